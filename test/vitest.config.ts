@@ -1,0 +1,47 @@
+// Owns how tests are found and run: five projects, told apart by folder, all against the sources (condition
+// `jetclaw-src`), never against dist/.
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const conditions = ["jetclaw-src", "node", "module-sync"];
+
+interface ProjectOptions {
+  name: string;
+  include: string[];
+  testTimeout: number;
+}
+
+function project({ name, include, testTimeout }: ProjectOptions) {
+  return {
+    root,
+    resolve: { conditions },
+    ssr: { resolve: { conditions, externalConditions: conditions } },
+    test: {
+      name,
+      include,
+      testTimeout,
+      hookTimeout: 60_000,
+      pool: "forks" as const,
+      // A child process that a test starts from a worker inherits these through process.execArgv.
+      execArgv: ["--conditions=jetclaw-src", "--disable-warning=ExperimentalWarning"],
+    },
+  };
+}
+
+export default defineConfig({
+  root,
+  test: {
+    // Flow tests start servers; more files at once than this only makes them wait for each other.
+    maxWorkers: 2,
+    passWithNoTests: true,
+    reporters: ["default"],
+    projects: [
+      project({ name: "unit", include: ["test/unit/**/*.test.ts", "test/*.test.ts"], testTimeout: 10_000 }),
+      project({ name: "conformance", include: ["test/conformance/**/*.test.ts"], testTimeout: 30_000 }),
+      project({ name: "flow", include: ["test/flow/**/*.test.ts"], testTimeout: 60_000 }),
+      project({ name: "package", include: ["test/package/**/*.test.ts"], testTimeout: 180_000 }),
+      project({ name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 120_000 }),
+    ],
+  },
+});
