@@ -1,0 +1,82 @@
+/** One inference request of a turn, self-contained, and what comes back of it. */
+import { z } from "zod";
+import { citationSchema } from "./content.ts";
+import { CLASSES } from "./subjects.ts";
+import { usageSchema } from "./usage.ts";
+
+export const JOB_VERSION = 1;
+
+/** A piece of a document that retrieval found. */
+export const passageSchema = z.object({
+  collection: z.string(),
+  document: z.string(),
+  revision: z.number().int(),
+  title: z.string(),
+  url: z.string().optional(),
+  locale: z.string().optional(),
+  text: z.string(),
+  /** Higher is better; comparable only inside one result. */
+  score: z.number(),
+});
+export type Passage = z.infer<typeof passageSchema>;
+
+export const chatMessageSchema = z.object({
+  role: z.enum(["system", "user", "assistant", "tool"]),
+  content: z.string(),
+});
+export type ChatMessage = z.infer<typeof chatMessageSchema>;
+
+export const jobSchema = z.object({
+  v: z.literal(JOB_VERSION),
+  /** Idempotency key: stable over redeliveries and republished outboxes. */
+  id: z.string(),
+  tenant: z.string(),
+  session: z.string(),
+  turn: z.number().int(),
+  /** Inference steps of a turn are numbered from 0. */
+  step: z.number().int(),
+  pool: z.string(),
+  /** A model of the pool that should serve it; undefined: the worker chooses. */
+  model: z.string().nullish(),
+  cls: z.enum(CLASSES),
+  lane: z.union([z.literal(0), z.literal(1)]),
+  /** When the job was committed, ms since the epoch. */
+  at: z.number(),
+  /** Absolute, ms since the epoch; checked before each costly step. */
+  deadline: z.number(),
+  /** System instructions, history and the question, ready for a chat model. */
+  messages: z.array(chatMessageSchema),
+  /** The user's question alone, for models that extract rather than generate. */
+  question: z.string(),
+  locale: z.string(),
+  passages: z.array(passageSchema),
+  maxOutputTokens: z.number().int().nullish(),
+  temperature: z.number().nullish(),
+  /** False: nobody reads a stream, do not publish chunks. */
+  stream: z.boolean(),
+  trace: z.object({ traceparent: z.string(), tracestate: z.string().nullish() }).nullish(),
+});
+export type Job = z.infer<typeof jobSchema>;
+
+export const FINISH = ["stop", "length", "stopped", "failed"] as const;
+
+export const jobResultSchema = z.object({
+  job: z.string(),
+  turn: z.number().int(),
+  step: z.number().int(),
+  attempt: z.number().int(),
+  finish: z.enum(FINISH),
+  /** Full text; for `stopped` and `failed` what had come so far. */
+  text: z.string(),
+  citations: z.array(citationSchema),
+  model: z.string(),
+  /** How many numbered chunks were published for this attempt. */
+  chunks: z.number().int(),
+  usage: usageSchema,
+  /** US dollars, where the model has a price. */
+  costUsd: z.number().optional(),
+  error: z.object({ code: z.string(), detail: z.string().optional() }).optional(),
+  timings: z.object({ queuedMs: z.number(), firstTokenMs: z.number(), totalMs: z.number() }),
+  worker: z.string(),
+});
+export type JobResult = z.infer<typeof jobResultSchema>;

@@ -1,0 +1,84 @@
+/**
+ * Every limit of the runtime, named once, with the relations between them asserted at load.
+ * Units are the last word of each name.
+ */
+export const LIMITS = {
+  /** Longest id accepted from outside, in UTF-16 code units. */
+  idChars: 256,
+  /** Largest HTTP body of a message or document. */
+  bodyBytes: 1_048_576,
+  /** Longest text of one user message. */
+  messageTextChars: 32_000,
+  /** Most parts in one message. */
+  messageParts: 32,
+  /** Largest knowledge document text. */
+  documentTextChars: 500_000,
+  /** Largest payload NATS carries; the embedded server is configured to it. */
+  payloadBytes: 8_388_608,
+  /** Largest encoded actor record; a bigger state is refused with an error naming this limit. */
+  stateBytes: 4_194_304,
+  /** Largest encoded envelope. */
+  envelopeBytes: 2_097_152,
+  /** Deepest nesting the codec accepts. */
+  codecDepth: 64,
+  /** Exact message ids each actor remembers. */
+  processedIds: 256,
+  /** Unanswered messages admitted a session. */
+  unansweredMessages: 64,
+  /** Messages in one burst. */
+  burstMessages: 64,
+  /** Messages an activation's mailbox holds before it parks further ones. */
+  mailboxMessages: 128,
+  /** Messages of one partition held by a host, unacked. */
+  partitionInFlight: 512,
+  /** How often a failing handler is run before its message becomes a dead letter. */
+  handlerAttempts: 5,
+  /** Turns of history kept in a conversation's state and sent to a model. */
+  historyTurns: 12,
+  /** Bytes of history kept in a conversation's state. */
+  historyBytes: 24_576,
+  /** Passages given to a model. */
+  passages: 6,
+  /** How long a turn may take from its first message to its closing. */
+  turnDeadlineMs: 60_000,
+  /** Ack wait of inbound messages: takeover does not depend on it. */
+  inboundAckWaitMs: 600_000,
+  /** Ack wait of inference jobs; progress is acknowledged every third of it. */
+  jobAckWaitMs: 3_000,
+  /** How often a host says it lives. */
+  heartbeatMs: 500,
+  /** Silence after which a host is suspected dead. */
+  suspectMs: 2_000,
+  /** Chunks of a stream are coalesced for this long. */
+  chunkMs: 30,
+  /** Window in which INFER drops a repeated job id. */
+  dedupeWindowMs: 600_000,
+  /** How long TOKENS keeps a session's events. */
+  tokensAgeMs: 900_000,
+  /** How long a dead letter is kept. */
+  deadLetterAgeMs: 30 * 24 * 3_600_000,
+  /** How long a tombstone of an erased session is kept; longer than the longest retention. */
+  tombstoneAgeMs: 400 * 24 * 3_600_000,
+  /** How long a response cache entry lives at most. */
+  cacheAgeMs: 24 * 3_600_000,
+  /** Grace a stopping process has to finish what it holds. */
+  drainMs: 15_000,
+} as const;
+
+const RELATIONS: readonly (readonly [boolean, string])[] = [
+  [LIMITS.suspectMs >= 3 * LIMITS.heartbeatMs, "a host is suspected only after three missed heartbeats"],
+  [LIMITS.envelopeBytes < LIMITS.payloadBytes, "an envelope fits a NATS payload"],
+  [LIMITS.stateBytes < LIMITS.payloadBytes, "a state fits a NATS payload"],
+  [LIMITS.bodyBytes < LIMITS.envelopeBytes, "an accepted body fits an envelope"],
+  [LIMITS.documentTextChars < LIMITS.bodyBytes, "a document fits a body"],
+  [LIMITS.messageTextChars * LIMITS.messageParts <= LIMITS.bodyBytes * 4, "a message's parts fit a body"],
+  [LIMITS.burstMessages <= LIMITS.mailboxMessages, "a burst fits the mailbox"],
+  [LIMITS.mailboxMessages < LIMITS.processedIds, "a redelivered mailbox is remembered whole"],
+  [LIMITS.mailboxMessages <= LIMITS.partitionInFlight, "one mailbox cannot exceed its partition"],
+  [LIMITS.turnDeadlineMs < LIMITS.inboundAckWaitMs, "a turn ends before its message is redelivered"],
+  [LIMITS.turnDeadlineMs < LIMITS.dedupeWindowMs, "a job is deduped for longer than a turn lives"],
+  [LIMITS.turnDeadlineMs < LIMITS.tokensAgeMs, "a stream can be resumed for longer than a turn lives"],
+  [LIMITS.turnDeadlineMs > 12_000, "a deadline outlives the loss of a stream leader"],
+  [LIMITS.historyBytes < LIMITS.stateBytes, "history fits the state"],
+];
+for (const [holds, meaning] of RELATIONS) if (!holds) throw new Error(`limits contradict each other: ${meaning}`);

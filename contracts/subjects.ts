@@ -1,0 +1,119 @@
+/**
+ * Every stream, subject, bucket and consumer name is built here and nowhere else.
+ * Arguments are raw ids unless they end in `Token`.
+ */
+import { PARTITIONS, partitionOf, shardOf, tokenOf } from "./ids.ts";
+
+export const CLASSES = ["ongoing", "new", "deferred"] as const;
+/** Priority of a job, derived from the conversation's status and channel. */
+export type PriorityClass = (typeof CLASSES)[number];
+export type Lane = 0 | 1;
+
+export interface ActorAddress {
+  readonly kind: string;
+  readonly tenant: string;
+  readonly key: string;
+}
+
+/** An actor's address as tokens with its partition: computed once, used for every subject of the actor. */
+export interface ActorRoute extends ActorAddress {
+  readonly partition: number;
+  /** `<kind>.<tenant>.<key>` as tokens: its key in the KV bucket of its shard. */
+  readonly path: string;
+}
+
+export function routeOf(address: ActorAddress): ActorRoute {
+  const kind = tokenOf(address.kind);
+  const tenant = tokenOf(address.tenant);
+  const key = tokenOf(address.key);
+  return { ...address, partition: partitionOf(kind, tenant, key), path: `${kind}.${tenant}.${key}` };
+}
+
+export const inboundStream = (shard: number): string => `INBOUND-${shard}`;
+export const inboundSubject = (route: ActorRoute): string => `in.${route.partition}.${route.path}`;
+export const inboundFilter = (partition: number): string => `in.${partition}.>`;
+export const timerSubject = (route: ActorRoute, timer: string): string =>
+  `sched.${route.partition}.${route.path}.${tokenOf(timer)}`;
+/** All pending timers of an actor. */
+export const timerFilter = (route: ActorRoute): string => `sched.${route.partition}.${route.path}.*`;
+/** The name that carries the epoch: deleting it voids the old owner's acks. */
+export const partitionConsumer = (partition: number, epoch: number): string => `p${partition}-e${epoch}`;
+
+/** Reads `in.<partition>.<kind>.<tenant>.<key>` back; undefined for anything else. */
+export function parseInbound(subject: string): { partition: number; path: string; partitionOfPath: number } | undefined {
+  const parts = subject.split(".");
+  if (parts.length !== 5 || parts[0] !== "in") return undefined;
+  const [, partition, kind, tenant, key] = parts as [string, string, string, string, string];
+  return { partition: Number(partition), path: `${kind}.${tenant}.${key}`, partitionOfPath: partitionOf(kind, tenant, key) };
+}
+
+/** Subjects of one shard of INBOUND: messages and schedules of its partitions. */
+export function inboundSubjects(shard: number, shards: number): string[] {
+  const own = Array.from({ length: PARTITIONS }, (_, p) => p).filter((p) => shardOf(p, shards) === shard);
+  return own.flatMap((p) => [`in.${p}.>`, `sched.${p}.>`]);
+}
+
+export const actorsBucket = (shard: number): string => `actors-${shard}`;
+
+export const inferStream = (pool: string): string => `INFER-${tokenOf(pool)}`;
+export const inferFilter = (pool: string): string => `infer.${tokenOf(pool)}.>`;
+export const inferLaneFilter = (pool: string, cls: PriorityClass, lane: Lane): string => `infer.${tokenOf(pool)}.${cls}.${lane}.>`;
+export const inferConsumer = (cls: PriorityClass, lane: Lane): string => `${cls}-${lane}`;
+export const inferSubject = (job: { pool: string; cls: PriorityClass; lane: Lane; tenant: string; session: string }): string =>
+  `infer.${tokenOf(job.pool)}.${job.cls}.${job.lane}.${tokenOf(job.tenant)}.${tokenOf(job.session)}`;
+/** A session's queued jobs of any class and lane, to purge them. */
+export const inferSessionFilter = (pool: string, tenant: string, session: string): string =>
+  `infer.${tokenOf(pool)}.*.*.${tokenOf(tenant)}.${tokenOf(session)}`;
+export const bellFilter = (pool: string): string => `bell.${tokenOf(pool)}.>`;
+
+/** `bell.<pool>.<class>.<lane>...` -> which consumer may hold something. */
+export function parseBell(subject: string): { cls: PriorityClass; lane: Lane } | undefined {
+  const [, , cls, lane] = subject.split(".");
+  if (!CLASSES.includes(cls as PriorityClass) || (lane !== "0" && lane !== "1")) return undefined;
+  return { cls: cls as PriorityClass, lane: lane === "0" ? 0 : 1 };
+}
+
+export const TOKENS = "TOKENS";
+export const tokensSubject = (tenant: string, session: string, turn: number): string =>
+  `tok.${tokenOf(tenant)}.${tokenOf(session)}.${turn}`;
+export const tokensSessionFilter = (tenant: string, session: string): string => `tok.${tokenOf(tenant)}.${tokenOf(session)}.*`;
+
+export const turnsStream = (shard: number): string => `TURNS-${shard}`;
+export const turnsFilter = (shard: number): string => `turn.${shard}.>`;
+export const turnSubject = (shard: number, channel: string, tenant: string, session: string): string =>
+  `turn.${shard}.${tokenOf(channel)}.${tokenOf(tenant)}.${tokenOf(session)}`;
+/** A session's records on every channel. */
+export const turnSessionFilter = (shard: number, tenant: string, session: string): string =>
+  `turn.${shard}.*.${tokenOf(tenant)}.${tokenOf(session)}`;
+
+export const KNOWLEDGE = "KNOWLEDGE";
+export const knowledgeSubject = (tenant: string, collection: string, document: string): string =>
+  `kb.${tokenOf(tenant)}.${tokenOf(collection)}.${tokenOf(document)}`;
+export const knowledgeFilter = (tenant?: string, collection?: string): string =>
+  `kb.${tenant === undefined ? "*" : tokenOf(tenant)}.${collection === undefined ? "*" : tokenOf(collection)}.*`;
+
+export const DEADLETTER = "DEADLETTER";
+export const deadLetterSubject = (stream: string, tenant: string, key: string): string =>
+  `dead.${tokenOf(stream)}.${tokenOf(tenant)}.${tokenOf(key)}`;
+
+/** Buckets that are not sharded. */
+export const BUCKETS = {
+  cache: "cache",
+  config: "config",
+  placement: "placement",
+  models: "models",
+  keys: "keys",
+  deliveries: "deliveries",
+} as const;
+
+/** Core NATS subjects: nothing on them is stored. */
+export const CORE = {
+  heartbeat: "beat.host",
+  /** A worker or reader says it lives: `beat.<role>`. */
+  roleHeartbeat: (role: string): string => `beat.${role}`,
+  /** Stop of a session's running answer, heard by the worker. */
+  control: (tenant: string, session: string): string => `ctl.${tokenOf(tenant)}.${tokenOf(session)}`,
+  controlAll: "ctl.*.*",
+  /** A retrieving process says which KNOWLEDGE sequence its index has passed. */
+  readerPosition: "beat.reader",
+} as const;

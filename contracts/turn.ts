@@ -1,0 +1,160 @@
+/** Messages a conversation receives, the record of a closed turn, and the events of a session's stream. */
+import { z } from "zod";
+import { citationSchema, partsSchema } from "./content.ts";
+import { isId } from "./ids.ts";
+import { jobResultSchema } from "./job.ts";
+import { usageSchema } from "./usage.ts";
+
+export const CONVERSATION = "conversation";
+export const RECORD_VERSION = 1;
+
+const metadata = z.record(z.string().max(128), z.string().max(4_096)).refine((m) => Object.keys(m).length <= 64, "at most 64 entries");
+
+/** A user's message as a channel publishes it. Its id is the envelope's. */
+export const userMessageSchema = z.object({
+  parts: partsSchema,
+  channel: z.string().max(64).default("web"),
+  locale: z.string().max(35).optional(),
+  /** Names an assistant of the tenant; read in the first message of a conversation. */
+  assistant: z.string().max(256).optional(),
+  metadata: metadata.optional(),
+});
+export type UserMessage = z.infer<typeof userMessageSchema>;
+
+/** What the actor of kind `conversation` receives. */
+export const conversationMessages = {
+  user: userMessageSchema,
+  /** A job's result, from a worker or the reaper. */
+  result: jobResultSchema,
+  /** The bot speaks first: a record without a question. */
+  say: z.object({ text: z.string().min(1).max(32_000), channel: z.string().max(64).optional() }),
+  stop: z.object({ turn: z.number().int().optional() }),
+  /** The quiet time of a burst is over. */
+  collected: z.object({ turn: z.number().int() }),
+  feedback: z.object({ turn: z.number().int(), value: z.enum(["up", "down"]), comment: z.string().max(4_000).optional() }),
+  erase: z.object({}),
+} as const;
+
+export const routeDecisionSchema = z.object({
+  pool: z.string(),
+  tier: z.string(),
+  model: z.string().optional(),
+  reasons: z.array(z.string()),
+});
+export type RouteDecision = z.infer<typeof routeDecisionSchema>;
+
+export const OUTCOMES = ["answered", "failed", "stopped", "said"] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** The one record of a closed turn or a proactive message, in TURNS. */
+export const turnRecordSchema = z.object({
+  v: z.literal(RECORD_VERSION),
+  type: z.literal("turn"),
+  /** Delivery id: a channel sends a record under it, at least once. */
+  id: z.string(),
+  tenant: z.string(),
+  session: z.string(),
+  turn: z.number().int(),
+  channel: z.string(),
+  assistant: z.string(),
+  messages: z.array(z.object({ id: z.string(), text: z.string(), at: z.number() })),
+  outcome: z.enum(OUTCOMES),
+  reply: z.string(),
+  citations: z.array(citationSchema),
+  model: z.string(),
+  cached: z.boolean(),
+  cacheLevel: z.string().optional(),
+  usage: usageSchema,
+  costUsd: z.number().optional(),
+  route: routeDecisionSchema.optional(),
+  attempts: z.number().int(),
+  /** Reference of an apology, for support. */
+  reference: z.string().optional(),
+  error: z.string().optional(),
+  /** When the first message of the burst was published and when the turn closed. */
+  startedAt: z.number(),
+  at: z.number(),
+});
+export type TurnRecord = z.infer<typeof turnRecordSchema>;
+
+/** Thumbs for an earlier turn, in TURNS beside the records. */
+export interface FeedbackRecord {
+  readonly v: 1;
+  readonly type: "feedback";
+  readonly tenant: string;
+  readonly session: string;
+  readonly turn: number;
+  readonly value: "up" | "down";
+  readonly comment?: string | undefined;
+  readonly at: number;
+}
+
+/**
+ * One event of a session's stream, captured by TOKENS. Its id for clients is `turn.attempt.number`.
+ * The highest attempt wins; `done` carries the full text.
+ */
+export interface StreamEvent {
+  readonly type: "turn" | "delta" | "restart" | "done" | "error";
+  readonly turn: number;
+  /** 0 before any worker took the job; then the delivery count of the job. */
+  readonly attempt: number;
+  /** Counts the events of this attempt: `turn` and `restart` are 0, deltas count from 1, `done` is the last. */
+  readonly number: number;
+  /** `delta`: what to append. `done`: the full text. `restart`: empty; what follows replaces what came. */
+  readonly text?: string | undefined;
+  /** `turn`: ids of the messages it answers. */
+  readonly messages?: readonly string[] | undefined;
+  /** `done` only: what `POST .../messages` answers with. */
+  readonly answer?: Answer | undefined;
+}
+
+/** The answer to a message, as HTTP and the client library give it. */
+export const answerSchema = z.object({
+  session: z.string(),
+  turn: z.number().int(),
+  reply: z.string(),
+  citations: z.array(citationSchema),
+  model: z.string(),
+  cached: z.boolean(),
+  cacheLevel: z.string().optional(),
+  usage: usageSchema,
+  outcome: z.enum(OUTCOMES),
+  reference: z.string().optional(),
+});
+export type Answer = z.infer<typeof answerSchema>;
+
+export function answerOf(record: TurnRecord): Answer {
+  const { session, turn, reply, citations, model, cached, cacheLevel, usage, outcome, reference } = record;
+  return { session, turn, reply, citations, model, cached, ...(cacheLevel ? { cacheLevel } : {}), usage, outcome, ...(reference ? { reference } : {}) };
+}
+
+export const eventId = (event: Pick<StreamEvent, "turn" | "attempt" | "number">): string =>
+  `${event.turn}.${event.attempt}.${event.number}`;
+
+/** Parses `Last-Event-ID`; undefined for anything that is not `turn.attempt.number`. */
+export function parseEventId(id: string): { turn: number; attempt: number; number: number } | undefined {
+  const match = /^(\d{1,15})\.(\d{1,9})\.(\d{1,9})$/.exec(id);
+  if (!match) return undefined;
+  return { turn: Number(match[1]), attempt: Number(match[2]), number: Number(match[3]) };
+}
+
+export const TRANSCRIPT_STATUS = ["idle", "collecting", "answering", "calling", "handed-over"] as const;
+export interface TranscriptTurn {
+  readonly turn: number;
+  readonly messages: readonly { readonly id: string; readonly text: string; readonly at: number }[];
+  /** null while the turn is running. */
+  readonly reply: string | null;
+  readonly citations: readonly z.infer<typeof citationSchema>[];
+  readonly model: string | null;
+  readonly cached: boolean;
+  readonly outcome?: Outcome | undefined;
+  readonly feedback?: "up" | "down" | undefined;
+  readonly at: number;
+}
+export interface Transcript {
+  readonly session: string;
+  readonly status: (typeof TRANSCRIPT_STATUS)[number];
+  readonly turns: readonly TranscriptTurn[];
+}
+
+export const sessionId = z.custom<string>(isId, "an id of 1 to 256 characters without white space");

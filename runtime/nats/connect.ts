@@ -1,0 +1,210 @@
+/**
+ * The one place that holds a NATS connection. The rest of the product sees `Bus`: core messages and acknowledged
+ * appends, in its own words and errors.
+ */
+import { type JetStreamClient, type JetStreamManager, JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { connect, headers, type MsgHdrs, type NatsConnection, PermissionViolationError, RequestError, TimeoutError } from "@nats-io/transport-node";
+import { JetclawError } from "#contracts/errors.ts";
+import { LIMITS } from "#contracts/limits.ts";
+import type { Log } from "../observe/log.ts";
+
+export interface CoreMessage {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  respond(data: Uint8Array): void;
+}
+export interface Subscription {
+  stop(): void;
+}
+export interface AppendOptions {
+  /** Dropped by the stream when it saw the id inside its dedupe window. */
+  readonly id?: string | undefined;
+  /** The append is refused unless the subject's last sequence is this one; 0 means none. */
+  readonly expectedRevision?: number | undefined;
+  readonly timeoutMs?: number | undefined;
+  /** Message lifetime; the stream must allow it. At least 1,000. */
+  readonly ttlMs?: number | undefined;
+  /** Publishes `target` at this time (ms since the epoch) with this body; the subject is the schedule's. */
+  readonly schedule?: { readonly at: number; readonly target: string } | undefined;
+}
+export interface Appended {
+  readonly stream: string;
+  readonly seq: number;
+  readonly duplicate: boolean;
+}
+
+/** The expected revision was not the last one: somebody else wrote. */
+export class StaleRevision extends Error {
+  constructor() {
+    super("the expected revision is not the last one");
+    this.name = "StaleRevision";
+  }
+}
+
+export interface ConnectOptions {
+  readonly servers: string | string[];
+  readonly name: string;
+  readonly log: Log;
+  readonly credentials?: { readonly user?: string; readonly pass?: string; readonly token?: string };
+}
+
+const encoder = new TextEncoder();
+const NO_DATA = encoder.encode("");
+/** JetStream time-outs in a row after which the connection is moved to another server. */
+const TIMEOUTS_BEFORE_MOVE = 3;
+
+export class Bus {
+  /** For files of this folder only. */
+  readonly nc: NatsConnection;
+  readonly js: JetStreamClient;
+  readonly jsm: JetStreamManager;
+  readonly log: Log;
+  #timeouts = 0;
+  readonly #onReconnect = new Set<() => void>();
+
+  constructor(nc: NatsConnection, jsm: JetStreamManager, log: Log) {
+    this.nc = nc;
+    this.js = jetstream(nc, { timeout: 5_000 });
+    this.jsm = jsm;
+    this.log = log;
+    void this.#watch();
+  }
+
+  async #watch(): Promise<void> {
+    for await (const status of this.nc.status()) {
+      if (status.type === "reconnect") {
+        this.log.info("reconnected to NATS");
+        for (const listener of this.#onReconnect) listener();
+      } else if (status.type === "disconnect") this.log.warn("lost the connection to NATS, reconnecting");
+    }
+  }
+
+  /** Called after each reconnect, when streams in memory may be gone. */
+  onReconnect(listener: () => void): Subscription {
+    this.#onReconnect.add(listener);
+    return { stop: () => void this.#onReconnect.delete(listener) };
+  }
+
+  get connected(): boolean {
+    return !this.nc.isClosed() && !this.nc.isDraining();
+  }
+
+  /** Core publish: at most once, stored only where a stream captures the subject. */
+  publish(subject: string, data: Uint8Array): void {
+    assertFits(data);
+    this.nc.publish(subject, data);
+  }
+
+  subscribe(subject: string, handler: (message: CoreMessage) => void, options: { queue?: string } = {}): Subscription {
+    const subscription = this.nc.subscribe(subject, {
+      ...(options.queue ? { queue: options.queue } : {}),
+      callback: (error, message) => {
+        if (error) this.log.error({ err: error, subject }, "subscription failed");
+        else handler({ subject: message.subject, data: message.data, respond: (data) => void message.respond(data) });
+      },
+    });
+    return { stop: () => subscription.unsubscribe() };
+  }
+
+  /** A fresh subject on which replies to `replyTo` arrive. */
+  inbox(): string {
+    return `${this.#inboxPrefix}.${++this.#inboxes}`;
+  }
+  readonly #inboxPrefix = `_INBOX.${Math.random().toString(36).slice(2)}${Math.random().toString(36).slice(2)}`;
+  #inboxes = 0;
+
+  /** @throws JetclawError `nats.unavailable` when nobody answers in time. */
+  async request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    try {
+      return (await this.nc.request(subject, data, { timeout: timeoutMs })).data;
+    } catch (error) {
+      throw natsError(error);
+    }
+  }
+
+  /**
+   * Stores a message and waits for the acknowledgement.
+   * @throws StaleRevision, JetclawError `nats.unavailable`, `nats.too-large`
+   */
+  async append(subject: string, data: Uint8Array, options: AppendOptions = {}): Promise<Appended> {
+    assertFits(data);
+    try {
+      const ack = await this.js.publish(subject, data, {
+        ...(options.id === undefined ? {} : { msgID: options.id }),
+        ...(options.expectedRevision === undefined ? {} : { expect: { lastSubjectSequence: options.expectedRevision } }),
+        ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
+        ...(options.ttlMs === undefined ? {} : { ttl: `${Math.max(1, Math.ceil(options.ttlMs / 1_000))}s` }),
+        ...(options.schedule === undefined ? {} : { headers: scheduleHeaders(options.schedule) }),
+      });
+      this.#timeouts = 0;
+      return ack;
+    } catch (error) {
+      if (error instanceof JetStreamApiError && (error.code === 10071 || error.code === 10164)) throw new StaleRevision();
+      const mapped = natsError(error);
+      if (mapped.code === "nats.unavailable") this.#countTimeout();
+      throw mapped;
+    }
+  }
+
+  /** A client on an isolated node stays there until it is told to move. */
+  #countTimeout(): void {
+    if (++this.#timeouts < TIMEOUTS_BEFORE_MOVE) return;
+    this.#timeouts = 0;
+    this.log.warn("JetStream does not answer, moving to another server");
+    this.nc.reconnect().catch(() => {});
+  }
+
+  async flush(): Promise<void> {
+    await this.nc.flush();
+  }
+
+  /** Flushes what was published and closes. */
+  async close(): Promise<void> {
+    if (this.nc.isClosed()) return;
+    await Promise.race([this.nc.drain(), new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
+    await this.nc.close();
+  }
+}
+
+export async function connectBus(options: ConnectOptions): Promise<Bus> {
+  try {
+    const nc = await connect({
+      servers: options.servers,
+      name: options.name,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 250,
+      reconnectJitter: 250,
+      pingInterval: 5_000,
+      maxPingOut: 2,
+      timeout: 5_000,
+      ...options.credentials,
+    });
+    return new Bus(nc, await jetstreamManager(nc, { timeout: 5_000 }), options.log);
+  } catch (cause) {
+    throw new JetclawError("nats.unavailable", `cannot connect to ${[options.servers].flat().join(", ")}`, { cause });
+  }
+}
+
+function scheduleHeaders(schedule: { at: number; target: string }): MsgHdrs {
+  const h = headers();
+  h.set("Nats-Schedule", `@at ${new Date(schedule.at).toISOString()}`);
+  h.set("Nats-Schedule-Target", schedule.target);
+  return h;
+}
+
+function assertFits(data: Uint8Array): void {
+  if (data.length > LIMITS.payloadBytes - 4_096)
+    throw new JetclawError("nats.too-large", `${data.length} bytes, at most ${LIMITS.payloadBytes - 4_096}`);
+}
+
+/** Everything NATS throws, in our terms. */
+export function natsError(error: unknown): JetclawError {
+  if (error instanceof JetclawError) return error;
+  if (error instanceof PermissionViolationError)
+    return new JetclawError("nats.unavailable", "the NATS user lacks a permission", { cause: error });
+  if (error instanceof TimeoutError || error instanceof RequestError)
+    return new JetclawError("nats.unavailable", undefined, { cause: error });
+  return new JetclawError("nats.unavailable", error instanceof Error ? error.message : undefined, { cause: error });
+}
+
+export { NO_DATA };

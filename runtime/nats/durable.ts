@@ -1,0 +1,88 @@
+/** A durable reader of a stream: every event is handled at least once, by one of the processes that share its name. */
+import { AckPolicy, DeliverPolicy } from "@nats-io/jetstream";
+import { type Bus, natsError } from "./connect.ts";
+import { Puller, type Pulled } from "./pull.ts";
+
+export interface DurableOptions {
+  readonly stream: string;
+  readonly name: string;
+  readonly filter: string;
+  /** Events handled at once. */
+  readonly inFlight: number;
+  readonly ackWaitMs?: number;
+  /** A rejected promise gives the event back after a growing delay. */
+  readonly handle: (message: Pulled) => Promise<void>;
+}
+
+const EXPIRES_MS = 30_000;
+
+/** Starts handling; `stop` stops taking and waits for what is being handled. */
+export async function readDurably(bus: Bus, options: DurableOptions): Promise<{ stop(): Promise<void>; waiting(): Promise<number> }> {
+  const ensure = async (): Promise<void> => {
+    try {
+      await bus.jsm.consumers.add(options.stream, {
+        durable_name: options.name,
+        filter_subject: options.filter,
+        deliver_policy: DeliverPolicy.All,
+        ack_policy: AckPolicy.Explicit,
+        ack_wait: (options.ackWaitMs ?? 30_000) * 1e6,
+        max_ack_pending: 10_000,
+      });
+    } catch (error) {
+      throw natsError(error);
+    }
+  };
+  await ensure();
+  const puller = new Puller(bus);
+  const running = new Set<Promise<void>>();
+  let stopped = false;
+  let forget: () => void = () => {};
+  let outstanding = false;
+
+  const handle = async (message: Pulled): Promise<void> => {
+    try {
+      await options.handle(message);
+      message.ack();
+    } catch (err) {
+      bus.log.warn({ err, reader: options.name }, "event not handled, trying again");
+      message.nak(Math.min(30_000, 250 * 2 ** Math.min(message.deliveries, 7)));
+    }
+  };
+  const pull = (): void => {
+    const free = options.inFlight - running.size;
+    if (stopped || outstanding || free <= 0) return;
+    outstanding = true;
+    forget = puller.request({
+      stream: options.stream,
+      consumer: options.name,
+      batch: free,
+      expiresMs: EXPIRES_MS,
+      onMessage: (message) => {
+        const work = handle(message).finally(() => {
+          running.delete(work);
+          pull();
+        });
+        running.add(work);
+      },
+      onEnd: (end) => {
+        outstanding = false;
+        if (end === "consumer-gone") ensure().then(pull, () => setTimeout(pull, 1_000));
+        else if (end === "broken" || end === "limit") setTimeout(pull, 500);
+        else pull();
+      },
+    });
+  };
+  pull();
+  return {
+    async stop() {
+      stopped = true;
+      forget();
+      await Promise.all(running);
+      puller.close();
+    },
+    async waiting() {
+      const info = await bus.jsm.consumers.info(options.stream, options.name);
+      return info.num_pending + info.num_ack_pending;
+    },
+  };
+}

@@ -1,0 +1,106 @@
+/** Key-value buckets: reads, compare-and-set writes with an optional lifetime, watches as hints. */
+import { Kvm, type KV } from "@nats-io/kv";
+import { type Bus, NO_DATA, natsError } from "./connect.ts";
+
+export interface KvEntry {
+  readonly key: string;
+  /** Undefined where the key was deleted; the revision still fences. */
+  readonly value: Uint8Array | undefined;
+  /** Stream sequence of the last write; 0 where the key never existed. */
+  readonly revision: number;
+}
+
+export class Kv {
+  readonly bucket: string;
+  readonly #bus: Bus;
+  #native: Promise<KV> | undefined;
+
+  constructor(bus: Bus, bucket: string) {
+    this.#bus = bus;
+    this.bucket = bucket;
+  }
+
+  subjectOf(key: string): string {
+    return `$KV.${this.bucket}.${key}`;
+  }
+
+  /** Read from any replica: fast, may be behind. Write back with the revision it names. */
+  async get(key: string): Promise<KvEntry> {
+    try {
+      return entryOf(key, await this.#bus.jsm.direct.getMessage(`KV_${this.bucket}`, { last_by_subj: this.subjectOf(key) }));
+    } catch (error) {
+      throw natsError(error);
+    }
+  }
+
+  /** Read from the stream's leader: never behind an acknowledged write. */
+  async getFromLeader(key: string): Promise<KvEntry> {
+    try {
+      return entryOf(key, await this.#bus.jsm.streams.getMessage(`KV_${this.bucket}`, { last_by_subj: this.subjectOf(key) }));
+    } catch (error) {
+      throw natsError(error);
+    }
+  }
+
+  /** Writes whatever is there. @returns the revision */
+  async put(key: string, value: Uint8Array, options: { ttlMs?: number } = {}): Promise<number> {
+    return (await this.#bus.append(this.subjectOf(key), value, options)).seq;
+  }
+
+  /** Writes only over `revision` (0: only where the key never existed). @throws StaleRevision */
+  async update(key: string, value: Uint8Array, revision: number, options: { ttlMs?: number; timeoutMs?: number } = {}): Promise<number> {
+    return (await this.#bus.append(this.subjectOf(key), value, { ...options, expectedRevision: revision })).seq;
+  }
+
+  /** Removes the key and everything stored under it. */
+  async purge(key: string): Promise<void> {
+    await (await this.#kv()).purge(key);
+  }
+
+  /** The live keys that match a filter with NATS wildcards. */
+  async keys(filter: string): Promise<string[]> {
+    const keys: string[] = [];
+    for await (const key of await (await this.#kv()).keys(filter)) keys.push(key);
+    return keys;
+  }
+
+  /**
+   * Calls back with the current entries and then with changes. A hint, not a log: intermediate values are skipped and
+   * it can be silent for seconds across a restart. Resolves when the current entries have been delivered.
+   */
+  async watch(filter: string, onEntry: (entry: KvEntry) => void): Promise<{ stop(): void }> {
+    const kv = await this.#kv();
+    const watch = await kv.watch({ key: filter });
+    let ready: () => void = () => {};
+    const initial = new Promise<void>((resolve) => {
+      ready = resolve;
+    });
+    const known = await kv.keys(filter);
+    let missing = 0;
+    for await (const _ of known) missing++;
+    if (missing === 0) ready();
+    void (async () => {
+      for await (const entry of watch) {
+        onEntry({ key: entry.key, value: entry.operation === "PUT" ? entry.value : undefined, revision: entry.revision });
+        if ((entry.delta ?? 0) === 0) ready();
+      }
+      ready();
+    })();
+    await initial;
+    return { stop: () => watch.stop() };
+  }
+
+  #kv(): Promise<KV> {
+    this.#native ??= new Kvm(this.#bus.js).open(this.bucket, { bindOnly: true });
+    return this.#native;
+  }
+}
+
+function entryOf(key: string, message: { data: Uint8Array; seq: number; header?: { get(name: string): string } } | null): KvEntry {
+  if (!message) return { key, value: undefined, revision: 0 };
+  const operation = message.header?.get("KV-Operation");
+  const removed = operation === "DEL" || operation === "PURGE" || Boolean(message.header?.get("Nats-Marker-Reason"));
+  return { key, value: removed ? undefined : message.data, revision: message.seq };
+}
+
+export { NO_DATA };

@@ -1,0 +1,164 @@
+/**
+ * Pull requests to durable consumers: "at most so many messages, now or until then". nats.js' `consume()` refills and
+ * holds more than was asked for, which neither the pump's free slots nor a partition's bound allow; so this file speaks
+ * `CONSUMER.MSG.NEXT` itself, over one inbox subscription a connection.
+ */
+import type { Msg } from "@nats-io/transport-node";
+import type { Bus } from "./connect.ts";
+
+export interface Pulled {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  /** Sequence in the stream. */
+  readonly seq: number;
+  /** How often this consumer delivered it; a recreated consumer starts at 1 again. */
+  readonly deliveries: number;
+  /** When the stream stored it, ms since the epoch. */
+  readonly storedAt: number;
+  /** Done. Fire and forget: a lost acknowledgement is a redelivery. */
+  ack(): void;
+  /** Still working: starts the ack wait anew. */
+  working(): void;
+  /** Give it back at once or after a delay. */
+  nak(delayMs?: number): void;
+}
+
+/** Why a pull request ended. */
+export type PullEnd = "filled" | "empty" | "expired" | "consumer-gone" | "limit" | "broken";
+
+export interface PullRequest {
+  readonly stream: string;
+  readonly consumer: string;
+  readonly batch: number;
+  /** Absent: only what is there now. */
+  readonly expiresMs?: number;
+  readonly onMessage: (message: Pulled) => void;
+  readonly onEnd: (end: PullEnd) => void;
+}
+
+interface Open extends PullRequest {
+  left: number;
+  lastHeardAt: number;
+  readonly startedAt: number;
+}
+
+const encoder = new TextEncoder();
+const ACK = encoder.encode("+ACK");
+const WORKING = encoder.encode("+WPI");
+const HEARTBEAT_MS = 2_000;
+/** A pull that heard nothing for this long is taken for broken and asked anew. */
+const SILENCE_MS = 2.5 * HEARTBEAT_MS;
+/** An immediate pull is answered within one round trip; more than this is a lost server. */
+const NO_WAIT_MS = 5_000;
+
+export class Puller {
+  readonly #bus: Bus;
+  readonly #prefix: string;
+  readonly #open = new Map<string, Open>();
+  #next = 0;
+  readonly #stopListening: () => void;
+  readonly #watch: NodeJS.Timeout;
+
+  constructor(bus: Bus) {
+    this.#bus = bus;
+    this.#prefix = bus.inbox();
+    const subscription = bus.nc.subscribe(`${this.#prefix}.*`, {
+      callback: (error, message) => {
+        if (!error) this.#receive(message);
+      },
+    });
+    this.#stopListening = () => subscription.unsubscribe();
+    this.#watch = setInterval(() => this.#expireSilent(), 1_000);
+  }
+
+  /** Asks for messages; `onEnd` is called exactly once. Returns the function that forgets the request. */
+  request(request: PullRequest): () => void {
+    const token = (++this.#next).toString(36);
+    const now = Date.now();
+    this.#open.set(token, { ...request, left: request.batch, lastHeardAt: now, startedAt: now });
+    const body =
+      request.expiresMs === undefined
+        ? { batch: request.batch, no_wait: true }
+        : { batch: request.batch, expires: request.expiresMs * 1e6, ...(request.expiresMs > 2 * HEARTBEAT_MS ? { idle_heartbeat: HEARTBEAT_MS * 1e6 } : {}) };
+    this.#bus.nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${request.stream}.${request.consumer}`, encoder.encode(JSON.stringify(body)), {
+      reply: `${this.#prefix}.${token}`,
+    });
+    return () => void this.#open.delete(token);
+  }
+
+  close(): void {
+    clearInterval(this.#watch);
+    this.#stopListening();
+    this.#open.clear();
+  }
+
+  #receive(message: Msg): void {
+    const token = message.subject.slice(this.#prefix.length + 1);
+    const open = this.#open.get(token);
+    const code = message.headers?.code ?? 0;
+    if (code === 0 || !message.headers || !isStatus(message)) {
+      // A request that was forgotten still gets what was under way: given back at once, it costs nobody an ack wait.
+      const pulled = toPulled(message);
+      if (!open) return pulled.nak();
+      open.lastHeardAt = Date.now();
+      open.left--;
+      open.onMessage(pulled);
+      if (open.left === 0) this.#end(token, "filled");
+      return;
+    }
+    if (!open) return;
+    open.lastHeardAt = Date.now();
+    if (code === 100) return;
+    this.#end(token, endOf(code, message.headers.description));
+  }
+
+  #end(token: string, end: PullEnd): void {
+    const open = this.#open.get(token);
+    if (!open) return;
+    this.#open.delete(token);
+    open.onEnd(end);
+  }
+
+  #expireSilent(): void {
+    const now = Date.now();
+    for (const [token, open] of this.#open) {
+      const bound = open.expiresMs === undefined ? NO_WAIT_MS : SILENCE_MS;
+      if (now - open.lastHeardAt > bound) this.#end(token, "broken");
+    }
+  }
+}
+
+/** Statuses have a code and no stream metadata; a stored message that carries headers has an ack subject. */
+function isStatus(message: Msg): boolean {
+  return !message.reply?.startsWith("$JS.ACK.");
+}
+
+function endOf(code: number, description: string): PullEnd {
+  if (code === 404) return "empty";
+  if (code === 408) return "expired";
+  if (code === 503) return "consumer-gone";
+  if (code === 409) {
+    if (/consumer deleted|consumer is push/i.test(description)) return "consumer-gone";
+    if (/exceeded|max/i.test(description)) return "limit";
+    return "broken";
+  }
+  return "broken";
+}
+
+/** Source: ADR-15 and ADR-31, the ack subject in its 9 and 12 token forms. */
+function toPulled(message: Msg): Pulled {
+  const reply = message.reply ?? "";
+  const parts = reply.split(".");
+  const offset = parts.length >= 11 ? 4 : 2;
+  return {
+    subject: message.subject === "" ? "" : message.subject,
+    data: message.data,
+    deliveries: Number(parts[offset + 2]),
+    seq: Number(parts[offset + 3]),
+    storedAt: Math.floor(Number(parts[offset + 5]) / 1e6),
+    ack: () => void message.respond(ACK),
+    working: () => void message.respond(WORKING),
+    nak: (delayMs) =>
+      void message.respond(encoder.encode(delayMs === undefined ? "-NAK" : `-NAK ${JSON.stringify({ delay: delayMs * 1e6 })}`)),
+  };
+}

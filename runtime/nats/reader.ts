@@ -1,0 +1,132 @@
+/** Reading streams without owning their messages: ordered followers, ranges of a subject, single messages. */
+import { DeliverPolicy, JetStreamApiError, type MsgRequest, type StoredMsg } from "@nats-io/jetstream";
+import { type Bus, natsError } from "./connect.ts";
+
+export interface StoredMessage {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly seq: number;
+  /** Ms since the epoch. */
+  readonly at: number;
+}
+
+const toStored = (m: StoredMsg): StoredMessage => ({ subject: m.subject, data: m.data, seq: m.seq, at: m.time.getTime() });
+
+export interface FollowOptions {
+  readonly stream: string;
+  readonly filter: string;
+  /** `all`: from the first message; `last`: the last message of each subject, then changes; `new`: from now on. */
+  readonly from: "all" | "last" | "new";
+  readonly onMessage: (message: StoredMessage) => void;
+}
+
+/**
+ * Follows a stream in order, recreating its consumer after failures. Resolves when everything that was in the stream
+ * at the call has been delivered.
+ */
+export async function follow(bus: Bus, options: FollowOptions): Promise<{ stop(): Promise<void> }> {
+  const policy = { all: DeliverPolicy.All, last: DeliverPolicy.LastPerSubject, new: DeliverPolicy.New }[options.from];
+  const consumer = await bus.js.consumers.get(options.stream, { filter_subjects: [options.filter], deliver_policy: policy });
+  const pending = (await consumer.info()).num_pending;
+  let ready: () => void = () => {};
+  const caughtUp = new Promise<void>((resolve) => {
+    ready = resolve;
+  });
+  const messages = await consumer.consume({
+    callback: (m) => {
+      options.onMessage({ subject: m.subject, data: m.data, seq: m.seq, at: m.timestampNanos ? Number(BigInt(m.timestampNanos) / 1_000_000n) : 0 });
+      if (m.info.pending === 0) ready();
+    },
+  });
+  if (pending === 0) ready();
+  await caughtUp;
+  return { stop: async () => void (await messages.close()) };
+}
+
+/** The message at a sequence, read from the leader; undefined when the stream no longer holds it. */
+export async function messageAt(bus: Bus, stream: string, seq: number): Promise<StoredMessage | undefined> {
+  try {
+    const message = await bus.jsm.streams.getMessage(stream, { seq });
+    return message ? toStored(message) : undefined;
+  } catch (error) {
+    if (isNothing(error)) return undefined;
+    throw natsError(error);
+  }
+}
+
+/** The first message at or after `seq` whose subject matches, read from the leader. */
+export async function nextMessage(bus: Bus, stream: string, filter: string, seq = 0): Promise<StoredMessage | undefined> {
+  try {
+    const message = await bus.jsm.streams.getMessage(stream, { seq, next_by_subj: filter } as unknown as MsgRequest);
+    return message ? toStored(message) : undefined;
+  } catch (error) {
+    if (isNothing(error)) return undefined;
+    throw natsError(error);
+  }
+}
+
+/** Up to `batch` messages at or after `seq` whose subject matches, in order; batched direct get. */
+export async function messagesFrom(bus: Bus, stream: string, filter: string, seq: number, batch: number): Promise<StoredMessage[]> {
+  try {
+    const messages: StoredMessage[] = [];
+    for await (const m of await bus.jsm.direct.getBatch(stream, { seq: Math.max(1, seq), next_by_subj: filter, batch }))
+      messages.push(toStored(m));
+    return messages;
+  } catch (error) {
+    if (isNothing(error)) return [];
+    throw natsError(error);
+  }
+}
+
+/** The last message on each matching subject. */
+export async function lastMessages(bus: Bus, stream: string, filters: readonly string[]): Promise<StoredMessage[]> {
+  try {
+    const messages: StoredMessage[] = [];
+    for await (const m of await bus.jsm.direct.getLastMessagesFor(stream, { multi_last: [...filters] })) messages.push(toStored(m));
+    return messages;
+  } catch (error) {
+    if (isNothing(error)) return [];
+    throw natsError(error);
+  }
+}
+
+function isNothing(error: unknown): boolean {
+  if (error instanceof JetStreamApiError) return error.code === 10037 || error.status === 404;
+  return error instanceof Error && /no messages|message not found|no results/i.test(error.message);
+}
+
+/** Removes every message on matching subjects. @returns how many */
+export async function purge(bus: Bus, stream: string, filter: string): Promise<number> {
+  try {
+    return (await bus.jsm.streams.purge(stream, { filter })).purged;
+  } catch (error) {
+    throw natsError(error);
+  }
+}
+
+/** Removes one message. False when it was gone already. */
+export async function remove(bus: Bus, stream: string, seq: number): Promise<boolean> {
+  try {
+    return await bus.jsm.streams.deleteMessage(stream, seq, false);
+  } catch (error) {
+    if (error instanceof JetStreamApiError) return false;
+    throw natsError(error);
+  }
+}
+
+export interface StreamState {
+  readonly messages: number;
+  readonly bytes: number;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  readonly consumers: number;
+}
+
+export async function streamState(bus: Bus, stream: string): Promise<StreamState> {
+  try {
+    const { state } = await bus.jsm.streams.info(stream);
+    return { messages: state.messages, bytes: state.bytes, firstSeq: state.first_seq, lastSeq: state.last_seq, consumers: state.consumer_count };
+  } catch (error) {
+    throw natsError(error);
+  }
+}

@@ -1,0 +1,101 @@
+/** The queue of one pool: six consumers by class and lane, and the door bell that says which may hold something. */
+import { AckPolicy, JetStreamApiError } from "@nats-io/jetstream";
+import { LIMITS } from "#contracts/limits.ts";
+import { bellFilter, CLASSES, inferConsumer, inferLaneFilter, inferStream, type Lane, type PriorityClass, parseBell } from "#contracts/subjects.ts";
+import { type Bus, natsError, type Subscription } from "./connect.ts";
+import { Puller, type Pulled } from "./pull.ts";
+
+export const LANES: readonly { cls: PriorityClass; lane: Lane }[] = CLASSES.flatMap((cls) => [
+  { cls, lane: 0 as Lane },
+  { cls, lane: 1 as Lane },
+]);
+
+export interface LaneDepth {
+  readonly cls: PriorityClass;
+  readonly lane: Lane;
+  /** Waiting, not yet delivered to any worker. */
+  readonly waiting: number;
+  /** Delivered, not yet acked. */
+  readonly inFlight: number;
+}
+
+export class WorkQueue {
+  readonly pool: string;
+  readonly #bus: Bus;
+  readonly #puller: Puller;
+  readonly #stream: string;
+
+  private constructor(bus: Bus, pool: string) {
+    this.pool = pool;
+    this.#bus = bus;
+    this.#puller = new Puller(bus);
+    this.#stream = inferStream(pool);
+  }
+
+  /** Opens the queue and makes its consumers where they are missing. */
+  static async open(bus: Bus, pool: string): Promise<WorkQueue> {
+    const queue = new WorkQueue(bus, pool);
+    await queue.ensureConsumers();
+    return queue;
+  }
+
+  async ensureConsumers(): Promise<void> {
+    try {
+      for (const { cls, lane } of LANES)
+        await this.#bus.jsm.consumers.add(this.#stream, {
+          durable_name: inferConsumer(cls, lane),
+          filter_subject: inferLaneFilter(this.pool, cls, lane),
+          ack_policy: AckPolicy.Explicit,
+          ack_wait: LIMITS.jobAckWaitMs * 1e6,
+          max_ack_pending: 10_000,
+          max_waiting: 4_096,
+        });
+    } catch (error) {
+      throw natsError(error);
+    }
+  }
+
+  /** At most `free` messages that are there now, never more; resolves within one round trip. */
+  take(cls: PriorityClass, lane: Lane, free: number): Promise<Pulled[]> {
+    return new Promise((resolve) => {
+      const taken: Pulled[] = [];
+      this.#puller.request({
+        stream: this.#stream,
+        consumer: inferConsumer(cls, lane),
+        batch: free,
+        onMessage: (message) => void taken.push(message),
+        onEnd: (end) => {
+          if (end === "consumer-gone") this.ensureConsumers().catch((err) => this.#bus.log.warn({ err }, "cannot make the queue's consumers again"));
+          resolve(taken);
+        },
+      });
+    });
+  }
+
+  /** Rings when a job was stored; bells can be lost, so sweep as well. */
+  onBell(ring: (cls: PriorityClass, lane: Lane) => void): Subscription {
+    return this.#bus.subscribe(bellFilter(this.pool), ({ subject }) => {
+      const bell = parseBell(subject);
+      if (bell) ring(bell.cls, bell.lane);
+    });
+  }
+
+  /** Depth of each lane, from the leader. */
+  async depth(): Promise<LaneDepth[]> {
+    return Promise.all(
+      LANES.map(async ({ cls, lane }) => {
+        try {
+          const info = await this.#bus.jsm.consumers.info(this.#stream, inferConsumer(cls, lane));
+          return { cls, lane, waiting: info.num_pending, inFlight: info.num_ack_pending };
+        } catch (error) {
+          if (error instanceof JetStreamApiError) return { cls, lane, waiting: 0, inFlight: 0 };
+          throw natsError(error);
+        }
+      }),
+    );
+  }
+
+  close(): void {
+    this.#puller.close();
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * Counters, histograms and gauges, exported as Prometheus text. Labels are bounded sets, never ids.
+ * One registry a process; every name is declared here so that dashboards have one place to look.
+ */
+import { PrometheusExporter, PrometheusSerializer } from "@opentelemetry/exporter-prometheus";
+import { MeterProvider } from "@opentelemetry/sdk-metrics";
+
+export type Labels = Readonly<Record<string, string>>;
+
+const exporter = new PrometheusExporter({ preventServerStart: true });
+const meter = new MeterProvider({ readers: [exporter] }).getMeter("jetclaw");
+const serializer = new PrometheusSerializer("jetclaw", true);
+const MS_BUCKETS = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
+
+const counter = (name: string, description: string) => {
+  const instrument = meter.createCounter(name, { description });
+  return (labels: Labels = {}, by = 1): void => instrument.add(by, labels);
+};
+const histogramMs = (name: string, description: string) => {
+  const instrument = meter.createHistogram(name, { description, unit: "ms", advice: { explicitBucketBoundaries: MS_BUCKETS } });
+  return (value: number, labels: Labels = {}): void => instrument.record(value, labels);
+};
+
+export const metrics = {
+  turns: counter("turns", "closed turns by outcome and cache level"),
+  turnMs: histogramMs("turn", "first message of a turn to its closing"),
+  commits: counter("actor_commits", "actor commits by result"),
+  repeats: counter("actor_repeats", "messages dropped because they had been processed"),
+  lateResults: counter("late_results", "results for unknown or closed turns"),
+  handlerFailures: counter("handler_failures", "failed runs of a handler by kind"),
+  deadLetters: counter("dead_letters", "messages given up by reason"),
+  republished: counter("outbox_republished", "stored outboxes published again at activation"),
+  takeovers: counter("partition_takeovers", "partitions taken by reason"),
+  jobs: counter("jobs", "inference attempts by pool, class and result"),
+  jobMs: histogramMs("job", "model time of an attempt"),
+  queuedMs: histogramMs("job_queued", "wait of a job before a worker took it"),
+  firstTokenMs: histogramMs("job_first_token", "job taken to first token"),
+  tokens: counter("tokens", "model tokens by direction and pool"),
+  costUsd: counter("cost_usd", "US dollars spent on models by pool"),
+  cache: counter("cache_lookups", "cache look-ups by level and result"),
+  requests: counter("http_requests", "HTTP requests by route and status class"),
+  refusals: counter("refusals", "refused messages by reason"),
+  reaped: counter("jobs_reaped", "jobs closed past their deadline"),
+} as const;
+
+/** A gauge read when metrics are collected; returns the function that removes it. */
+export function gauge(name: string, description: string, read: () => readonly { value: number; labels?: Labels }[]): () => void {
+  const instrument = meter.createObservableGauge(name, { description });
+  const callback = (result: { observe(value: number, labels?: Labels): void }): void => {
+    for (const { value, labels } of read()) result.observe(value, labels ?? {});
+  };
+  instrument.addCallback(callback);
+  return () => instrument.removeCallback(callback);
+}
+
+/** Everything as Prometheus text exposition. */
+export async function prometheusText(): Promise<string> {
+  const { resourceMetrics } = await exporter.collect();
+  return serializer.serialize(resourceMetrics);
+}
