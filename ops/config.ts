@@ -1,0 +1,77 @@
+/**
+ * From `jetclaw.config.ts` and the environment to the one configuration that the roles are composed from: read,
+ * checked, secrets in place, everything that was left out filled in.
+ */
+import { z } from "zod";
+import { type AssistantConfig, type Config, configSchema } from "#contracts/config.ts";
+import { JetclawError } from "#contracts/errors.ts";
+import { findConfigFile, importConfigFile } from "./config/file.ts";
+import { poolFromEnvironment } from "./config/model.ts";
+import { checkParts, describeInactive } from "./config/parts.ts";
+import { withModelSecrets } from "./config/secrets.ts";
+import type { Settings } from "./settings.ts";
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /** The file it was read from; undefined without one. */
+  readonly path: string | undefined;
+  /** What whoever starts the process should read once. */
+  readonly notices: readonly string[];
+}
+
+export interface LoadOptions {
+  /** Only a process that calls models needs their keys; no other process has to be given them. */
+  readonly callsModels: boolean;
+}
+
+const DEFAULT_ASSISTANT: AssistantConfig = {
+  instructions: {
+    en: "You are the assistant of a web shop. Answer from the passages you are given, briefly and politely. If they do not hold the answer, say so and name a way to reach a person.",
+    nl: "Je bent de assistent van een webwinkel. Antwoord vanuit de passages die je krijgt, kort en beleefd. Staat het antwoord er niet in, zeg dat dan en noem een manier om een mens te bereiken.",
+  },
+  knowledge: ["shop"],
+  tools: [],
+  model: "auto",
+};
+
+/** @throws JetclawError `config.invalid` naming the key or the variable. */
+export async function loadConfig(settings: Settings, options: LoadOptions): Promise<LoadedConfig> {
+  const path = await findConfigFile(settings.configPath);
+  const parsed = configSchema.safeParse(path ? await importConfigFile(path) : {});
+  if (!parsed.success)
+    throw new JetclawError("config.invalid", `${path ?? "configuration"}: ${z.prettifyError(parsed.error)}`);
+  checkParts(parsed.data);
+  const declared = options.callsModels ? await withModelSecrets(parsed.data, process.env) : parsed.data;
+  const notices = describeInactive(declared, settings);
+  const pools = { ...declared.pools };
+  if (Object.keys(pools).length === 0) {
+    const { pool, notice } = await poolFromEnvironment(settings.model);
+    pools.default = pool;
+    if (notice) notices.push(notice);
+  }
+  const assistants =
+    Object.keys(declared.assistants).length > 0 ? declared.assistants : { shop: DEFAULT_ASSISTANT };
+  const config: Config = { ...declared, pools, assistants };
+  checkModels(config);
+  return { config, path, notices };
+}
+
+function checkModels({ assistants, pools }: Config): void {
+  const known = new Set([
+    "auto",
+    ...Object.entries(pools).flatMap(([pool, { models }]) => [pool, ...models.map(({ name }) => name)]),
+  ]);
+  for (const [name, { model }] of Object.entries(assistants))
+    if (!known.has(model))
+      throw new JetclawError(
+        "config.invalid",
+        `assistants.${name}.model is "${model}", which is none of ${[...known].join(", ")}`,
+      );
+  for (const [pool, { models }] of Object.entries(pools))
+    for (const { name, provider, baseUrl } of models)
+      if (provider === "openai" && !baseUrl)
+        throw new JetclawError(
+          "config.invalid",
+          `pools.${pool}: the model "${name}" has no baseUrl, such as http://127.0.0.1:8000/v1`,
+        );
+}

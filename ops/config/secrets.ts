@@ -1,0 +1,51 @@
+/** Secrets by reference become values in the memory of the process that needs them, and nowhere else. */
+import { readFile } from "node:fs/promises";
+import type { Config } from "#contracts/config.ts";
+import { JetclawError } from "#contracts/errors.ts";
+
+type Secret = string | { env: string } | { file: string };
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws JetclawError `config.invalid` naming the variable or the file. */
+export async function resolveSecret(secret: Secret, key: string, environment: Environment): Promise<string> {
+  if (typeof secret === "string") return secret;
+  if ("env" in secret) {
+    const value = environment[secret.env];
+    if (value) return value;
+    throw new JetclawError(
+      "config.invalid",
+      `${key} is read from the environment variable ${secret.env}, which is not set; set it and start again`,
+    );
+  }
+  try {
+    return (await readFile(secret.file, "utf8")).trim();
+  } catch (cause) {
+    throw new JetclawError(
+      "config.invalid",
+      `${key} is read from the file ${secret.file}, which cannot be read`,
+      { cause },
+    );
+  }
+}
+
+export async function withModelSecrets(config: Config, environment: Environment): Promise<Config> {
+  const pools: Config["pools"] = {};
+  for (const [name, pool] of Object.entries(config.pools)) {
+    const models = await Promise.all(
+      pool.models.map(async (model) =>
+        model.apiKey === undefined
+          ? model
+          : {
+              ...model,
+              apiKey: await resolveSecret(
+                model.apiKey,
+                `pools.${name}: the key of the model "${model.name}"`,
+                environment,
+              ),
+            },
+      ),
+    );
+    pools[name] = { ...pool, models };
+  }
+  return { ...config, pools };
+}

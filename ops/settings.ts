@@ -1,0 +1,106 @@
+/** The process's environment, read once: every variable that jetclaw knows, with its default. */
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { JetclawError } from "#contracts/errors.ts";
+
+export const DEFAULT_KEY = "demo";
+export const DEFAULT_NATS_PORT = 14_222;
+
+export interface Settings {
+  /** Named by JETCLAW_CONFIG; undefined: looked for in the working folder. */
+  readonly configPath: string | undefined;
+  readonly host: string;
+  readonly port: number;
+  readonly dataDir: string;
+  /** A NATS server that runs already; undefined: the embedded one. */
+  readonly natsUrl: string | undefined;
+  readonly natsPort: number;
+  readonly natsSync: "1s" | "always";
+  readonly natsServerBin: string | undefined;
+  readonly cacheDir: string;
+  readonly logLevel: string;
+  /** Zero configuration: which model answers when the file declares no pool. */
+  readonly model: {
+    readonly name: string | undefined;
+    readonly baseUrl: string | undefined;
+    readonly apiKey: string | undefined;
+  };
+  readonly embeddings: { readonly url: string | undefined; readonly model: string | undefined };
+  readonly qdrant: { readonly url: string | undefined; readonly apiKey: string | undefined };
+  /** Where the commands reach a gateway, and with which key. */
+  readonly url: string;
+  readonly key: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws JetclawError `config.invalid` naming the variable. */
+export function readSettings(environment: Environment = process.env): Settings {
+  const text = (name: string): string | undefined => environment[name] || undefined;
+  const host = text("JETCLAW_HOST") ?? "127.0.0.1";
+  const port = portOf("JETCLAW_PORT", text("JETCLAW_PORT"), 8_080);
+  return {
+    configPath: text("JETCLAW_CONFIG"),
+    host,
+    port,
+    dataDir: resolve(text("JETCLAW_DATA_DIR") ?? ".jetclaw"),
+    natsUrl: text("JETCLAW_NATS_URL"),
+    natsPort: portOf("JETCLAW_NATS_PORT", text("JETCLAW_NATS_PORT"), DEFAULT_NATS_PORT),
+    natsSync: syncOf(text("JETCLAW_NATS_SYNC")),
+    natsServerBin: text("NATS_SERVER_BIN"),
+    cacheDir:
+      text("JETCLAW_CACHE_DIR") ?? join(text("XDG_CACHE_HOME") ?? join(homedir(), ".cache"), "jetclaw"),
+    logLevel: levelOf(text("JETCLAW_LOG_LEVEL")),
+    model: { name: text("JETCLAW_MODEL"), baseUrl: text("OPENAI_BASE_URL"), apiKey: text("OPENAI_API_KEY") },
+    embeddings: { url: text("JETCLAW_EMBEDDINGS_URL"), model: text("JETCLAW_EMBEDDINGS_MODEL") },
+    qdrant: { url: text("QDRANT_URL"), apiKey: text("QDRANT_API_KEY") },
+    url: text("JETCLAW_URL") ?? `http://127.0.0.1:${port === 0 ? 8_080 : port}`,
+    key: text("JETCLAW_KEY") ?? DEFAULT_KEY,
+  };
+}
+
+/** What a process of a running deployment connects to when nothing is named: the server that `up` runs. */
+export const natsUrlOf = (settings: Settings): string =>
+  settings.natsUrl ?? `nats://127.0.0.1:${settings.natsPort || DEFAULT_NATS_PORT}`;
+
+function portOf(name: string, value: string | undefined, fallback: number): number {
+  if (value === undefined) return fallback;
+  const port = Number(value);
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
+  throw new JetclawError("config.invalid", `${name} is "${value}", not a port from 0 to 65535`);
+}
+
+function syncOf(value: string | undefined): "1s" | "always" {
+  if (value === undefined || value === "1s") return "1s";
+  if (value === "always") return "always";
+  throw new JetclawError("config.invalid", `JETCLAW_NATS_SYNC is "${value}"; it is "1s" or "always"`);
+}
+
+const LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"];
+function levelOf(value: string | undefined): string {
+  if (value === undefined) return "warn";
+  if (LEVELS.includes(value)) return value;
+  throw new JetclawError(
+    "config.invalid",
+    `JETCLAW_LOG_LEVEL is "${value}"; it is one of ${LEVELS.join(", ")}`,
+  );
+}
+
+/** A NATS URL with its credentials apart: the client takes them separately and they stay out of every message. */
+export function splitNatsUrl(url: string): {
+  servers: string[];
+  credentials: { user?: string; pass?: string; token?: string };
+} {
+  let credentials: { user?: string; pass?: string; token?: string } = {};
+  const servers = url.split(",").map((each) => {
+    const match = /^((?:nats|tls|ws|wss):\/\/)?(?:([^@]*)@)?(.+)$/.exec(each.trim());
+    if (!match) throw new JetclawError("config.invalid", "the NATS URL is empty; write nats://host:port");
+    const [, scheme = "nats://", secret, rest = ""] = match;
+    if (secret) {
+      const [user = "", ...pass] = secret.split(":").map(decodeURIComponent);
+      credentials = pass.length > 0 ? { user, pass: pass.join(":") } : { token: user };
+    }
+    return `${scheme}${rest}`;
+  });
+  return { servers, credentials };
+}
