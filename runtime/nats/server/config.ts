@@ -1,0 +1,75 @@
+// Writes the configuration file of an embedded server: the text of nats.conf with its own values put in, so that
+// what an operator reads there is what runs here.
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+
+export interface ClusterOptions {
+  readonly name: string;
+  readonly serverName: string;
+  readonly port: number;
+  /** `nats://host:port` of the cluster ports of all members. */
+  readonly routes: readonly string[];
+}
+
+export interface ConfigValues {
+  readonly host: string;
+  readonly port: number;
+  readonly storeDir: string;
+  readonly serverName: string;
+  readonly syncInterval: "always" | "1s";
+  readonly monitorPort?: number | undefined;
+  readonly cluster?: ClusterOptions | undefined;
+}
+
+/** nats.conf stands at the top of the clone and of the package; from dist/ that is one folder further up. */
+export function templatePath(): string {
+  const paths = ["../../../nats.conf", "../../../../nats.conf"].map((path) =>
+    fileURLToPath(new URL(path, import.meta.url)),
+  );
+  const found = paths.find((path) => existsSync(path));
+  if (found === undefined) throw new Error(`nats.conf is in none of: ${paths.join(", ")}`);
+  return found;
+}
+
+/** A server's name belongs to its data directory: it tells our server from another one on the same port. */
+export function serverNameOf(dataDir: string): string {
+  return `jetclaw-${createHash("sha256").update(dataDir).digest("hex").slice(0, 12)}`;
+}
+
+export async function renderConfig(template: string, values: ConfigValues): Promise<string> {
+  const text = await readFile(template, "utf8");
+  const set = (body: string, key: string, value: string) => {
+    const line = new RegExp(`^(\\s*)${key}\\s*[:=].*$`, "m");
+    if (!line.test(body)) throw new Error(`${template} has no line "${key}: ..." to put a value into`);
+    return body.replace(line, (_whole, indent: string) => `${indent}${key}: ${value}`);
+  };
+  const settings: [string, string][] = [
+    ["listen", quote(`${values.host.includes(":") ? `[${values.host}]` : values.host}:${values.port}`)],
+    ["server_name", quote(values.serverName)],
+    ["store_dir", quote(values.storeDir)],
+    ["sync_interval", values.syncInterval],
+  ];
+  let result = settings.reduce((body, [key, value]) => set(body, key, value), text);
+  if (values.monitorPort !== undefined) result += `\nhttp: ${quote(`127.0.0.1:${values.monitorPort}`)}\n`;
+  if (values.cluster !== undefined) result += clusterBlock(values.host, values.cluster);
+  return result;
+}
+
+function clusterBlock(host: string, cluster: ClusterOptions): string {
+  const routes = cluster.routes.map(quote).join(", ");
+  return [
+    "",
+    "cluster {",
+    `  name: ${quote(cluster.name)}`,
+    `  listen: ${quote(`${host}:${cluster.port}`)}`,
+    `  routes: [${routes}]`,
+    "}",
+    "",
+  ].join("\n");
+}
+
+function quote(value: string): string {
+  return JSON.stringify(value);
+}

@@ -1,0 +1,175 @@
+// The life of our own nats-server on a data directory: started, refused, left behind, adopted, ended.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { probe } from "#runtime/nats/server/probe.ts";
+import { describeProcess, sendSignal } from "#runtime/nats/server/processes.ts";
+import { ensureNatsServer, type NatsServerOptions, startNatsServer } from "#runtime/nats/server.ts";
+
+let bin: string;
+let dataDir: string;
+let lines: string[];
+
+beforeAll(async () => {
+  bin = await ensureNatsServer({ log: () => {}, given: process.env.NATS_SERVER_BIN });
+}, 180_000);
+
+beforeEach(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), "jetclaw-nats-"));
+  lines = [];
+});
+
+afterEach(() => rm(dataDir, { recursive: true, force: true }));
+
+function options(more: Partial<NatsServerOptions> = {}): NatsServerOptions {
+  return { bin, dataDir, port: 0, log: (line) => lines.push(line), ...more };
+}
+
+/** Another process starts a server on the data directory and is killed: its server stays behind, running. */
+async function leaveBehind(): Promise<{ pid: number; port: number }> {
+  const script = join(dataDir, "owner.mjs");
+  const module = new URL("../../runtime/nats/server.ts", import.meta.url).href;
+  await writeFile(
+    script,
+    `const { startNatsServer } = await import(${JSON.stringify(module)});
+    const { pid, port } = await startNatsServer(${JSON.stringify({ bin, dataDir, port: 0 })});
+    console.log(JSON.stringify({ pid, port }));`,
+  );
+  const owner = spawn(process.execPath, [...process.execArgv, script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [output] = (await once(owner.stdout, "data")) as [Buffer];
+  owner.kill("SIGKILL");
+  await once(owner, "exit");
+  return JSON.parse(output.toString("utf8")) as { pid: number; port: number };
+}
+
+async function listenAsStranger(): Promise<{ server: Server; port: number }> {
+  const server = createServer((socket) => socket.end("hello\n"));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  return { server, port: address !== null && typeof address === "object" ? address.port : 0 };
+}
+
+test("a server is ready when the start returns, and gone after the stop", async () => {
+  const server = await startNatsServer(options());
+  const answer = await probe("127.0.0.1", server.port, 1_000);
+  expect(answer).toMatchObject({ kind: "nats", info: { jetstream: true } });
+  expect(server.url).toBe(`nats://127.0.0.1:${server.port}`);
+  await server.stop();
+  expect(await server.exited).not.toBe(null);
+  expect((await probe("127.0.0.1", server.port, 1_000)).kind).toBe("closed");
+});
+
+test("the sync mode and the address reach the server's configuration", async () => {
+  const server = await startNatsServer(options({ syncInterval: "always" }));
+  const config = await readFile(join(dataDir, "nats.conf"), "utf8");
+  await server.stop();
+  expect(config).toMatch(/^\s*sync_interval: always$/m);
+  expect(config).toContain(`listen: "127.0.0.1:${server.port}"`);
+});
+
+test("a killed server starts again on the same directory and port", async () => {
+  const first = await startNatsServer(options());
+  first.kill();
+  await first.exited;
+  const second = await startNatsServer(options({ port: first.port }));
+  expect(second).toMatchObject({ port: first.port, adopted: false });
+  await second.stop();
+});
+
+test("a frozen server is silent, a thawed one answers, a frozen one can be stopped", async () => {
+  const server = await startNatsServer(options());
+  server.freeze();
+  expect((await probe("127.0.0.1", server.port, 300)).kind).toBe("silent");
+  server.thaw();
+  expect((await probe("127.0.0.1", server.port, 2_000)).kind).toBe("nats");
+  server.freeze();
+  await server.stop();
+  expect(await describeProcess(server.pid)).toBe(null);
+});
+
+test("a directory that is in use is refused, naming the next step", async () => {
+  const server = await startNatsServer(options());
+  await expect(startNatsServer(options())).rejects.toThrow(
+    /in use by another jetclaw process.*JETCLAW_DATA_DIR/,
+  );
+  expect((await probe("127.0.0.1", server.port, 1_000)).kind).toBe("nats");
+  await server.stop();
+});
+
+test("a server left behind by a killed process is adopted", async () => {
+  const left = await leaveBehind();
+  const server = await startNatsServer(options({ port: left.port }));
+  expect(server).toMatchObject({ pid: left.pid, port: left.port, adopted: true });
+  expect(lines.join("\n")).toContain("adopting");
+  await server.stop();
+  expect(await describeProcess(left.pid)).toBe(null);
+});
+
+test("a server left behind with other settings is ended and started anew", async () => {
+  const left = await leaveBehind();
+  const server = await startNatsServer(options({ port: left.port, syncInterval: "always" }));
+  expect(server).toMatchObject({ port: left.port, adopted: false });
+  expect(await describeProcess(left.pid)).toBe(null);
+  await server.stop();
+});
+
+test("a server left behind and frozen is ended and started anew", async () => {
+  const left = await leaveBehind();
+  sendSignal(left.pid, "SIGSTOP");
+  const server = await startNatsServer(options({ port: left.port }));
+  expect(server.adopted).toBe(false);
+  expect(await describeProcess(left.pid)).toBe(null);
+  await server.stop();
+});
+
+test("a recorded pid that belongs to a stranger by now is left alone", async () => {
+  const stranger = spawn("sleep", ["60"]);
+  const party = { pid: stranger.pid, startedAt: "another time" };
+  const record = { owner: party, server: { ...party, port: 1, configHash: "" } };
+  await writeFile(join(dataDir, "nats-server.json"), JSON.stringify(record));
+  const server = await startNatsServer(options());
+  await server.stop();
+  expect(await describeProcess(stranger.pid ?? 0)).not.toBe(null);
+  stranger.kill();
+});
+
+test("a port taken by another program is a clear error, and the directory stays usable", async () => {
+  const { server: stranger, port } = await listenAsStranger();
+  await expect(startNatsServer(options({ port }))).rejects.toThrow(
+    /taken by another program.*JETCLAW_NATS_PORT/,
+  );
+  stranger.close();
+  await once(stranger, "close");
+  const server = await startNatsServer(options({ port }));
+  await server.stop();
+});
+
+test("a port taken by another NATS server says so", async () => {
+  const other = await startNatsServer(options());
+  const second = await mkdtemp(join(tmpdir(), "jetclaw-nats-"));
+  await expect(startNatsServer(options({ dataDir: second, port: other.port }))).rejects.toThrow(
+    /another NATS server/,
+  );
+  await other.stop();
+  await rm(second, { recursive: true, force: true });
+});
+
+test("a server that cannot start reports its own last words", async () => {
+  const configFile = join(dataDir, "broken.conf");
+  const template = ["listen: x", "server_name: x", "store_dir: x", "sync_interval: 1s", "nonsense: {"].join(
+    "\n",
+  );
+  await writeFile(configFile, template);
+  await expect(startNatsServer(options({ configFile }))).rejects.toThrow(/did not start on port/);
+});
+
+test("a named binary that is none is refused, not replaced", async () => {
+  await expect(ensureNatsServer({ log: () => {}, given: "/bin/true" })).rejects.toThrow(/NATS_SERVER_BIN/);
+});
