@@ -36,7 +36,7 @@ export async function readDurably(bus: Bus, options: DurableOptions): Promise<{ 
   const puller = new Puller(bus);
   const running = new Set<Promise<void>>();
   let stopped = false;
-  let forget: () => void = () => {};
+  const channel = puller.channel(options.stream, options.name);
   let outstanding = false;
 
   const handle = async (message: Pulled): Promise<void> => {
@@ -52,9 +52,7 @@ export async function readDurably(bus: Bus, options: DurableOptions): Promise<{ 
     const free = options.inFlight - running.size;
     if (stopped || outstanding || free <= 0) return;
     outstanding = true;
-    forget = puller.request({
-      stream: options.stream,
-      consumer: options.name,
+    channel.request({
       batch: free,
       expiresMs: EXPIRES_MS,
       onMessage: (message) => {
@@ -76,7 +74,7 @@ export async function readDurably(bus: Bus, options: DurableOptions): Promise<{ 
   return {
     async stop() {
       stopped = true;
-      forget();
+      channel.close();
       await Promise.all(running);
       puller.close();
     },

@@ -1,7 +1,7 @@
 /**
  * Pull requests to durable consumers: "at most so many messages, now or until then". nats.js' `consume()` refills and
  * holds more than was asked for, which neither the pump's free slots nor a partition's bound allow; so this file speaks
- * `CONSUMER.MSG.NEXT` itself, over one inbox subscription a connection.
+ * `CONSUMER.MSG.NEXT` itself.
  */
 import type { Msg } from "@nats-io/transport-node";
 import type { Bus } from "./connect.ts";
@@ -27,8 +27,6 @@ export interface Pulled {
 export type PullEnd = "filled" | "empty" | "expired" | "consumer-gone" | "limit" | "broken";
 
 export interface PullRequest {
-  readonly stream: string;
-  readonly consumer: string;
   readonly batch: number;
   /** Absent: only what is there now. */
   readonly expiresMs?: number;
@@ -39,7 +37,6 @@ export interface PullRequest {
 interface Open extends PullRequest {
   left: number;
   lastHeardAt: number;
-  readonly startedAt: number;
 }
 
 const encoder = new TextEncoder();
@@ -51,16 +48,51 @@ const SILENCE_MS = 2.5 * HEARTBEAT_MS;
 /** An immediate pull is answered within one round trip; more than this is a lost server. */
 const NO_WAIT_MS = 5_000;
 
+/** All pull channels of a connection, and the watch over requests that went silent. */
 export class Puller {
   readonly #bus: Bus;
-  readonly #prefix: string;
-  readonly #open = new Map<string, Open>();
-  #next = 0;
-  readonly #stopListening: () => void;
+  readonly #channels = new Set<PullChannel>();
   readonly #watch: NodeJS.Timeout;
 
   constructor(bus: Bus) {
     this.#bus = bus;
+    this.#watch = setInterval(() => {
+      for (const channel of this.#channels) channel.expireSilent();
+    }, 1_000);
+  }
+
+  /** A channel to one consumer. */
+  channel(stream: string, consumer: string): PullChannel {
+    const channel = new PullChannel(this.#bus, stream, consumer, () => void this.#channels.delete(channel));
+    this.#channels.add(channel);
+    return channel;
+  }
+
+  close(): void {
+    clearInterval(this.#watch);
+    for (const channel of [...this.#channels]) channel.close();
+  }
+}
+
+/**
+ * Requests to one consumer. Messages arrive under their own subjects, so a subscription a channel tells whose they are;
+ * the statuses name their request.
+ */
+export class PullChannel {
+  readonly #bus: Bus;
+  readonly #next: string;
+  readonly #prefix: string;
+  /** In order of asking: a message belongs to the oldest request that still misses some. */
+  readonly #open = new Map<string, Open>();
+  #asked = 0;
+  #closed = false;
+  readonly #stopListening: () => void;
+  readonly #onClose: () => void;
+
+  constructor(bus: Bus, stream: string, consumer: string, onClose: () => void) {
+    this.#bus = bus;
+    this.#onClose = onClose;
+    this.#next = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
     this.#prefix = bus.inbox();
     const subscription = bus.nc.subscribe(`${this.#prefix}.*`, {
       callback: (error, message) => {
@@ -68,48 +100,48 @@ export class Puller {
       },
     });
     this.#stopListening = () => subscription.unsubscribe();
-    this.#watch = setInterval(() => this.#expireSilent(), 1_000);
   }
 
-  /** Asks for messages; `onEnd` is called exactly once. Returns the function that forgets the request. */
-  request(request: PullRequest): () => void {
-    const token = (++this.#next).toString(36);
-    const now = Date.now();
-    this.#open.set(token, { ...request, left: request.batch, lastHeardAt: now, startedAt: now });
+  /** Asks for messages; `onEnd` is called exactly once, unless the channel is closed first. */
+  request(request: PullRequest): void {
+    if (this.#closed) return;
+    const token = (++this.#asked).toString(36);
+    this.#open.set(token, { ...request, left: request.batch, lastHeardAt: Date.now() });
     const body =
       request.expiresMs === undefined
         ? { batch: request.batch, no_wait: true }
         : { batch: request.batch, expires: request.expiresMs * 1e6, ...(request.expiresMs > 2 * HEARTBEAT_MS ? { idle_heartbeat: HEARTBEAT_MS * 1e6 } : {}) };
-    this.#bus.nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${request.stream}.${request.consumer}`, encoder.encode(JSON.stringify(body)), {
-      reply: `${this.#prefix}.${token}`,
-    });
-    return () => void this.#open.delete(token);
+    this.#bus.nc.publish(this.#next, encoder.encode(JSON.stringify(body)), { reply: `${this.#prefix}.${token}` });
   }
 
+  /** Forgets what was asked; what is still under way is given back. */
   close(): void {
-    clearInterval(this.#watch);
-    this.#stopListening();
+    if (this.#closed) return;
+    this.#closed = true;
     this.#open.clear();
+    this.#onClose();
+    // The subscription stays for a moment, so that messages under way are given back instead of waiting out their ack wait.
+    setTimeout(() => this.#stopListening(), 1_000).unref();
   }
 
   #receive(message: Msg): void {
-    const token = message.subject.slice(this.#prefix.length + 1);
-    const open = this.#open.get(token);
-    const code = message.headers?.code ?? 0;
-    if (code === 0 || !message.headers || !isStatus(message)) {
-      // A request that was forgotten still gets what was under way: given back at once, it costs nobody an ack wait.
+    if (!isStatus(message)) {
       const pulled = toPulled(message);
-      if (!open) return pulled.nak();
+      const next = this.#open.entries().next().value;
+      if (!next) return pulled.nak();
+      const [token, open] = next;
       open.lastHeardAt = Date.now();
       open.left--;
       open.onMessage(pulled);
       if (open.left === 0) this.#end(token, "filled");
       return;
     }
+    const token = message.subject.slice(this.#prefix.length + 1);
+    const open = this.#open.get(token);
     if (!open) return;
     open.lastHeardAt = Date.now();
-    if (code === 100) return;
-    this.#end(token, endOf(code, message.headers.description));
+    const code = message.headers?.code ?? 0;
+    if (code !== 100) this.#end(token, endOf(code, message.headers?.description ?? ""));
   }
 
   #end(token: string, end: PullEnd): void {
@@ -119,7 +151,8 @@ export class Puller {
     open.onEnd(end);
   }
 
-  #expireSilent(): void {
+  /** For the watch of the puller. */
+  expireSilent(): void {
     const now = Date.now();
     for (const [token, open] of this.#open) {
       const bound = open.expiresMs === undefined ? NO_WAIT_MS : SILENCE_MS;
@@ -151,7 +184,7 @@ function toPulled(message: Msg): Pulled {
   const parts = reply.split(".");
   const offset = parts.length >= 11 ? 4 : 2;
   return {
-    subject: message.subject === "" ? "" : message.subject,
+    subject: message.subject,
     data: message.data,
     deliveries: Number(parts[offset + 2]),
     seq: Number(parts[offset + 3]),

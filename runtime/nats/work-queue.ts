@@ -3,7 +3,7 @@ import { AckPolicy, JetStreamApiError } from "@nats-io/jetstream";
 import { LIMITS } from "#contracts/limits.ts";
 import { bellFilter, CLASSES, inferConsumer, inferLaneFilter, inferStream, type Lane, type PriorityClass, parseBell } from "#contracts/subjects.ts";
 import { type Bus, natsError, type Subscription } from "./connect.ts";
-import { Puller, type Pulled } from "./pull.ts";
+import { type PullChannel, Puller, type Pulled } from "./pull.ts";
 
 export const LANES: readonly { cls: PriorityClass; lane: Lane }[] = CLASSES.flatMap((cls) => [
   { cls, lane: 0 as Lane },
@@ -24,12 +24,17 @@ export class WorkQueue {
   readonly #bus: Bus;
   readonly #puller: Puller;
   readonly #stream: string;
+  readonly #channels = new Map<string, PullChannel>();
 
   private constructor(bus: Bus, pool: string) {
     this.pool = pool;
     this.#bus = bus;
     this.#puller = new Puller(bus);
     this.#stream = inferStream(pool);
+    for (const { cls, lane } of LANES) {
+      const name = inferConsumer(cls, lane);
+      this.#channels.set(name, this.#puller.channel(this.#stream, name));
+    }
   }
 
   /** Opens the queue and makes its consumers where they are missing. */
@@ -59,9 +64,7 @@ export class WorkQueue {
   take(cls: PriorityClass, lane: Lane, free: number): Promise<Pulled[]> {
     return new Promise((resolve) => {
       const taken: Pulled[] = [];
-      this.#puller.request({
-        stream: this.#stream,
-        consumer: inferConsumer(cls, lane),
+      this.#channels.get(inferConsumer(cls, lane))?.request({
         batch: free,
         onMessage: (message) => void taken.push(message),
         onEnd: (end) => {

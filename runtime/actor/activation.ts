@@ -1,0 +1,324 @@
+/**
+ * One in-memory incarnation of an actor on one host: load, handle, commit, publish, ack, one message or burst at a time.
+ * States: creating -> active -> passivating | closed. README.md draws the path with its failure branches.
+ */
+import type { ActorRoute } from "#contracts/subjects.ts";
+import { asJetclawError } from "#contracts/errors.ts";
+import { decodeEnvelope, type Envelope } from "#contracts/envelope.ts";
+import { LIMITS } from "#contracts/limits.ts";
+import { messageAt } from "../nats/reader.ts";
+import { killPoint } from "../observe/kill-point.ts";
+import { metrics } from "../observe/metrics.ts";
+import { SpanKind, startSpan } from "../observe/trace.ts";
+import { commit, type Loaded, load, type Owned } from "./commit.ts";
+import { deadLetter } from "./dead-letter.ts";
+import type { ActorKind } from "./define.ts";
+import { Draft } from "./draft.ts";
+import type { HostContext } from "./host.ts";
+import { type Delivery, Mailbox } from "./mailbox.ts";
+import { publishOutbox } from "./outbox.ts";
+
+export type ActivationState = "creating" | "active" | "passivating" | "closed";
+
+/** Ownership was lost while working: stop at once, write nothing, ack nothing. */
+class Evicted extends Error {}
+
+const FIRST_RETRY_MS = 20;
+/** How long an actor that cannot be loaded waits before it tries again. */
+const BLOCKED_MS = 5_000;
+
+export interface ActivationOptions {
+  readonly host: HostContext;
+  readonly kind: ActorKind;
+  readonly route: ActorRoute;
+  readonly stream: string;
+  readonly owned: Owned;
+  /** Called with the number of messages no longer held in memory. */
+  readonly onReleased: (count: number) => void;
+  /** Called when the activation has nothing to do. */
+  readonly onIdle: (activation: Activation) => void;
+}
+
+export class Activation {
+  state: ActivationState = "creating";
+  readonly route: ActorRoute;
+  readonly #options: ActivationOptions;
+  readonly #mailbox = new Mailbox();
+  #loaded: Loaded | undefined;
+  #running = false;
+
+  constructor(options: ActivationOptions) {
+    this.#options = options;
+    this.route = options.route;
+  }
+
+  get isIdle(): boolean {
+    return !this.#running && this.#mailbox.isEmpty;
+  }
+
+  /** Takes a message in; true when it is held in memory. */
+  deliver(delivery: Delivery): boolean {
+    const held = this.#mailbox.push(delivery);
+    if (!this.#running) void this.#run();
+    return held;
+  }
+
+  /** Forgets everything: the actor was passivated, or ownership was lost. */
+  close(state: "passivating" | "closed"): void {
+    this.state = state;
+    this.#loaded = undefined;
+    this.#options.onReleased(this.#mailbox.clear());
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    const { owned, host } = this.#options;
+    while (!this.#mailbox.isEmpty && !owned.signal.aborted) {
+      let taken = 0;
+      try {
+        if (this.#mailbox.wantsRefill) await this.#refill();
+        this.#loaded ??= await this.#load();
+        this.state = "active";
+        const batch = this.#mailbox.take(this.#options.kind.burst ? LIMITS.burstMessages : 1);
+        taken = batch.length;
+        if (taken > 0) await this.#handle(batch);
+      } catch (error) {
+        if (owned.signal.aborted || error instanceof Evicted) break;
+        // Nothing is acked: the messages come again to whoever owns the partition next, or here after the ack wait.
+        host.log.error({ err: error, kind: this.#options.kind.kind }, "activation failed, loading it again");
+        this.#loaded = undefined;
+        await host.clock.sleep(BLOCKED_MS, owned.signal).catch(() => {});
+      } finally {
+        if (taken > 0) this.#options.onReleased(taken);
+      }
+    }
+    this.#running = false;
+    if (owned.signal.aborted) this.close("closed");
+    else this.#options.onIdle(this);
+  }
+
+  async #refill(): Promise<void> {
+    const { host, stream } = this.#options;
+    const deliveries: Delivery[] = [];
+    for (const parked of this.#mailbox.unpark()) {
+      const message = await messageAt(host.bus, stream, parked.seq);
+      if (message) deliveries.push({ ...parked, ack: () => parked.ack(), envelope: decodeEnvelope(message.data) });
+    }
+    this.#options.onReleased(-deliveries.length);
+    this.#mailbox.refill(deliveries);
+  }
+
+  /** Loads the record and publishes its stored outbox before anything else may happen. */
+  async #load(): Promise<Loaded> {
+    const { host, owned, kind, route, stream } = this.#options;
+    const loaded = await load(host, kind, route, owned.signal);
+    const paused = killPoint("host.afterLoad");
+    if (paused) await paused;
+    const { record } = loaded;
+    if (record.outbox.length > 0 && !host.unsafe.dropOutbox) {
+      // Acknowledged means published; only the leader may be asked, a follower can be behind.
+      if (await messageAt(host.bus, stream, record.seq)) {
+        metrics.republished({ kind: kind.kind });
+        await publishOutbox(host.bus, record.outbox, owned.signal);
+      }
+    }
+    record.outbox = [];
+    return loaded;
+  }
+
+  async #handle(batch: readonly Delivery[]): Promise<void> {
+    const fresh = batch.filter((delivery) => this.#isFresh(delivery));
+    if (fresh.length === 0) return;
+    if (fresh[0]?.suspect) return this.#options.host.suspects(() => this.#handleSuspect(fresh[0] as Delivery));
+    await this.#process(fresh);
+  }
+
+  /** Drops repeats and timers that were replaced or cancelled. */
+  #isFresh(delivery: Delivery): boolean {
+    const { envelope } = delivery;
+    const { record } = this.#loaded as Loaded;
+    if (record.processed.has(envelope.id) && !this.#options.host.unsafe.ignoreRing) {
+      metrics.repeats({ kind: this.#options.kind.kind });
+      this.#repeat(envelope);
+    } else if (!envelope.timer || record.timers[envelope.timer.name] === envelope.timer.generation) return true;
+    delivery.ack();
+    return false;
+  }
+
+  #repeat(envelope: Envelope): void {
+    const { kind, host } = this.#options;
+    if (!kind.repeated) return;
+    const draft = this.#draft([envelope], undefined);
+    kind.repeated(draft, envelope);
+    for (const effect of draft.effects) if (effect.k === "emit") host.bus.publish(effect.subject, effect.data as Uint8Array);
+  }
+
+  /** A message that was pending at a takeover: its attempt is written first, so one that kills hosts is found out. */
+  async #handleSuspect(delivery: Delivery): Promise<void> {
+    const { id } = delivery.envelope;
+    const { record } = this.#loaded as Loaded;
+    const attempts = (record.attempts[id] ?? 0) + 1;
+    if (attempts > LIMITS.handlerAttempts) return this.#poison([delivery], new Error(`begun ${attempts - 1} times, never finished`));
+    await this.#write(this.#draft([], undefined), [], { ...record.attempts, [id]: attempts }, record.seq);
+    await this.#process([delivery]);
+  }
+
+  #draft(burst: readonly Envelope[], trace: Envelope["trace"]): Draft {
+    const { host, kind, route, owned } = this.#options;
+    const { record, revision } = this.#loaded as Loaded;
+    return new Draft({
+      route,
+      shards: host.deployment.shards,
+      state: kind.persistent || burst.length === 0 ? record.state : structuredClone(record.state),
+      revision,
+      now: host.clock.now(),
+      timers: record.timers,
+      trace,
+      signal: owned.signal,
+      burst,
+    });
+  }
+
+  async #process(deliveries: readonly Delivery[]): Promise<void> {
+    const { kind, host } = this.#options;
+    const first = (deliveries[0] as Delivery).envelope;
+    const span = startSpan(`process ${kind.kind}`, {
+      parent: first.trace,
+      kind: SpanKind.CONSUMER,
+      attributes: {
+        "messaging.system": "nats",
+        "messaging.operation.type": "process",
+        "messaging.batch.message_count": deliveries.length,
+        "jetclaw.message": first.type,
+      },
+      links: deliveries.slice(1).map((d) => d.envelope.trace),
+    });
+    try {
+      await this.#attempts(deliveries, span.context);
+      span.end();
+    } catch (error) {
+      span.end(error);
+      if (error instanceof Evicted || this.#options.owned.signal.aborted) throw error;
+      if (!(error instanceof HandlerFailed)) throw error;
+      // One message of a burst may spoil it for the others: they are run one by one, in order.
+      if (deliveries.length > 1) for (const delivery of deliveries) await this.#process([delivery]);
+      else await this.#poison(deliveries, error.cause);
+    }
+    host.touch(this);
+  }
+
+  /** Runs the handler until it succeeds and is committed, at most the allowed attempts. */
+  async #attempts(deliveries: readonly Delivery[], trace: Envelope["trace"]): Promise<void> {
+    const { kind, host, owned } = this.#options;
+    const burst = deliveries.map((d) => d.envelope);
+    let waitMs = FIRST_RETRY_MS;
+    for (let attempt = 1; ; attempt++) {
+      const draft = this.#draft(burst, trace);
+      try {
+        const running = kind.run(draft, burst.map((m) => ({ ...m, body: kind.parse(m.type, m.body) })));
+        if (running) await running;
+      } catch (error) {
+        owned.signal.throwIfAborted();
+        metrics.handlerFailures({ kind: kind.kind });
+        const permanent = asJetclawError(error).retry === "never" && asJetclawError(error).code !== "internal.bug";
+        if (permanent || attempt >= LIMITS.handlerAttempts || deliveries.length > 1) throw new HandlerFailed(error);
+        host.log.warn({ err: error, kind: kind.kind, attempt }, "handler failed, trying again");
+        await host.clock.sleep(waitMs, owned.signal);
+        waitMs *= 4;
+        continue;
+      }
+      const paused = killPoint("host.afterHandler");
+      if (paused) await paused;
+      if (await this.#commitAndFinish(draft, deliveries)) return;
+      // Somebody else wrote although we own the actor: what they processed is dropped, the rest runs again.
+      const rest = deliveries.filter((d) => this.#isFresh(d));
+      if (rest.length === 0) return;
+      if (rest.length < deliveries.length) return this.#attempts(rest, trace);
+    }
+  }
+
+  /** False when the record had changed under us and was loaded again. */
+  async #commitAndFinish(draft: Draft, deliveries: readonly Delivery[]): Promise<boolean> {
+    const { host, owned } = this.#options;
+    const { record } = this.#loaded as Loaded;
+    for (const { envelope } of deliveries) if (envelope.timer) draft.timers = without(draft.timers, envelope.timer);
+    let attempts = record.attempts;
+    for (const { envelope } of deliveries) if (envelope.id in attempts) attempts = withoutKey(attempts, envelope.id);
+    const last = deliveries[deliveries.length - 1] as Delivery;
+    const ids = deliveries.map((d) => d.envelope.id);
+    if (!(await this.#write(draft, ids, attempts, last.seq))) return false;
+    let paused = killPoint("host.afterCommit");
+    if (paused) await paused;
+    const { outbox } = (this.#loaded as Loaded).record;
+    if (outbox.length > 0) await publishOutbox(host.bus, outbox, owned.signal);
+    (this.#loaded as Loaded).record.outbox = [];
+    paused = killPoint("host.afterPublish");
+    if (paused) await paused;
+    for (const task of draft.tasks) task();
+    paused = killPoint("host.beforeAck");
+    if (paused) await paused;
+    // The sequence that the outbox belongs to is acked last: its absence then means that everything was published.
+    for (const delivery of deliveries) delivery.ack();
+    paused = killPoint("host.afterAck");
+    if (paused) await paused;
+    return true;
+  }
+
+  /** One compare-and-set. False: stale, loaded again. @throws Evicted when another host took over */
+  async #write(draft: Draft, ids: readonly string[], attempts: Readonly<Record<string, number>>, seq: number): Promise<boolean> {
+    const { host, kind, route, owned } = this.#options;
+    const loaded = this.#loaded as Loaded;
+    const outcome = await commit(host, route, loaded, owned, {
+      op: host.nextOperation(),
+      state: draft.state,
+      stateVersion: kind.version,
+      processed: loaded.record.processed,
+      newlyProcessed: ids,
+      outbox: loaded.record.outbox.length > 0 ? [...loaded.record.outbox, ...draft.effects] : draft.effects,
+      seq,
+      timers: draft.timers,
+      attempts,
+    });
+    metrics.commits({ kind: kind.kind, result: outcome });
+    if (outcome === "committed") return true;
+    if (outcome === "lost") {
+      owned.lost("another host wrote the state");
+      throw new Evicted();
+    }
+    this.#loaded = await this.#load();
+    return false;
+  }
+
+  /** Gives a message up: kept as a dead letter, remembered as processed, the session goes on. */
+  async #poison(deliveries: readonly Delivery[], cause: unknown): Promise<void> {
+    const { host, kind, route, stream, owned } = this.#options;
+    for (const delivery of deliveries) {
+      const reference = await deadLetter(host.bus, { stream, route, envelope: delivery.envelope, cause, signal: owned.signal });
+      host.log.error({ err: cause, kind: kind.kind, reference }, "message given up, kept as a dead letter");
+      for (;;) {
+        const draft = this.#draft([delivery.envelope], delivery.envelope.trace);
+        if (kind.poisoned) kind.poisoned(draft, delivery.envelope, reference);
+        else draft.reply({ error: "actor.handler-failed", reference });
+        if (await this.#commitAndFinish(draft, [delivery])) break;
+        if (!this.#isFresh(delivery)) break;
+      }
+    }
+  }
+}
+
+/** The handler cannot process these messages; the cause says why. */
+class HandlerFailed extends Error {
+  constructor(cause: unknown) {
+    super("handler failed", { cause });
+  }
+}
+
+function without(timers: Record<string, number>, fired: { name: string; generation: number }): Record<string, number> {
+  // The handler may have scheduled the same timer anew: only the generation that fired is over.
+  return timers[fired.name] === fired.generation ? withoutKey(timers, fired.name) : timers;
+}
+
+function withoutKey<T>(record: Readonly<Record<string, T>>, key: string): Record<string, T> {
+  const { [key]: _, ...rest } = record;
+  return rest;
+}

@@ -1,0 +1,92 @@
+/** Loading and committing the record: one compare-and-set, and what a refusal or a silence of the store means. */
+import { JetclawError } from "#contracts/errors.ts";
+import type { ActorRoute } from "#contracts/subjects.ts";
+import { StaleRevision } from "../nats/connect.ts";
+import { shardOfRoute } from "../nats/inbound.ts";
+import type { ActorKind } from "./define.ts";
+import type { HostContext } from "./host.ts";
+import { type ActorRecord, decodeRecord, encodeRecord, type NextRecord, ProcessedIds } from "./record.ts";
+import { retrying } from "./retrying.ts";
+
+export interface Loaded {
+  record: ActorRecord;
+  /** KV revision of the record; 0 where none is stored. It is the fence. */
+  revision: number;
+}
+
+/** A partition as its activations see it. */
+export interface Owned {
+  /** Aborted when ownership ends. */
+  readonly signal: AbortSignal;
+  /** True while the placement document, read from the leader, names this host at this epoch. */
+  stillOwned(): Promise<boolean>;
+  /** Ends ownership at once. */
+  lost(reason: string): void;
+}
+
+/**
+ * Reads the record from the leader: a stale replica could miss processed ids or timers.
+ * @throws JetclawError `actor.state-newer`
+ */
+export async function load(host: HostContext, kind: ActorKind, route: ActorRoute, signal: AbortSignal): Promise<Loaded> {
+  const kv = host.kvOf(shardOfRoute(route, host.deployment));
+  const entry = await retrying(host.log, signal, "load an actor", () => kv.getFromLeader(route.path));
+  if (!entry.value)
+    return {
+      revision: entry.revision,
+      record: { state: kind.initial(), stateVersion: kind.version, processed: new ProcessedIds(), outbox: [], seq: 0, timers: {}, attempts: {} },
+    };
+  const record = decodeRecord(entry.value);
+  if (record.stateVersion !== kind.version) record.state = kind.upgrade(record.state, record.stateVersion);
+  return { revision: entry.revision, record };
+}
+
+/**
+ * Writes the next record over the revision that was loaded.
+ * `committed`: stored, also when only the acknowledgement was lost. `stale`: somebody wrote, yet we own the actor.
+ * `lost`: another host owns it.
+ */
+export async function commit(
+  host: HostContext,
+  route: ActorRoute,
+  loaded: Loaded,
+  owned: Owned,
+  next: NextRecord,
+): Promise<"committed" | "stale" | "lost"> {
+  const bytes = encodeRecord(next);
+  const kv = host.kvOf(shardOfRoute(route, host.deployment));
+  for (;;) {
+    owned.signal.throwIfAborted();
+    try {
+      loaded.revision = await kv.update(route.path, bytes, loaded.revision);
+      adopt(loaded.record, next);
+      return "committed";
+    } catch (error) {
+      const unavailable = error instanceof JetclawError && error.code === "nats.unavailable";
+      if (!unavailable && !(error instanceof StaleRevision)) throw error;
+      const entry = await retrying(host.log, owned.signal, "read a commit back", () => kv.getFromLeader(route.path));
+      if (entry.value && decodeRecord(entry.value).op === next.op) {
+        loaded.revision = entry.revision;
+        adopt(loaded.record, next);
+        return "committed";
+      }
+      // The write may still be under way: writing the same bytes over the same revision again can only succeed once.
+      if (entry.revision === loaded.revision) continue;
+      if (host.unsafe.ignoreFence) {
+        loaded.revision = entry.revision;
+        continue;
+      }
+      return (await retrying(host.log, owned.signal, "read the placement", () => owned.stillOwned())) ? "stale" : "lost";
+    }
+  }
+}
+
+function adopt(record: ActorRecord, next: NextRecord): void {
+  record.state = next.state;
+  record.stateVersion = next.stateVersion;
+  for (const id of next.newlyProcessed) record.processed.add(id);
+  record.outbox = next.outbox;
+  record.seq = next.seq;
+  record.timers = next.timers;
+  record.attempts = next.attempts;
+}

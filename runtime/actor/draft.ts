@@ -1,0 +1,125 @@
+/** What a handler writes into: a draft of the state and the effects it records, ids already stable. */
+import { encode } from "#contracts/codec.ts";
+import { ENVELOPE_VERSION, type Envelope, encodeEnvelope, type TraceContext } from "#contracts/envelope.ts";
+import { inboundStream, inboundSubject, routeOf, timerSubject, type ActorRoute } from "#contracts/subjects.ts";
+import { shardOf } from "#contracts/ids.ts";
+import type { SystemActor } from "./define.ts";
+import type { StoredEffect } from "./record.ts";
+
+export interface DraftOptions {
+  readonly route: ActorRoute;
+  readonly shards: number;
+  readonly state: unknown;
+  readonly revision: number;
+  readonly now: number;
+  readonly timers: Readonly<Record<string, number>>;
+  readonly trace: TraceContext | undefined;
+  readonly signal: AbortSignal;
+  /** The messages being handled; the last one with a waiting caller gets the replies. */
+  readonly burst: readonly Envelope[];
+}
+
+export class Draft implements SystemActor<unknown> {
+  state: unknown;
+  readonly now: number;
+  readonly trace: TraceContext | undefined;
+  readonly signal: AbortSignal;
+  readonly effects: StoredEffect[] = [];
+  readonly tasks: (() => void)[] = [];
+  timers: Record<string, number>;
+  readonly #options: DraftOptions;
+  #counter = 0;
+
+  constructor(options: DraftOptions) {
+    this.#options = options;
+    this.state = options.state;
+    this.now = options.now;
+    this.trace = options.trace;
+    this.signal = options.signal;
+    this.timers = options.timers as Record<string, number>;
+  }
+
+  get kind(): string {
+    return this.#options.route.kind;
+  }
+  get tenant(): string {
+    return this.#options.route.tenant;
+  }
+  get key(): string {
+    return this.#options.route.key;
+  }
+
+  #id(): string {
+    return `${this.#options.route.path}.${this.#options.revision}.${this.#counter++}`;
+  }
+
+  #envelope(id: string, to: { kind: string; key: string }, type: string, body: unknown): Envelope {
+    const causation = this.#options.burst[0]?.id;
+    return {
+      v: ENVELOPE_VERSION,
+      id,
+      tenant: this.tenant,
+      kind: to.kind,
+      key: to.key,
+      type,
+      body,
+      at: this.now,
+      ...(causation ? { causation } : {}),
+      ...(this.trace ? { trace: this.trace } : {}),
+    };
+  }
+
+  send(kind: string, key: string, type: string, body: unknown): void {
+    const id = this.#id();
+    const envelope = this.#envelope(id, { kind, key }, type, body);
+    this.effects.push({ id, k: "append", subject: inboundSubject(routeOf(envelope)), data: encodeEnvelope(envelope) });
+  }
+
+  schedule(timer: string, when: { readonly afterMs: number } | { readonly at: number }, type: string, body: unknown): void {
+    const { route, revision } = this.#options;
+    const id = this.#id();
+    // Revisions grow and counters are below a thousand, so a later schedule always has the higher generation.
+    const generation = revision * 1_000 + this.#counter;
+    this.timers = { ...this.timers, [timer]: generation };
+    const envelope: Envelope = { ...this.#envelope(id, route, type, body), timer: { name: timer, generation } };
+    this.effects.push({
+      id,
+      k: "schedule",
+      subject: timerSubject(route, timer),
+      data: encodeEnvelope(envelope),
+      at: "at" in when ? when.at : this.now + when.afterMs,
+      target: inboundSubject(route),
+    });
+  }
+
+  cancel(timer: string): void {
+    if (!(timer in this.timers)) return;
+    const { [timer]: _, ...rest } = this.timers;
+    this.timers = rest;
+    const { route, shards } = this.#options;
+    this.purge(inboundStream(shardOf(route.partition, shards)), timerSubject(route, timer));
+  }
+
+  reply(value: unknown): void {
+    const waiting = this.#options.burst.findLast((m) => m.replyTo);
+    if (waiting?.replyTo) this.emit(waiting.replyTo, { value });
+  }
+
+  append(subject: string, body: (id: string) => unknown): string {
+    const id = this.#id();
+    this.effects.push({ id, k: "append", subject, data: encode(body(id)) });
+    return id;
+  }
+
+  emit(subject: string, body: unknown): void {
+    this.effects.push({ id: this.#id(), k: "emit", subject, data: encode(body) });
+  }
+
+  purge(stream: string, filter: string): void {
+    this.effects.push({ id: this.#id(), k: "purge", subject: filter, stream });
+  }
+
+  afterCommit(task: () => void): void {
+    this.tasks.push(task);
+  }
+}

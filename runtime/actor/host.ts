@@ -1,0 +1,186 @@
+/**
+ * A process that owns partitions: its activations, its residency cap, its partitions. Who owns what is decided by
+ * `runtime/placement`; this file takes, drops and drains what it is told.
+ */
+import { partitionConsumer, inboundFilter, inboundStream, actorsBucket } from "#contracts/subjects.ts";
+import { shardOf } from "#contracts/ids.ts";
+import type { Clock } from "../clock.ts";
+import type { Bus } from "../nats/connect.ts";
+import { Kv } from "../nats/kv.ts";
+import { replaceConsumer } from "../nats/partition-consumer.ts";
+import { Puller } from "../nats/pull.ts";
+import type { Deployment } from "../nats/topology.ts";
+import { killPoint } from "../observe/kill-point.ts";
+import type { Log } from "../observe/log.ts";
+import { gauge } from "../observe/metrics.ts";
+import type { Activation } from "./activation.ts";
+import type { ActorKind } from "./define.ts";
+import { OwnedPartition } from "./partition.ts";
+
+/** Protections that a control run switches off, to prove that the checker finds what they prevent. */
+export interface Unsafe {
+  readonly ignoreRing?: boolean;
+  readonly dropOutbox?: boolean;
+  readonly ignoreFence?: boolean;
+}
+
+/** What partitions and activations see of their host. */
+export interface HostContext {
+  readonly bus: Bus;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly deployment: Deployment;
+  readonly puller: Puller;
+  readonly kinds: ReadonlyMap<string, ActorKind>;
+  readonly unsafe: Unsafe;
+  kvOf(shard: number): Kv;
+  /** A fresh operation id for one commit. */
+  nextOperation(): string;
+  /** Runs suspect messages one at a time on this host. */
+  suspects<T>(work: () => Promise<T>): Promise<T>;
+  /** The activation worked: it is the youngest. */
+  touch(activation: Activation): void;
+  /** The activation may be passivated by `passivate`. */
+  idle(activation: Activation, passivate: () => boolean): void;
+}
+
+export interface HostOptions {
+  readonly bus: Bus;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly deployment: Deployment;
+  readonly kinds: readonly ActorKind[];
+  readonly instance: string;
+  /** Activations kept in memory; idle ones beyond it are passivated, the longest idle first. */
+  readonly residency?: number | undefined;
+  readonly unsafe?: Unsafe;
+}
+
+const DEFAULT_RESIDENCY = 20_000;
+
+export class ActorHost implements HostContext {
+  readonly bus: Bus;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly deployment: Deployment;
+  readonly puller: Puller;
+  readonly kinds: ReadonlyMap<string, ActorKind>;
+  readonly unsafe: Unsafe;
+  readonly #instance: string;
+  readonly #residency: number;
+  readonly #kvs: Kv[];
+  readonly #partitions = new Map<number, OwnedPartition>();
+  /** Idle activations, the longest idle first. */
+  readonly #idle = new Map<Activation, () => boolean>();
+  #operations = 0;
+  #suspects: Promise<unknown> = Promise.resolve();
+  readonly #removeGauges: (() => void)[];
+
+  constructor(options: HostOptions) {
+    this.bus = options.bus;
+    this.log = options.log;
+    this.clock = options.clock;
+    this.deployment = options.deployment;
+    this.unsafe = options.unsafe ?? {};
+    this.puller = new Puller(options.bus);
+    this.kinds = new Map(options.kinds.map((kind) => [kind.kind, kind]));
+    this.#instance = options.instance;
+    this.#residency = options.residency ?? DEFAULT_RESIDENCY;
+    this.#kvs = Array.from({ length: options.deployment.shards }, (_, s) => new Kv(options.bus, actorsBucket(s)));
+    this.#removeGauges = [
+      gauge("host_partitions", "partitions owned", () => [{ value: this.#partitions.size }]),
+      gauge("host_resident", "activations in memory", () => [{ value: this.resident }]),
+      gauge("host_held", "messages in memory", () => [{ value: this.held }]),
+    ];
+  }
+
+  get partitions(): number[] {
+    return [...this.#partitions.keys()];
+  }
+
+  get resident(): number {
+    return this.#sum((p) => p.resident);
+  }
+
+  /** Messages delivered and not yet acked. */
+  get held(): number {
+    return this.#sum((p) => p.held);
+  }
+
+  #sum(of: (partition: OwnedPartition) => number): number {
+    let sum = 0;
+    for (const partition of this.#partitions.values()) sum += of(partition);
+    return sum;
+  }
+
+  epochOf(partition: number): number | undefined {
+    return this.#partitions.get(partition)?.epoch;
+  }
+
+  kvOf(shard: number): Kv {
+    return this.#kvs[shard] as Kv;
+  }
+
+  nextOperation(): string {
+    return `${this.#instance}.${(++this.#operations).toString(36)}`;
+  }
+
+  suspects<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#suspects.then(work, work);
+    this.#suspects = next.catch(() => {});
+    return next;
+  }
+
+  touch(activation: Activation): void {
+    this.#idle.delete(activation);
+  }
+
+  idle(activation: Activation, passivate: () => boolean): void {
+    this.#idle.delete(activation);
+    this.#idle.set(activation, passivate);
+    while (this.#idle.size > 0 && this.resident > this.#residency) {
+      const [oldest, close] = this.#idle.entries().next().value as [Activation, () => boolean];
+      this.#idle.delete(oldest);
+      close();
+    }
+  }
+
+  /**
+   * Becomes the owner of a partition at an epoch: the consumers of lower epochs are deleted, which voids the acks of
+   * their owners, and this epoch's is made.
+   * @throws JetclawError `nats.unavailable`; SupersededEpoch when a higher epoch exists
+   */
+  async take(partition: number, epoch: number, ownership: { stillOwned: () => Promise<boolean>; onConsumerGone: () => void; onLost: (reason: string) => void }): Promise<void> {
+    const stream = inboundStream(shardOf(partition, this.deployment.shards));
+    const paused = killPoint("host.midTakeover");
+    if (paused) await paused;
+    const { deliveredUpTo } = await replaceConsumer(this.bus, {
+      stream,
+      name: partitionConsumer(partition, epoch),
+      prefix: `p${partition}-e`,
+      epoch,
+      filter: inboundFilter(partition),
+    });
+    this.#partitions.get(partition)?.stop();
+    const owned = new OwnedPartition({ host: this, partition, epoch, suspectUpTo: deliveredUpTo, ...ownership });
+    this.#partitions.set(partition, owned);
+    owned.start();
+  }
+
+  /** Ownership ended: stop at once. */
+  drop(partition: number): void {
+    this.#partitions.get(partition)?.stop();
+    this.#partitions.delete(partition);
+  }
+
+  /** Stops taking everywhere and finishes what is held. */
+  async drain(): Promise<void> {
+    await Promise.all([...this.#partitions.values()].map((p) => p.drain()));
+  }
+
+  close(): void {
+    for (const partition of [...this.#partitions.keys()]) this.drop(partition);
+    this.puller.close();
+    for (const remove of this.#removeGauges) remove();
+  }
+}

@@ -1,0 +1,41 @@
+/** Publishing effects after the commit that carries them: at least once, under stable ids, until acknowledged. */
+import type { Bus } from "../nats/connect.ts";
+import { purge } from "../nats/reader.ts";
+import { killPoint } from "../observe/kill-point.ts";
+import { retrying } from "./retrying.ts";
+import type { StoredEffect } from "./record.ts";
+
+/**
+ * Publishes all effects. Effects on different subjects go out together; the order on one subject is kept.
+ * Resolves when each is acknowledged; retries until the signal aborts.
+ */
+export async function publishOutbox(bus: Bus, effects: readonly StoredEffect[], signal: AbortSignal): Promise<void> {
+  let waits: Promise<unknown>[] | undefined;
+  const last = new Map<string, Promise<unknown>>();
+  for (const [n, effect] of effects.entries()) {
+    if (n > 0) {
+      const paused = killPoint("host.midOutbox");
+      if (paused) await paused;
+    }
+    if (effect.k === "emit") {
+      bus.publish(effect.subject, effect.data as Uint8Array);
+      continue;
+    }
+    const before = last.get(effect.subject);
+    const publish = (): Promise<unknown> => retrying(bus.log, signal, "publish an effect", () => publishEffect(bus, effect));
+    const wait = before ? before.then(publish) : publish();
+    last.set(effect.subject, wait);
+    waits ??= [];
+    waits.push(wait);
+  }
+  if (waits) await (waits.length === 1 ? waits[0] : Promise.all(waits));
+}
+
+async function publishEffect(bus: Bus, effect: StoredEffect): Promise<void> {
+  if (effect.k === "purge") await purge(bus, effect.stream as string, effect.subject);
+  else
+    await bus.append(effect.subject, effect.data as Uint8Array, {
+      id: effect.id,
+      ...(effect.k === "schedule" ? { schedule: { at: effect.at as number, target: effect.target as string } } : {}),
+    });
+}

@@ -1,0 +1,167 @@
+/** One owned partition: pulls its messages under the epoch's consumer and hands them to activations. */
+import { decodeEnvelope, type Envelope } from "#contracts/envelope.ts";
+import { asJetclawError } from "#contracts/errors.ts";
+import { shardOf } from "#contracts/ids.ts";
+import { LIMITS } from "#contracts/limits.ts";
+import { type ActorRoute, inboundStream, inboundSubject, parseInbound, partitionConsumer, routeOf } from "#contracts/subjects.ts";
+import type { PullChannel, Pulled, PullEnd } from "../nats/pull.ts";
+import { Activation } from "./activation.ts";
+import type { Owned } from "./commit.ts";
+import { deadBytes } from "./dead-letter.ts";
+import type { HostContext } from "./host.ts";
+
+const PULL_MS = 30_000;
+const BATCH = 256;
+
+export interface PartitionOptions {
+  readonly host: HostContext;
+  readonly partition: number;
+  readonly epoch: number;
+  /** Messages up to this sequence had been delivered to the owner before: they may be what killed it. */
+  readonly suspectUpTo: number;
+  readonly stillOwned: () => Promise<boolean>;
+  /** The consumer vanished: the placement decides what that means. */
+  readonly onConsumerGone: () => void;
+  readonly onLost: (reason: string) => void;
+}
+
+export class OwnedPartition {
+  readonly partition: number;
+  readonly epoch: number;
+  readonly #options: PartitionOptions;
+  readonly #stream: string;
+  readonly #abort = new AbortController();
+  readonly #activations = new Map<string, Activation>();
+  readonly #owned: Owned;
+  #held = 0;
+  #asked = 0;
+  readonly #channel: PullChannel;
+  #drained: (() => void) | undefined;
+  #draining = false;
+
+  constructor(options: PartitionOptions) {
+    this.#options = options;
+    this.partition = options.partition;
+    this.epoch = options.epoch;
+    this.#stream = inboundStream(shardOf(options.partition, options.host.deployment.shards));
+    this.#channel = options.host.puller.channel(this.#stream, partitionConsumer(options.partition, options.epoch));
+    this.#owned = { signal: this.#abort.signal, stillOwned: options.stillOwned, lost: options.onLost };
+  }
+
+  /** Messages held in memory. */
+  get held(): number {
+    return this.#held;
+  }
+
+  get resident(): number {
+    return this.#activations.size;
+  }
+
+  start(): void {
+    this.#pull();
+  }
+
+  /** Ownership ended: stop at once, write nothing, ack nothing. */
+  stop(): void {
+    this.#channel.close();
+    this.#abort.abort(new Error("the partition is no longer owned"));
+    for (const activation of this.#activations.values()) if (activation.isIdle) activation.close("closed");
+    this.#activations.clear();
+    this.#drained?.();
+  }
+
+  /** Stops taking and resolves when what is held is finished. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    this.#channel.close();
+    this.#asked = 0;
+    if (this.#held > 0 && !this.#abort.signal.aborted)
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve;
+      });
+  }
+
+  #pull(): void {
+    if (this.#abort.signal.aborted || this.#draining || this.#asked > 0) return;
+    const batch = Math.min(BATCH, LIMITS.partitionInFlight - this.#held);
+    if (batch <= 0) return;
+    this.#asked = batch;
+    this.#channel.request({
+      batch,
+      expiresMs: PULL_MS,
+      onMessage: (message) => this.#receive(message),
+      onEnd: (end) => this.#ended(end),
+    });
+  }
+
+  #ended(end: PullEnd): void {
+    this.#asked = 0;
+    if (this.#abort.signal.aborted) return;
+    if (end === "consumer-gone") this.#options.onConsumerGone();
+    else if (end === "broken" || end === "limit") setTimeout(() => this.#pull(), 250);
+    else this.#pull();
+  }
+
+  #receive(message: Pulled): void {
+    if (this.#abort.signal.aborted) return;
+    let envelope: Envelope;
+    try {
+      envelope = decodeEnvelope(message.data);
+    } catch (error) {
+      return void this.#reject(message, error);
+    }
+    const route = routeOf(envelope);
+    const parsed = parseInbound(message.subject);
+    if (parsed?.path !== route.path) return void this.#reject(message, new Error("subject and envelope name different actors"));
+    if (parsed.partition !== route.partition) return void this.#forward(message, envelope, route);
+    const kind = this.#options.host.kinds.get(envelope.kind);
+    if (!kind) return void this.#reject(message, new Error(`no actor of kind ${envelope.kind} is defined here`));
+    let activation = this.#activations.get(route.path);
+    if (!activation) {
+      activation = new Activation({
+        host: this.#options.host,
+        kind,
+        route,
+        stream: this.#stream,
+        owned: this.#owned,
+        onReleased: (count) => this.#release(count),
+        onIdle: (idle) => this.#options.host.idle(idle, () => this.#passivate(idle)),
+      });
+      this.#activations.set(route.path, activation);
+    }
+    const suspect = message.seq <= this.#options.suspectUpTo;
+    // Counted before delivery: the activation may release it before `deliver` returns.
+    this.#held++;
+    if (!activation.deliver({ envelope, seq: message.seq, suspect, ack: message.ack })) this.#held--;
+  }
+
+  #release(count: number): void {
+    this.#held -= count;
+    if (this.#held === 0) this.#drained?.();
+    if (this.#asked === 0) this.#pull();
+  }
+
+  #passivate(activation: Activation): boolean {
+    if (!activation.isIdle) return false;
+    activation.close("passivating");
+    this.#activations.delete(activation.route.path);
+    return true;
+  }
+
+  /** What is no envelope, or of no kind, is kept as a dead letter; the partition goes on. */
+  async #reject(message: Pulled, error: unknown): Promise<void> {
+    const { host } = this.#options;
+    host.log.error({ err: error, partition: this.partition }, "message refused, kept as a dead letter");
+    await deadBytes(host.bus, this.#stream, message.subject, message.data, asJetclawError(error).message).then(message.ack, (err) =>
+      host.log.error({ err }, "dead letter not stored, the message comes again"),
+    );
+  }
+
+  /** A publisher computed another partition: the message goes to the right one. */
+  async #forward(message: Pulled, envelope: Envelope, route: ActorRoute): Promise<void> {
+    const { host } = this.#options;
+    await host.bus.append(inboundSubject(route), message.data, { id: `${route.path}.${envelope.id}.moved` }).then(message.ack, (err) =>
+      host.log.error({ err }, "message not forwarded, it comes again"),
+    );
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * The record of an actor as KV holds it: state, processed ids and outbox in one value, written by one compare-and-set.
+ */
+import { decode, encode } from "#contracts/codec.ts";
+import { JetclawError } from "#contracts/errors.ts";
+import { LIMITS } from "#contracts/limits.ts";
+
+export const ACTOR_RECORD_VERSION = 1;
+
+/** An effect as it is stored: everything that publishing it again needs, the body encoded. */
+export interface StoredEffect {
+  /** Stable: `<path>.<revision before the commit>.<n>`. */
+  readonly id: string;
+  readonly k: "append" | "emit" | "purge" | "schedule";
+  /** Subject, or for `purge` the filter. */
+  readonly subject: string;
+  readonly data?: Uint8Array;
+  /** `purge`: the stream. */
+  readonly stream?: string;
+  /** `schedule`: when and to which subject. */
+  readonly at?: number;
+  readonly target?: string;
+}
+
+export interface ActorRecord {
+  state: unknown;
+  stateVersion: number;
+  /** Exact ids of the last processed messages, oldest first. */
+  readonly processed: ProcessedIds;
+  /** Effects not yet confirmed. */
+  outbox: readonly StoredEffect[];
+  /** INBOUND sequence of the last message this outbox belongs to. */
+  seq: number;
+  /** Pending timers and the generation each was scheduled under. */
+  timers: Readonly<Record<string, number>>;
+  /** How often suspect messages were begun. */
+  attempts: Readonly<Record<string, number>>;
+}
+
+interface Stored {
+  v: number;
+  sv: number;
+  op: string;
+  s: unknown;
+  ids: string;
+  ob: readonly StoredEffect[];
+  seq: number;
+  tm?: Record<string, number>;
+  at?: Record<string, number>;
+}
+
+/** A ring of exact ids: membership in O(1), the oldest forgotten first. */
+export class ProcessedIds {
+  readonly #ids: string[];
+  readonly #set: Set<string>;
+
+  constructor(ids: readonly string[] = []) {
+    this.#ids = ids.slice(-LIMITS.processedIds);
+    this.#set = new Set(this.#ids);
+  }
+
+  has(id: string): boolean {
+    return this.#set.has(id);
+  }
+
+  add(id: string): void {
+    if (this.#set.has(id)) return;
+    this.#ids.push(id);
+    this.#set.add(id);
+    if (this.#ids.length > LIMITS.processedIds) this.#set.delete(this.#ids.shift() as string);
+  }
+
+  /** Ids hold no line breaks, so one joined string is the cheapest encoding. */
+  join(extra: readonly string[]): string {
+    const over = Math.max(0, this.#ids.length + extra.length - LIMITS.processedIds);
+    const kept = over > 0 ? this.#ids.slice(over) : this.#ids;
+    return extra.length === 0 ? kept.join("\n") : `${kept.join("\n")}${kept.length > 0 ? "\n" : ""}${extra.join("\n")}`;
+  }
+
+  static split(joined: string): ProcessedIds {
+    return new ProcessedIds(joined === "" ? [] : joined.split("\n"));
+  }
+}
+
+export interface NextRecord {
+  readonly op: string;
+  readonly state: unknown;
+  readonly stateVersion: number;
+  readonly processed: ProcessedIds;
+  readonly newlyProcessed: readonly string[];
+  readonly outbox: readonly StoredEffect[];
+  readonly seq: number;
+  readonly timers: Readonly<Record<string, number>>;
+  readonly attempts: Readonly<Record<string, number>>;
+}
+
+/** @throws JetclawError `actor.state-too-large` */
+export function encodeRecord(next: NextRecord): Uint8Array {
+  const bytes = encode({
+    v: ACTOR_RECORD_VERSION,
+    sv: next.stateVersion,
+    op: next.op,
+    s: next.state,
+    ids: next.processed.join(next.newlyProcessed),
+    ob: next.outbox,
+    seq: next.seq,
+    ...(hasKeys(next.timers) ? { tm: next.timers } : {}),
+    ...(hasKeys(next.attempts) ? { at: next.attempts } : {}),
+  } satisfies Stored);
+  if (bytes.length > LIMITS.stateBytes)
+    throw new JetclawError("actor.state-too-large", `${bytes.length} bytes, at most ${LIMITS.stateBytes} (LIMITS.stateBytes)`);
+  return bytes;
+}
+
+export function decodeRecord(bytes: Uint8Array): ActorRecord & { op: string } {
+  const stored = decode<Stored>(bytes);
+  if (stored.v > ACTOR_RECORD_VERSION) throw new JetclawError("actor.state-newer", `record version ${stored.v}`);
+  return {
+    op: stored.op,
+    state: stored.s,
+    stateVersion: stored.sv,
+    processed: ProcessedIds.split(stored.ids),
+    outbox: stored.ob,
+    seq: stored.seq,
+    timers: stored.tm ?? {},
+    attempts: stored.at ?? {},
+  };
+}
+
+function hasKeys(record: object): boolean {
+  for (const _ in record) return true;
+  return false;
+}

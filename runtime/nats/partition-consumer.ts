@@ -1,0 +1,77 @@
+/** The consumer that carries a partition's epoch in its name: replacing it voids the acks of the old owner. */
+import { AckPolicy, JetStreamApiError } from "@nats-io/jetstream";
+import { LIMITS } from "#contracts/limits.ts";
+import { type Bus, natsError } from "./connect.ts";
+
+/** A consumer of a higher epoch exists: the placement document that named us is outdated. */
+export class SupersededEpoch extends Error {
+  constructor(name: string) {
+    super(`a later owner exists: ${name}`);
+    this.name = "SupersededEpoch";
+  }
+}
+
+export interface ReplaceOptions {
+  readonly stream: string;
+  readonly name: string;
+  /** What all epochs' names of the partition begin with. */
+  readonly prefix: string;
+  readonly epoch: number;
+  readonly filter: string;
+}
+
+const CONSUMER_NOT_FOUND = 10014;
+const FILTER_OVERLAPS = 10100;
+const MAX_PENDING = 20_000;
+const TRIES = 8;
+
+/**
+ * Deletes every lower epoch's consumer and makes this epoch's.
+ * @returns the highest sequence that an earlier owner had been given
+ * @throws SupersededEpoch, JetclawError `nats.unavailable`
+ */
+export async function replaceConsumer(bus: Bus, options: ReplaceOptions): Promise<{ deliveredUpTo: number }> {
+  let deliveredUpTo = 0;
+  let lower = [`${options.prefix}${options.epoch - 1}`];
+  for (let tried = 0; ; tried++) {
+    try {
+      for (const name of lower) deliveredUpTo = Math.max(deliveredUpTo, await removeConsumer(bus, options.stream, name));
+      await bus.jsm.consumers.add(options.stream, {
+        durable_name: options.name,
+        filter_subject: options.filter,
+        ack_policy: AckPolicy.Explicit,
+        ack_wait: LIMITS.inboundAckWaitMs * 1e6,
+        max_ack_pending: MAX_PENDING,
+        max_deliver: -1,
+      });
+      return { deliveredUpTo };
+    } catch (error) {
+      // 10100: a consumer of another epoch is left; list and look. A restart at the same epoch finds its own.
+      if (!(error instanceof JetStreamApiError) || error.code !== FILTER_OVERLAPS || tried >= TRIES) throw natsError(error);
+      lower = await lowerEpochs(bus, options);
+    }
+  }
+}
+
+async function lowerEpochs(bus: Bus, options: ReplaceOptions): Promise<string[]> {
+  const names: string[] = [];
+  for await (const info of bus.jsm.consumers.list(options.stream)) {
+    if (!info.name.startsWith(options.prefix)) continue;
+    const epoch = Number(info.name.slice(options.prefix.length));
+    if (epoch > options.epoch) throw new SupersededEpoch(info.name);
+    if (epoch < options.epoch) names.push(info.name);
+  }
+  return names;
+}
+
+/** Deletes a consumer. @returns the last sequence it delivered; 0 when there was none or nothing is pending */
+async function removeConsumer(bus: Bus, stream: string, name: string): Promise<number> {
+  try {
+    const info = await bus.jsm.consumers.info(stream, name);
+    await bus.jsm.consumers.delete(stream, name);
+    return info.num_ack_pending > 0 ? info.delivered.stream_seq : 0;
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.code === CONSUMER_NOT_FOUND) return 0;
+    throw error;
+  }
+}

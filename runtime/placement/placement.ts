@@ -1,0 +1,253 @@
+/**
+ * One host's part in placement: says that it lives, watches the others, writes the next document when somebody came or
+ * went, and takes and drops partitions as the document says. The document decides; beats are only its input.
+ */
+import { encode, decode } from "#contracts/codec.ts";
+import { LIMITS } from "#contracts/limits.ts";
+import { CORE } from "#contracts/subjects.ts";
+import type { ActorHost } from "../actor/host.ts";
+import { StaleRevision, type Subscription } from "../nats/connect.ts";
+import { SupersededEpoch } from "../nats/partition-consumer.ts";
+import { metrics } from "../observe/metrics.ts";
+import { assign, type Member } from "./assign.ts";
+import { type PlacementDocument, PlacementStore } from "./document.ts";
+
+interface HostBeat {
+  readonly instance: string;
+  readonly weight: number;
+  readonly gone?: boolean;
+}
+
+export interface PlacementOptions {
+  readonly host: ActorHost;
+  readonly instance: string;
+  /** Share relative to other hosts. */
+  readonly weight?: number;
+  /** For fault tests: a host whose view of the document does not change any more. */
+  readonly frozenView?: boolean;
+}
+
+/** Partitions moved for balance in one document, and how long a document rests before the next such move. */
+const MOVES_A_ROUND = 8;
+const ROUND_MS = 250;
+/** Partitions taken at once: the meta leader serialises consumer changes anyway. */
+const TAKES_AT_ONCE = 16;
+
+export class Placement {
+  readonly #options: PlacementOptions;
+  readonly #store: PlacementStore;
+  readonly #seen = new Map<string, { weight: number; at: number }>();
+  #document: PlacementDocument = { partitions: [], revision: 0 };
+  #draining = false;
+  #stopped = false;
+  #startedAt = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #subscription: Subscription | undefined;
+  #watch: { stop(): void } | undefined;
+  #applying: Promise<void> = Promise.resolve();
+  #planning: Promise<void> | undefined;
+  #lastTickAt = 0;
+  #ready: () => void = () => {};
+  /** Resolves when this host has been given its first partitions. */
+  readonly ready: Promise<void>;
+
+  constructor(options: PlacementOptions) {
+    this.#options = options;
+    this.#store = new PlacementStore(options.host.bus);
+    this.ready = new Promise((resolve) => {
+      this.#ready = resolve;
+    });
+  }
+
+  get document(): PlacementDocument {
+    return this.#document;
+  }
+
+  async start(): Promise<void> {
+    const { host } = this.#options;
+    this.#startedAt = host.clock.now();
+    this.#lastTickAt = this.#startedAt;
+    this.#subscription = host.bus.subscribe(CORE.heartbeat, ({ data }) => this.#heard(decode<HostBeat>(data)));
+    this.#watch = await this.#store.watch((document) => this.#adopt(document));
+    this.#adopt(await this.#store.read());
+    this.#tick();
+    this.#timer = setInterval(() => this.#tick(), LIMITS.heartbeatMs / 2);
+    host.bus.onReconnect(() => void this.#reread());
+  }
+
+  /** Hands everything over: finishes what is held, then names other owners. */
+  async drain(): Promise<void> {
+    const { host, instance } = this.#options;
+    this.#draining = true;
+    this.#beat();
+    await host.drain();
+    const others = this.#members().filter((m) => m.instance !== instance);
+    for (let tried = 0; tried < 10; tried++) {
+      const document = await this.#store.read();
+      const owners = document.partitions.map((a) => a.owner);
+      const next = others.length > 0 ? assign(owners, others, 0) : owners.map((o) => (o === instance ? undefined : o));
+      try {
+        this.#adopt(await this.#store.write(document, next));
+        return;
+      } catch (error) {
+        if (!(error instanceof StaleRevision)) throw error;
+      }
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    this.#beat(true);
+    this.#watch?.stop();
+    this.#subscription?.stop();
+  }
+
+  #beat(gone = false): void {
+    const { host, instance, weight = 1 } = this.#options;
+    if (host.bus.connected)
+      host.bus.publish(CORE.heartbeat, encode({ instance, weight: this.#draining ? 0 : weight, ...(gone ? { gone } : {}) } satisfies HostBeat));
+  }
+
+  #heard(beat: HostBeat): void {
+    const known = this.#seen.get(beat.instance);
+    if (beat.gone) this.#seen.delete(beat.instance);
+    else this.#seen.set(beat.instance, { weight: beat.weight, at: this.#options.host.clock.now() });
+    if (beat.gone || known?.weight !== beat.weight) this.#plan();
+  }
+
+  /** Who lives: heard lately, and this host itself. */
+  #members(): Member[] {
+    const { host, instance, weight = 1 } = this.#options;
+    const oldest = host.clock.now() - LIMITS.suspectMs;
+    for (const [other, { at }] of this.#seen) if (at < oldest) this.#seen.delete(other);
+    this.#seen.set(instance, { weight: this.#draining ? 0 : weight, at: host.clock.now() });
+    return [...this.#seen].map(([id, seen]) => ({ instance: id, weight: seen.weight }));
+  }
+
+  #tick(): void {
+    const now = this.#options.host.clock.now();
+    // A process that was frozen knows nothing of the others: it listens again before it judges.
+    if (now - this.#lastTickAt > LIMITS.suspectMs / 2) {
+      this.#startedAt = now;
+      this.#seen.clear();
+      void this.#reread();
+    }
+    this.#lastTickAt = now;
+    this.#beat();
+    this.#plan();
+  }
+
+  /** The lowest live instance writes first; others follow when it does not, so that documents rarely collide. */
+  #plan(): void {
+    if (this.#draining || this.#stopped || this.#planning || this.#document.partitions.length === 0) return;
+    const now = this.#options.host.clock.now();
+    const members = this.#members();
+    const owners = this.#document.partitions.map((a) => a.owner);
+    const first = owners.every((o) => o === undefined || o === this.#options.instance);
+    if (!first && now - this.#startedAt < LIMITS.suspectMs) return;
+    const rank = members.filter((m) => m.weight > 0 && m.instance < this.#options.instance).length;
+    const orphaned = owners.some((o) => o === undefined || !members.some((m) => m.instance === o));
+    const next = assign(owners, members, orphaned ? 0 : MOVES_A_ROUND);
+    if (rank > 0 && !orphaned) return;
+    if (next.every((owner, p) => owner === owners[p])) return;
+    const waitMs = orphaned ? rank * 300 : ROUND_MS;
+    this.#planning = this.#options.host.clock
+      .sleep(waitMs)
+      .then(() => this.#write(next))
+      .catch((err) => this.#options.host.log.warn({ err }, "placement not written"))
+      .finally(() => {
+        this.#planning = undefined;
+      });
+  }
+
+  async #write(planned: readonly (string | undefined)[]): Promise<void> {
+    const before = this.#document;
+    try {
+      this.#adopt(await this.#store.write(before, planned));
+    } catch (error) {
+      if (!(error instanceof StaleRevision)) throw error;
+      await this.#reread();
+    }
+  }
+
+  async #reread(): Promise<void> {
+    try {
+      this.#adopt(await this.#store.read());
+    } catch (err) {
+      this.#options.host.log.warn({ err }, "placement not read");
+    }
+  }
+
+  #adopt(document: PlacementDocument): void {
+    if (this.#stopped || document.revision < this.#document.revision) return;
+    if (this.#options.frozenView && this.#document.revision > 0) return;
+    const changed = document.revision > this.#document.revision || this.#document.partitions.length === 0;
+    this.#document = document;
+    if (!changed) return;
+    // Losing is applied at once, gaining in turn: an old owner that goes on only wastes work.
+    const { host, instance } = this.#options;
+    for (const partition of host.partitions) {
+      const assigned = document.partitions[partition];
+      if (assigned?.owner !== instance || assigned.epoch !== host.epochOf(partition)) host.drop(partition);
+    }
+    this.#applying = this.#applying.then(() => this.#takeAll()).catch((err) => host.log.error({ err }, "taking partitions failed"));
+  }
+
+  async #takeAll(): Promise<void> {
+    const { instance, host } = this.#options;
+    const wanted = this.#document.partitions.flatMap((a, p) => (a.owner === instance && host.epochOf(p) !== a.epoch ? [p] : []));
+    const queue = [...wanted];
+    const worker = async (): Promise<void> => {
+      for (let p = queue.shift(); p !== undefined; p = queue.shift()) await this.#take(p);
+    };
+    await Promise.all(Array.from({ length: Math.min(TAKES_AT_ONCE, queue.length) }, worker));
+    if (host.partitions.length > 0) this.#ready();
+  }
+
+  async #take(partition: number): Promise<void> {
+    const { host, instance } = this.#options;
+    for (let waitMs = 50; !this.#stopped; waitMs = Math.min(2_000, waitMs * 2)) {
+      const assigned = this.#document.partitions[partition];
+      if (assigned?.owner !== instance || host.epochOf(partition) === assigned.epoch || this.#draining) return;
+      const { epoch } = assigned;
+      try {
+        await host.take(partition, epoch, {
+          stillOwned: () => this.#owns(partition, epoch),
+          onConsumerGone: () => void this.#recover(partition, epoch),
+          onLost: (reason) => {
+            host.log.warn({ partition, epoch, reason }, "partition lost");
+            if (host.epochOf(partition) === epoch) host.drop(partition);
+            void this.#reread();
+          },
+        });
+        metrics.takeovers({});
+        // The document may have moved on while the consumer was made.
+        const now = this.#document.partitions[partition];
+        if (now?.owner !== instance || now.epoch !== epoch) host.drop(partition);
+        return;
+      } catch (error) {
+        if (error instanceof SupersededEpoch) return void (await this.#reread());
+        host.log.warn({ err: error, partition, epoch }, "partition not taken yet, trying again");
+        await host.clock.sleep(waitMs);
+      }
+    }
+  }
+
+  async #owns(partition: number, epoch: number): Promise<boolean> {
+    const assigned = (await this.#store.read()).partitions[partition];
+    return assigned?.owner === this.#options.instance && assigned.epoch === epoch;
+  }
+
+  /** The consumer vanished: another host deleted it, or somebody did by mistake. The document tells which. */
+  async #recover(partition: number, epoch: number): Promise<void> {
+    const { host } = this.#options;
+    host.drop(partition);
+    if (this.#options.frozenView) return;
+    await this.#reread();
+    const assigned = this.#document.partitions[partition];
+    if (assigned?.owner !== this.#options.instance || assigned.epoch !== epoch) return;
+    host.log.warn({ partition, epoch }, "the partition's consumer is gone, making it again");
+    await this.#take(partition);
+  }
+}
