@@ -127,10 +127,22 @@ export class Activation {
   }
 
   async #handle(batch: readonly Delivery[]): Promise<void> {
-    const fresh = batch.filter((delivery) => this.#isFresh(delivery));
+    const fresh = this.#freshOf(batch);
     if (fresh.length === 0) return;
     if (fresh[0]?.suspect) return this.#options.host.suspects(() => this.#handleSuspect(fresh[0] as Delivery));
     await this.#process(fresh);
+  }
+
+  /** What is left to handle. Of a client's repeats that wait side by side only the first is, and it acks for all. */
+  #freshOf(batch: readonly Delivery[]): Delivery[] {
+    const fresh = new Map<string, Delivery>();
+    for (const delivery of batch) {
+      if (!this.#isFresh(delivery)) continue;
+      const { id } = delivery.envelope;
+      const same = fresh.get(id);
+      fresh.set(id, same ? { ...same, ack: () => [same, delivery].forEach((d) => void d.ack()) } : delivery);
+    }
+    return [...fresh.values()];
   }
 
   /** Drops repeats and timers that were replaced or cancelled. */
@@ -156,10 +168,14 @@ export class Activation {
   /** A message that was pending at a takeover: its attempt is written first, so one that kills hosts is found out. */
   async #handleSuspect(delivery: Delivery): Promise<void> {
     const { id } = delivery.envelope;
-    const { record } = this.#loaded as Loaded;
-    const attempts = (record.attempts[id] ?? 0) + 1;
-    if (attempts > LIMITS.handlerAttempts) return this.#poison([delivery], new Error(`begun ${attempts - 1} times, never finished`));
-    await this.#write(this.#draft([], undefined), [], { ...record.attempts, [id]: attempts }, record.seq);
+    for (;;) {
+      const { record } = this.#loaded as Loaded;
+      const attempts = (record.attempts[id] ?? 0) + 1;
+      if (attempts > LIMITS.handlerAttempts) return this.#poison([delivery], new Error(`begun ${attempts - 1} times, never finished`));
+      if (await this.#write(this.#draft([], undefined), [], { ...record.attempts, [id]: attempts }, record.seq)) break;
+      // The owner before us still wrote after we had loaded: it may have been this very message.
+      if (!this.#isFresh(delivery)) return;
+    }
     await this.#process([delivery]);
   }
 
