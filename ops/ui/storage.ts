@@ -1,0 +1,74 @@
+/** What the browser remembers: the session and its unsent messages, the theme, and the key for as long as the tab lives. */
+import type { PendingMessage } from "./view.ts";
+
+const SESSION = "jetclaw.session";
+const OUTBOX = "jetclaw.outbox";
+const THEME = "jetclaw.theme";
+const KEY = "jetclaw.key";
+
+export type Theme = "light" | "dark";
+
+// Storage may be blocked (private windows, strict settings); the page then works and forgets.
+function get(store: "localStorage" | "sessionStorage", name: string): string | undefined {
+  try {
+    return window[store].getItem(name) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function set(store: "localStorage" | "sessionStorage", name: string, value: string): void {
+  try {
+    window[store].setItem(name, value);
+  } catch {
+    // Nothing depends on it beyond this visit.
+  }
+}
+
+/** 128 random bits: a session id cannot be guessed. */
+export function randomId(prefix: string): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return prefix + Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export function loadSession(): string {
+  const known = get("localStorage", SESSION);
+  return known?.startsWith("web-") ? known : newSession();
+}
+
+export function newSession(): string {
+  const session = randomId("web-");
+  set("localStorage", SESSION, session);
+  set("localStorage", OUTBOX, "[]");
+  return session;
+}
+
+/** Messages no turn had taken when the page was left. One that was being sent is sent again, under its id. */
+export function loadOutbox(): PendingMessage[] {
+  try {
+    const stored: unknown = JSON.parse(get("localStorage", OUTBOX) ?? "[]");
+    return Array.isArray(stored) ? stored.filter(isPending) : [];
+  } catch {
+    return [];
+  }
+}
+
+export function saveOutbox(pending: readonly PendingMessage[]): void {
+  set("localStorage", OUTBOX, JSON.stringify(pending));
+}
+
+function isPending(value: unknown): value is PendingMessage {
+  if (typeof value !== "object" || value === null) return false;
+  const { id, text, at, delivery } = value as Partial<Record<keyof PendingMessage, unknown>>;
+  return typeof id === "string" && typeof text === "string" && typeof at === "number" && typeof delivery === "object" && delivery !== null;
+}
+
+export const loadTheme = (): Theme | undefined => {
+  const theme = get("localStorage", THEME);
+  return theme === "light" || theme === "dark" ? theme : undefined;
+};
+export const saveTheme = (theme: Theme): void => set("localStorage", THEME, theme);
+
+/** `demo` is the key of a fresh clone, which listens on loopback only. */
+export const loadKey = (): string => get("sessionStorage", KEY) ?? "demo";
+export const saveKey = (key: string): void => set("sessionStorage", KEY, key);

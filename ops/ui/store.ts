@@ -1,0 +1,212 @@
+/**
+ * The page's state as signals, and everything a person can do as functions. Rules live in session.ts and events.ts;
+ * here they meet the network, the clock and the browser's storage.
+ */
+import { computed, effect, signal } from "@preact/signals";
+import { ApiFailure, createApi } from "./api.ts";
+import { type Action, reduce } from "./session.ts";
+import { loadKey, loadOutbox, loadSession, newSession, randomId, saveKey, saveOutbox } from "./storage.ts";
+import { type Connection, openStream, type SessionStream } from "./stream.ts";
+import { stringsFor } from "./strings.ts";
+import { emptyView, type FailureReason, isAwaited, type Message, runningTurn } from "./view.ts";
+
+const locale = navigator.language || "en";
+export const strings = stringsFor(navigator.languages.length > 0 ? navigator.languages : [locale]);
+
+export const view = signal(emptyView(loadSession(), loadOutbox()));
+export const connection = signal<Connection>("connecting");
+/** The transcript was read once: an empty conversation is empty, not unknown. */
+export const loaded = signal(false);
+export const stopping = signal(false);
+/** A quiet line above the input, for what has no place of its own. */
+export const notice = signal<string | undefined>(undefined);
+/** A key was given in this visit: asking again means that it was refused. */
+export const keyTried = signal(false);
+/** Text that goes back into the input: a message that has to be changed before it can be sent. */
+export const draft = signal("");
+
+export const running = computed(() => runningTurn(view.value));
+export const awaited = computed(() => isAwaited(view.value));
+const stale = computed(() => view.value.stale);
+
+/** The source that is open, one at a time on the whole page: citation `n` of a turn, counted from 1. */
+export const openSource = signal<{ readonly turn: number; readonly n: number } | undefined>(undefined);
+
+let key = loadKey();
+export const api = createApi(document.baseURI, () => key);
+let stream: SessionStream | undefined;
+const resends = new Map<string, ReturnType<typeof setTimeout>>();
+
+const REFRESH_AGAIN_MS = 3_000;
+const QUIET_MS = 15_000;
+
+const dispatch = (action: Action): void => {
+  view.value = reduce(view.value, action);
+};
+
+async function resync(): Promise<number> {
+  const { session } = view.peek();
+  const transcript = await api.transcript(session);
+  // The person may have begun another conversation while this one was read.
+  if (session !== view.peek().session) return 0;
+  if (transcript) dispatch({ type: "transcript", transcript });
+  loaded.value = true;
+  return transcript?.turns.at(-1)?.turn ?? 0;
+}
+
+async function refresh(): Promise<void> {
+  try {
+    await resync();
+  } catch {
+    // A lost connection reads the transcript itself when it returns; here a single request may have failed.
+    if (stale.peek()) setTimeout(() => void refresh(), REFRESH_AGAIN_MS);
+  }
+}
+
+function follow(): void {
+  const { session } = view.peek();
+  stream?.close();
+  stream = openStream({
+    resync,
+    open: (lastEventId, signal) => api.events(session, lastEventId, signal),
+    onEvent: (event) => {
+      if (session === view.peek().session) dispatch({ type: "event", event });
+    },
+    onConnection: (state) => {
+      if (session === view.peek().session) connection.value = state;
+    },
+  });
+}
+
+/** Called once, when the page opens. */
+export function start(): void {
+  follow();
+  for (const { delivery, ...message } of view.peek().pending) {
+    if (delivery.state === "sending" || delivery.state === "waiting") void deliver(message);
+  }
+  let saved = view.peek().pending;
+  effect(() => {
+    if (view.value.pending !== saved) saveOutbox(view.value.pending);
+    saved = view.value.pending;
+  });
+  effect(() => {
+    if (!running.value && !awaited.value) stopping.value = false;
+  });
+  effect(() => {
+    if (!stale.value) return;
+    // A moment later: the record of a turn that just ended is then written, and a burst of events asks once.
+    const timer = setTimeout(() => void refresh(), 150);
+    return () => clearTimeout(timer);
+  });
+  effect(() => {
+    // An event may be lost without the stream noticing: while an answer is due, silence makes the page look.
+    const due = view.value && (running.value || awaited.value);
+    const timer = due ? setInterval(() => void refresh(), QUIET_MS) : undefined;
+    return () => clearInterval(timer);
+  });
+  addEventListener("online", () => stream?.wake());
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible" && connection.peek() !== "live") stream?.wake();
+  });
+}
+
+export function send(text: string): void {
+  const message = { id: randomId("m-"), text, at: Date.now() };
+  notice.value = undefined;
+  dispatch({ type: "written", message });
+  void deliver(message);
+}
+
+/** The same id every time: a message whose first send did arrive is not asked twice. */
+async function deliver({ id, text }: Message): Promise<void> {
+  const { session } = view.peek();
+  clearTimeout(resends.get(id));
+  dispatch({ type: "delivery", id, delivery: { state: "sending" } });
+  try {
+    await api.send(session, { id, text, locale });
+    dispatch({ type: "delivery", id, delivery: { state: "accepted" } });
+    if (connection.peek() !== "live" || view.peek().turns.length === 0) stream?.wake();
+  } catch (thrown) {
+    failed({ id, text, at: 0 }, thrown);
+  }
+}
+
+const REASONS = {
+  network: "network",
+  server: "server",
+  key: "key",
+  missing: "refused",
+  refused: "refused",
+  "too-long": "too-long",
+} as const satisfies Record<Exclude<ApiFailure["kind"], "busy">, FailureReason>;
+
+function failed(message: Message, thrown: unknown): void {
+  const failure = thrown instanceof ApiFailure ? thrown : new ApiFailure("network", { cause: thrown });
+  const { id } = message;
+  if (failure.kind === "busy") {
+    const waitMs = failure.retryAfterSeconds * 1_000;
+    dispatch({ type: "delivery", id, delivery: { state: "waiting", until: Date.now() + waitMs } });
+    resends.set(id, setTimeout(() => void retry(id), waitMs));
+    return;
+  }
+  if (failure.kind === "key") connection.value = "locked";
+  dispatch({ type: "delivery", id, delivery: { state: "failed", reason: REASONS[failure.kind] } });
+}
+
+export function retry(id: string): void {
+  const message = view.peek().pending.find((p) => p.id === id);
+  if (message) void deliver(message);
+}
+
+/** Takes an unsent message away; `edit` puts its text back into the input. */
+export function discard(id: string, edit = false): void {
+  clearTimeout(resends.get(id));
+  const message = view.peek().pending.find((p) => p.id === id);
+  if (edit && message) draft.value = message.text;
+  dispatch({ type: "discarded", id });
+}
+
+export async function stop(): Promise<void> {
+  if (stopping.peek() || (!running.peek() && !awaited.peek())) return;
+  stopping.value = true;
+  notice.value = undefined;
+  try {
+    await api.stop(view.peek().session);
+  } catch {
+    stopping.value = false;
+    notice.value = strings.stopFailed;
+  }
+}
+
+export async function rate(turn: number, value: "up" | "down"): Promise<void> {
+  const { session, turns } = view.peek();
+  const before = turns.find((t) => t.turn === turn)?.feedback;
+  if (before === value) return;
+  dispatch({ type: "rated", turn, value });
+  try {
+    await api.feedback(session, turn, value);
+  } catch {
+    // Shown as given only when it was taken.
+    if (session === view.peek().session) dispatch({ type: "rated", turn, value: before });
+  }
+}
+
+export function startNew(): void {
+  for (const timer of resends.values()) clearTimeout(timer);
+  resends.clear();
+  dispatch({ type: "opened", session: newSession(), pending: [] });
+  notice.value = undefined;
+  openSource.value = undefined;
+  follow();
+}
+
+export function giveKey(given: string): void {
+  key = given;
+  saveKey(given);
+  keyTried.value = true;
+  connection.value = "connecting";
+  stream?.wake();
+  for (const { delivery, id } of view.peek().pending) {
+    if (delivery.state === "failed" && delivery.reason === "key") retry(id);
+  }
+}
