@@ -128,7 +128,7 @@ async function npm(args, what) {
   stop();
   if (code === 0) return;
   throw new Error(
-    `npm could not install the ${what}:\n${output.trim().split("\n").slice(-12).join("\n")}\n` +
+    `npm could not install the ${what}:\n${output.trim().split("\n").slice(0, 12).join("\n")}\n` +
       "Check the network and `npm config get registry`, then run the same command again.",
   );
 }

@@ -196,6 +196,17 @@ describe("the documents say what the code does", () => {
     expect(named.filter((name) => !commands.has(name))).toEqual([]);
   });
 
+  test("the lock file names the optional packages of every platform", () => {
+    type Entry = { readonly optionalDependencies?: Record<string, string> };
+    const { packages } = JSON.parse(read("package-lock.json")) as { packages: Record<string, Entry> };
+    const holes = Object.entries(packages).flatMap(([path, entry]) =>
+      Object.keys(entry.optionalDependencies ?? {}).filter(
+        (name) => !packages[`node_modules/${name}`] && !packages[`${path}/node_modules/${name}`],
+      ),
+    );
+    expect(holes, "node ops/tool/complete-lock.js fills them").toEqual([]);
+  });
+
   test("every npm script that a document names exists", () => {
     const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
     const documents = files.filter((file) => file.endsWith(".md"));
