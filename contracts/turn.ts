@@ -31,6 +31,8 @@ export const conversationMessages = {
   stop: z.object({ turn: z.number().int().optional() }),
   /** The quiet time of a burst is over. */
   collected: z.object({ turn: z.number().int() }),
+  /** The grace of a stop is over: no result came, the turn is closed without one. */
+  settle: z.object({ turn: z.number().int() }),
   feedback: z.object({ turn: z.number().int(), value: z.enum(["up", "down"]), comment: z.string().max(4_000).optional() }),
   erase: z.object({}),
 } as const;
@@ -127,6 +129,9 @@ export function answerOf(record: TurnRecord): Answer {
   const { session, turn, reply, citations, model, cached, cacheLevel, usage, outcome, reference } = record;
   return { session, turn, reply, citations, model, cached, ...(cacheLevel ? { cacheLevel } : {}), usage, outcome, ...(reference ? { reference } : {}) };
 }
+
+/** The first event of a turn: which messages it answers. */
+export const turnEvent = (turn: number, messages: readonly string[]): StreamEvent => ({ type: "turn", turn, attempt: 0, number: 0, messages });
 
 export const eventId = (event: Pick<StreamEvent, "turn" | "attempt" | "number">): string =>
   `${event.turn}.${event.attempt}.${event.number}`;

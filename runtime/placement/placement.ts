@@ -39,12 +39,13 @@ export class Placement {
   readonly #seen = new Map<string, { weight: number; at: number }>();
   #document: PlacementDocument = { partitions: [], revision: 0 };
   #draining = false;
+  #drained = false;
   #stopped = false;
   #startedAt = 0;
   #timer: NodeJS.Timeout | undefined;
   #subscription: Subscription | undefined;
   #watch: { stop(): void } | undefined;
-  #applying: Promise<void> = Promise.resolve();
+  #applying: Promise<void> | undefined;
   #planning: Promise<void> | undefined;
   #lastTickAt = 0;
   #ready: () => void = () => {};
@@ -79,7 +80,7 @@ export class Placement {
   async drain(): Promise<void> {
     const { host, instance } = this.#options;
     this.#draining = true;
-    this.#beat();
+    // It stays a full member until its mailboxes are finished: others would take the partitions from under it.
     await host.drain();
     const others = this.#members().filter((m) => m.instance !== instance);
     for (let tried = 0; tried < 10; tried++) {
@@ -87,6 +88,8 @@ export class Placement {
       const owners = document.partitions.map((a) => a.owner);
       const next = others.length > 0 ? assign(owners, others, 0) : owners.map((o) => (o === instance ? undefined : o));
       try {
+        this.#drained = true;
+        this.#beat();
         this.#adopt(await this.#store.write(document, next));
         return;
       } catch (error) {
@@ -106,7 +109,7 @@ export class Placement {
   #beat(gone = false): void {
     const { host, instance, weight = 1 } = this.#options;
     if (host.bus.connected)
-      host.bus.publish(CORE.heartbeat, encode({ instance, weight: this.#draining ? 0 : weight, ...(gone ? { gone } : {}) } satisfies HostBeat));
+      host.bus.publish(CORE.heartbeat, encode({ instance, weight: this.#drained ? 0 : weight, ...(gone ? { gone } : {}) } satisfies HostBeat));
   }
 
   #heard(beat: HostBeat): void {
@@ -121,7 +124,7 @@ export class Placement {
     const { host, instance, weight = 1 } = this.#options;
     const oldest = host.clock.now() - LIMITS.suspectMs;
     for (const [other, { at }] of this.#seen) if (at < oldest) this.#seen.delete(other);
-    this.#seen.set(instance, { weight: this.#draining ? 0 : weight, at: host.clock.now() });
+    this.#seen.set(instance, { weight: this.#drained ? 0 : weight, at: host.clock.now() });
     return [...this.#seen].map(([id, seen]) => ({ instance: id, weight: seen.weight }));
   }
 
@@ -135,6 +138,7 @@ export class Placement {
     }
     this.#lastTickAt = now;
     this.#beat();
+    this.#apply();
     this.#plan();
   }
 
@@ -191,13 +195,30 @@ export class Placement {
       const assigned = document.partitions[partition];
       if (assigned?.owner !== instance || assigned.epoch !== host.epochOf(partition)) host.drop(partition);
     }
-    this.#applying = this.#applying.then(() => this.#takeAll()).catch((err) => host.log.error({ err }, "taking partitions failed"));
+    this.#apply();
+  }
+
+  /** Takes what the document gives this host and it does not hold; at each tick too, so that a failed take is made good. */
+  #apply(): void {
+    if (this.#applying || this.#stopped || this.#draining) return;
+    const { host } = this.#options;
+    this.#applying = this.#takeAll()
+      .catch((err) => host.log.error({ err }, "taking partitions failed"))
+      .finally(() => {
+        this.#applying = undefined;
+        // The document may have changed while the last round was under way.
+        if (this.#wanted().length > 0) setImmediate(() => this.#apply());
+      });
+  }
+
+  #wanted(): number[] {
+    const { instance, host } = this.#options;
+    return this.#document.partitions.flatMap((a, p) => (a.owner === instance && host.epochOf(p) !== a.epoch ? [p] : []));
   }
 
   async #takeAll(): Promise<void> {
-    const { instance, host } = this.#options;
-    const wanted = this.#document.partitions.flatMap((a, p) => (a.owner === instance && host.epochOf(p) !== a.epoch ? [p] : []));
-    const queue = [...wanted];
+    const { host } = this.#options;
+    const queue = this.#wanted();
     const worker = async (): Promise<void> => {
       for (let p = queue.shift(); p !== undefined; p = queue.shift()) await this.#take(p);
     };
@@ -205,33 +226,31 @@ export class Placement {
     if (host.partitions.length > 0) this.#ready();
   }
 
+  /** One attempt; the next tick makes another when it failed. */
   async #take(partition: number): Promise<void> {
     const { host, instance } = this.#options;
-    for (let waitMs = 50; !this.#stopped; waitMs = Math.min(2_000, waitMs * 2)) {
-      const assigned = this.#document.partitions[partition];
-      if (assigned?.owner !== instance || host.epochOf(partition) === assigned.epoch || this.#draining) return;
-      const { epoch } = assigned;
-      try {
-        await host.take(partition, epoch, {
-          stillOwned: () => this.#owns(partition, epoch),
-          onConsumerGone: () => void this.#recover(partition, epoch),
-          onLost: (reason) => {
-            host.log.warn({ partition, epoch, reason }, "partition lost");
-            if (host.epochOf(partition) === epoch) host.drop(partition);
-            void this.#reread();
-          },
-        });
-        metrics.takeovers({});
-        // The document may have moved on while the consumer was made.
-        const now = this.#document.partitions[partition];
-        if (now?.owner !== instance || now.epoch !== epoch) host.drop(partition);
-        return;
-      } catch (error) {
-        if (error instanceof SupersededEpoch) return void (await this.#reread());
-        host.log.warn({ err: error, partition, epoch }, "partition not taken yet, trying again");
-        await host.clock.sleep(waitMs);
-      }
+    const assigned = this.#document.partitions[partition];
+    if (assigned?.owner !== instance || host.epochOf(partition) === assigned.epoch || this.#draining) return;
+    const { epoch } = assigned;
+    try {
+      await host.take(partition, epoch, {
+        stillOwned: () => this.#owns(partition, epoch),
+        onConsumerGone: () => void this.#recover(partition, epoch),
+        onLost: (reason) => {
+          host.log.warn({ partition, epoch, reason }, "partition lost");
+          if (host.epochOf(partition) === epoch) host.drop(partition);
+          void this.#reread();
+        },
+      });
+    } catch (error) {
+      if (error instanceof SupersededEpoch) return this.#reread();
+      host.log.warn({ err: error, partition, epoch }, "partition not taken yet, trying again");
+      return host.clock.sleep(100);
     }
+    metrics.takeovers({});
+    // The document may have moved on while the consumer was made.
+    const now = this.#document.partitions[partition];
+    if (now?.owner !== instance || now.epoch !== epoch) host.drop(partition);
   }
 
   async #owns(partition: number, epoch: number): Promise<boolean> {
@@ -246,8 +265,9 @@ export class Placement {
     if (this.#options.frozenView) return;
     await this.#reread();
     const assigned = this.#document.partitions[partition];
-    if (assigned?.owner !== this.#options.instance || assigned.epoch !== epoch) return;
-    host.log.warn({ partition, epoch }, "the partition's consumer is gone, making it again");
-    await this.#take(partition);
+    if (assigned?.owner === this.#options.instance && assigned.epoch === epoch) {
+      host.log.warn({ partition, epoch }, "the partition's consumer is gone, making it again");
+      this.#apply();
+    }
   }
 }

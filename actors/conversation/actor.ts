@@ -1,0 +1,238 @@
+/**
+ * The conversation actor: carries out what turn.ts decides. One burst in, one commit out; whatever it reads on the way
+ * (cache, knowledge, route) it reads before the commit, whatever it causes leaves by the outbox after it.
+ */
+import type { Envelope } from "#contracts/envelope.ts";
+import type { JobResult } from "#contracts/job.ts";
+import {
+  type ActorRoute,
+  inboundStream,
+  inferSessionFilter,
+  inferStream,
+  routeOf,
+  timerFilter,
+  TOKENS,
+  tokensSessionFilter,
+  tokensSubject,
+  turnSessionFilter,
+  turnsStream,
+} from "#contracts/subjects.ts";
+import { shardOf } from "#contracts/ids.ts";
+import { answerOf, CONVERSATION, conversationMessages, type FeedbackRecord, type StreamEvent, turnEvent, type UserMessage } from "#contracts/turn.ts";
+import type { ActorKind, SystemActor } from "#runtime/actor/define.ts";
+import { applyUpgrades, parseMessage } from "#runtime/actor/define.ts";
+import { metrics } from "#runtime/observe/metrics.ts";
+import { type Answering, openAndAnswer } from "./answering.ts";
+import { closeWith, recordSubject, recordOf } from "./closing.ts";
+import { phrase } from "./phrases.ts";
+import { type ConversationState, type Decision, emptyEnding, eraseState, type Event, initialState, isAwaited, mayOpen, type Quiet, sayTurn, step } from "./turn.ts";
+
+const STATE_VERSION = 1;
+/** How long a stop waits for the worker's partial answer before the turn is closed without one. */
+const STOP_GRACE_MS = 1_500;
+const COLLECT_TIMER = "collect";
+const SETTLE_TIMER = "settle";
+
+const QUIET: Readonly<Record<string, Quiet>> = {
+  whatsapp: { quietMs: 500, capMs: 5_000 },
+  email: { quietMs: 60_000, capMs: 600_000 },
+};
+const NO_QUIET: Quiet = { quietMs: 0, capMs: 0 };
+
+type ConversationActor = SystemActor<ConversationState>;
+
+/** The kind `conversation` over its dependencies. */
+export function conversationKind(answering: Answering): ActorKind {
+  const { deployment } = answering;
+  return {
+    kind: CONVERSATION,
+    version: STATE_VERSION,
+    burst: true,
+    persistent: true,
+    initial: initialState,
+    view: (state) => state,
+    upgrade: (state, from) => applyUpgrades(CONVERSATION, STATE_VERSION, {}, state, from),
+    parse: (type, body) => parseMessage(CONVERSATION, conversationMessages, type, body),
+    async run(erased, burst) {
+      const actor = erased as ConversationActor;
+      for (const message of burst) receive(actor, message, answering);
+      while (mayOpen(actor.state, actor.now)) await openAndAnswer(actor, answering);
+    },
+    repeated: (actor, message) => repeat(actor as ConversationActor, message),
+    poisoned: (actor, message, reference) => poisoned(actor as ConversationActor, message, reference, deployment.shards),
+  };
+}
+
+function receive(actor: ConversationActor, message: Envelope, answering: Answering): void {
+  const { shards } = answering.deployment;
+  switch (message.type) {
+    case "user": {
+      const body = message.body as UserMessage;
+      return advance(actor, { type: "user", id: message.id, at: message.at, message: body, quiet: QUIET[body.channel] ?? NO_QUIET });
+    }
+    case "collected":
+      return advance(actor, { type: "collected" });
+    case "stop":
+      return advance(actor, { type: "stop" });
+    case "result":
+      return result(actor, message.body as JobResult, answering);
+    case "settle":
+      return settle(actor, (message.body as { turn: number }).turn, shards);
+    case "say":
+      return say(actor, message, shards);
+    case "feedback":
+      return feedback(actor, message, shards);
+    case "erase":
+      return erase(actor, shards);
+  }
+}
+
+function advance(actor: ConversationActor, event: Event): void {
+  const { state, decisions } = step(actor.state, event, actor.now);
+  actor.state = state;
+  for (const decision of decisions) carryOut(actor, decision);
+}
+
+function carryOut(actor: ConversationActor, decision: Decision): void {
+  if (decision.do === "collect") return actor.schedule(COLLECT_TIMER, { at: decision.untilAt }, "collected", { turn: actor.state.turn });
+  // A queued job vanishes; a running one is told by the control subject and sends what it has.
+  actor.purge(inferStream(decision.job.pool), inferSessionFilter(decision.job.pool, actor.tenant, actor.key));
+  actor.schedule(SETTLE_TIMER, { afterMs: STOP_GRACE_MS }, "settle", { turn: decision.turn });
+}
+
+function result(actor: ConversationActor, body: JobResult, answering: Answering): void {
+  const query = answering.pending.take(body.job);
+  if (!isAwaited(actor.state, body)) return metrics.lateResults({});
+  actor.cancel(SETTLE_TIMER);
+  const failed = body.finish === "failed";
+  const reference = failed ? referenceOf(body.job) : undefined;
+  const locale = actor.state.open?.job?.locale;
+  const complete = body.finish === "stop" || body.finish === "length";
+  if (query && complete)
+    actor.afterCommit(() => void answering.cache?.store(query, { reply: body.text, citations: body.citations, model: body.model }));
+  closeWith(actor, answering.deployment.shards, {
+    ending: {
+      outcome: failed ? "failed" : body.finish === "stopped" ? "stopped" : "answered",
+      reply: failed ? phrase("failed", locale, reference) : body.text,
+      citations: failed ? [] : body.citations,
+      model: body.model,
+      cached: false,
+      usage: body.usage,
+    },
+    attempt: body.attempt,
+    lastChunk: body.chunks,
+    ...(reference ? { reference } : {}),
+    ...(body.error ? { error: body.error.code } : {}),
+    ...(body.costUsd === undefined ? {} : { costUsd: body.costUsd }),
+  });
+}
+
+function settle(actor: ConversationActor, turn: number, shards: number): void {
+  const { open } = actor.state;
+  if (open?.turn !== turn) return;
+  closeWith(actor, shards, { ending: emptyEnding("stopped", phrase("stopped", open.job?.locale)), attempt: 0, lastChunk: 0 });
+}
+
+function say(actor: ConversationActor, message: Envelope, shards: number): void {
+  const { text, channel } = message.body as { text: string; channel?: string };
+  const { state, turn } = sayTurn(actor.state, text, actor.now);
+  actor.state = state;
+  const record = recordOf(actor, {
+    turn,
+    messages: [],
+    channel: channel ?? state.channel,
+    startedAt: message.at,
+    assistant: state.assistant ?? "",
+    closing: { ending: { ...emptyEnding("stopped", text), outcome: "said" }, attempt: 0, lastChunk: 0 },
+  });
+  actor.append(recordSubject(actor, shards, record.channel), (id) => ({ ...record, id }));
+  actor.emit(tokensSubject(actor.tenant, actor.key, turn), {
+    type: "done",
+    turn,
+    attempt: 0,
+    number: 1,
+    text,
+    answer: answerOf({ ...record, id: "" }),
+  } satisfies StreamEvent);
+  actor.reply({ turn });
+}
+
+function feedback(actor: ConversationActor, message: Envelope, shards: number): void {
+  const body = message.body as { turn: number; value: "up" | "down"; comment?: string };
+  if (actor.state.createdAt === 0 || body.turn < 1 || body.turn > actor.state.turn) return actor.reply({ error: "session.not-found" });
+  actor.append(recordSubject(actor, shards, actor.state.channel), () => ({
+    v: 1,
+    type: "feedback",
+    tenant: actor.tenant,
+    session: actor.key,
+    turn: body.turn,
+    value: body.value,
+    ...(body.comment ? { comment: body.comment } : {}),
+    at: actor.now,
+  }) satisfies FeedbackRecord);
+  actor.reply({ ok: true });
+}
+
+/** Everything of the session is found by subject. The state keeps only that it was erased, and when. */
+function erase(actor: ConversationActor, shards: number): void {
+  const { state } = actor;
+  const existed = state.createdAt !== 0;
+  const route: ActorRoute = routeOf(actor);
+  const shard = shardOf(route.partition, shards);
+  if (state.open?.job) actor.purge(inferStream(state.open.job.pool), inferSessionFilter(state.open.job.pool, actor.tenant, actor.key));
+  actor.purge(turnsStream(shard), turnSessionFilter(shard, actor.tenant, actor.key));
+  actor.purge(TOKENS, tokensSessionFilter(actor.tenant, actor.key));
+  actor.purge(inboundStream(shard), timerFilter(route));
+  actor.state = eraseState(state, actor.now);
+  actor.reply({ existed });
+}
+
+/** A message came again whose turn may be closed long ago: whoever waits is told again. */
+function repeat(actor: ConversationActor, message: Envelope): void {
+  if (message.type !== "user") return;
+  const { state } = actor;
+  const { open } = state;
+  if (open?.messages.some((m) => m.id === message.id))
+    return actor.emit(tokensSubject(actor.tenant, actor.key, open.turn), turnEvent(open.turn, open.messages.map((m) => m.id)));
+  const past = state.history.find((t) => t.messages.some((m) => m.id === message.id));
+  if (!past) return;
+  const { turn, reply, citations, model, cached, outcome } = past;
+  const subject = tokensSubject(actor.tenant, actor.key, turn);
+  actor.emit(subject, turnEvent(turn, past.messages.map((m) => m.id)));
+  const answer = { session: actor.key, turn, reply, citations: [...citations], model, cached, usage: { inputTokens: 0, outputTokens: 0 }, outcome };
+  actor.emit(subject, { type: "done", turn, attempt: 999_999, number: 1, text: reply, answer } satisfies StreamEvent);
+}
+
+/** A message that cannot be processed: the user gets an apology with a reference, and the session goes on. */
+function poisoned(actor: ConversationActor, message: Envelope, reference: string, shards: number): void {
+  if (message.replyTo) actor.reply({ error: "actor.handler-failed", reference });
+  const opened = actor.state.open;
+  if (message.type === "result" && opened?.job) {
+    return closeWith(actor, shards, { ending: emptyEnding("failed", phrase("failed", opened.job.locale, reference)), attempt: 0, lastChunk: 0, reference });
+  }
+  if (message.type !== "user") return;
+  const text = phrase("failed", actor.state.locale, reference);
+  const { state, turn } = sayTurn(actor.state, text, actor.now);
+  const past = state.history[state.history.length - 1];
+  const messages = [{ id: message.id, text: "", at: message.at }];
+  actor.state = past ? { ...state, history: [...state.history.slice(0, -1), { ...past, messages, outcome: "failed" }] } : state;
+  const record = recordOf(actor, {
+    turn,
+    messages,
+    channel: state.channel,
+    startedAt: message.at,
+    assistant: state.assistant ?? "",
+    closing: { ending: emptyEnding("failed", text), attempt: 0, lastChunk: 0, reference },
+  });
+  actor.append(recordSubject(actor, shards, record.channel), (id) => ({ ...record, id }));
+  const subject = tokensSubject(actor.tenant, actor.key, turn);
+  actor.emit(subject, turnEvent(turn, [message.id]));
+  actor.emit(subject, { type: "done", turn, attempt: 0, number: 1, text, answer: answerOf({ ...record, id: "" }) } satisfies StreamEvent);
+}
+
+/** A short name of a job that support can look up and a user can read out. */
+function referenceOf(job: string): string {
+  let hash = 0;
+  for (let i = 0; i < job.length; i++) hash = (Math.imul(hash, 31) + job.charCodeAt(i)) >>> 0;
+  return hash.toString(36).padStart(6, "0");
+}

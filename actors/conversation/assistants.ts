@@ -1,0 +1,40 @@
+/** The assistants of a configuration, each with the version that its cached answers carry. */
+import { createHash } from "node:crypto";
+import type { AssistantConfig, Config } from "#contracts/config.ts";
+
+export interface Assistant extends AssistantConfig {
+  readonly name: string;
+  /** Changes with anything that changes answers. */
+  readonly version: string;
+}
+
+export class Assistants {
+  readonly #byName: ReadonlyMap<string, Assistant>;
+  readonly #first: Assistant;
+
+  constructor(config: Pick<Config, "assistants">) {
+    const all = Object.entries(config.assistants).map(([name, assistant]) => ({ ...assistant, name, version: versionOf(assistant) }));
+    this.#byName = new Map(all.map((a) => [a.name, a]));
+    const first = all[0];
+    if (!first) throw new Error("a configuration has at least one assistant");
+    this.#first = first;
+  }
+
+  /** The named assistant, or the default one: an unknown name answers rather than fails. */
+  get(name: string | undefined): Assistant {
+    return (name === undefined ? undefined : this.#byName.get(name)) ?? this.#first;
+  }
+}
+
+/** The instructions in a language: that one, its base language, English, or the first there is. */
+export function instructionsFor(assistant: AssistantConfig, locale: string): string {
+  const { instructions } = assistant;
+  if (typeof instructions === "string") return instructions;
+  const base = locale.toLowerCase().split("-")[0] ?? "";
+  return instructions[locale] ?? instructions[base] ?? instructions.en ?? Object.values(instructions)[0] ?? "";
+}
+
+function versionOf(assistant: AssistantConfig): string {
+  const { instructions, knowledge, model, maxOutputTokens, temperature } = assistant;
+  return createHash("sha256").update(JSON.stringify([instructions, knowledge, model, maxOutputTokens, temperature])).digest("hex").slice(0, 12);
+}

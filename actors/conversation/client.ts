@@ -1,0 +1,177 @@
+/** Conversations as other rooms use them: publishing, stopping, erasing, reading, following. */
+import { decode, encode } from "#contracts/codec.ts";
+import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
+import { shardOf } from "#contracts/ids.ts";
+import { CORE, routeOf, TOKENS, tokensSessionFilter, turnSessionFilter, turnsStream } from "#contracts/subjects.ts";
+import { CONVERSATION, type FeedbackRecord, type StreamEvent, type Transcript, type TranscriptTurn, turnEvent, type TurnRecord } from "#contracts/turn.ts";
+import type { Clock } from "#runtime/clock.ts";
+import { askActor, readActorState, tellActor } from "#runtime/actor/client.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+import { sendToActor } from "#runtime/nats/inbound.ts";
+import { messagesFrom } from "#runtime/nats/reader.ts";
+import type { Deployment } from "#runtime/nats/topology.ts";
+import type { Conversations, IncomingMessage } from "./port.ts";
+import type { ConversationState, PastTurn } from "./turn.ts";
+
+const PAGE = 256;
+const REPLY_MS = 10_000;
+
+type Position = { readonly turn: number; readonly attempt: number; readonly number: number };
+
+export class ConversationClient implements Conversations {
+  readonly #bus: Bus;
+  readonly #deployment: Deployment;
+  readonly #clock: Clock;
+
+  constructor(bus: Bus, deployment: Deployment, clock: Clock) {
+    this.#bus = bus;
+    this.#deployment = deployment;
+    this.#clock = clock;
+  }
+
+  async send(message: IncomingMessage): Promise<void> {
+    const { tenant, session, id, body, deadline, trace } = message;
+    await sendToActor(this.#bus, {
+      id,
+      tenant,
+      kind: CONVERSATION,
+      key: session,
+      type: "user",
+      body,
+      at: this.#clock.now(),
+      ...(deadline === undefined ? {} : { deadline }),
+      ...(trace ? { trace } : {}),
+    });
+  }
+
+  async stop(tenant: string, session: string): Promise<void> {
+    this.#bus.publish(CORE.control(tenant, session), encode({}));
+    await tellActor(this.#bus, this.#clock, { kind: CONVERSATION, tenant, key: session }, "stop", {});
+  }
+
+  async feedback(tenant: string, session: string, turn: number, value: "up" | "down", comment?: string): Promise<void> {
+    await this.#ask(tenant, session, "feedback", { turn, value, ...(comment ? { comment } : {}) });
+  }
+
+  async erase(tenant: string, session: string): Promise<boolean> {
+    return (await this.#ask<{ existed: boolean }>(tenant, session, "erase", {})).existed;
+  }
+
+  async #ask<T>(tenant: string, session: string, type: string, body: unknown): Promise<T> {
+    const reply = await askActor<T & { error?: ErrorCode }>(
+      this.#bus,
+      this.#clock,
+      { kind: CONVERSATION, tenant, key: session },
+      type,
+      body,
+      REPLY_MS,
+    );
+    if (reply.error) throw new JetclawError(reply.error);
+    return reply;
+  }
+
+  async transcript(tenant: string, session: string): Promise<Transcript | undefined> {
+    const route = routeOf({ kind: CONVERSATION, tenant, key: session });
+    const state = await readActorState<ConversationState>(this.#bus, this.#deployment, route);
+    if (!state || state.createdAt === 0) return undefined;
+    const shard = shardOf(route.partition, this.#deployment.shards);
+    const turns = new Map<number, TranscriptTurn>();
+    const feedback = new Map<number, "up" | "down">();
+    for await (const record of this.#records(turnsStream(shard), turnSessionFilter(shard, tenant, session))) {
+      if (record.type === "feedback") feedback.set(record.turn, record.value);
+      else turns.set(record.turn, ofRecord(record));
+    }
+    // The state is committed before its record is published: what is missing in TURNS is still in the history.
+    for (const past of state.history) if (!turns.has(past.turn)) turns.set(past.turn, ofPast(past));
+    const running = runningTurn(state);
+    if (running) turns.set(running.turn, running);
+    const ordered = [...turns.values()].sort((a, b) => a.turn - b.turn);
+    return {
+      session,
+      status: state.open ? "answering" : state.pending.length > 0 ? "collecting" : "idle",
+      turns: ordered.map((t) => ({ ...t, ...(feedback.has(t.turn) ? { feedback: feedback.get(t.turn) } : {}) })),
+    };
+  }
+
+  async *#records(stream: string, filter: string): AsyncGenerator<TurnRecord | FeedbackRecord> {
+    for (let seq = 1; ; ) {
+      const page = await messagesFrom(this.#bus, stream, filter, seq, PAGE);
+      for (const message of page) yield decode<TurnRecord | FeedbackRecord>(message.data);
+      if (page.length < PAGE) return;
+      seq = (page[page.length - 1]?.seq ?? 0) + 1;
+    }
+  }
+
+  async follow(tenant: string, session: string, onEvent: (event: StreamEvent) => void): Promise<{ stop(): void }> {
+    const subscription = this.#bus.subscribe(tokensSessionFilter(tenant, session), ({ data }) => onEvent(decode<StreamEvent>(data)));
+    await this.#bus.flush();
+    return subscription;
+  }
+
+  async replay(tenant: string, session: string, after?: Position): Promise<StreamEvent[]> {
+    const events: StreamEvent[] = [];
+    const filter = tokensSessionFilter(tenant, session);
+    for (let seq = 1; ; ) {
+      const page = await messagesFrom(this.#bus, TOKENS, filter, seq, PAGE).catch(() => []);
+      for (const message of page) events.push(decode<StreamEvent>(message.data));
+      if (page.length < PAGE) break;
+      seq = (page[page.length - 1]?.seq ?? 0) + 1;
+    }
+    const wanted = events.filter((e) => !after || isAfter(e, after));
+    return withClosedTurns(wanted, after, await this.transcript(tenant, session));
+  }
+}
+
+function isAfter(event: Position, after: Position): boolean {
+  if (event.turn !== after.turn) return event.turn > after.turn;
+  if (event.attempt !== after.attempt) return event.attempt > after.attempt;
+  return event.number > after.number;
+}
+
+/** The stream lives in memory: for closed turns whose `done` it no longer holds, the transcript stands in. */
+function withClosedTurns(events: readonly StreamEvent[], after: Position | undefined, transcript: Transcript | undefined): StreamEvent[] {
+  const done = new Set(events.filter((e) => e.type === "done").map((e) => e.turn));
+  const missing = (transcript?.turns ?? []).filter((t) => t.reply !== null && !done.has(t.turn) && (!after || t.turn > after.turn));
+  const lost = missing.flatMap((t): StreamEvent[] => [
+    turnEvent(t.turn, t.messages.map((m) => m.id)),
+    { type: "done", turn: t.turn, attempt: LAST_ATTEMPT, number: 1, text: t.reply ?? "", answer: answerOfTurn(transcript?.session ?? "", t) },
+  ]);
+  return [...events, ...lost].sort((a, b) => a.turn - b.turn || a.attempt - b.attempt || a.number - b.number);
+}
+
+/** A `done` read from the transcript outranks whatever was streamed of the turn. */
+const LAST_ATTEMPT = 999_999;
+
+export function answerOfTurn(session: string, turn: TranscriptTurn): NonNullable<StreamEvent["answer"]> {
+  return {
+    session,
+    turn: turn.turn,
+    reply: turn.reply ?? "",
+    citations: [...turn.citations],
+    model: turn.model ?? "",
+    cached: turn.cached,
+    usage: { inputTokens: 0, outputTokens: 0 },
+    outcome: turn.outcome ?? "answered",
+  };
+}
+
+const ofRecord = (r: TurnRecord): TranscriptTurn => ({
+  turn: r.turn,
+  messages: r.messages,
+  reply: r.reply,
+  citations: r.citations,
+  model: r.model,
+  cached: r.cached,
+  outcome: r.outcome,
+  at: r.at,
+});
+
+const ofPast = (p: PastTurn): TranscriptTurn => ({ ...p, messages: [...p.messages] });
+
+/** The turn that is being answered, or the messages that wait for one. */
+function runningTurn(state: ConversationState): TranscriptTurn | undefined {
+  const messages = state.open?.messages ?? state.pending;
+  if (messages.length === 0) return undefined;
+  const turn = state.open?.turn ?? state.turn + 1;
+  return { turn, messages: [...messages], reply: null, citations: [], model: null, cached: false, at: messages[0]?.at ?? 0 };
+}

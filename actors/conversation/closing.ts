@@ -1,0 +1,94 @@
+/** Closing a turn: the record in TURNS, the `done` event, the state. All of it by the outbox of one commit. */
+import { shardOf } from "#contracts/ids.ts";
+import { routeOf, tokensSubject, turnSubject } from "#contracts/subjects.ts";
+import { answerOf, RECORD_VERSION, type StreamEvent, type TurnRecord } from "#contracts/turn.ts";
+import type { SystemActor } from "#runtime/actor/define.ts";
+import { metrics } from "#runtime/observe/metrics.ts";
+import { type Asked, type ConversationState, closeTurn, type Ending } from "./turn.ts";
+
+export interface Closing {
+  readonly ending: Ending;
+  /** Attempt that gave the answer; 0 when no worker did. */
+  readonly attempt: number;
+  /** Number of the last chunk of that attempt. */
+  readonly lastChunk: number;
+  readonly cacheLevel?: string;
+  readonly reference?: string;
+  readonly error?: string;
+  readonly costUsd?: number;
+}
+
+type ConversationActor = SystemActor<ConversationState>;
+
+export function recordSubject(actor: ConversationActor, shards: number, channel: string): string {
+  return turnSubject(shardOf(routeOf(actor).partition, shards), channel, actor.tenant, actor.key);
+}
+
+interface RecordInput {
+  readonly turn: number;
+  readonly messages: readonly Asked[];
+  readonly channel: string;
+  readonly startedAt: number;
+  readonly assistant: string;
+  readonly closing: Closing;
+}
+
+export function recordOf(actor: ConversationActor, input: RecordInput): Omit<TurnRecord, "id"> {
+  const { closing } = input;
+  const { ending } = closing;
+  const route = actor.state.open?.job?.route;
+  return {
+    v: RECORD_VERSION,
+    type: "turn",
+    tenant: actor.tenant,
+    session: actor.key,
+    turn: input.turn,
+    channel: input.channel,
+    assistant: input.assistant,
+    messages: [...input.messages],
+    outcome: ending.outcome,
+    reply: ending.reply,
+    citations: [...ending.citations],
+    model: ending.model,
+    cached: ending.cached,
+    ...(closing.cacheLevel ? { cacheLevel: closing.cacheLevel } : {}),
+    usage: ending.usage,
+    ...(closing.costUsd === undefined ? {} : { costUsd: closing.costUsd }),
+    ...(route ? { route } : {}),
+    attempts: closing.attempt,
+    ...(closing.reference ? { reference: closing.reference } : {}),
+    ...(closing.error ? { error: closing.error } : {}),
+    startedAt: input.startedAt,
+    at: actor.now,
+  };
+}
+
+/** Closes the open turn: one record, one `done`, the next state. */
+export function closeWith(actor: ConversationActor, shards: number, closing: Closing): void {
+  const { open } = actor.state;
+  if (!open) throw new Error("no turn is open");
+  const record = recordOf(actor, {
+    turn: open.turn,
+    messages: open.messages,
+    channel: open.channel,
+    startedAt: open.startedAt,
+    assistant: actor.state.assistant ?? "",
+    closing,
+  });
+  actor.append(recordSubject(actor, shards, open.channel), (id) => ({ ...record, id }));
+  actor.emit(tokensSubject(actor.tenant, actor.key, open.turn), {
+    type: "done",
+    turn: open.turn,
+    attempt: closing.attempt,
+    number: closing.lastChunk + 1,
+    text: closing.ending.reply,
+    answer: answerOf({ ...record, id: "" }),
+  } satisfies StreamEvent);
+  const { outcome } = closing.ending;
+  const startedAt = open.startedAt;
+  actor.afterCommit(() => {
+    metrics.turns({ outcome, cache: closing.cacheLevel ?? "none" });
+    metrics.turnMs(Date.now() - startedAt, { outcome });
+  });
+  actor.state = closeTurn(actor.state, closing.ending, actor.now);
+}

@@ -1,0 +1,41 @@
+/** The messages a chat model sees: instructions, numbered passages, history, question. Pure. */
+import { createHash } from "node:crypto";
+import type { ChatMessage, Passage } from "#contracts/job.ts";
+import { type Assistant, instructionsFor } from "./assistants.ts";
+import type { PastTurn } from "./turn.ts";
+
+const GROUNDING =
+  "Answer from the numbered passages below and mark each statement with the number of its passage in square brackets, like [1]. " +
+  "If the passages do not answer the question, say that you do not know. Answer in the language of the question.";
+
+export interface PromptInput {
+  readonly assistant: Assistant;
+  readonly locale: string;
+  readonly passages: readonly Passage[];
+  readonly history: readonly PastTurn[];
+  readonly question: string;
+}
+
+export function buildMessages(input: PromptInput): ChatMessage[] {
+  const { assistant, locale, passages, history, question } = input;
+  const parts = [instructionsFor(assistant, locale)];
+  if (assistant.knowledge.length > 0) parts.push(GROUNDING);
+  if (passages.length > 0) parts.push(passages.map((p, n) => `[${n + 1}] ${p.title}\n${p.text}`).join("\n\n"));
+  const system = parts.filter(Boolean).join("\n\n");
+  return [
+    ...(system ? [{ role: "system" as const, content: system }] : []),
+    ...history.flatMap((turn): ChatMessage[] => [
+      ...(turn.messages.length > 0 ? [{ role: "user" as const, content: turn.messages.map((m) => m.text).join("\n") }] : []),
+      ...(turn.reply ? [{ role: "assistant" as const, content: turn.reply }] : []),
+    ]),
+    { role: "user", content: question },
+  ];
+}
+
+/** Fingerprint of the history a model would see; empty for none, so that first turns share their cached answers. */
+export function historyFingerprint(history: readonly PastTurn[]): string {
+  if (history.length === 0) return "";
+  const hash = createHash("sha256");
+  for (const turn of history) hash.update(JSON.stringify([turn.messages.map((m) => m.text), turn.reply]));
+  return hash.digest("base64url").slice(0, 22);
+}

@@ -1,0 +1,134 @@
+/**
+ * Closes jobs that nobody answered: past their deadline, or with no worker alive. One active by lease. It reads the
+ * oldest job of each class and lane from the leader and takes only what is overdue; no timer a turn is needed.
+ */
+import { decode, encode } from "#contracts/codec.ts";
+import { JOB_VERSION, type Job, type JobResult } from "#contracts/job.ts";
+import { BUCKETS, CLASSES, inferLaneFilter, inferStream, type Lane } from "#contracts/subjects.ts";
+import { CONVERSATION } from "#contracts/turn.ts";
+import { NO_USAGE } from "#contracts/usage.ts";
+import type { Clock } from "#runtime/clock.ts";
+import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
+import { sendToActor } from "#runtime/nats/inbound.ts";
+import { Kv } from "#runtime/nats/kv.ts";
+import { nextMessage, remove } from "#runtime/nats/reader.ts";
+import type { Log } from "#runtime/observe/log.ts";
+import { metrics } from "#runtime/observe/metrics.ts";
+
+const LEASE_KEY = "lease.reaper";
+const LEASE_MS = 6_000;
+const ROUND_MS = 1_000;
+/** Workers close overdue jobs themselves; the reaper leaves them this long. */
+const GRACE_MS = 2_000;
+
+export interface ReaperOptions {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly instance: string;
+  readonly pools: readonly string[];
+}
+
+export class Reaper {
+  readonly #options: ReaperOptions;
+  readonly #leases: Kv;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+
+  constructor(options: ReaperOptions) {
+    this.#options = options;
+    this.#leases = new Kv(options.bus, BUCKETS.placement);
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => {
+      this.#running ??= this.#round()
+        .catch((err) => this.#options.log.warn({ err }, "reaper: round failed"))
+        .finally(() => {
+          this.#running = undefined;
+        });
+    }, ROUND_MS);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#running;
+  }
+
+  async #round(): Promise<void> {
+    if (!(await this.#holdsLease())) return;
+    for (const pool of this.#options.pools)
+      for (const cls of CLASSES) for (const lane of [0, 1] as const) await this.#sweep(pool, inferLaneFilter(pool, cls, lane as Lane));
+  }
+
+  /** Takes or renews the lease. A lease is no fence: what the reaper does is idempotent by job id. */
+  async #holdsLease(): Promise<boolean> {
+    const { clock, instance } = this.#options;
+    const entry = await this.#leases.getFromLeader(LEASE_KEY);
+    const held = entry.value ? decode<{ owner: string; until: number }>(entry.value) : undefined;
+    if (held && held.owner !== instance && held.until > clock.now()) return false;
+    if (held?.owner === instance && held.until - clock.now() > LEASE_MS / 2) return true;
+    try {
+      await this.#leases.update(LEASE_KEY, encode({ owner: instance, until: clock.now() + LEASE_MS }), entry.revision);
+      return true;
+    } catch (error) {
+      if (error instanceof StaleRevision) return false;
+      throw error;
+    }
+  }
+
+  async #sweep(pool: string, filter: string): Promise<void> {
+    const stream = inferStream(pool);
+    for (;;) {
+      const oldest = await nextMessage(this.#options.bus, stream, filter);
+      if (!oldest) return;
+      const job = readJob(oldest.data);
+      if (!job || job.deadline + GRACE_MS > this.#options.clock.now()) return;
+      await this.#close(job);
+      await remove(this.#options.bus, stream, oldest.seq);
+      metrics.reaped({ pool });
+      this.#options.log.warn({ pool, job: job.id }, "job closed past its deadline");
+    }
+  }
+
+  /** The actor gets a failed result under the id that a worker would have used: only one of them counts. */
+  async #close(job: Job): Promise<void> {
+    const { bus, clock, instance } = this.#options;
+    const result: JobResult = {
+      job: job.id,
+      turn: job.turn,
+      step: job.step,
+      attempt: 0,
+      finish: "failed",
+      text: "",
+      citations: [],
+      model: "",
+      chunks: 0,
+      usage: NO_USAGE,
+      error: { code: "turn.deadline", detail: "no worker answered in time" },
+      timings: { queuedMs: clock.now() - job.at, firstTokenMs: 0, totalMs: 0 },
+      worker: `reaper ${instance}`,
+    };
+    await sendToActor(bus, {
+      id: `${job.id}.r`,
+      tenant: job.tenant,
+      kind: CONVERSATION,
+      key: job.session,
+      type: "result",
+      body: result,
+      at: clock.now(),
+      causation: job.id,
+      ...(job.trace ? { trace: { traceparent: job.trace.traceparent } } : {}),
+    });
+  }
+}
+
+/** Undefined for what is no job of a known version: the workers make a dead letter of it. */
+function readJob(data: Uint8Array): Job | undefined {
+  try {
+    const job = decode<Job>(data);
+    return job.v === JOB_VERSION ? job : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,235 @@
+/**
+ * The life of a turn as a pure state machine. This is the page to read first.
+ *
+ *   idle --user--> collecting --quiet time over--> opening --cache hit--> closed (idle)
+ *                                                    |
+ *                                                    +--job--> answering --result--> closed (idle)
+ *                                                                 |  ^
+ *                                                                 v  |   (tools come here: calling)
+ *                                                    stop, deadline, failure: closed with what there is
+ *
+ * Messages that come while a turn is answered wait in `pending` and become the next turn together.
+ * No I/O and no clock: `now` comes in, decisions go out. actor.ts carries them out.
+ */
+import type { Citation } from "#contracts/content.ts";
+import { textOf } from "#contracts/content.ts";
+import type { JobResult } from "#contracts/job.ts";
+import { LIMITS } from "#contracts/limits.ts";
+import type { PriorityClass } from "#contracts/subjects.ts";
+import type { Outcome, RouteDecision, UserMessage } from "#contracts/turn.ts";
+import { NO_USAGE, type Usage } from "#contracts/usage.ts";
+
+export interface Asked {
+  readonly id: string;
+  readonly text: string;
+  readonly at: number;
+}
+
+/** A closed turn as the next ones remember it. */
+export interface PastTurn {
+  readonly turn: number;
+  readonly messages: readonly Asked[];
+  readonly reply: string;
+  readonly citations: readonly Citation[];
+  readonly model: string;
+  readonly cached: boolean;
+  readonly outcome: Outcome;
+  readonly at: number;
+}
+
+/** The turn that is running. */
+export interface OpenTurn {
+  readonly turn: number;
+  readonly messages: readonly Asked[];
+  readonly startedAt: number;
+  readonly channel: string;
+  /** The job it waits for, once one is committed. */
+  readonly job?: Waiting;
+  readonly stopping?: boolean;
+}
+
+export interface Waiting {
+  readonly id: string;
+  readonly step: number;
+  readonly pool: string;
+  readonly cls: PriorityClass;
+  readonly deadline: number;
+  readonly route: RouteDecision;
+  readonly locale: string;
+}
+
+export interface ConversationState {
+  /** Number of the last turn that was opened or said. */
+  readonly turn: number;
+  readonly assistant?: string;
+  readonly channel: string;
+  readonly locale?: string;
+  /** Quality class the conversation keeps. */
+  readonly tier?: string;
+  readonly pending: readonly Asked[];
+  /** Until when further messages join the burst; absent when none is collecting. */
+  readonly collectUntil?: number;
+  readonly open?: OpenTurn;
+  /** The last closed turns, bounded by count and bytes; all of them are in TURNS. */
+  readonly history: readonly PastTurn[];
+  readonly createdAt: number;
+  /** Set by an erase: what comes late finds nothing to belong to. */
+  readonly erasedAt?: number;
+}
+
+export const initialState = (): ConversationState => ({ turn: 0, channel: "web", pending: [], history: [], createdAt: 0 });
+
+/** How long further messages may join a burst, by channel, and the longest a burst may take. */
+export interface Quiet {
+  readonly quietMs: number;
+  readonly capMs: number;
+}
+
+export type Event =
+  | { readonly type: "user"; readonly id: string; readonly at: number; readonly message: UserMessage; readonly quiet: Quiet }
+  | { readonly type: "collected" }
+  | { readonly type: "stop" };
+
+/** What the machine asks its actor to do besides keeping the state. */
+export type Decision =
+  | { readonly do: "collect"; readonly untilAt: number }
+  | { readonly do: "cancel"; readonly job: Waiting; readonly turn: number };
+
+export interface Step {
+  readonly state: ConversationState;
+  readonly decisions: readonly Decision[];
+}
+
+/** Takes one event in. Whether a turn is to be opened now is asked of `mayOpen` afterwards. */
+export function step(state: ConversationState, event: Event, now: number): Step {
+  switch (event.type) {
+    case "user":
+      return collect(state, event, now);
+    case "collected":
+      return { state: withoutCollecting(state), decisions: [] };
+    case "stop":
+      return stop(state);
+  }
+}
+
+function collect(before: ConversationState, event: Extract<Event, { type: "user" }>, now: number): Step {
+  const { message, quiet } = event;
+  const fresh = before.createdAt === 0 || before.erasedAt !== undefined;
+  const state = fresh ? { ...initialState(), turn: before.turn, createdAt: now } : before;
+  const next: ConversationState = {
+    ...state,
+    channel: message.channel,
+    ...(message.locale ? { locale: message.locale } : {}),
+    ...(state.assistant === undefined && message.assistant !== undefined ? { assistant: message.assistant } : {}),
+    pending: [...state.pending, { id: event.id, text: boundedText(state.pending, textOf(message.parts)), at: event.at }],
+  };
+  if (quiet.quietMs === 0) return { state: next, decisions: [] };
+  const first = next.pending[0] as Asked;
+  const untilAt = Math.min(now + quiet.quietMs, Math.max(now, first.at) + quiet.capMs);
+  return { state: { ...next, collectUntil: untilAt }, decisions: next.open ? [] : [{ do: "collect", untilAt }] };
+}
+
+/** Every message is answered; what is beyond the bound only keeps its id, so that a flood does not grow the state. */
+function boundedText(pending: readonly Asked[], text: string): string {
+  const held = pending.reduce((sum, p) => sum + p.text.length, 0);
+  return held + text.length <= LIMITS.messageTextChars * 2 ? text : "";
+}
+
+function withoutCollecting(state: ConversationState): ConversationState {
+  const { collectUntil: _, ...rest } = state;
+  return rest;
+}
+
+function stop(state: ConversationState): Step {
+  const { open } = state;
+  if (!open?.job || open.stopping) return { state, decisions: [] };
+  return { state: { ...state, open: { ...open, stopping: true } }, decisions: [{ do: "cancel", job: open.job, turn: open.turn }] };
+}
+
+/** True when messages wait, no turn is running and the quiet time is over. */
+export function mayOpen(state: ConversationState, now: number): boolean {
+  return state.open === undefined && state.pending.length > 0 && (state.collectUntil === undefined || state.collectUntil <= now);
+}
+
+/** Opens the next turn with all that waits. */
+export function openTurn(state: ConversationState): ConversationState & { readonly open: OpenTurn } {
+  const messages = state.pending.slice(0, LIMITS.burstMessages);
+  const turn = state.turn + 1;
+  return {
+    ...withoutCollecting(state),
+    turn,
+    pending: state.pending.slice(messages.length),
+    open: { turn, messages, startedAt: (messages[0] as Asked).at, channel: state.channel },
+  };
+}
+
+/** The open turn waits for a job. */
+export function awaitJob(state: ConversationState, job: Waiting): ConversationState {
+  if (!state.open) throw new Error("no turn is open");
+  return { ...state, tier: state.tier ?? job.route.tier, open: { ...state.open, job } };
+}
+
+/** How the open turn ended. */
+export interface Ending {
+  readonly outcome: Outcome;
+  readonly reply: string;
+  readonly citations: readonly Citation[];
+  readonly model: string;
+  readonly cached: boolean;
+  readonly usage: Usage;
+}
+
+/** Closes the open turn. */
+export function closeTurn(state: ConversationState, ending: Ending, now: number): ConversationState {
+  const { open, ...rest } = state;
+  if (!open) throw new Error("no turn is open");
+  const past: PastTurn = {
+    turn: open.turn,
+    messages: open.messages,
+    reply: ending.reply,
+    citations: ending.citations,
+    model: ending.model,
+    cached: ending.cached,
+    outcome: ending.outcome,
+    at: now,
+  };
+  return { ...rest, history: boundHistory([...state.history, past]) };
+}
+
+/** Records what the bot said of its own accord as a turn of its own. */
+export function sayTurn(state: ConversationState, text: string, now: number): { state: ConversationState; turn: number } {
+  const turn = state.turn + 1;
+  const past: PastTurn = { turn, messages: [], reply: text, citations: [], model: "", cached: false, outcome: "said", at: now };
+  return {
+    turn,
+    state: { ...state, turn, createdAt: state.createdAt || now, history: boundHistory([...state.history, past]) },
+  };
+}
+
+/** True when a result belongs to the job that the open turn waits for; all others are late. */
+export function isAwaited(state: ConversationState, result: Pick<JobResult, "job" | "step">): boolean {
+  return state.open?.job?.id === result.job && state.open.job.step === result.step;
+}
+
+/** How a turn without a usable result ends. */
+export function emptyEnding(outcome: "failed" | "stopped", reply: string): Ending {
+  return { outcome, reply, citations: [], model: "", cached: false, usage: NO_USAGE };
+}
+
+/** Keeps the newest turns within the bounds of count and bytes, at least the last one. */
+export function boundHistory(history: readonly PastTurn[]): readonly PastTurn[] {
+  let kept = history.slice(-LIMITS.historyTurns);
+  const bytes = (turn: PastTurn): number =>
+    turn.reply.length + turn.messages.reduce((n, m) => n + m.text.length, 0) + turn.citations.reduce((n, c) => n + (c.passage?.length ?? 0) + 128, 0);
+  let total = kept.reduce((n, t) => n + bytes(t), 0);
+  while (kept.length > 1 && total > LIMITS.historyBytes) {
+    total -= bytes(kept[0] as PastTurn);
+    kept = kept.slice(1);
+  }
+  return kept;
+}
+
+/** Everything is forgotten but the turn counter and the date. */
+export function eraseState(state: ConversationState, now: number): ConversationState {
+  return { ...initialState(), turn: state.turn, createdAt: 0, erasedAt: now };
+}

@@ -1,0 +1,92 @@
+/** Role `conversation`: a host of actors, the conversation kind and the user's own, and the reaper. */
+import { hostname } from "node:os";
+import { Assistants } from "#actors/conversation/assistants.ts";
+import { PendingQueries } from "#actors/conversation/answering.ts";
+import { conversationKind } from "#actors/conversation/actor.ts";
+import { Reaper } from "#actors/conversation/reaper.ts";
+import type { ResponseCache } from "#actors/cache/port.ts";
+import type { Retriever } from "#actors/knowledge/port.ts";
+import { PolicyRouter } from "#actors/routing/router.ts";
+import { LIMITS } from "#contracts/limits.ts";
+import type { ActorKind } from "#runtime/actor/define.ts";
+import { ActorHost, type Unsafe } from "#runtime/actor/host.ts";
+import { announce } from "#runtime/observe/presence.ts";
+import { Placement } from "#runtime/placement/placement.ts";
+import type { RoleContext, RunningRole } from "./context.ts";
+
+export interface ConversationHostOptions {
+  /** Absent: assistants answer without knowledge. */
+  readonly retriever?: Retriever | undefined;
+  /** Absent: nothing is cached. */
+  readonly cache?: ResponseCache | undefined;
+  readonly languageOf?: (text: string) => string | undefined;
+  /** Kinds defined by the user. */
+  readonly kinds?: readonly ActorKind[];
+  /** Share of the partitions relative to other hosts. */
+  readonly weight?: number;
+  /** For control runs of fault tests. */
+  readonly unsafe?: Unsafe;
+  readonly frozenView?: boolean;
+}
+
+/** Answers without passages. */
+const NO_KNOWLEDGE: Retriever = { retrieve: async () => [], revisionOf: () => undefined };
+
+/** Starts a host; resolves when it takes part in placement and holds its first partitions. */
+export async function startConversationHost(ctx: RoleContext, options: ConversationHostOptions = {}): Promise<RunningRole> {
+  const { bus, log, clock, deployment, config, instance } = ctx;
+  const conversation = conversationKind({
+    deployment,
+    assistants: new Assistants(config),
+    retriever: options.retriever ?? NO_KNOWLEDGE,
+    cache: config.responseCache ? options.cache : undefined,
+    pending: new PendingQueries(),
+    router: new PolicyRouter(config),
+    log,
+    languageOf: options.languageOf ?? (() => undefined),
+    turnDeadlineMs: config.turnDeadlineMs ?? LIMITS.turnDeadlineMs,
+  });
+  const host = new ActorHost({
+    bus,
+    log,
+    clock,
+    deployment,
+    instance,
+    kinds: [conversation, ...(options.kinds ?? [])],
+    residency: config.residency,
+    ...(options.unsafe ? { unsafe: options.unsafe } : {}),
+  });
+  const placement = new Placement({
+    host,
+    instance,
+    ...(options.weight === undefined ? {} : { weight: options.weight }),
+    ...(options.frozenView ? { frozenView: true } : {}),
+  });
+  const reaper = new Reaper({ bus, clock, log, instance, pools: Object.keys(config.pools) });
+  let draining = false;
+  await placement.start();
+  await placement.ready;
+  reaper.start();
+  const presence = announce(
+    bus,
+    { role: "conversation", instance, where: `${hostname()}/${process.pid}`, startedAt: clock.now() },
+    () => ({ partitions: host.partitions.length, resident: host.resident, held: host.held }),
+    () => draining,
+  );
+  return {
+    role: "conversation",
+    readiness: () => (draining ? "draining" : host.partitions.length === 0 ? "no partitions yet" : undefined),
+    async drain() {
+      draining = true;
+      presence.now();
+      await reaper.stop();
+      await placement.drain();
+    },
+    async stop() {
+      presence.stop();
+      await reaper.stop();
+      placement.stop();
+      host.close();
+    },
+  };
+}
