@@ -4,7 +4,12 @@ import type { DocumentInput, KnowledgeDocument } from "#contracts/knowledge.ts";
 
 export interface KnowledgeStore {
   /** Stores a document. @returns its revision: the sequence of the change in KNOWLEDGE. */
-  put(tenant: string, collection: string, document: string, input: DocumentInput): Promise<{ revision: number }>;
+  put(
+    tenant: string,
+    collection: string,
+    document: string,
+    input: DocumentInput,
+  ): Promise<{ revision: number }>;
   get(tenant: string, collection: string, document: string): Promise<KnowledgeDocument | undefined>;
   /** Undefined when there was no such document. */
   delete(tenant: string, collection: string, document: string): Promise<{ revision: number } | undefined>;

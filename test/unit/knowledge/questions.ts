@@ -1,0 +1,111 @@
+// Questions as people type them, with the documents of the demo shop that answer them; and questions that none does.
+// Written before the index was measured, and not changed to please it: the test states what share it gets right.
+export interface Question {
+  readonly text: string;
+  readonly locale: "en" | "nl";
+  /** Documents of which one should come first; empty: nothing should be found. */
+  readonly documents: readonly string[];
+}
+
+const en = (text: string, ...documents: string[]): Question => ({
+  text,
+  locale: "en",
+  documents: documents.map((d) => `${d}-en`),
+});
+const nl = (text: string, ...documents: string[]): Question => ({
+  text,
+  locale: "nl",
+  documents: documents.map((d) => `${d}-nl`),
+});
+
+export const ANSWERABLE: readonly Question[] = [
+  en("How long does delivery take?", "delivery"),
+  en("can i return something after 3 weeks", "returns"),
+  en("I forgot my password", "password"),
+  en("where's my package", "tracking"),
+  en("When will I get my refund?", "refunds"),
+  en("do you deliver to germany and what does it cost", "delivery-abroad"),
+  en("what payment options do you have", "payment-methods"),
+  en("Can I pay with PayPal?", "payment-methods"),
+  en("is it possible to pay in installments", "pay-later"),
+  en("my coffee machine is broken", "repairs", "warranty"),
+  en("How many years of warranty do I get on a mattress?", "warranty"),
+  en("I want to cancel my order", "cancel-order"),
+  en("what time does the store in Utrecht open on sunday", "stores"),
+  en("How can I delete my account?", "privacy"),
+  en("unsubscribe newsletter", "privacy"),
+  en("do gift cards expire?", "gift-cards"),
+  en("check gift card balance", "gift-cards"),
+  en("how do i change my delivery address", "address"),
+  en("can I collect my order in a shop", "click-collect"),
+  en("I need a VAT invoice for my company", "business"),
+  en("can I speak to a human on the phone", "contact"),
+  en("when will the item be back in stock?", "stock"),
+  en("what are acme plus points worth", "discounts"),
+  en("My discount code isn't working", "discounts"),
+  en("how do I send an item back", "return-steps", "returns"),
+  en("Is parking free at the store in Rotterdam?", "stores"),
+  en("how much is shipping", "delivery", "delivery-abroad"),
+  en("my payment failed", "payment-methods"),
+  en("Hi! I bought a lamp last week. How do I return it?", "return-steps", "returns"),
+  en("what if nobody is home when you deliver", "delivery"),
+  nl("Hoe lang duurt de levering?", "delivery"),
+  nl("hoe kan ik iets terugsturen", "return-steps", "returns"),
+  nl("Ik ben mijn wachtwoord vergeten", "password"),
+  nl("waar blijft mijn pakket", "tracking"),
+  nl("wanneer krijg ik mijn geld terug", "refunds", "cancel-order"),
+  nl("bezorgen jullie ook in België", "delivery-abroad"),
+  nl("wat kost de bezorging", "delivery"),
+  nl("Kan ik achteraf betalen?", "pay-later"),
+  nl("betalen in termijnen", "pay-later"),
+  nl("Hoeveel jaar garantie heb ik?", "warranty"),
+  nl("ik wil mijn bestelling annuleren", "cancel-order"),
+  nl("zijn jullie zondag open", "stores"),
+  nl("hoe verwijder ik mijn account", "privacy"),
+  nl("cadeaubon saldo checken", "gift-cards"),
+  nl("adres wijzigen", "address"),
+  nl("Kan ik mijn bestelling ophalen in de winkel?", "click-collect"),
+  nl("Waar vind ik mijn btw-factuur?", "business"),
+  nl("Hoe bereik ik de klantenservice?", "contact"),
+  nl("is dit artikel op voorraad", "stock"),
+  nl("mijn kortingscode werkt niet", "discounts"),
+  nl("mijn telefoon is kapot, kan ik hem laten repareren?", "repairs"),
+  nl("kan ik met ideal betalen", "payment-methods"),
+  nl("account aanmaken", "account"),
+  nl("nieuwsbrief afmelden", "privacy"),
+  nl("mag mijn hond mee de winkel in", "stores"),
+];
+
+export const OUT_OF_SCOPE: readonly Omit<Question, "documents">[] = [
+  ...[
+    "What is the capital of France?",
+    "Who won the match yesterday?",
+    "What's the weather like in Paris tomorrow?",
+    "Tell me a joke",
+    "How do I bake a chocolate cake?",
+    "Who is the president of the United States?",
+    "Translate good morning into Spanish",
+    "What is the square root of 144?",
+    "Write a poem about the sea",
+    "how tall is mount everest",
+    "Which stocks should I buy for my pension?",
+    "Can you recommend a good film for tonight?",
+    "What are the symptoms of the flu?",
+    "Are you a robot?",
+    "What is the meaning of life?",
+  ].map((text) => ({ text, locale: "en" as const })),
+  ...[
+    "Hoe laat is het in Tokio?",
+    "Wat is de hoofdstad van Frankrijk?",
+    "Wie heeft de wedstrijd gewonnen?",
+    "Vertel eens een mop",
+    "Hoe bak ik een appeltaart?",
+    "Gaat het morgen regenen in Groningen?",
+    "Wie is de koning van Spanje?",
+    "Hoeveel inwoners heeft Nederland?",
+    "Schrijf een gedicht over de zee",
+    "Wat vind je van de verkiezingen?",
+    "Welke trein gaat naar Maastricht?",
+    "Hoe oud is de aarde?",
+  ].map((text) => ({ text, locale: "nl" as const })),
+];
