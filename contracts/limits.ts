@@ -45,6 +45,8 @@ export const LIMITS = {
   inboundAckWaitMs: 600_000,
   /** Ack wait of inference jobs; progress is acknowledged every third of it. */
   jobAckWaitMs: 3_000,
+  /** Deliveries of a job after which it is answered with a failure instead of being run: it may kill workers. */
+  jobAttempts: 5,
   /** How often a host says it lives. */
   heartbeatMs: 500,
   /** Silence after which a host is suspected dead. */

@@ -96,6 +96,12 @@ export const DEADLETTER = "DEADLETTER";
 export const deadLetterSubject = (stream: string, tenant: string, key: string): string =>
   `dead.${tokenOf(stream)}.${tokenOf(tenant)}.${tokenOf(key)}`;
 
+/** Dead letter of a job that cannot be decoded: of its ids only the tokens in its subject are known. */
+export function deadLetterSubjectOfJob(jobSubject: string): string {
+  const [, poolToken = "", , , tenantToken = "", sessionToken = ""] = jobSubject.split(".");
+  return `dead.${tokenOf(`INFER-${poolToken}`)}.${tenantToken}.${sessionToken}`;
+}
+
 /** Buckets that are not sharded. */
 export const BUCKETS = {
   cache: "cache",

@@ -1,0 +1,68 @@
+/**
+ * The stream of one attempt: text as it comes from the model, coalesced into numbered events. The first chunk leaves
+ * at once, because its delay is what a person feels; later ones wait until `LIMITS.chunkMs` have passed.
+ */
+import { LIMITS } from "#contracts/limits.ts";
+import type { StreamEvent } from "#contracts/turn.ts";
+
+export interface ChunkOptions {
+  readonly turn: number;
+  readonly attempt: number;
+  readonly publish: (event: StreamEvent) => void;
+  readonly chunkMs?: number;
+}
+
+export class Chunks {
+  readonly #options: ChunkOptions;
+  readonly #chunkMs: number;
+  #waiting = "";
+  #sent = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: ChunkOptions) {
+    this.#options = options;
+    this.#chunkMs = options.chunkMs ?? LIMITS.chunkMs;
+  }
+
+  /** How many numbered chunks were published. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** Tells readers that what an earlier attempt streamed is void. */
+  restart(): void {
+    const { turn, attempt, publish } = this.#options;
+    publish({ type: "restart", turn, attempt, number: 0 });
+  }
+
+  add(text: string): void {
+    if (this.#closed || text === "") return;
+    this.#waiting += text;
+    if (this.#timer === undefined) this.#send();
+  }
+
+  /** Sends what waits; nothing is sent afterwards. */
+  close(): void {
+    if (this.#closed) return;
+    clearTimeout(this.#timer);
+    this.#publish();
+    this.#closed = true;
+  }
+
+  #send(): void {
+    this.#publish();
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (this.#waiting !== "") this.#send();
+    }, this.#chunkMs);
+  }
+
+  #publish(): void {
+    if (this.#waiting === "") return;
+    const { turn, attempt, publish } = this.#options;
+    const text = this.#waiting;
+    this.#waiting = "";
+    publish({ type: "delta", turn, attempt, number: ++this.#sent, text });
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * Answers without a language model: quotes the part of the retrieved passages that fits the question best, word for
+ * word, and names the document; or says that it does not know. It never writes a sentence of its own about a subject.
+ */
+import type { Citation } from "#contracts/content.ts";
+import type { Passage } from "#contracts/job.ts";
+import { NO_USAGE } from "#contracts/usage.ts";
+import type { Model } from "../port.ts";
+import { citationOf } from "./citations.ts";
+import { isList, type Section, sectionsOf, sentencesOf } from "./sections.ts";
+import { likeness, type Term, termsOf } from "./words.ts";
+
+const UNKNOWN: Readonly<Record<string, string>> = {
+  en: "I could not find an answer to that in the knowledge base. You could ask it in other words.",
+  nl: "Daarover kan ik in de kennisbank geen antwoord vinden. Misschien kun je de vraag anders stellen.",
+};
+
+/** Share of the question's weight that the quoted section must cover. */
+const ENOUGH = 0.5;
+/** A section longer than this is not quoted whole. */
+const SECTION_CHARS = 700;
+const QUOTED_SENTENCES = 3;
+/** A passage in another language than the question's is quoted only where nothing else fits. */
+const OTHER_LANGUAGE = 0.8;
+const WEAK_WEIGHT = 0.6;
+const BODY_SHARE = 0.85;
+const WORDS_AT_ONCE = 4;
+
+export interface Extract {
+  readonly text: string;
+  readonly citations: readonly Citation[];
+}
+
+export function kbExtractModel(name = "kb-extract"): Model {
+  return {
+    name,
+    provider: "kb-extract",
+    async run(job, { onText }) {
+      const { text, citations } = extract(job.question, job.passages, job.locale);
+      for (const [words] of text.matchAll(new RegExp(`(?:\\S*\\s+){1,${WORDS_AT_ONCE}}|\\S+$`, "g")))
+        onText(words);
+      return { text, citations, usage: NO_USAGE, finish: "stop" };
+    },
+  };
+}
+
+/** The answer to a question, from these passages alone. */
+export function extract(question: string, passages: readonly Passage[], locale: string): Extract {
+  const language = languageOf(locale);
+  const terms = uniqueTerms(question);
+  const sections = sectionsOf(passages);
+  const weights = weigh(terms, sections);
+  let found: { section: Section; score: number } | undefined;
+  for (const section of sections) {
+    const score = scoreOf(section, terms, weights, language);
+    if (!found || score > found.score) found = { section, score };
+  }
+  if (!found || terms.every(({ weak }) => weak) || found.score < ENOUGH)
+    return { text: UNKNOWN[language] ?? (UNKNOWN.en as string), citations: [] };
+  const text = quote(found.section, terms, weights);
+  return { text, citations: [{ ...citationOf(found.section.passage), passage: text }] };
+}
+
+const languageOf = (locale: string): string => locale.slice(0, 2).toLowerCase();
+
+function uniqueTerms(text: string): Term[] {
+  return [...new Map(termsOf(text).map((term) => [term.stem, term])).values()];
+}
+
+/** Rare words weigh more; a word that no passage has weighs most: it is what the answer would have to be about. */
+function weigh(terms: readonly Term[], sections: readonly Section[]): Map<string, number> {
+  const texts = sections.map(({ heading, blocks }) => termsOf(`${heading}\n${blocks.join("\n")}`));
+  return new Map(
+    terms.map(({ stem, weak }) => {
+      const holding = texts.filter((words) => words.some((word) => likeness(word.stem, stem) > 0)).length;
+      const rarity = 1 + 0.5 * Math.log((sections.length + 1) / (holding + 1));
+      return [stem, weak ? rarity * WEAK_WEIGHT : rarity];
+    }),
+  );
+}
+
+function scoreOf(
+  section: Section,
+  terms: readonly Term[],
+  weights: ReadonlyMap<string, number>,
+  language: string,
+): number {
+  const heading = termsOf(section.heading);
+  const body = termsOf(section.blocks.join("\n"));
+  const title = termsOf(section.passage.title);
+  let covered = 0;
+  let all = 0;
+  for (const { stem } of terms) {
+    const weight = weights.get(stem) ?? 0;
+    all += weight;
+    covered +=
+      weight * Math.max(best(stem, heading), best(stem, body) * BODY_SHARE, best(stem, title) * BODY_SHARE);
+  }
+  if (all === 0) return 0;
+  // Between sections that cover the same, the one whose heading asks just this, then the better retrieved one.
+  const asked =
+    heading.length === 0 ? 0 : heading.filter(({ stem }) => best(stem, terms) > 0).length / heading.length;
+  const spoken = section.passage.locale === undefined || languageOf(section.passage.locale) === language;
+  return (covered / all) * (spoken ? 1 : OTHER_LANGUAGE) * (1 + 0.15 * asked + 0.05 / (1 + section.rank));
+}
+
+function best(stem: string, words: readonly Term[]): number {
+  return words.reduce((most, word) => Math.max(most, likeness(word.stem, stem)), 0);
+}
+
+/** The whole section where it is short; else its best sentences, or its list with the line that leads to it. */
+function quote(section: Section, terms: readonly Term[], weights: ReadonlyMap<string, number>): string {
+  const whole = section.blocks.join("\n\n");
+  if (whole.length <= SECTION_CHARS) return whole;
+  const scored = section.blocks.map((block, at) => ({ block, at, score: overlap(block, terms, weights) }));
+  const chosen = scored.reduce((a, b) => (b.score > a.score ? b : a));
+  if (isList(chosen.block)) {
+    const lead = section.blocks[chosen.at - 1];
+    return lead !== undefined && !isList(lead) ? `${lead}\n\n${chosen.block}` : chosen.block;
+  }
+  const sentences = sentencesOf(chosen.block);
+  let start = 0;
+  let most = -1;
+  for (const [at, sentence] of sentences.entries()) {
+    const score = overlap(sentence, terms, weights);
+    if (score > most) [start, most] = [at, score];
+  }
+  return sentences.slice(start, start + QUOTED_SENTENCES).join(" ");
+}
+
+function overlap(text: string, terms: readonly Term[], weights: ReadonlyMap<string, number>): number {
+  const words = termsOf(text);
+  return terms.reduce((sum, { stem }) => sum + (weights.get(stem) ?? 0) * best(stem, words), 0);
+}

@@ -1,0 +1,63 @@
+/** Words of a question or passage, reduced so that "deliveries", "delivered" and "delivery" meet. English and Dutch. */
+
+// What questions are made of besides their subject. Kept apart from WEAK: those say which of several answers is meant.
+const EMPTY = new Set(
+  (
+    "a about am an and any are as at be been but by can could did do does doing for from had has have hello hey hi i if in into is it " +
+    "its just let like me my of on or our please say should so some tell than thank thanks that the their them then there these they " +
+    "this those to up us want was we were what which will with would yes you your " +
+    "aan af al als ben bent bij dan dat de der deze die dit doe doen doet door dus een en er ga gaan gaat geen graag had heb hebben hebt heeft het hier " +
+    "hoi hallo ik in is ja je jij jou jouw jullie kan kun kunnen kunt maar mag mij mijn moet moeten na naar nee niet nog nu of om ons onze " +
+    "ook op over s te toch u uit uw van voor waren was wat we wel welk welke wij wil wilt word worden wordt zal ze zich zij zijn zo zou"
+  ).split(" "),
+);
+const WEAK = new Set(
+  "how long many much when where who why whose soon hoe lang lange hoeveel waar waarom wanneer wie snel".split(
+    " ",
+  ),
+);
+
+export interface Term {
+  readonly stem: string;
+  /** Says which answer is meant rather than what it is about. */
+  readonly weak: boolean;
+}
+
+/** The meaningful words of a text, in order, repeats kept. */
+export function termsOf(text: string): Term[] {
+  const terms: Term[] = [];
+  const plain = text
+    .normalize("NFKD")
+    .replace(/\p{M}+/gu, "")
+    .toLowerCase();
+  for (const [word] of plain.matchAll(/[\p{L}\p{N}]+/gu))
+    if (!EMPTY.has(word)) terms.push({ stem: stemOf(word), weak: WEAK.has(word) });
+  return terms;
+}
+
+/** Cuts the endings that carry no meaning; what is left need not be a word. */
+export function stemOf(word: string): string {
+  if (word.length <= 3 || /\p{N}/u.test(word)) return word;
+  for (const ending of ["ingen", "ings", "ing", "ies", "ied", "ed", "es", "en", "s", "y", "e", "t"])
+    if (word.endsWith(ending) && word.length - ending.length >= 3)
+      return undouble(word.slice(0, -ending.length));
+  return word;
+}
+
+// "shipping" and "ship", "stoppen" and "stop"; Dutch v and z at the end are f and s elsewhere.
+function undouble(stem: string): string {
+  const last = stem.at(-1) as string;
+  if (last === stem.at(-2) && !"aeou".includes(last)) return stem.slice(0, -1);
+  return stem;
+}
+
+const COMMON_PREFIX = 5;
+
+/** 1: the same stem; less: one word begins with the other, as compounds do; 0: no relation. */
+export function likeness(a: string, b: string): number {
+  if (a === b) return 1;
+  const [short, long] = a.length <= b.length ? [a, b] : [b, a];
+  if (short.length >= COMMON_PREFIX && long.startsWith(short)) return 0.8;
+  if (short.length >= COMMON_PREFIX && long.endsWith(short)) return 0.6;
+  return 0;
+}

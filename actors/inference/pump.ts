@@ -1,0 +1,167 @@
+/**
+ * One pump a pool: takes jobs when slots are free, in the order of `order.ts`, and holds them until they are done.
+ * Whether it may take is decided in one flat function, `#resume`, which cannot re-enter.
+ */
+import { LIMITS } from "#contracts/limits.ts";
+import type { Lane, PriorityClass } from "#contracts/subjects.ts";
+import type { Pulled } from "#runtime/nats/pull.ts";
+import type { Log } from "#runtime/observe/log.ts";
+import { ALL_LANES, type Ask, type LaneSet, laneBit, NO_LANES, nextAsk } from "./order.ts";
+
+/** The queue of a pool as the pump sees it. */
+export interface PumpQueue {
+  take(cls: PriorityClass, lane: Lane, most: number): Promise<Pulled[]>;
+  onBell(ring: (cls: PriorityClass, lane: Lane) => void): { stop(): void };
+  /** Jobs in the stream, held by anyone or waiting. */
+  stored(): Promise<number>;
+}
+
+/** Works on one job. Acks or gives back, and never rejects; when the signal aborts it gives back at once. */
+export type RunJob = (message: Pulled, handBack: AbortSignal) => Promise<void>;
+
+export interface PumpOptions {
+  readonly queue: PumpQueue;
+  /** Jobs held at once. */
+  readonly slots: number;
+  readonly run: RunJob;
+  readonly log: Log;
+}
+
+interface Held {
+  readonly message: Pulled;
+  readonly handBack: AbortController;
+  readonly done: Promise<void>;
+}
+
+/** Progress is acknowledged and the lanes are swept this often. */
+const TICK_MS = LIMITS.jobAckWaitMs / 3;
+/** A take that lasted longer brings jobs whose ack wait is nearly over: somebody else gets them too. */
+const STALE_TAKE_MS = (LIMITS.jobAckWaitMs * 2) / 3;
+/** What a run that was told to give back may still need to do so. */
+const HAND_BACK_MS = 1_000;
+
+export class Pump {
+  readonly #options: PumpOptions;
+  readonly #held = new Set<Held>();
+  readonly #tick: NodeJS.Timeout;
+  readonly #bell: { stop(): void };
+  #state: "running" | "draining" | "drained" = "running";
+  #marked: LaneSet = ALL_LANES;
+  #permits = 0;
+  #asking: Promise<void> | undefined;
+  #sweeping = false;
+
+  constructor(options: PumpOptions) {
+    this.#options = options;
+    this.#bell = options.queue.onBell((cls, lane) => {
+      this.#marked |= laneBit(cls, lane);
+      this.#resume();
+    });
+    this.#tick = setInterval(() => this.#onTick(), TICK_MS);
+    this.#resume();
+  }
+
+  get slots(): number {
+    return this.#options.slots;
+  }
+
+  get inFlight(): number {
+    return this.#held.size;
+  }
+
+  get state(): "running" | "draining" | "drained" {
+    return this.#state;
+  }
+
+  /** Looks into every lane again: after a reconnect, when bells were lost for sure. */
+  sweep(): void {
+    this.#marked = ALL_LANES;
+    this.#resume();
+  }
+
+  /** Stops taking, lets what is held finish within the grace, gives the rest back. */
+  async drain(graceMs: number): Promise<void> {
+    if (this.#state !== "running") return;
+    this.#state = "draining";
+    this.#bell.stop();
+    await this.#asking;
+    await within(graceMs, this.#allDone());
+    for (const held of this.#held) held.handBack.abort();
+    await within(HAND_BACK_MS, this.#allDone());
+    clearInterval(this.#tick);
+    this.#state = "drained";
+  }
+
+  /** Every "may I take?" is answered here. Called whenever a slot or a mark may have changed. */
+  #resume(): void {
+    if (this.#state !== "running") return;
+    if (this.#asking !== undefined) return;
+    const next = nextAsk(this.#marked, this.#options.slots - this.#held.size, this.#permits);
+    if (next === undefined) return;
+    // Unmarked before the question leaves: a bell that rings meanwhile marks the lane again.
+    this.#marked &= ~next.bit;
+    this.#asking = this.#ask(next).finally(() => {
+      this.#asking = undefined;
+      this.#resume();
+    });
+  }
+
+  async #ask({ cls, lane, bit, batch }: Ask): Promise<void> {
+    const askedAt = Date.now();
+    const taken = await this.#options.queue.take(cls, lane, batch);
+    if (taken.length === batch) this.#marked |= bit;
+    this.#permits += taken.length;
+    const refused = this.#state !== "running" || Date.now() - askedAt > STALE_TAKE_MS;
+    for (const message of taken) {
+      if (refused) message.nak();
+      else this.#start(message);
+    }
+  }
+
+  #start(message: Pulled): void {
+    const handBack = new AbortController();
+    const done = this.#options.run(message, handBack.signal).finally(() => {
+      this.#held.delete(held);
+      this.#resume();
+    });
+    const held: Held = { message, handBack, done };
+    this.#held.add(held);
+  }
+
+  #onTick(): void {
+    for (const { message } of this.#held) message.working();
+    if (this.#state !== "running") return;
+    // With no slot free nothing can be asked; mark all, so that the next free slot also finds redelivered jobs,
+    // for which no bell rings.
+    if (this.#held.size >= this.#options.slots) this.#marked = ALL_LANES;
+    else void this.#sweepIfStored();
+  }
+
+  /** One question instead of six: an idle worker asks only whether the stream holds more than the worker does. */
+  async #sweepIfStored(): Promise<void> {
+    if (this.#sweeping) return;
+    this.#sweeping = true;
+    try {
+      if ((await this.#options.queue.stored()) > this.#held.size) this.sweep();
+    } catch (err) {
+      this.#options.log.debug({ err }, "cannot ask what the queue holds, looking into every lane");
+      this.sweep();
+    } finally {
+      this.#sweeping = false;
+    }
+  }
+
+  async #allDone(): Promise<void> {
+    await Promise.all([...this.#held].map(({ done }) => done));
+  }
+}
+
+function within(ms: number, work: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    void work.finally(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

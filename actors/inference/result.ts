@@ -1,0 +1,82 @@
+/** What leaves the room: the result of a job to its conversation, or a job that nobody can read to DEADLETTER. */
+import { createHash } from "node:crypto";
+import { encode } from "#contracts/codec.ts";
+import type { TraceContext } from "#contracts/envelope.ts";
+import { asJetclawError } from "#contracts/errors.ts";
+import { isId, tokenOf } from "#contracts/ids.ts";
+import type { Job, JobResult } from "#contracts/job.ts";
+import { deadLetterSubjectOfJob, inferStream } from "#contracts/subjects.ts";
+import { CONVERSATION } from "#contracts/turn.ts";
+import type { Clock } from "#runtime/clock.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+import { sendToActor } from "#runtime/nats/inbound.ts";
+import type { Pulled } from "#runtime/nats/pull.ts";
+
+const RETRY_FIRST_MS = 100;
+const RETRY_MOST_MS = 2_000;
+/** An answer was paid for: even past the deadline its result is offered a few times. */
+const TRIES_AT_LEAST = 3;
+
+/** Stable over attempts, so that the conversation drops all results of a job but the first. */
+export function resultId(jobId: string): string {
+  const id = `${jobId}.r`;
+  return isId(id) ? id : `${tokenOf(jobId)}.r`;
+}
+
+export interface Send {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  /** Aborted when the worker must give the job back. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Resolves when the result can no longer be lost. Repeats while the store is not available and the job's deadline lets it.
+ * @throws JetclawError `nats.unavailable`, `nats.too-large`; the signal's reason
+ */
+export async function sendResult(
+  { bus, clock, signal }: Send,
+  job: Job,
+  result: JobResult,
+  trace: TraceContext | undefined,
+): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await sendToActor(bus, {
+        id: resultId(job.id),
+        tenant: job.tenant,
+        kind: CONVERSATION,
+        key: job.session,
+        type: "result",
+        body: result,
+        at: clock.now(),
+        causation: job.id,
+        deadline: job.deadline,
+        ...(trace ? { trace } : {}),
+      });
+      return;
+    } catch (thrown) {
+      const error = asJetclawError(thrown);
+      if (error.code !== "nats.unavailable") throw error;
+      if (tries >= TRIES_AT_LEAST && clock.now() > job.deadline) throw error;
+      await clock.sleep(Math.min(RETRY_MOST_MS, RETRY_FIRST_MS * 2 ** tries), signal);
+    }
+  }
+}
+
+/**
+ * Keeps a job that cannot be decoded, whole, for an operator, in the shape that the actor runtime gives such bytes, but
+ * under the session's own subject, so that erasing a session finds it. Resolves when it is stored.
+ */
+export async function bury(
+  { bus, clock }: Pick<Send, "bus" | "clock">,
+  pool: string,
+  message: Pulled,
+  reason: string,
+): Promise<void> {
+  const { subject, seq, data: bytes } = message;
+  const stream = inferStream(pool);
+  const reference = createHash("sha256").update(`${stream}.${seq}.`).update(bytes).digest("hex").slice(0, 12);
+  const letter = { v: 1, reference, stream, subject, reason, at: clock.now(), bytes };
+  await bus.append(deadLetterSubjectOfJob(subject), encode(letter), { id: `dead.${reference}` });
+}

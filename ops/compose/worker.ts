@@ -1,0 +1,119 @@
+/** The role `worker`: a pump a pool, the models of the pools, and a beat that says how busy they are. */
+import { hostname } from "node:os";
+import { executor } from "#actors/inference/execute.ts";
+import { modelsOf, type RegistryOptions } from "#actors/inference/models/registry.ts";
+import { ModelPool } from "#actors/inference/pool.ts";
+import { Pump } from "#actors/inference/pump.ts";
+import { Stops } from "#actors/inference/stops.ts";
+import { JetclawError } from "#contracts/errors.ts";
+import { LIMITS } from "#contracts/limits.ts";
+import { inferStream } from "#contracts/subjects.ts";
+import { streamState } from "#runtime/nats/reader.ts";
+import { WorkQueue } from "#runtime/nats/work-queue.ts";
+import { announce } from "#runtime/observe/presence.ts";
+import type { RoleContext, RunningRole } from "./context.ts";
+
+export interface WorkerOptions extends RegistryOptions {
+  /** Names of configured pools; all of them when left out. */
+  readonly pools?: readonly string[] | undefined;
+  /** Jobs held at once a pool; the sum of its models' concurrency when left out. */
+  readonly slots?: number | undefined;
+  /** How long a drain lets held jobs finish before it gives them back. */
+  readonly graceMs?: number | undefined;
+}
+
+interface Part {
+  readonly pool: string;
+  readonly queue: WorkQueue;
+  readonly pump: Pump;
+}
+
+/** @throws JetclawError `config.invalid` for a pool that is not configured, `nats.unavailable` */
+export async function startWorker(ctx: RoleContext, options: WorkerOptions = {}): Promise<RunningRole> {
+  const names = options.pools ?? Object.keys(ctx.config.pools);
+  if (names.length === 0)
+    throw new JetclawError("config.invalid", "a worker needs a pool; configure one under pools");
+  const pools = names.map((name) => ({
+    name,
+    models: new ModelPool(modelsOf(poolOf(ctx, name), options), ctx.clock),
+  }));
+  const stops = new Stops(ctx.bus);
+  const parts: Part[] = [];
+  for (const { name, models } of pools) {
+    const queue = await WorkQueue.open(ctx.bus, name);
+    const pump = new Pump({
+      queue: queueOf(ctx, name, queue),
+      slots: options.slots ?? models.concurrency,
+      run: executor({
+        bus: ctx.bus,
+        clock: ctx.clock,
+        log: ctx.log,
+        pool: name,
+        models,
+        stops,
+        worker: ctx.instance,
+      }),
+      log: ctx.log,
+    });
+    parts.push({ pool: name, queue, pump });
+  }
+  return run(ctx, parts, stops, options.graceMs ?? LIMITS.drainMs);
+}
+
+function poolOf(ctx: RoleContext, name: string): RoleContext["config"]["pools"][string] {
+  const pool = Object.hasOwn(ctx.config.pools, name) ? ctx.config.pools[name] : undefined;
+  if (pool) return pool;
+  throw new JetclawError(
+    "config.invalid",
+    `there is no pool "${name}"; there are ${Object.keys(ctx.config.pools).join(", ") || "none"}`,
+  );
+}
+
+const queueOf = (ctx: RoleContext, pool: string, queue: WorkQueue) => ({
+  take: queue.take.bind(queue),
+  onBell: queue.onBell.bind(queue),
+  stored: async () => (await streamState(ctx.bus, inferStream(pool))).messages,
+});
+
+function run(ctx: RoleContext, parts: readonly Part[], stops: Stops, graceMs: number): RunningRole {
+  let state: "running" | "draining" | "stopped" = "running";
+  const sum = (of: (part: Part) => number): number => parts.reduce((total, part) => total + of(part), 0);
+  const presence = announce(
+    ctx.bus,
+    {
+      role: "worker",
+      instance: ctx.instance,
+      where: `${hostname()}:${process.pid}`,
+      startedAt: ctx.clock.now(),
+    },
+    () => ({
+      pools: parts.map(({ pool }) => pool).join(","),
+      slots: sum(({ pump }) => pump.slots),
+      inFlight: sum(({ pump }) => pump.inFlight),
+    }),
+    () => state !== "running",
+  );
+  const reconnects = ctx.bus.onReconnect(() => {
+    for (const { pump } of parts) pump.sweep();
+  });
+  const drain = async (): Promise<void> => {
+    if (state === "running") state = "draining";
+    presence.now();
+    await Promise.all(parts.map(({ pump }) => pump.drain(graceMs)));
+  };
+  return {
+    role: "worker",
+    readiness: () => (state === "running" ? undefined : `the worker is ${state}`),
+    drain,
+    async stop() {
+      if (state === "stopped") return;
+      // Without a drain before it, what is held goes back at once: others take it.
+      await Promise.all(parts.map(({ pump }) => pump.drain(0)));
+      state = "stopped";
+      reconnects.stop();
+      stops.close();
+      for (const { queue } of parts) queue.close();
+      presence.stop();
+    },
+  };
+}

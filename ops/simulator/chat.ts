@@ -1,0 +1,243 @@
+/** `POST /v1/chat/completions`: one request from its fate to its line on the bill. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { answerTo, type ChatMessage, countTokens, tokensOf } from "./answer.ts";
+import type { Bill, BillLine } from "./bill.ts";
+import { type Fate, fateOf, type SimulatorOptions } from "./options.ts";
+import { refuse, sendJson } from "./respond.ts";
+import type { Turnstile } from "./turnstile.ts";
+
+export interface ChatBody {
+  readonly model?: unknown;
+  readonly messages?: unknown;
+  readonly stream?: unknown;
+  readonly stream_options?: { readonly include_usage?: unknown } | null;
+  readonly max_tokens?: unknown;
+  readonly max_completion_tokens?: unknown;
+  readonly user?: unknown;
+}
+
+export interface ChatContext {
+  readonly options: SimulatorOptions;
+  readonly bill: Bill;
+  readonly turnstile: Turnstile;
+  /** Number of this request, from 0. */
+  readonly n: number;
+}
+
+interface Exchange {
+  readonly response: ServerResponse;
+  readonly line: BillLine;
+  readonly model: string;
+  readonly tokens: readonly string[];
+  readonly cut: boolean;
+  readonly usage: boolean;
+}
+
+/** How far apart two writes of a paced stream are at least: finer timers cost more than they show. */
+const PACE_MS = 5;
+
+export async function chat(
+  context: ChatContext,
+  request: IncomingMessage,
+  response: ServerResponse,
+  body: ChatBody,
+): Promise<void> {
+  const { options, bill, turnstile, n } = context;
+  const { messages, model } = body;
+  if (!isMessages(messages)) return refuse(response, 400, "messages must be a list of messages with text");
+  if (options.refuseStreamOptions && body.stream_options)
+    return refuse(response, 400, "unknown field: stream_options");
+  const name = typeof model === "string" ? model : "simulated";
+  const line = bill.add(newLine(request, n, name, body, countTokens(messages)));
+  response.on("close", () => close(line, "aborted"));
+  await turnstile.enter(options.concurrency);
+  try {
+    if (line.outcome !== "open") return;
+    const all = tokensOf(answerTo(messages, name, options));
+    const limit = Math.max(
+      1,
+      Number(body.max_completion_tokens ?? body.max_tokens ?? all.length) || all.length,
+    );
+    const tokens = all.slice(0, limit);
+    const usage = body.stream_options?.include_usage === true;
+    await meet(fateOf(options, n), options, {
+      response,
+      line,
+      model: name,
+      tokens,
+      cut: tokens.length < all.length,
+      usage,
+    });
+  } finally {
+    turnstile.leave();
+  }
+}
+
+async function meet(fate: Fate, options: SimulatorOptions, exchange: Exchange): Promise<void> {
+  const { response, line } = exchange;
+  switch (fate) {
+    case "error":
+      close(line, "error");
+      if (options.retryAfter !== undefined) response.setHeader("retry-after", String(options.retryAfter));
+      return refuse(response, options.status, "a simulated error");
+    case "hang":
+      return closed(response);
+    case "garbage":
+      close(line, "error");
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.end("data: {this is not JSON\n\ndata: <html>\n\n");
+      return;
+    case "half-stream":
+    case "answer":
+      await pause(response, options.ttftMs);
+      if (line.outcome !== "open") return;
+      if (line.stream) return await stream(exchange, options.tokensPerSecond, fate === "half-stream");
+      return await whole(exchange, options.tokensPerSecond, fate === "half-stream");
+  }
+}
+
+async function whole(
+  { response, line, model, tokens, cut }: Exchange,
+  perSecond: number,
+  half: boolean,
+): Promise<void> {
+  if (perSecond > 0) await pause(response, (tokens.length / perSecond) * 1_000);
+  if (line.outcome !== "open") return;
+  if (half) {
+    close(line, "error");
+    response.destroy();
+    return;
+  }
+  line.outputTokens = tokens.length;
+  close(line, "finished");
+  sendJson(response, 200, {
+    id: line.id,
+    object: "chat.completion",
+    created: Math.floor(line.at / 1_000),
+    model,
+    choices: [
+      {
+        index: 0,
+        message: { role: "assistant", content: tokens.join("") },
+        finish_reason: cut ? "length" : "stop",
+      },
+    ],
+    usage: usageOf(line),
+  });
+}
+
+async function stream(exchange: Exchange, perSecond: number, half: boolean): Promise<void> {
+  const { response, line, tokens, cut, usage } = exchange;
+  const end = half ? Math.floor(tokens.length / 2) : tokens.length;
+  response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" });
+  let text = eventOf(exchange, { choices: [choice({ role: "assistant", content: "" }, null)] });
+  const startedAt = performance.now();
+  for (let sent = 0; sent < end; ) {
+    const due =
+      perSecond > 0
+        ? Math.min(end, 1 + Math.floor(((performance.now() - startedAt) / 1_000) * perSecond))
+        : end;
+    for (; sent < due; sent++)
+      text += eventOf(exchange, { choices: [choice({ content: tokens[sent] }, null)] });
+    line.outputTokens = sent;
+    if (sent < end) {
+      response.write(text);
+      text = "";
+      await pause(response, Math.max(PACE_MS, 1_000 / perSecond));
+      if (line.outcome !== "open") return;
+    }
+  }
+  if (half) {
+    close(line, "error");
+    response.write(text, () => response.destroy());
+    return;
+  }
+  text += eventOf(exchange, { choices: [choice({}, cut ? "length" : "stop")] });
+  if (usage) text += eventOf(exchange, { choices: [], usage: usageOf(line) });
+  close(line, "finished");
+  response.end(`${text}data: [DONE]\n\n`);
+}
+
+const choice = (delta: object, reason: string | null) => ({ index: 0, delta, finish_reason: reason });
+
+function eventOf({ line, model }: Exchange, rest: object): string {
+  const event = {
+    id: line.id,
+    object: "chat.completion.chunk",
+    created: Math.floor(line.at / 1_000),
+    model,
+    ...rest,
+  };
+  return `data: ${JSON.stringify(event)}\n\n`;
+}
+
+const usageOf = ({ inputTokens, outputTokens }: BillLine) => ({
+  prompt_tokens: inputTokens,
+  completion_tokens: outputTokens,
+  total_tokens: inputTokens + outputTokens,
+});
+
+/** The first outcome counts: the socket also closes after a complete answer. */
+function close(line: BillLine, outcome: BillLine["outcome"]): void {
+  if (line.outcome !== "open") return;
+  line.outcome = outcome;
+  line.endedAt = Date.now();
+}
+
+function newLine(
+  request: IncomingMessage,
+  n: number,
+  model: string,
+  body: ChatBody,
+  inputTokens: number,
+): BillLine {
+  const header = (name: string): string | undefined => {
+    const value = request.headers[name];
+    return typeof value === "string" ? value : undefined;
+  };
+  const user = typeof body.user === "string" ? body.user : undefined;
+  const attempt = Number(header("x-jetclaw-attempt"));
+  return {
+    n,
+    id: `chatcmpl-${n}`,
+    at: Date.now(),
+    model,
+    stream: body.stream === true,
+    job: header("x-jetclaw-job") ?? header("idempotency-key") ?? header("x-request-id") ?? user,
+    attempt: Number.isInteger(attempt) && attempt > 0 ? attempt : undefined,
+    inputTokens,
+    outputTokens: 0,
+    outcome: "open",
+    endedAt: undefined,
+  };
+}
+
+function isMessages(messages: unknown): messages is ChatMessage[] {
+  return (
+    Array.isArray(messages) &&
+    messages.every(
+      (m: unknown) => typeof m === "object" && m !== null && "content" in m && typeof m.content === "string",
+    )
+  );
+}
+
+/** Ends early when the client goes away. */
+function pause(response: ServerResponse, ms: number): Promise<void> | undefined {
+  if (ms <= 0 || response.destroyed) return undefined;
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      response.off("close", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    response.once("close", done);
+  });
+}
+
+function closed(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    if (response.destroyed) resolve();
+    else response.once("close", () => resolve());
+  });
+}

@@ -1,0 +1,84 @@
+/** What a simulated model server can be told to do, and the chance that decides which request meets which fault. */
+export interface SimulatorOptions {
+  readonly port: number;
+  readonly host: string;
+  /** Names that `GET /v1/models` lists; any name is served. */
+  readonly models: readonly string[];
+  /** Time to the first token. */
+  readonly ttftMs: number;
+  /** Of one stream; 0 means at once. */
+  readonly tokensPerSecond: number;
+  /** Requests served at once; the rest wait in line. */
+  readonly concurrency: number;
+  /** Shares of requests, 0 to 1, that meet each fault; together at most 1. */
+  readonly errorRate: number;
+  readonly hangRate: number;
+  readonly halfStreamRate: number;
+  readonly garbageRate: number;
+  /** Status of the errors. */
+  readonly status: number;
+  /** Seconds in the `Retry-After` of the errors; undefined sends none. */
+  readonly retryAfter: number | undefined;
+  /** The same seed gives the n-th request the same fate. */
+  readonly seed: number;
+  /** Bytes of an answer. */
+  readonly replyBytes: number;
+  /** Ends answers with the marker [1]. */
+  readonly cite: boolean;
+  /** Reserved for the batch endpoints. */
+  readonly batchFactor: number;
+  /** Answers 400 to `stream_options`, as older servers do. */
+  readonly refuseStreamOptions: boolean;
+  /** Overrides what is answered. */
+  readonly answer:
+    | ((messages: readonly { role: string; content: string }[], model: string) => string)
+    | undefined;
+}
+
+export const DEFAULTS: SimulatorOptions = {
+  port: 0,
+  host: "127.0.0.1",
+  models: ["simulated"],
+  ttftMs: 0,
+  tokensPerSecond: 0,
+  concurrency: Number.POSITIVE_INFINITY,
+  errorRate: 0,
+  hangRate: 0,
+  halfStreamRate: 0,
+  garbageRate: 0,
+  status: 500,
+  retryAfter: undefined,
+  seed: 1,
+  replyBytes: 200,
+  cite: false,
+  batchFactor: 1,
+  refuseStreamOptions: false,
+  answer: undefined,
+};
+
+export type Fate = "answer" | "error" | "hang" | "half-stream" | "garbage";
+
+/** The fate of the n-th request under a seed. */
+export function fateOf(options: SimulatorOptions, n: number): Fate {
+  const draw = chance(options.seed, n);
+  let edge = 0;
+  const faults = [
+    ["error", options.errorRate],
+    ["hang", options.hangRate],
+    ["half-stream", options.halfStreamRate],
+    ["garbage", options.garbageRate],
+  ] as const;
+  for (const [fate, rate] of faults) {
+    edge += rate;
+    if (draw < edge) return fate;
+  }
+  return "answer";
+}
+
+/** A number in [0, 1) for each seed and n. Source: the finalizer of MurmurHash3. */
+export function chance(seed: number, n: number): number {
+  let h = Math.imul(seed, 0x9e3779b1) ^ Math.imul(n + 1, 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return ((h ^ (h >>> 16)) >>> 0) / 2 ** 32;
+}
