@@ -1,10 +1,14 @@
 // Makes what the package carries: JavaScript and declarations by tsc, the pages by Vite, all in dist/.
-import { readdir, rm } from "node:fs/promises";
+import { cp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { demand, ROOT, runNode, say, scriptOf } from "./process.ts";
 import { ensureUi } from "./ui.ts";
 
 const LIMIT_MS = 180_000;
+const LAYERS = ["contracts", "runtime", "actors", "ops"];
+const IS_CODE = /\.(ts|tsx|js)$/;
+/** The pages come built; the tools and the documents of the folders are for those who have the clone. */
+const NOT_PACKED = /^ops\/(ui|tool)\/|\/README\.md$/;
 
 export async function build(): Promise<void> {
   const startedAt = Date.now();
@@ -13,6 +17,7 @@ export async function build(): Promise<void> {
   await Promise.all([
     demand("tsc", runNode(command, { output: "keep", limitMs: LIMIT_MS })),
     ensureUi({ log: say }),
+    copyData(),
   ]);
   say(`dist/ is built (${((Date.now() - startedAt) / 1_000).toFixed(1)} s).`);
 }
@@ -23,4 +28,16 @@ async function removeOldCode(): Promise<void> {
   const entries = await readdir(dist).catch(() => []);
   const old = entries.filter((name) => !name.startsWith("ui"));
   await Promise.all(old.map((name) => rm(join(dist, name), { recursive: true, force: true })));
+}
+
+/** What is read at run time and is no code, such as the demo's documents, keeps its place beside the code. */
+async function copyData(): Promise<void> {
+  for (const layer of LAYERS) {
+    const entries = await readdir(join(ROOT, layer), { recursive: true, withFileTypes: true });
+    for (const entry of entries) {
+      const path = join(entry.parentPath, entry.name).slice(ROOT.length);
+      const isData = entry.isFile() && !IS_CODE.test(path) && !NOT_PACKED.test(path);
+      if (isData) await cp(join(ROOT, path), join(ROOT, "dist", path));
+    }
+  }
 }
