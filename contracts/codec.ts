@@ -28,7 +28,8 @@ export function decode<T>(bytes: Uint8Array): T {
  * @throws JetclawError `codec.invalid`, `nats.too-large`
  */
 export function decodeUntrusted<T>(bytes: Uint8Array, maxBytes: number = LIMITS.envelopeBytes): T {
-  if (bytes.length > maxBytes) throw new JetclawError("nats.too-large", `${bytes.length} bytes, at most ${maxBytes}`);
+  if (bytes.length > maxBytes)
+    throw new JetclawError("nats.too-large", `${bytes.length} bytes, at most ${maxBytes}`);
   assertBounded(bytes);
   return decode<T>(bytes);
 }
@@ -87,7 +88,19 @@ interface Scanner {
 }
 
 const FIXED: Readonly<Record<number, number>> = {
-  0xc0: 0, 0xc2: 0, 0xc3: 0, 0xca: 4, 0xcb: 8, 0xcc: 1, 0xcd: 2, 0xce: 4, 0xcf: 8, 0xd0: 1, 0xd1: 2, 0xd2: 4, 0xd3: 8,
+  192: 0,
+  194: 0,
+  195: 0,
+  202: 4,
+  203: 8,
+  204: 1,
+  205: 2,
+  206: 4,
+  207: 8,
+  208: 1,
+  209: 2,
+  210: 4,
+  211: 8,
 };
 
 function scanTagged(tag: number, s: Scanner): void {

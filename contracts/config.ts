@@ -72,7 +72,11 @@ export const configSchema = z
     for (const [pool, { fallback }] of Object.entries(config.pools))
       for (const other of fallback)
         if (!(other in config.pools))
-          context.addIssue({ code: "custom", path: ["pools", pool, "fallback"], message: `there is no pool "${other}"` });
+          context.addIssue({
+            code: "custom",
+            path: ["pools", pool, "fallback"],
+            message: `there is no pool "${other}"`,
+          });
   });
 export type Config = z.infer<typeof configSchema>;
 export type ConfigInput = z.input<typeof configSchema>;

@@ -34,7 +34,8 @@ export function textOf(parts: readonly Part[]): string {
   const lines: string[] = [];
   for (const part of parts) {
     if (part.type === "text") lines.push(part.text);
-    else if (part.type === "media") lines.push(part.caption ?? `[${part.mediaType}${part.name ? ` ${part.name}` : ""}]`);
+    else if (part.type === "media")
+      lines.push(part.caption ?? `[${part.mediaType}${part.name ? ` ${part.name}` : ""}]`);
     else if (part.type === "button") lines.push(part.label);
     else lines.push(`[location ${part.latitude},${part.longitude}${part.name ? ` ${part.name}` : ""}]`);
   }

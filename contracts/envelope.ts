@@ -57,7 +57,12 @@ const schema = z.object({
   deadline: optional(z.number()),
   schema: optional(z.number().int()),
   trace: optional(z.object({ traceparent: z.string().max(64), tracestate: optional(z.string().max(512)) })),
-  replyTo: optional(z.string().max(256).regex(/^[^\s*>]+$/)),
+  replyTo: optional(
+    z
+      .string()
+      .max(256)
+      .regex(/^[^\s*>]+$/),
+  ),
   timer: optional(z.object({ name: z.string().max(256), generation: z.number() })),
 });
 

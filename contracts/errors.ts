@@ -11,40 +11,146 @@ export interface ErrorEntry {
   readonly next: string;
 }
 
-const entry = (status: number, retry: Retry, text: string, next: string): ErrorEntry => ({ status, retry, text, next });
+const entry = (status: number, retry: Retry, text: string, next: string): ErrorEntry => ({
+  status,
+  retry,
+  text,
+  next,
+});
 
 export const ERRORS = {
   "request.invalid": entry(400, "never", "The request is not valid.", "Correct the fields named in detail."),
-  "request.id": entry(400, "never", "An id is not valid.", "Use 1 to 256 characters without white space or control characters."),
+  "request.id": entry(
+    400,
+    "never",
+    "An id is not valid.",
+    "Use 1 to 256 characters without white space or control characters.",
+  ),
   "request.too-large": entry(413, "never", "The request is too large.", "Send less; the limit is in detail."),
   "request.timeout": entry(408, "now", "The request arrived too slowly.", "Send it again."),
   "request.media-type": entry(415, "never", "The content type is not supported.", "Send application/json."),
   "auth.missing": entry(401, "never", "No valid API key was given.", "Send Authorization: Bearer <key>."),
-  "auth.forbidden": entry(403, "never", "This key may not do that.", "Use a key with the scope named in detail."),
-  "auth.too-many-failures": entry(429, "later", "Too many wrong keys from this address.", "Wait for Retry-After seconds."),
-  "session.not-found": entry(404, "never", "There is no such conversation.", "Check the session id and the key's tenant."),
-  "document.not-found": entry(404, "never", "There is no such document.", "Check collection and document id."),
-  "actor.kind-unknown": entry(404, "never", "No actor of this kind is defined.", "Add it to actors in jetclaw.config.ts."),
-  "actor.message-unknown": entry(404, "never", "The actor does not know this message.", "Check the messages of its definition."),
+  "auth.forbidden": entry(
+    403,
+    "never",
+    "This key may not do that.",
+    "Use a key with the scope named in detail.",
+  ),
+  "auth.too-many-failures": entry(
+    429,
+    "later",
+    "Too many wrong keys from this address.",
+    "Wait for Retry-After seconds.",
+  ),
+  "key.not-found": entry(404, "never", "There is no such API key.", "List the keys for their ids."),
+  "session.not-found": entry(
+    404,
+    "never",
+    "There is no such conversation.",
+    "Check the session id and the key's tenant.",
+  ),
+  "document.not-found": entry(
+    404,
+    "never",
+    "There is no such document.",
+    "Check collection and document id.",
+  ),
+  "actor.kind-unknown": entry(
+    404,
+    "never",
+    "No actor of this kind is defined.",
+    "Add it to actors in jetclaw.config.ts.",
+  ),
+  "actor.message-unknown": entry(
+    404,
+    "never",
+    "The actor does not know this message.",
+    "Check the messages of its definition.",
+  ),
   "actor.not-found": entry(404, "never", "There is no such actor yet.", "Send it a message first."),
-  "actor.state-too-large": entry(413, "never", "The actor's state is above the limit.", "Keep less in its state; the limit is in detail."),
-  "actor.state-newer": entry(409, "later", "The state was written by newer code.", "Finish the rolling deploy, then try again."),
-  "actor.handler-failed": entry(500, "never", "The message could not be processed.", "Give the reference in detail to the operator."),
+  "actor.state-too-large": entry(
+    413,
+    "never",
+    "The actor's state is above the limit.",
+    "Keep less in its state; the limit is in detail.",
+  ),
+  "actor.state-newer": entry(
+    409,
+    "later",
+    "The state was written by newer code.",
+    "Finish the rolling deploy, then try again.",
+  ),
+  "actor.handler-failed": entry(
+    500,
+    "never",
+    "The message could not be processed.",
+    "Give the reference in detail to the operator.",
+  ),
   "route.not-found": entry(404, "never", "There is no such route.", "See /openapi.json for the routes."),
-  "mailbox.full": entry(429, "later", "This conversation has too many unanswered messages.", "Wait for Retry-After seconds."),
+  "mailbox.full": entry(
+    429,
+    "later",
+    "This conversation has too many unanswered messages.",
+    "Wait for Retry-After seconds.",
+  ),
   "rate.limited": entry(429, "later", "Too many requests.", "Wait for Retry-After seconds."),
-  "turn.timeout": entry(504, "later", "The answer is not ready yet; the turn goes on.", "Read the conversation later, or its events."),
-  "turn.deadline": entry(504, "later", "The answer took too long.", "Ask again; give the reference to support if it persists."),
-  "turn.failed": entry(502, "later", "No model could answer.", "Ask again later; give the reference to support if it persists."),
+  "turn.timeout": entry(
+    504,
+    "later",
+    "The answer is not ready yet; the turn goes on.",
+    "Read the conversation later, or its events.",
+  ),
+  "turn.deadline": entry(
+    504,
+    "later",
+    "The answer took too long.",
+    "Ask again; give the reference to support if it persists.",
+  ),
+  "turn.failed": entry(
+    502,
+    "later",
+    "No model could answer.",
+    "Ask again later; give the reference to support if it persists.",
+  ),
   "turn.stopped": entry(409, "never", "The answer was stopped.", "Ask again."),
   "model.unavailable": entry(503, "later", "The model is not available.", "Try again later."),
   "model.rejected": entry(502, "never", "The model refused the request.", "Check the model's configuration."),
-  "nats.unavailable": entry(503, "later", "The message store is not available.", "Try again; operators: jetclaw doctor."),
-  "nats.too-large": entry(413, "never", "The message is above what the store carries.", "Send less; the limit is in detail."),
-  "codec.invalid": entry(400, "never", "The bytes are not a valid envelope.", "Encode the documented envelope in msgpack."),
-  "config.invalid": entry(500, "never", "The configuration is not valid.", "Correct the keys named in detail."),
-  "start.refused": entry(500, "never", "The process refuses to start this way.", "Follow the step in detail."),
-  "internal.bug": entry(500, "later", "Something went wrong on our side.", "Give the reference in detail to the operator."),
+  "nats.unavailable": entry(
+    503,
+    "later",
+    "The message store is not available.",
+    "Try again; operators: jetclaw doctor.",
+  ),
+  "nats.too-large": entry(
+    413,
+    "never",
+    "The message is above what the store carries.",
+    "Send less; the limit is in detail.",
+  ),
+  "codec.invalid": entry(
+    400,
+    "never",
+    "The bytes are not a valid envelope.",
+    "Encode the documented envelope in msgpack.",
+  ),
+  "config.invalid": entry(
+    500,
+    "never",
+    "The configuration is not valid.",
+    "Correct the keys named in detail.",
+  ),
+  "start.refused": entry(
+    500,
+    "never",
+    "The process refuses to start this way.",
+    "Follow the step in detail.",
+  ),
+  "internal.bug": entry(
+    500,
+    "later",
+    "Something went wrong on our side.",
+    "Give the reference in detail to the operator.",
+  ),
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;
@@ -57,7 +163,10 @@ export class JetclawError extends Error {
   readonly retryAfterSeconds: number | undefined;
 
   constructor(code: ErrorCode, detail?: string, options?: { cause?: unknown; retryAfterSeconds?: number }) {
-    super(detail ? `${code}: ${detail}` : `${code}: ${ERRORS[code].text}`, options?.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      detail ? `${code}: ${detail}` : `${code}: ${ERRORS[code].text}`,
+      options?.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.name = "JetclawError";
     this.code = code;
     this.detail = detail;

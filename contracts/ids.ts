@@ -2,7 +2,7 @@
  * Ids from outside and how they become subject tokens, partitions and shards.
  * Every publisher, in any language, computes the partition itself: it is one line of FNV-1a.
  */
-import { createHash } from "node:crypto";
+import { sha256 } from "@noble/hashes/sha2.js";
 import { LIMITS } from "./limits.ts";
 
 /** How many fixed hash buckets of actor keys there are. Never changes for the life of a deployment. */
@@ -14,12 +14,23 @@ const FORBIDDEN = /[\s\p{Cc}\p{Cs}]/u;
 
 /** True for an id that may come from outside: 1 to 256 characters, no white space, no control characters. */
 export function isId(value: unknown): value is string {
-  return typeof value === "string" && value.length >= 1 && value.length <= LIMITS.idChars && !FORBIDDEN.test(value);
+  return (
+    typeof value === "string" && value.length >= 1 && value.length <= LIMITS.idChars && !FORBIDDEN.test(value)
+  );
 }
 
 /** The subject token of an id: plain ids are their own, anything else is `=` + base64url of its SHA-256. */
 export function tokenOf(id: string): string {
-  return PLAIN.test(id) ? id : `=${createHash("sha256").update(id, "utf8").digest("base64url")}`;
+  return PLAIN.test(id) ? id : `=${base64url(sha256(utf8.encode(id)))}`;
+}
+
+const utf8 = new TextEncoder();
+
+function base64url(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
 }
 
 /** FNV-1a-32 over an ASCII string. Source: Fowler, Noll, Vo; the 32-bit prime and offset basis. */

@@ -83,4 +83,5 @@ const RELATIONS: readonly (readonly [boolean, string])[] = [
   [LIMITS.turnDeadlineMs > 12_000, "a deadline outlives the loss of a stream leader"],
   [LIMITS.historyBytes < LIMITS.stateBytes, "history fits the state"],
 ];
-for (const [holds, meaning] of RELATIONS) if (!holds) throw new Error(`limits contradict each other: ${meaning}`);
+for (const [holds, meaning] of RELATIONS)
+  if (!holds) throw new Error(`limits contradict each other: ${meaning}`);

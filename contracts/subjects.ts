@@ -40,11 +40,17 @@ export const timerFilter = (route: ActorRoute): string => `sched.${route.partiti
 export const partitionConsumer = (partition: number, epoch: number): string => `p${partition}-e${epoch}`;
 
 /** Reads `in.<partition>.<kind>.<tenant>.<key>` back; undefined for anything else. */
-export function parseInbound(subject: string): { partition: number; path: string; partitionOfPath: number } | undefined {
+export function parseInbound(
+  subject: string,
+): { partition: number; path: string; partitionOfPath: number } | undefined {
   const parts = subject.split(".");
   if (parts.length !== 5 || parts[0] !== "in") return undefined;
   const [, partition, kind, tenant, key] = parts as [string, string, string, string, string];
-  return { partition: Number(partition), path: `${kind}.${tenant}.${key}`, partitionOfPath: partitionOf(kind, tenant, key) };
+  return {
+    partition: Number(partition),
+    path: `${kind}.${tenant}.${key}`,
+    partitionOfPath: partitionOf(kind, tenant, key),
+  };
 }
 
 /** Subjects of one shard of INBOUND: messages and schedules of its partitions. */
@@ -57,9 +63,16 @@ export const actorsBucket = (shard: number): string => `actors-${shard}`;
 
 export const inferStream = (pool: string): string => `INFER-${tokenOf(pool)}`;
 export const inferFilter = (pool: string): string => `infer.${tokenOf(pool)}.>`;
-export const inferLaneFilter = (pool: string, cls: PriorityClass, lane: Lane): string => `infer.${tokenOf(pool)}.${cls}.${lane}.>`;
+export const inferLaneFilter = (pool: string, cls: PriorityClass, lane: Lane): string =>
+  `infer.${tokenOf(pool)}.${cls}.${lane}.>`;
 export const inferConsumer = (cls: PriorityClass, lane: Lane): string => `${cls}-${lane}`;
-export const inferSubject = (job: { pool: string; cls: PriorityClass; lane: Lane; tenant: string; session: string }): string =>
+export const inferSubject = (job: {
+  pool: string;
+  cls: PriorityClass;
+  lane: Lane;
+  tenant: string;
+  session: string;
+}): string =>
   `infer.${tokenOf(job.pool)}.${job.cls}.${job.lane}.${tokenOf(job.tenant)}.${tokenOf(job.session)}`;
 /** A session's queued jobs of any class and lane, to purge them. */
 export const inferSessionFilter = (pool: string, tenant: string, session: string): string =>
@@ -76,7 +89,8 @@ export function parseBell(subject: string): { cls: PriorityClass; lane: Lane } |
 export const TOKENS = "TOKENS";
 export const tokensSubject = (tenant: string, session: string, turn: number): string =>
   `tok.${tokenOf(tenant)}.${tokenOf(session)}.${turn}`;
-export const tokensSessionFilter = (tenant: string, session: string): string => `tok.${tokenOf(tenant)}.${tokenOf(session)}.*`;
+export const tokensSessionFilter = (tenant: string, session: string): string =>
+  `tok.${tokenOf(tenant)}.${tokenOf(session)}.*`;
 
 export const turnsStream = (shard: number): string => `TURNS-${shard}`;
 export const turnsFilter = (shard: number): string => `turn.${shard}.>`;

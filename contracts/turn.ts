@@ -8,7 +8,9 @@ import { usageSchema } from "./usage.ts";
 export const CONVERSATION = "conversation";
 export const RECORD_VERSION = 1;
 
-const metadata = z.record(z.string().max(128), z.string().max(4_096)).refine((m) => Object.keys(m).length <= 64, "at most 64 entries");
+const metadata = z
+  .record(z.string().max(128), z.string().max(4_096))
+  .refine((m) => Object.keys(m).length <= 64, "at most 64 entries");
 
 /** A user's message as a channel publishes it. Its id is the envelope's. */
 export const userMessageSchema = z.object({
@@ -33,7 +35,11 @@ export const conversationMessages = {
   collected: z.object({ turn: z.number().int() }),
   /** The grace of a stop is over: no result came, the turn is closed without one. */
   settle: z.object({ turn: z.number().int() }),
-  feedback: z.object({ turn: z.number().int(), value: z.enum(["up", "down"]), comment: z.string().max(4_000).optional() }),
+  feedback: z.object({
+    turn: z.number().int(),
+    value: z.enum(["up", "down"]),
+    comment: z.string().max(4_000).optional(),
+  }),
   erase: z.object({}),
 } as const;
 
@@ -127,11 +133,28 @@ export type Answer = z.infer<typeof answerSchema>;
 
 export function answerOf(record: TurnRecord): Answer {
   const { session, turn, reply, citations, model, cached, cacheLevel, usage, outcome, reference } = record;
-  return { session, turn, reply, citations, model, cached, ...(cacheLevel ? { cacheLevel } : {}), usage, outcome, ...(reference ? { reference } : {}) };
+  return {
+    session,
+    turn,
+    reply,
+    citations,
+    model,
+    cached,
+    ...(cacheLevel ? { cacheLevel } : {}),
+    usage,
+    outcome,
+    ...(reference ? { reference } : {}),
+  };
 }
 
 /** The first event of a turn: which messages it answers. */
-export const turnEvent = (turn: number, messages: readonly string[]): StreamEvent => ({ type: "turn", turn, attempt: 0, number: 0, messages });
+export const turnEvent = (turn: number, messages: readonly string[]): StreamEvent => ({
+  type: "turn",
+  turn,
+  attempt: 0,
+  number: 0,
+  messages,
+});
 
 export const eventId = (event: Pick<StreamEvent, "turn" | "attempt" | "number">): string =>
   `${event.turn}.${event.attempt}.${event.number}`;

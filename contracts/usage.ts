@@ -32,5 +32,10 @@ export type Price = z.infer<typeof priceSchema>;
 export function costOf(usage: Usage, price: Price): number {
   const cached = usage.cachedInputTokens ?? 0;
   const fresh = usage.inputTokens - cached;
-  return (fresh * price.inputPerMTok + cached * (price.cachedInputPerMTok ?? price.inputPerMTok) + usage.outputTokens * price.outputPerMTok) / 1e6;
+  return (
+    (fresh * price.inputPerMTok +
+      cached * (price.cachedInputPerMTok ?? price.inputPerMTok) +
+      usage.outputTokens * price.outputPerMTok) /
+    1e6
+  );
 }

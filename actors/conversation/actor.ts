@@ -3,6 +3,7 @@
  * (cache, knowledge, route) it reads before the commit, whatever it causes leaves by the outbox after it.
  */
 import type { Envelope } from "#contracts/envelope.ts";
+import { shardOf } from "#contracts/ids.ts";
 import type { JobResult } from "#contracts/job.ts";
 import {
   type ActorRoute,
@@ -10,22 +11,41 @@ import {
   inferSessionFilter,
   inferStream,
   routeOf,
-  timerFilter,
   TOKENS,
+  timerFilter,
   tokensSessionFilter,
   tokensSubject,
   turnSessionFilter,
   turnsStream,
 } from "#contracts/subjects.ts";
-import { shardOf } from "#contracts/ids.ts";
-import { answerOf, CONVERSATION, conversationMessages, type FeedbackRecord, type StreamEvent, turnEvent, type UserMessage } from "#contracts/turn.ts";
+import {
+  answerOf,
+  CONVERSATION,
+  conversationMessages,
+  type FeedbackRecord,
+  type StreamEvent,
+  turnEvent,
+  type UserMessage,
+} from "#contracts/turn.ts";
 import type { ActorKind, SystemActor } from "#runtime/actor/define.ts";
 import { applyUpgrades, parseMessage } from "#runtime/actor/define.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { type Answering, openAndAnswer } from "./answering.ts";
-import { closeWith, recordSubject, recordOf } from "./closing.ts";
+import { closeWith, recordOf, recordSubject } from "./closing.ts";
 import { phrase } from "./phrases.ts";
-import { type ConversationState, type Decision, emptyEnding, eraseState, type Event, initialState, isAwaited, mayOpen, type Quiet, sayTurn, step } from "./turn.ts";
+import {
+  type ConversationState,
+  type Decision,
+  type Event,
+  emptyEnding,
+  eraseState,
+  initialState,
+  isAwaited,
+  mayOpen,
+  type Quiet,
+  sayTurn,
+  step,
+} from "./turn.ts";
 
 const STATE_VERSION = 1;
 /** How long a stop waits for the worker's partial answer before the turn is closed without one. */
@@ -59,16 +79,24 @@ export function conversationKind(answering: Answering): ActorKind {
       while (mayOpen(actor.state, actor.now)) await openAndAnswer(actor, answering);
     },
     repeated: (actor, message) => repeat(actor as ConversationActor, message),
-    poisoned: (actor, message, reference) => poisoned(actor as ConversationActor, message, reference, deployment.shards),
+    poisoned: (actor, message, reference) =>
+      poisoned(actor as ConversationActor, message, reference, deployment.shards),
   };
 }
 
 function receive(actor: ConversationActor, message: Envelope, answering: Answering): void {
   const { shards } = answering.deployment;
+  actor.handling(message);
   switch (message.type) {
     case "user": {
       const body = message.body as UserMessage;
-      return advance(actor, { type: "user", id: message.id, at: message.at, message: body, quiet: QUIET[body.channel] ?? NO_QUIET });
+      return advance(actor, {
+        type: "user",
+        id: message.id,
+        at: message.at,
+        message: body,
+        quiet: QUIET[body.channel] ?? NO_QUIET,
+      });
     }
     case "collected":
       return advance(actor, { type: "collected" });
@@ -94,7 +122,8 @@ function advance(actor: ConversationActor, event: Event): void {
 }
 
 function carryOut(actor: ConversationActor, decision: Decision): void {
-  if (decision.do === "collect") return actor.schedule(COLLECT_TIMER, { at: decision.untilAt }, "collected", { turn: actor.state.turn });
+  if (decision.do === "collect")
+    return actor.schedule(COLLECT_TIMER, { at: decision.untilAt }, "collected", { turn: actor.state.turn });
   // A queued job vanishes; a running one is told by the control subject and sends what it has.
   actor.purge(inferStream(decision.job.pool), inferSessionFilter(decision.job.pool, actor.tenant, actor.key));
   actor.schedule(SETTLE_TIMER, { afterMs: STOP_GRACE_MS }, "settle", { turn: decision.turn });
@@ -109,7 +138,14 @@ function result(actor: ConversationActor, body: JobResult, answering: Answering)
   const locale = actor.state.open?.job?.locale;
   const complete = body.finish === "stop" || body.finish === "length";
   if (query && complete)
-    actor.afterCommit(() => void answering.cache?.store(query, { reply: body.text, citations: body.citations, model: body.model }));
+    actor.afterCommit(
+      () =>
+        void answering.cache?.store(query, {
+          reply: body.text,
+          citations: body.citations,
+          model: body.model,
+        }),
+    );
   closeWith(actor, answering.deployment.shards, {
     ending: {
       outcome: failed ? "failed" : body.finish === "stopped" ? "stopped" : "answered",
@@ -130,7 +166,11 @@ function result(actor: ConversationActor, body: JobResult, answering: Answering)
 function settle(actor: ConversationActor, turn: number, shards: number): void {
   const { open } = actor.state;
   if (open?.turn !== turn) return;
-  closeWith(actor, shards, { ending: emptyEnding("stopped", phrase("stopped", open.job?.locale)), attempt: 0, lastChunk: 0 });
+  closeWith(actor, shards, {
+    ending: emptyEnding("stopped", phrase("stopped", open.job?.locale)),
+    attempt: 0,
+    lastChunk: 0,
+  });
 }
 
 function say(actor: ConversationActor, message: Envelope, shards: number): void {
@@ -159,17 +199,22 @@ function say(actor: ConversationActor, message: Envelope, shards: number): void 
 
 function feedback(actor: ConversationActor, message: Envelope, shards: number): void {
   const body = message.body as { turn: number; value: "up" | "down"; comment?: string };
-  if (actor.state.createdAt === 0 || body.turn < 1 || body.turn > actor.state.turn) return actor.reply({ error: "session.not-found" });
-  actor.append(recordSubject(actor, shards, actor.state.channel), () => ({
-    v: 1,
-    type: "feedback",
-    tenant: actor.tenant,
-    session: actor.key,
-    turn: body.turn,
-    value: body.value,
-    ...(body.comment ? { comment: body.comment } : {}),
-    at: actor.now,
-  }) satisfies FeedbackRecord);
+  if (actor.state.createdAt === 0 || body.turn < 1 || body.turn > actor.state.turn)
+    return actor.reply({ error: "session.not-found" });
+  actor.append(
+    recordSubject(actor, shards, actor.state.channel),
+    () =>
+      ({
+        v: 1,
+        type: "feedback",
+        tenant: actor.tenant,
+        session: actor.key,
+        turn: body.turn,
+        value: body.value,
+        ...(body.comment ? { comment: body.comment } : {}),
+        at: actor.now,
+      }) satisfies FeedbackRecord,
+  );
   actor.reply({ ok: true });
 }
 
@@ -179,7 +224,11 @@ function erase(actor: ConversationActor, shards: number): void {
   const existed = state.createdAt !== 0;
   const route: ActorRoute = routeOf(actor);
   const shard = shardOf(route.partition, shards);
-  if (state.open?.job) actor.purge(inferStream(state.open.job.pool), inferSessionFilter(state.open.job.pool, actor.tenant, actor.key));
+  if (state.open?.job)
+    actor.purge(
+      inferStream(state.open.job.pool),
+      inferSessionFilter(state.open.job.pool, actor.tenant, actor.key),
+    );
   actor.purge(turnsStream(shard), turnSessionFilter(shard, actor.tenant, actor.key));
   actor.purge(TOKENS, tokensSessionFilter(actor.tenant, actor.key));
   actor.purge(inboundStream(shard), timerFilter(route));
@@ -193,14 +242,42 @@ function repeat(actor: ConversationActor, message: Envelope): void {
   const { state } = actor;
   const { open } = state;
   if (open?.messages.some((m) => m.id === message.id))
-    return actor.emit(tokensSubject(actor.tenant, actor.key, open.turn), turnEvent(open.turn, open.messages.map((m) => m.id)));
+    return actor.emit(
+      tokensSubject(actor.tenant, actor.key, open.turn),
+      turnEvent(
+        open.turn,
+        open.messages.map((m) => m.id),
+      ),
+    );
   const past = state.history.find((t) => t.messages.some((m) => m.id === message.id));
   if (!past) return;
   const { turn, reply, citations, model, cached, outcome } = past;
   const subject = tokensSubject(actor.tenant, actor.key, turn);
-  actor.emit(subject, turnEvent(turn, past.messages.map((m) => m.id)));
-  const answer = { session: actor.key, turn, reply, citations: [...citations], model, cached, usage: { inputTokens: 0, outputTokens: 0 }, outcome };
-  actor.emit(subject, { type: "done", turn, attempt: 999_999, number: 1, text: reply, answer } satisfies StreamEvent);
+  actor.emit(
+    subject,
+    turnEvent(
+      turn,
+      past.messages.map((m) => m.id),
+    ),
+  );
+  const answer = {
+    session: actor.key,
+    turn,
+    reply,
+    citations: [...citations],
+    model,
+    cached,
+    usage: { inputTokens: 0, outputTokens: 0 },
+    outcome,
+  };
+  actor.emit(subject, {
+    type: "done",
+    turn,
+    attempt: 999_999,
+    number: 1,
+    text: reply,
+    answer,
+  } satisfies StreamEvent);
 }
 
 /** A message that cannot be processed: the user gets an apology with a reference, and the session goes on. */
@@ -208,14 +285,21 @@ function poisoned(actor: ConversationActor, message: Envelope, reference: string
   if (message.replyTo) actor.reply({ error: "actor.handler-failed", reference });
   const opened = actor.state.open;
   if (message.type === "result" && opened?.job) {
-    return closeWith(actor, shards, { ending: emptyEnding("failed", phrase("failed", opened.job.locale, reference)), attempt: 0, lastChunk: 0, reference });
+    return closeWith(actor, shards, {
+      ending: emptyEnding("failed", phrase("failed", opened.job.locale, reference)),
+      attempt: 0,
+      lastChunk: 0,
+      reference,
+    });
   }
   if (message.type !== "user") return;
   const text = phrase("failed", actor.state.locale, reference);
   const { state, turn } = sayTurn(actor.state, text, actor.now);
   const past = state.history[state.history.length - 1];
   const messages = [{ id: message.id, text: "", at: message.at }];
-  actor.state = past ? { ...state, history: [...state.history.slice(0, -1), { ...past, messages, outcome: "failed" }] } : state;
+  actor.state = past
+    ? { ...state, history: [...state.history.slice(0, -1), { ...past, messages, outcome: "failed" }] }
+    : state;
   const record = recordOf(actor, {
     turn,
     messages,
@@ -227,7 +311,14 @@ function poisoned(actor: ConversationActor, message: Envelope, reference: string
   actor.append(recordSubject(actor, shards, record.channel), (id) => ({ ...record, id }));
   const subject = tokensSubject(actor.tenant, actor.key, turn);
   actor.emit(subject, turnEvent(turn, [message.id]));
-  actor.emit(subject, { type: "done", turn, attempt: 0, number: 1, text, answer: answerOf({ ...record, id: "" }) } satisfies StreamEvent);
+  actor.emit(subject, {
+    type: "done",
+    turn,
+    attempt: 0,
+    number: 1,
+    text,
+    answer: answerOf({ ...record, id: "" }),
+  } satisfies StreamEvent);
 }
 
 /** A short name of a job that support can look up and a user can read out. */

@@ -40,10 +40,19 @@ export async function openAndAnswer(actor: ConversationActor, answering: Answeri
   const { open } = opened;
   const assistant = assistants.get(opened.assistant);
   actor.state = { ...opened, assistant: assistant.name };
-  const question = open.messages.map((m) => m.text).filter(Boolean).join("\n");
+  const question = open.messages
+    .map((m) => m.text)
+    .filter(Boolean)
+    .join("\n");
   const locale = opened.locale ?? answering.languageOf(question) ?? DEFAULT_LOCALE;
   const cls = classOf(opened, open.channel);
-  actor.emit(tokensSubject(actor.tenant, actor.key, open.turn), turnEvent(open.turn, open.messages.map((m) => m.id)));
+  actor.emit(
+    tokensSubject(actor.tenant, actor.key, open.turn),
+    turnEvent(
+      open.turn,
+      open.messages.map((m) => m.id),
+    ),
+  );
 
   const passages = await retrieve(actor, answering, assistant, question, locale);
   const route = router.route({
@@ -70,7 +79,14 @@ export async function openAndAnswer(actor: ConversationActor, answering: Answeri
   if (cached) {
     actor.state = { ...actor.state, tier: actor.state.tier ?? route.tier };
     return closeWith(actor, answering.deployment.shards, {
-      ending: { outcome: "answered", reply: cached.reply, citations: cached.citations, model: cached.model, cached: true, usage: NO_USAGE },
+      ending: {
+        outcome: "answered",
+        reply: cached.reply,
+        citations: cached.citations,
+        model: cached.model,
+        cached: true,
+        usage: NO_USAGE,
+      },
       attempt: 0,
       lastChunk: 0,
       cacheLevel: "response",
@@ -100,16 +116,31 @@ export async function openAndAnswer(actor: ConversationActor, answering: Answeri
     stream: true,
     trace: actor.trace ?? null,
   });
-  const id = actor.append(inferSubject({ pool: route.pool, cls, lane: 0, tenant: actor.tenant, session: actor.key }), job);
+  const id = actor.append(
+    inferSubject({ pool: route.pool, cls, lane: 0, tenant: actor.tenant, session: actor.key }),
+    job,
+  );
   actor.state = awaitJob(actor.state, { id, step: 0, pool: route.pool, cls, deadline, route, locale });
   if (answering.cache) actor.afterCommit(() => answering.pending.remember(id, query, actor.now));
 }
 
 /** Without its knowledge a turn is still answered, and the model is told of no passages. */
-async function retrieve(actor: ConversationActor, answering: Answering, assistant: Assistant, question: string, locale: string): Promise<readonly Passage[]> {
+async function retrieve(
+  actor: ConversationActor,
+  answering: Answering,
+  assistant: Assistant,
+  question: string,
+  locale: string,
+): Promise<readonly Passage[]> {
   if (assistant.knowledge.length === 0 || question === "") return [];
   try {
-    return await answering.retriever.retrieve({ tenant: actor.tenant, collections: assistant.knowledge, question, locale, limit: LIMITS.passages });
+    return await answering.retriever.retrieve({
+      tenant: actor.tenant,
+      collections: assistant.knowledge,
+      question,
+      locale,
+      limit: LIMITS.passages,
+    });
   } catch (err) {
     answering.log.warn({ err }, "retrieval failed, answering without passages");
     return [];

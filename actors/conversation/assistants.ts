@@ -13,7 +13,11 @@ export class Assistants {
   readonly #first: Assistant;
 
   constructor(config: Pick<Config, "assistants">) {
-    const all = Object.entries(config.assistants).map(([name, assistant]) => ({ ...assistant, name, version: versionOf(assistant) }));
+    const all = Object.entries(config.assistants).map(([name, assistant]) => ({
+      ...assistant,
+      name,
+      version: versionOf(assistant),
+    }));
     this.#byName = new Map(all.map((a) => [a.name, a]));
     const first = all[0];
     if (!first) throw new Error("a configuration has at least one assistant");
@@ -31,10 +35,15 @@ export function instructionsFor(assistant: AssistantConfig, locale: string): str
   const { instructions } = assistant;
   if (typeof instructions === "string") return instructions;
   const base = locale.toLowerCase().split("-")[0] ?? "";
-  return instructions[locale] ?? instructions[base] ?? instructions.en ?? Object.values(instructions)[0] ?? "";
+  return (
+    instructions[locale] ?? instructions[base] ?? instructions.en ?? Object.values(instructions)[0] ?? ""
+  );
 }
 
 function versionOf(assistant: AssistantConfig): string {
   const { instructions, knowledge, model, maxOutputTokens, temperature } = assistant;
-  return createHash("sha256").update(JSON.stringify([instructions, knowledge, model, maxOutputTokens, temperature])).digest("hex").slice(0, 12);
+  return createHash("sha256")
+    .update(JSON.stringify([instructions, knowledge, model, maxOutputTokens, temperature]))
+    .digest("hex")
+    .slice(0, 12);
 }

@@ -2,10 +2,25 @@
 import { decode, encode } from "#contracts/codec.ts";
 import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
 import { shardOf } from "#contracts/ids.ts";
-import { CORE, routeOf, TOKENS, tokensSessionFilter, turnSessionFilter, turnsStream } from "#contracts/subjects.ts";
-import { CONVERSATION, type FeedbackRecord, type StreamEvent, type Transcript, type TranscriptTurn, turnEvent, type TurnRecord } from "#contracts/turn.ts";
-import type { Clock } from "#runtime/clock.ts";
+import {
+  CORE,
+  routeOf,
+  TOKENS,
+  tokensSessionFilter,
+  turnSessionFilter,
+  turnsStream,
+} from "#contracts/subjects.ts";
+import {
+  CONVERSATION,
+  type FeedbackRecord,
+  type StreamEvent,
+  type Transcript,
+  type TranscriptTurn,
+  type TurnRecord,
+  turnEvent,
+} from "#contracts/turn.ts";
 import { askActor, readActorState, tellActor } from "#runtime/actor/client.ts";
+import type { Clock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { sendToActor } from "#runtime/nats/inbound.ts";
 import { messagesFrom } from "#runtime/nats/reader.ts";
@@ -49,7 +64,13 @@ export class ConversationClient implements Conversations {
     await tellActor(this.#bus, this.#clock, { kind: CONVERSATION, tenant, key: session }, "stop", {});
   }
 
-  async feedback(tenant: string, session: string, turn: number, value: "up" | "down", comment?: string): Promise<void> {
+  async feedback(
+    tenant: string,
+    session: string,
+    turn: number,
+    value: "up" | "down",
+    comment?: string,
+  ): Promise<void> {
     await this.#ask(tenant, session, "feedback", { turn, value, ...(comment ? { comment } : {}) });
   }
 
@@ -89,7 +110,10 @@ export class ConversationClient implements Conversations {
     return {
       session,
       status: state.open ? "answering" : state.pending.length > 0 ? "collecting" : "idle",
-      turns: ordered.map((t) => ({ ...t, ...(feedback.has(t.turn) ? { feedback: feedback.get(t.turn) } : {}) })),
+      turns: ordered.map((t) => ({
+        ...t,
+        ...(feedback.has(t.turn) ? { feedback: feedback.get(t.turn) } : {}),
+      })),
     };
   }
 
@@ -102,8 +126,14 @@ export class ConversationClient implements Conversations {
     }
   }
 
-  async follow(tenant: string, session: string, onEvent: (event: StreamEvent) => void): Promise<{ stop(): void }> {
-    const subscription = this.#bus.subscribe(tokensSessionFilter(tenant, session), ({ data }) => onEvent(decode<StreamEvent>(data)));
+  async follow(
+    tenant: string,
+    session: string,
+    onEvent: (event: StreamEvent) => void,
+  ): Promise<{ stop(): void }> {
+    const subscription = this.#bus.subscribe(tokensSessionFilter(tenant, session), ({ data }) =>
+      onEvent(decode<StreamEvent>(data)),
+    );
     await this.#bus.flush();
     return subscription;
   }
@@ -129,12 +159,28 @@ function isAfter(event: Position, after: Position): boolean {
 }
 
 /** The stream lives in memory: for closed turns whose `done` it no longer holds, the transcript stands in. */
-function withClosedTurns(events: readonly StreamEvent[], after: Position | undefined, transcript: Transcript | undefined): StreamEvent[] {
+function withClosedTurns(
+  events: readonly StreamEvent[],
+  after: Position | undefined,
+  transcript: Transcript | undefined,
+): StreamEvent[] {
   const done = new Set(events.filter((e) => e.type === "done").map((e) => e.turn));
-  const missing = (transcript?.turns ?? []).filter((t) => t.reply !== null && !done.has(t.turn) && (!after || t.turn > after.turn));
+  const missing = (transcript?.turns ?? []).filter(
+    (t) => t.reply !== null && !done.has(t.turn) && (!after || t.turn > after.turn),
+  );
   const lost = missing.flatMap((t): StreamEvent[] => [
-    turnEvent(t.turn, t.messages.map((m) => m.id)),
-    { type: "done", turn: t.turn, attempt: LAST_ATTEMPT, number: 1, text: t.reply ?? "", answer: answerOfTurn(transcript?.session ?? "", t) },
+    turnEvent(
+      t.turn,
+      t.messages.map((m) => m.id),
+    ),
+    {
+      type: "done",
+      turn: t.turn,
+      attempt: LAST_ATTEMPT,
+      number: 1,
+      text: t.reply ?? "",
+      answer: answerOfTurn(transcript?.session ?? "", t),
+    },
   ]);
   return [...events, ...lost].sort((a, b) => a.turn - b.turn || a.attempt - b.attempt || a.number - b.number);
 }
@@ -173,5 +219,13 @@ function runningTurn(state: ConversationState): TranscriptTurn | undefined {
   const messages = state.open?.messages ?? state.pending;
   if (messages.length === 0) return undefined;
   const turn = state.open?.turn ?? state.turn + 1;
-  return { turn, messages: [...messages], reply: null, citations: [], model: null, cached: false, at: messages[0]?.at ?? 0 };
+  return {
+    turn,
+    messages: [...messages],
+    reply: null,
+    citations: [],
+    model: null,
+    cached: false,
+    at: messages[0]?.at ?? 0,
+  };
 }

@@ -22,7 +22,13 @@ export interface Conversations {
   /** Asks for the end of the running turn; harmless when none runs. */
   stop(tenant: string, session: string): Promise<void>;
   /** Thumbs for a turn. @throws JetclawError `session.not-found` */
-  feedback(tenant: string, session: string, turn: number, value: "up" | "down", comment?: string): Promise<void>;
+  feedback(
+    tenant: string,
+    session: string,
+    turn: number,
+    value: "up" | "down",
+    comment?: string,
+  ): Promise<void>;
   /** Erases the conversation and everything of it. False when there was none. */
   erase(tenant: string, session: string): Promise<boolean>;
   /** The whole conversation in order, a running turn last; undefined when there is none (or it was erased). */
@@ -33,5 +39,9 @@ export interface Conversations {
    * Stored events after the given one, or all that are kept, in order. Falls back to one `done` a closed turn when the
    * stream in memory is gone.
    */
-  replay(tenant: string, session: string, after?: { turn: number; attempt: number; number: number }): Promise<StreamEvent[]>;
+  replay(
+    tenant: string,
+    session: string,
+    after?: { turn: number; attempt: number; number: number },
+  ): Promise<StreamEvent[]>;
 }

@@ -20,12 +20,15 @@ export function buildMessages(input: PromptInput): ChatMessage[] {
   const { assistant, locale, passages, history, question } = input;
   const parts = [instructionsFor(assistant, locale)];
   if (assistant.knowledge.length > 0) parts.push(GROUNDING);
-  if (passages.length > 0) parts.push(passages.map((p, n) => `[${n + 1}] ${p.title}\n${p.text}`).join("\n\n"));
+  if (passages.length > 0)
+    parts.push(passages.map((p, n) => `[${n + 1}] ${p.title}\n${p.text}`).join("\n\n"));
   const system = parts.filter(Boolean).join("\n\n");
   return [
     ...(system ? [{ role: "system" as const, content: system }] : []),
     ...history.flatMap((turn): ChatMessage[] => [
-      ...(turn.messages.length > 0 ? [{ role: "user" as const, content: turn.messages.map((m) => m.text).join("\n") }] : []),
+      ...(turn.messages.length > 0
+        ? [{ role: "user" as const, content: turn.messages.map((m) => m.text).join("\n") }]
+        : []),
       ...(turn.reply ? [{ role: "assistant" as const, content: turn.reply }] : []),
     ]),
     { role: "user", content: question },

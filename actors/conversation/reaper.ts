@@ -58,7 +58,8 @@ export class Reaper {
   async #round(): Promise<void> {
     if (!(await this.#holdsLease())) return;
     for (const pool of this.#options.pools)
-      for (const cls of CLASSES) for (const lane of [0, 1] as const) await this.#sweep(pool, inferLaneFilter(pool, cls, lane as Lane));
+      for (const cls of CLASSES)
+        for (const lane of [0, 1] as const) await this.#sweep(pool, inferLaneFilter(pool, cls, lane as Lane));
   }
 
   /** Takes or renews the lease. A lease is no fence: what the reaper does is idempotent by job id. */
@@ -69,7 +70,11 @@ export class Reaper {
     if (held && held.owner !== instance && held.until > clock.now()) return false;
     if (held?.owner === instance && held.until - clock.now() > LEASE_MS / 2) return true;
     try {
-      await this.#leases.update(LEASE_KEY, encode({ owner: instance, until: clock.now() + LEASE_MS }), entry.revision);
+      await this.#leases.update(
+        LEASE_KEY,
+        encode({ owner: instance, until: clock.now() + LEASE_MS }),
+        entry.revision,
+      );
       return true;
     } catch (error) {
       if (error instanceof StaleRevision) return false;

@@ -77,7 +77,13 @@ export interface ConversationState {
   readonly erasedAt?: number;
 }
 
-export const initialState = (): ConversationState => ({ turn: 0, channel: "web", pending: [], history: [], createdAt: 0 });
+export const initialState = (): ConversationState => ({
+  turn: 0,
+  channel: "web",
+  pending: [],
+  history: [],
+  createdAt: 0,
+});
 
 /** How long further messages may join a burst, by channel, and the longest a burst may take. */
 export interface Quiet {
@@ -86,7 +92,13 @@ export interface Quiet {
 }
 
 export type Event =
-  | { readonly type: "user"; readonly id: string; readonly at: number; readonly message: UserMessage; readonly quiet: Quiet }
+  | {
+      readonly type: "user";
+      readonly id: string;
+      readonly at: number;
+      readonly message: UserMessage;
+      readonly quiet: Quiet;
+    }
   | { readonly type: "collected" }
   | { readonly type: "stop" };
 
@@ -120,13 +132,21 @@ function collect(before: ConversationState, event: Extract<Event, { type: "user"
     ...state,
     channel: message.channel,
     ...(message.locale ? { locale: message.locale } : {}),
-    ...(state.assistant === undefined && message.assistant !== undefined ? { assistant: message.assistant } : {}),
-    pending: [...state.pending, { id: event.id, text: boundedText(state.pending, textOf(message.parts)), at: event.at }],
+    ...(state.assistant === undefined && message.assistant !== undefined
+      ? { assistant: message.assistant }
+      : {}),
+    pending: [
+      ...state.pending,
+      { id: event.id, text: boundedText(state.pending, textOf(message.parts)), at: event.at },
+    ],
   };
   if (quiet.quietMs === 0) return { state: next, decisions: [] };
   const first = next.pending[0] as Asked;
   const untilAt = Math.min(now + quiet.quietMs, Math.max(now, first.at) + quiet.capMs);
-  return { state: { ...next, collectUntil: untilAt }, decisions: next.open ? [] : [{ do: "collect", untilAt }] };
+  return {
+    state: { ...next, collectUntil: untilAt },
+    decisions: next.open ? [] : [{ do: "collect", untilAt }],
+  };
 }
 
 /** Every message is answered; what is beyond the bound only keeps its id, so that a flood does not grow the state. */
@@ -143,12 +163,19 @@ function withoutCollecting(state: ConversationState): ConversationState {
 function stop(state: ConversationState): Step {
   const { open } = state;
   if (!open?.job || open.stopping) return { state, decisions: [] };
-  return { state: { ...state, open: { ...open, stopping: true } }, decisions: [{ do: "cancel", job: open.job, turn: open.turn }] };
+  return {
+    state: { ...state, open: { ...open, stopping: true } },
+    decisions: [{ do: "cancel", job: open.job, turn: open.turn }],
+  };
 }
 
 /** True when messages wait, no turn is running and the quiet time is over. */
 export function mayOpen(state: ConversationState, now: number): boolean {
-  return state.open === undefined && state.pending.length > 0 && (state.collectUntil === undefined || state.collectUntil <= now);
+  return (
+    state.open === undefined &&
+    state.pending.length > 0 &&
+    (state.collectUntil === undefined || state.collectUntil <= now)
+  );
 }
 
 /** Opens the next turn with all that waits. */
@@ -197,12 +224,30 @@ export function closeTurn(state: ConversationState, ending: Ending, now: number)
 }
 
 /** Records what the bot said of its own accord as a turn of its own. */
-export function sayTurn(state: ConversationState, text: string, now: number): { state: ConversationState; turn: number } {
+export function sayTurn(
+  state: ConversationState,
+  text: string,
+  now: number,
+): { state: ConversationState; turn: number } {
   const turn = state.turn + 1;
-  const past: PastTurn = { turn, messages: [], reply: text, citations: [], model: "", cached: false, outcome: "said", at: now };
+  const past: PastTurn = {
+    turn,
+    messages: [],
+    reply: text,
+    citations: [],
+    model: "",
+    cached: false,
+    outcome: "said",
+    at: now,
+  };
   return {
     turn,
-    state: { ...state, turn, createdAt: state.createdAt || now, history: boundHistory([...state.history, past]) },
+    state: {
+      ...state,
+      turn,
+      createdAt: state.createdAt || now,
+      history: boundHistory([...state.history, past]),
+    },
   };
 }
 
@@ -220,7 +265,9 @@ export function emptyEnding(outcome: "failed" | "stopped", reply: string): Endin
 export function boundHistory(history: readonly PastTurn[]): readonly PastTurn[] {
   let kept = history.slice(-LIMITS.historyTurns);
   const bytes = (turn: PastTurn): number =>
-    turn.reply.length + turn.messages.reduce((n, m) => n + m.text.length, 0) + turn.citations.reduce((n, c) => n + (c.passage?.length ?? 0) + 128, 0);
+    turn.reply.length +
+    turn.messages.reduce((n, m) => n + m.text.length, 0) +
+    turn.citations.reduce((n, c) => n + (c.passage?.length ?? 0) + 128, 0);
   let total = kept.reduce((n, t) => n + bytes(t), 0);
   while (kept.length > 1 && total > LIMITS.historyBytes) {
     total -= bytes(kept[0] as PastTurn);

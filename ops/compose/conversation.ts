@@ -1,10 +1,10 @@
 /** Role `conversation`: a host of actors, the conversation kind and the user's own, and the reaper. */
 import { hostname } from "node:os";
-import { Assistants } from "#actors/conversation/assistants.ts";
-import { PendingQueries } from "#actors/conversation/answering.ts";
-import { conversationKind } from "#actors/conversation/actor.ts";
-import { Reaper } from "#actors/conversation/reaper.ts";
 import type { ResponseCache } from "#actors/cache/port.ts";
+import { conversationKind } from "#actors/conversation/actor.ts";
+import { PendingQueries } from "#actors/conversation/answering.ts";
+import { Assistants } from "#actors/conversation/assistants.ts";
+import { Reaper } from "#actors/conversation/reaper.ts";
 import type { Retriever } from "#actors/knowledge/port.ts";
 import { PolicyRouter } from "#actors/routing/router.ts";
 import { LIMITS } from "#contracts/limits.ts";
@@ -33,7 +33,10 @@ export interface ConversationHostOptions {
 const NO_KNOWLEDGE: Retriever = { retrieve: async () => [], revisionOf: () => undefined };
 
 /** Starts a host; resolves when it takes part in placement and holds its first partitions. */
-export async function startConversationHost(ctx: RoleContext, options: ConversationHostOptions = {}): Promise<RunningRole> {
+export async function startConversationHost(
+  ctx: RoleContext,
+  options: ConversationHostOptions = {},
+): Promise<RunningRole> {
   const { bus, log, clock, deployment, config, instance } = ctx;
   const conversation = conversationKind({
     deployment,

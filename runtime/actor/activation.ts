@@ -2,10 +2,11 @@
  * One in-memory incarnation of an actor on one host: load, handle, commit, publish, ack, one message or burst at a time.
  * States: creating -> active -> passivating | closed. README.md draws the path with its failure branches.
  */
-import type { ActorRoute } from "#contracts/subjects.ts";
-import { asJetclawError } from "#contracts/errors.ts";
+
 import { decodeEnvelope, type Envelope } from "#contracts/envelope.ts";
+import { asJetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
+import type { ActorRoute } from "#contracts/subjects.ts";
 import { messageAt } from "../nats/reader.ts";
 import { killPoint } from "../observe/kill-point.ts";
 import { metrics } from "../observe/metrics.ts";
@@ -102,7 +103,8 @@ export class Activation {
     const deliveries: Delivery[] = [];
     for (const parked of this.#mailbox.unpark()) {
       const message = await messageAt(host.bus, stream, parked.seq);
-      if (message) deliveries.push({ ...parked, ack: () => parked.ack(), envelope: decodeEnvelope(message.data) });
+      if (message)
+        deliveries.push({ ...parked, ack: () => parked.ack(), envelope: decodeEnvelope(message.data) });
     }
     this.#options.onReleased(-deliveries.length);
     this.#mailbox.refill(deliveries);
@@ -129,7 +131,8 @@ export class Activation {
   async #handle(batch: readonly Delivery[]): Promise<void> {
     const fresh = this.#freshOf(batch);
     if (fresh.length === 0) return;
-    if (fresh[0]?.suspect) return this.#options.host.suspects(() => this.#handleSuspect(fresh[0] as Delivery));
+    if (fresh[0]?.suspect)
+      return this.#options.host.suspects(() => this.#handleSuspect(fresh[0] as Delivery));
     await this.#process(fresh);
   }
 
@@ -152,7 +155,8 @@ export class Activation {
     if (record.processed.has(envelope.id) && !this.#options.host.unsafe.ignoreRing) {
       metrics.repeats({ kind: this.#options.kind.kind });
       this.#repeat(envelope);
-    } else if (!envelope.timer || record.timers[envelope.timer.name] === envelope.timer.generation) return true;
+    } else if (!envelope.timer || record.timers[envelope.timer.name] === envelope.timer.generation)
+      return true;
     delivery.ack();
     return false;
   }
@@ -162,7 +166,8 @@ export class Activation {
     if (!kind.repeated) return;
     const draft = this.#draft([envelope], undefined);
     kind.repeated(draft, envelope);
-    for (const effect of draft.effects) if (effect.k === "emit") host.bus.publish(effect.subject, effect.data as Uint8Array);
+    for (const effect of draft.effects)
+      if (effect.k === "emit") host.bus.publish(effect.subject, effect.data as Uint8Array);
   }
 
   /** A message that was pending at a takeover: its attempt is written first, so one that kills hosts is found out. */
@@ -171,8 +176,12 @@ export class Activation {
     for (;;) {
       const { record } = this.#loaded as Loaded;
       const attempts = (record.attempts[id] ?? 0) + 1;
-      if (attempts > LIMITS.handlerAttempts) return this.#poison([delivery], new Error(`begun ${attempts - 1} times, never finished`));
-      if (await this.#write(this.#draft([], undefined), [], { ...record.attempts, [id]: attempts }, record.seq)) break;
+      if (attempts > LIMITS.handlerAttempts)
+        return this.#poison([delivery], new Error(`begun ${attempts - 1} times, never finished`));
+      if (
+        await this.#write(this.#draft([], undefined), [], { ...record.attempts, [id]: attempts }, record.seq)
+      )
+        break;
       // The owner before us still wrote after we had loaded: it may have been this very message.
       if (!this.#isFresh(delivery)) return;
     }
@@ -231,13 +240,18 @@ export class Activation {
     for (let attempt = 1; ; attempt++) {
       const draft = this.#draft(burst, trace);
       try {
-        const running = kind.run(draft, burst.map((m) => ({ ...m, body: kind.parse(m.type, m.body) })));
+        const running = kind.run(
+          draft,
+          burst.map((m) => ({ ...m, body: kind.parse(m.type, m.body) })),
+        );
         if (running) await running;
       } catch (error) {
         owned.signal.throwIfAborted();
         metrics.handlerFailures({ kind: kind.kind });
-        const permanent = asJetclawError(error).retry === "never" && asJetclawError(error).code !== "internal.bug";
-        if (permanent || attempt >= LIMITS.handlerAttempts || deliveries.length > 1) throw new HandlerFailed(error);
+        const permanent =
+          asJetclawError(error).retry === "never" && asJetclawError(error).code !== "internal.bug";
+        if (permanent || attempt >= LIMITS.handlerAttempts || deliveries.length > 1)
+          throw new HandlerFailed(error);
         host.log.warn({ err: error, kind: kind.kind, attempt }, "handler failed, trying again");
         await host.clock.sleep(waitMs, owned.signal);
         waitMs *= 4;
@@ -257,9 +271,12 @@ export class Activation {
   async #commitAndFinish(draft: Draft, deliveries: readonly Delivery[]): Promise<boolean> {
     const { host, owned } = this.#options;
     const { record } = this.#loaded as Loaded;
-    for (const { envelope } of deliveries) if (envelope.timer) draft.timers = without(draft.timers, envelope.timer);
+    draft.answerSilent();
+    for (const { envelope } of deliveries)
+      if (envelope.timer) draft.timers = without(draft.timers, envelope.timer);
     let attempts = record.attempts;
-    for (const { envelope } of deliveries) if (envelope.id in attempts) attempts = withoutKey(attempts, envelope.id);
+    for (const { envelope } of deliveries)
+      if (envelope.id in attempts) attempts = withoutKey(attempts, envelope.id);
     const last = deliveries[deliveries.length - 1] as Delivery;
     const ids = deliveries.map((d) => d.envelope.id);
     if (!(await this.#write(draft, ids, attempts, last.seq))) return false;
@@ -281,7 +298,12 @@ export class Activation {
   }
 
   /** One compare-and-set. False: stale, loaded again. @throws Evicted when another host took over */
-  async #write(draft: Draft, ids: readonly string[], attempts: Readonly<Record<string, number>>, seq: number): Promise<boolean> {
+  async #write(
+    draft: Draft,
+    ids: readonly string[],
+    attempts: Readonly<Record<string, number>>,
+    seq: number,
+  ): Promise<boolean> {
     const { host, kind, route, owned } = this.#options;
     const loaded = this.#loaded as Loaded;
     const outcome = await commit(host, route, loaded, owned, {
@@ -309,10 +331,17 @@ export class Activation {
   async #poison(deliveries: readonly Delivery[], cause: unknown): Promise<void> {
     const { host, kind, route, stream, owned } = this.#options;
     for (const delivery of deliveries) {
-      const reference = await deadLetter(host.bus, { stream, route, envelope: delivery.envelope, cause, signal: owned.signal });
+      const reference = await deadLetter(host.bus, {
+        stream,
+        route,
+        envelope: delivery.envelope,
+        cause,
+        signal: owned.signal,
+      });
       host.log.error({ err: cause, kind: kind.kind, reference }, "message given up, kept as a dead letter");
       for (;;) {
         const draft = this.#draft([delivery.envelope], delivery.envelope.trace);
+        draft.handling(delivery.envelope);
         if (kind.poisoned) kind.poisoned(draft, delivery.envelope, reference);
         else draft.reply({ error: "actor.handler-failed", reference });
         if (await this.#commitAndFinish(draft, [delivery])) break;
@@ -329,7 +358,10 @@ class HandlerFailed extends Error {
   }
 }
 
-function without(timers: Record<string, number>, fired: { name: string; generation: number }): Record<string, number> {
+function without(
+  timers: Record<string, number>,
+  fired: { name: string; generation: number },
+): Record<string, number> {
   // The handler may have scheduled the same timer anew: only the generation that fired is over.
   return timers[fired.name] === fired.generation ? withoutKey(timers, fired.name) : timers;
 }

@@ -2,7 +2,7 @@
 import { decode } from "#contracts/codec.ts";
 import type { TraceContext } from "#contracts/envelope.ts";
 import { JetclawError } from "#contracts/errors.ts";
-import { actorsBucket, type ActorAddress, type ActorRoute } from "#contracts/subjects.ts";
+import { type ActorAddress, type ActorRoute, actorsBucket } from "#contracts/subjects.ts";
 import type { Clock } from "../clock.ts";
 import type { Bus } from "../nats/connect.ts";
 import { sendToActor, shardOfRoute } from "../nats/inbound.ts";
@@ -16,10 +16,27 @@ export interface TellOptions {
 }
 
 /** Sends a message; resolves with its id when it can no longer be lost. */
-export async function tellActor(bus: Bus, clock: Clock, to: ActorAddress, type: string, body: unknown, options: TellOptions & { replyTo?: string } = {}): Promise<string> {
+export async function tellActor(
+  bus: Bus,
+  clock: Clock,
+  to: ActorAddress,
+  type: string,
+  body: unknown,
+  options: TellOptions & { replyTo?: string } = {},
+): Promise<string> {
   const id = options.id ?? clock.id();
   const { trace, replyTo } = options;
-  await sendToActor(bus, { id, kind: to.kind, tenant: to.tenant, key: to.key, type, body, at: clock.now(), ...(trace ? { trace } : {}), ...(replyTo ? { replyTo } : {}) });
+  await sendToActor(bus, {
+    id,
+    kind: to.kind,
+    tenant: to.tenant,
+    key: to.key,
+    type,
+    body,
+    at: clock.now(),
+    ...(trace ? { trace } : {}),
+    ...(replyTo ? { replyTo } : {}),
+  });
   return id;
 }
 
@@ -27,11 +44,22 @@ export async function tellActor(bus: Bus, clock: Clock, to: ActorAddress, type: 
  * Sends a message and waits for the handler's reply.
  * @throws JetclawError `turn.timeout` when no reply came in time; the message is processed all the same
  */
-export async function askActor<T>(bus: Bus, clock: Clock, to: ActorAddress, type: string, body: unknown, timeoutMs: number, options: TellOptions = {}): Promise<T> {
+export async function askActor<T>(
+  bus: Bus,
+  clock: Clock,
+  to: ActorAddress,
+  type: string,
+  body: unknown,
+  timeoutMs: number,
+  options: TellOptions = {},
+): Promise<T> {
   const replyTo = bus.inbox();
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   const subscription = bus.subscribe(replyTo, ({ data }) => resolve(decode<{ value: T }>(data).value));
-  const timer = setTimeout(() => reject(new JetclawError("turn.timeout", "the actor has not replied yet; the message is kept")), timeoutMs);
+  const timer = setTimeout(
+    () => reject(new JetclawError("turn.timeout", "the actor has not replied yet; the message is kept")),
+    timeoutMs,
+  );
   try {
     await tellActor(bus, clock, to, type, body, { ...options, replyTo });
     return await promise;
@@ -42,8 +70,11 @@ export async function askActor<T>(bus: Bus, clock: Clock, to: ActorAddress, type
 }
 
 /** The committed state of an actor, read from the leader; undefined when it has none. */
-export async function readActorState<T>(bus: Bus, deployment: Deployment, route: ActorRoute): Promise<T | undefined> {
+export async function readActorState<T>(
+  bus: Bus,
+  deployment: Deployment,
+  route: ActorRoute,
+): Promise<T | undefined> {
   const entry = await new Kv(bus, actorsBucket(shardOfRoute(route, deployment))).getFromLeader(route.path);
   return entry.value ? (decodeRecord(entry.value).state as T) : undefined;
 }
-

@@ -28,13 +28,26 @@ export interface Owned {
  * Reads the record from the leader: a stale replica could miss processed ids or timers.
  * @throws JetclawError `actor.state-newer`
  */
-export async function load(host: HostContext, kind: ActorKind, route: ActorRoute, signal: AbortSignal): Promise<Loaded> {
+export async function load(
+  host: HostContext,
+  kind: ActorKind,
+  route: ActorRoute,
+  signal: AbortSignal,
+): Promise<Loaded> {
   const kv = host.kvOf(shardOfRoute(route, host.deployment));
   const entry = await retrying(host.log, signal, "load an actor", () => kv.getFromLeader(route.path));
   if (!entry.value)
     return {
       revision: entry.revision,
-      record: { state: kind.initial(), stateVersion: kind.version, processed: new ProcessedIds(), outbox: [], seq: 0, timers: {}, attempts: {} },
+      record: {
+        state: kind.initial(),
+        stateVersion: kind.version,
+        processed: new ProcessedIds(),
+        outbox: [],
+        seq: 0,
+        timers: {},
+        attempts: {},
+      },
     };
   const record = decodeRecord(entry.value);
   if (record.stateVersion !== kind.version) record.state = kind.upgrade(record.state, record.stateVersion);
@@ -64,7 +77,9 @@ export async function commit(
     } catch (error) {
       const unavailable = error instanceof JetclawError && error.code === "nats.unavailable";
       if (!unavailable && !(error instanceof StaleRevision)) throw error;
-      const entry = await retrying(host.log, owned.signal, "read a commit back", () => kv.getFromLeader(route.path));
+      const entry = await retrying(host.log, owned.signal, "read a commit back", () =>
+        kv.getFromLeader(route.path),
+      );
       if (entry.value && decodeRecord(entry.value).op === next.op) {
         loaded.revision = entry.revision;
         adopt(loaded.record, next);
@@ -76,7 +91,9 @@ export async function commit(
         loaded.revision = entry.revision;
         continue;
       }
-      return (await retrying(host.log, owned.signal, "read the placement", () => owned.stillOwned())) ? "stale" : "lost";
+      return (await retrying(host.log, owned.signal, "read the placement", () => owned.stillOwned()))
+        ? "stale"
+        : "lost";
     }
   }
 }

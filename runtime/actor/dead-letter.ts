@@ -45,16 +45,28 @@ export async function deadLetter(
     envelope,
   };
   const subject = deadLetterSubject(stream, route.tenant, route.key);
-  await retrying(bus.log, signal, "store a dead letter", () => bus.append(subject, encode(body), { id: `dead.${reference}` }));
+  await retrying(bus.log, signal, "store a dead letter", () =>
+    bus.append(subject, encode(body), { id: `dead.${reference}` }),
+  );
   metrics.deadLetters({ kind: route.kind });
   return reference;
 }
 
 /** Stores bytes that are not an envelope at all. */
-export async function deadBytes(bus: Bus, stream: string, subject: string, data: Uint8Array, reason: string): Promise<void> {
+export async function deadBytes(
+  bus: Bus,
+  stream: string,
+  subject: string,
+  data: Uint8Array,
+  reason: string,
+): Promise<void> {
   const reference = createHash("sha256").update(data).digest("hex").slice(0, 12);
-  await bus.append(deadLetterSubject(stream, "unknown", reference), encode({ v: 1, reference, stream, subject, reason, at: Date.now(), bytes: data }), {
-    id: `dead.${reference}`,
-  });
+  await bus.append(
+    deadLetterSubject(stream, "unknown", reference),
+    encode({ v: 1, reference, stream, subject, reason, at: Date.now(), bytes: data }),
+    {
+      id: `dead.${reference}`,
+    },
+  );
   metrics.deadLetters({ kind: "unknown" });
 }

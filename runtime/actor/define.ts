@@ -19,7 +19,12 @@ export interface Actor<State> {
   /** Sends a message to an actor of the same tenant, at least once under a stable id. */
   send(kind: string, key: string, type: string, body: unknown): void;
   /** Sends `type` to this actor later, once. A timer of the same name is replaced. */
-  schedule(timer: string, when: { readonly afterMs: number } | { readonly at: number }, type: string, body: unknown): void;
+  schedule(
+    timer: string,
+    when: { readonly afterMs: number } | { readonly at: number },
+    type: string,
+    body: unknown,
+  ): void;
   /** Cancels a timer; harmless when there is none. */
   cancel(timer: string): void;
   /** Answers whoever waits for this message; nobody waiting is no error. */
@@ -28,6 +33,8 @@ export interface Actor<State> {
 
 /** What the product's own kinds may do besides. */
 export interface SystemActor<State> extends Actor<State> {
+  /** Says which message of a burst is being handled: replies go to its caller. */
+  handling(message: Envelope): void;
   /** Context for everything this run causes. */
   readonly trace: TraceContext | undefined;
   /** Aborted when this host loses the actor: stop reading, nothing will be committed. */
@@ -56,7 +63,9 @@ export interface ActorOptions<State, M extends Messages> {
   readonly view?: (state: State) => unknown;
   /** From version n to n + 1, keyed by n. */
   readonly upgrades?: Readonly<Record<number, (state: unknown) => unknown>>;
-  readonly on: { readonly [K in keyof M]: (actor: Actor<State>, body: z.output<M[K]>) => void | Promise<void> };
+  readonly on: {
+    readonly [K in keyof M]: (actor: Actor<State>, body: z.output<M[K]>) => void | Promise<void>;
+  };
 }
 
 /** A kind as the runtime runs it: types erased, dispatch decided. */
@@ -86,8 +95,10 @@ export interface ActorKind {
  */
 export function defineActor<State, const M extends Messages>(options: ActorOptions<State, M>): ActorKind {
   const { kind, version, upgrades = {} } = options;
-  if (!isId(kind)) throw new JetclawError("config.invalid", `an actor's kind is an id, not ${JSON.stringify(kind)}`);
-  if (!Number.isInteger(version) || version < 1) throw new JetclawError("config.invalid", `actor ${kind}: version is a whole number from 1`);
+  if (!isId(kind))
+    throw new JetclawError("config.invalid", `an actor's kind is an id, not ${JSON.stringify(kind)}`);
+  if (!Number.isInteger(version) || version < 1)
+    throw new JetclawError("config.invalid", `actor ${kind}: version is a whole number from 1`);
   return {
     kind,
     version,
@@ -99,11 +110,14 @@ export function defineActor<State, const M extends Messages>(options: ActorOptio
     parse: (type, body) => parseMessage(kind, options.messages, type, body),
     async run(actor, burst) {
       for (const message of burst) {
+        actor.handling(message);
         const handler = options.on[message.type];
-        if (!handler) throw new JetclawError("actor.message-unknown", `${kind} has no handler for ${message.type}`);
+        if (!handler)
+          throw new JetclawError("actor.message-unknown", `${kind} has no handler for ${message.type}`);
         await handler(actor as Actor<State>, message.body as z.output<M[string]>);
         const checked = options.state.safeParse(actor.state);
-        if (!checked.success) throw new Error(`handler ${kind}.${message.type} left a state that its schema refuses`);
+        if (!checked.success)
+          throw new Error(`handler ${kind}.${message.type} left a state that its schema refuses`);
         actor.state = checked.data;
       }
     },
@@ -118,7 +132,11 @@ export function applyUpgrades(
   state: unknown,
   from: number,
 ): unknown {
-  if (from > version) throw new JetclawError("actor.state-newer", `${kind} is stored in version ${from}, this code knows ${version}`);
+  if (from > version)
+    throw new JetclawError(
+      "actor.state-newer",
+      `${kind} is stored in version ${from}, this code knows ${version}`,
+    );
   let current = state;
   for (let v = from; v < version; v++) {
     const upgrade = upgrades[v];
@@ -131,7 +149,8 @@ export function applyUpgrades(
 /** @throws JetclawError `request.invalid` naming the fields, `actor.message-unknown` */
 export function parseMessage(kind: string, messages: Messages, type: string, body: unknown): unknown {
   const schema = Object.hasOwn(messages, type) ? messages[type] : undefined;
-  if (!schema) throw new JetclawError("actor.message-unknown", `${kind} knows ${Object.keys(messages).join(", ")}`);
+  if (!schema)
+    throw new JetclawError("actor.message-unknown", `${kind} knows ${Object.keys(messages).join(", ")}`);
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues.slice(0, 5).map((i) => `${i.path.join(".") || "body"}: ${i.message}`);

@@ -1,8 +1,14 @@
 /** What a handler writes into: a draft of the state and the effects it records, ids already stable. */
 import { encode } from "#contracts/codec.ts";
 import { ENVELOPE_VERSION, type Envelope, encodeEnvelope, type TraceContext } from "#contracts/envelope.ts";
-import { inboundStream, inboundSubject, routeOf, timerSubject, type ActorRoute } from "#contracts/subjects.ts";
 import { shardOf } from "#contracts/ids.ts";
+import {
+  type ActorRoute,
+  inboundStream,
+  inboundSubject,
+  routeOf,
+  timerSubject,
+} from "#contracts/subjects.ts";
 import type { SystemActor } from "./define.ts";
 import type { StoredEffect } from "./record.ts";
 
@@ -29,6 +35,8 @@ export class Draft implements SystemActor<unknown> {
   timers: Record<string, number>;
   readonly #options: DraftOptions;
   #counter = 0;
+  #current: Envelope | undefined;
+  readonly #replied = new Set<string>();
 
   constructor(options: DraftOptions) {
     this.#options = options;
@@ -72,16 +80,29 @@ export class Draft implements SystemActor<unknown> {
   send(kind: string, key: string, type: string, body: unknown): void {
     const id = this.#id();
     const envelope = this.#envelope(id, { kind, key }, type, body);
-    this.effects.push({ id, k: "append", subject: inboundSubject(routeOf(envelope)), data: encodeEnvelope(envelope) });
+    this.effects.push({
+      id,
+      k: "append",
+      subject: inboundSubject(routeOf(envelope)),
+      data: encodeEnvelope(envelope),
+    });
   }
 
-  schedule(timer: string, when: { readonly afterMs: number } | { readonly at: number }, type: string, body: unknown): void {
+  schedule(
+    timer: string,
+    when: { readonly afterMs: number } | { readonly at: number },
+    type: string,
+    body: unknown,
+  ): void {
     const { route, revision } = this.#options;
     const id = this.#id();
     // Revisions grow and counters are below a thousand, so a later schedule always has the higher generation.
     const generation = revision * 1_000 + this.#counter;
     this.timers = { ...this.timers, [timer]: generation };
-    const envelope: Envelope = { ...this.#envelope(id, route, type, body), timer: { name: timer, generation } };
+    const envelope: Envelope = {
+      ...this.#envelope(id, route, type, body),
+      timer: { name: timer, generation },
+    };
     this.effects.push({
       id,
       k: "schedule",
@@ -100,9 +121,21 @@ export class Draft implements SystemActor<unknown> {
     this.purge(inboundStream(shardOf(route.partition, shards)), timerSubject(route, timer));
   }
 
+  handling(message: Envelope): void {
+    this.#current = message;
+  }
+
   reply(value: unknown): void {
-    const waiting = this.#options.burst.findLast((m) => m.replyTo);
-    if (waiting?.replyTo) this.emit(waiting.replyTo, { value });
+    const current = this.#current ?? this.#options.burst[0];
+    if (!current?.replyTo) return;
+    this.#replied.add(current.replyTo);
+    this.emit(current.replyTo, { value });
+  }
+
+  /** Callers whose message was processed without a reply are told so, and do not wait in vain. */
+  answerSilent(): void {
+    for (const { replyTo } of this.#options.burst)
+      if (replyTo && !this.#replied.has(replyTo)) this.emit(replyTo, {});
   }
 
   append(subject: string, body: (id: string) => unknown): string {

@@ -2,8 +2,9 @@
  * A process that owns partitions: its activations, its residency cap, its partitions. Who owns what is decided by
  * `runtime/placement`; this file takes, drops and drains what it is told.
  */
-import { partitionConsumer, inboundFilter, inboundStream, actorsBucket } from "#contracts/subjects.ts";
+
 import { shardOf } from "#contracts/ids.ts";
+import { actorsBucket, inboundFilter, inboundStream, partitionConsumer } from "#contracts/subjects.ts";
 import type { Clock } from "../clock.ts";
 import type { Bus } from "../nats/connect.ts";
 import { Kv } from "../nats/kv.ts";
@@ -86,7 +87,10 @@ export class ActorHost implements HostContext {
     this.kinds = new Map(options.kinds.map((kind) => [kind.kind, kind]));
     this.#instance = options.instance;
     this.#residency = options.residency ?? DEFAULT_RESIDENCY;
-    this.#kvs = Array.from({ length: options.deployment.shards }, (_, s) => new Kv(options.bus, actorsBucket(s)));
+    this.#kvs = Array.from(
+      { length: options.deployment.shards },
+      (_, s) => new Kv(options.bus, actorsBucket(s)),
+    );
     this.#removeGauges = [
       gauge("host_partitions", "partitions owned", () => [{ value: this.#partitions.size }]),
       gauge("host_resident", "activations in memory", () => [{ value: this.resident }]),
@@ -150,7 +154,15 @@ export class ActorHost implements HostContext {
    * their owners, and this epoch's is made.
    * @throws JetclawError `nats.unavailable`; SupersededEpoch when a higher epoch exists
    */
-  async take(partition: number, epoch: number, ownership: { stillOwned: () => Promise<boolean>; onConsumerGone: () => void; onLost: (reason: string) => void }): Promise<void> {
+  async take(
+    partition: number,
+    epoch: number,
+    ownership: {
+      stillOwned: () => Promise<boolean>;
+      onConsumerGone: () => void;
+      onLost: (reason: string) => void;
+    },
+  ): Promise<void> {
     const stream = inboundStream(shardOf(partition, this.deployment.shards));
     const paused = killPoint("host.midTakeover");
     if (paused) await paused;
@@ -162,7 +174,13 @@ export class ActorHost implements HostContext {
       filter: inboundFilter(partition),
     });
     this.#partitions.get(partition)?.stop();
-    const owned = new OwnedPartition({ host: this, partition, epoch, suspectUpTo: deliveredUpTo, ...ownership });
+    const owned = new OwnedPartition({
+      host: this,
+      partition,
+      epoch,
+      suspectUpTo: deliveredUpTo,
+      ...ownership,
+    });
     this.#partitions.set(partition, owned);
     owned.start();
   }

@@ -2,14 +2,18 @@
 import type { Bus } from "../nats/connect.ts";
 import { purge } from "../nats/reader.ts";
 import { killPoint } from "../observe/kill-point.ts";
-import { retrying } from "./retrying.ts";
 import type { StoredEffect } from "./record.ts";
+import { retrying } from "./retrying.ts";
 
 /**
  * Publishes all effects. Effects on different subjects go out together; the order on one subject is kept.
  * Resolves when each is acknowledged; retries until the signal aborts.
  */
-export async function publishOutbox(bus: Bus, effects: readonly StoredEffect[], signal: AbortSignal): Promise<void> {
+export async function publishOutbox(
+  bus: Bus,
+  effects: readonly StoredEffect[],
+  signal: AbortSignal,
+): Promise<void> {
   let waits: Promise<unknown>[] | undefined;
   const last = new Map<string, Promise<unknown>>();
   for (const [n, effect] of effects.entries()) {
@@ -22,7 +26,8 @@ export async function publishOutbox(bus: Bus, effects: readonly StoredEffect[], 
       continue;
     }
     const before = last.get(effect.subject);
-    const publish = (): Promise<unknown> => retrying(bus.log, signal, "publish an effect", () => publishEffect(bus, effect));
+    const publish = (): Promise<unknown> =>
+      retrying(bus.log, signal, "publish an effect", () => publishEffect(bus, effect));
     const wait = before ? before.then(publish) : publish();
     last.set(effect.subject, wait);
     waits ??= [];
@@ -36,6 +41,8 @@ async function publishEffect(bus: Bus, effect: StoredEffect): Promise<void> {
   else
     await bus.append(effect.subject, effect.data as Uint8Array, {
       id: effect.id,
-      ...(effect.k === "schedule" ? { schedule: { at: effect.at as number, target: effect.target as string } } : {}),
+      ...(effect.k === "schedule"
+        ? { schedule: { at: effect.at as number, target: effect.target as string } }
+        : {}),
     });
 }

@@ -3,8 +3,15 @@ import { decodeEnvelope, type Envelope } from "#contracts/envelope.ts";
 import { asJetclawError } from "#contracts/errors.ts";
 import { shardOf } from "#contracts/ids.ts";
 import { LIMITS } from "#contracts/limits.ts";
-import { type ActorRoute, inboundStream, inboundSubject, parseInbound, partitionConsumer, routeOf } from "#contracts/subjects.ts";
-import type { PullChannel, Pulled, PullEnd } from "../nats/pull.ts";
+import {
+  type ActorRoute,
+  inboundStream,
+  inboundSubject,
+  parseInbound,
+  partitionConsumer,
+  routeOf,
+} from "#contracts/subjects.ts";
+import type { PullChannel, PullEnd, Pulled } from "../nats/pull.ts";
 import { Activation } from "./activation.ts";
 import type { Owned } from "./commit.ts";
 import { deadBytes } from "./dead-letter.ts";
@@ -44,7 +51,10 @@ export class OwnedPartition {
     this.partition = options.partition;
     this.epoch = options.epoch;
     this.#stream = inboundStream(shardOf(options.partition, options.host.deployment.shards));
-    this.#channel = options.host.puller.channel(this.#stream, partitionConsumer(options.partition, options.epoch));
+    this.#channel = options.host.puller.channel(
+      this.#stream,
+      partitionConsumer(options.partition, options.epoch),
+    );
     this.#owned = { signal: this.#abort.signal, stillOwned: options.stillOwned, lost: options.onLost };
   }
 
@@ -112,10 +122,12 @@ export class OwnedPartition {
     }
     const route = routeOf(envelope);
     const parsed = parseInbound(message.subject);
-    if (parsed?.path !== route.path) return void this.#reject(message, new Error("subject and envelope name different actors"));
+    if (parsed?.path !== route.path)
+      return void this.#reject(message, new Error("subject and envelope name different actors"));
     if (parsed.partition !== route.partition) return void this.#forward(message, envelope, route);
     const kind = this.#options.host.kinds.get(envelope.kind);
-    if (!kind) return void this.#reject(message, new Error(`no actor of kind ${envelope.kind} is defined here`));
+    if (!kind)
+      return void this.#reject(message, new Error(`no actor of kind ${envelope.kind} is defined here`));
     let activation = this.#activations.get(route.path);
     if (!activation) {
       activation = new Activation({
@@ -152,16 +164,20 @@ export class OwnedPartition {
   async #reject(message: Pulled, error: unknown): Promise<void> {
     const { host } = this.#options;
     host.log.error({ err: error, partition: this.partition }, "message refused, kept as a dead letter");
-    await deadBytes(host.bus, this.#stream, message.subject, message.data, asJetclawError(error).message).then(message.ack, (err) =>
-      host.log.error({ err }, "dead letter not stored, the message comes again"),
-    );
+    await deadBytes(
+      host.bus,
+      this.#stream,
+      message.subject,
+      message.data,
+      asJetclawError(error).message,
+    ).then(message.ack, (err) => host.log.error({ err }, "dead letter not stored, the message comes again"));
   }
 
   /** A publisher computed another partition: the message goes to the right one. */
   async #forward(message: Pulled, envelope: Envelope, route: ActorRoute): Promise<void> {
     const { host } = this.#options;
-    await host.bus.append(inboundSubject(route), message.data, { id: `${route.path}.${envelope.id}.moved` }).then(message.ack, (err) =>
-      host.log.error({ err }, "message not forwarded, it comes again"),
-    );
+    await host.bus
+      .append(inboundSubject(route), message.data, { id: `${route.path}.${envelope.id}.moved` })
+      .then(message.ack, (err) => host.log.error({ err }, "message not forwarded, it comes again"));
   }
 }

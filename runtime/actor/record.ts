@@ -74,7 +74,9 @@ export class ProcessedIds {
   join(extra: readonly string[]): string {
     const over = Math.max(0, this.#ids.length + extra.length - LIMITS.processedIds);
     const kept = over > 0 ? this.#ids.slice(over) : this.#ids;
-    return extra.length === 0 ? kept.join("\n") : `${kept.join("\n")}${kept.length > 0 ? "\n" : ""}${extra.join("\n")}`;
+    return extra.length === 0
+      ? kept.join("\n")
+      : `${kept.join("\n")}${kept.length > 0 ? "\n" : ""}${extra.join("\n")}`;
   }
 
   static split(joined: string): ProcessedIds {
@@ -108,13 +110,17 @@ export function encodeRecord(next: NextRecord): Uint8Array {
     ...(hasKeys(next.attempts) ? { at: next.attempts } : {}),
   } satisfies Stored);
   if (bytes.length > LIMITS.stateBytes)
-    throw new JetclawError("actor.state-too-large", `${bytes.length} bytes, at most ${LIMITS.stateBytes} (LIMITS.stateBytes)`);
+    throw new JetclawError(
+      "actor.state-too-large",
+      `${bytes.length} bytes, at most ${LIMITS.stateBytes} (LIMITS.stateBytes)`,
+    );
   return bytes;
 }
 
 export function decodeRecord(bytes: Uint8Array): ActorRecord & { op: string } {
   const stored = decode<Stored>(bytes);
-  if (stored.v > ACTOR_RECORD_VERSION) throw new JetclawError("actor.state-newer", `record version ${stored.v}`);
+  if (stored.v > ACTOR_RECORD_VERSION)
+    throw new JetclawError("actor.state-newer", `record version ${stored.v}`);
   return {
     op: stored.op,
     state: stored.s,

@@ -7,7 +7,12 @@ const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 2_000;
 
 /** Repeats `work` with growing, jittered waits while it fails for want of NATS. Other errors pass through. */
-export async function retrying<T>(log: Log, signal: AbortSignal, what: string, work: () => Promise<T>): Promise<T> {
+export async function retrying<T>(
+  log: Log,
+  signal: AbortSignal,
+  what: string,
+  work: () => Promise<T>,
+): Promise<T> {
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2)) {
     signal.throwIfAborted();
     try {

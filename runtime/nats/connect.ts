@@ -2,8 +2,22 @@
  * The one place that holds a NATS connection. The rest of the product sees `Bus`: core messages and acknowledged
  * appends, in its own words and errors.
  */
-import { type JetStreamClient, type JetStreamManager, JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { connect, headers, type MsgHdrs, type NatsConnection, PermissionViolationError, RequestError, TimeoutError } from "@nats-io/transport-node";
+import {
+  JetStreamApiError,
+  type JetStreamClient,
+  type JetStreamManager,
+  jetstream,
+  jetstreamManager,
+} from "@nats-io/jetstream";
+import {
+  connect,
+  headers,
+  type MsgHdrs,
+  type NatsConnection,
+  PermissionViolationError,
+  RequestError,
+  TimeoutError,
+} from "@nats-io/transport-node";
 import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { Log } from "../observe/log.ts";
@@ -95,12 +109,21 @@ export class Bus {
     this.nc.publish(subject, data);
   }
 
-  subscribe(subject: string, handler: (message: CoreMessage) => void, options: { queue?: string } = {}): Subscription {
+  subscribe(
+    subject: string,
+    handler: (message: CoreMessage) => void,
+    options: { queue?: string } = {},
+  ): Subscription {
     const subscription = this.nc.subscribe(subject, {
       ...(options.queue ? { queue: options.queue } : {}),
       callback: (error, message) => {
         if (error) this.log.error({ err: error, subject }, "subscription failed");
-        else handler({ subject: message.subject, data: message.data, respond: (data) => void message.respond(data) });
+        else
+          handler({
+            subject: message.subject,
+            data: message.data,
+            respond: (data) => void message.respond(data),
+          });
       },
     });
     return { stop: () => subscription.unsubscribe() };
@@ -110,7 +133,8 @@ export class Bus {
   inbox(): string {
     return `${this.#inboxPrefix}.${++this.#inboxes}`;
   }
-  readonly #inboxPrefix = `_INBOX.${Math.random().toString(36).slice(2)}${Math.random().toString(36).slice(2)}`;
+  readonly #inboxPrefix =
+    `_INBOX.${Math.random().toString(36).slice(2)}${Math.random().toString(36).slice(2)}`;
   #inboxes = 0;
 
   /** @throws JetclawError `nats.unavailable` when nobody answers in time. */
@@ -131,7 +155,9 @@ export class Bus {
     try {
       const ack = await this.js.publish(subject, data, {
         ...(options.id === undefined ? {} : { msgID: options.id }),
-        ...(options.expectedRevision === undefined ? {} : { expect: { lastSubjectSequence: options.expectedRevision } }),
+        ...(options.expectedRevision === undefined
+          ? {}
+          : { expect: { lastSubjectSequence: options.expectedRevision } }),
         ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
         ...(options.ttlMs === undefined ? {} : { ttl: `${Math.max(1, Math.ceil(options.ttlMs / 1_000))}s` }),
         ...(options.schedule === undefined ? {} : { headers: scheduleHeaders(options.schedule) }),
@@ -139,7 +165,8 @@ export class Bus {
       this.#timeouts = 0;
       return ack;
     } catch (error) {
-      if (error instanceof JetStreamApiError && (error.code === 10071 || error.code === 10164)) throw new StaleRevision();
+      if (error instanceof JetStreamApiError && (error.code === 10071 || error.code === 10164))
+        throw new StaleRevision();
       const mapped = natsError(error);
       if (mapped.code === "nats.unavailable") this.#countTimeout();
       throw mapped;
@@ -181,7 +208,9 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
     });
     return new Bus(nc, await jetstreamManager(nc, { timeout: 5_000 }), options.log);
   } catch (cause) {
-    throw new JetclawError("nats.unavailable", `cannot connect to ${[options.servers].flat().join(", ")}`, { cause });
+    throw new JetclawError("nats.unavailable", `cannot connect to ${[options.servers].flat().join(", ")}`, {
+      cause,
+    });
   }
 }
 
@@ -204,7 +233,9 @@ export function natsError(error: unknown): JetclawError {
     return new JetclawError("nats.unavailable", "the NATS user lacks a permission", { cause: error });
   if (error instanceof TimeoutError || error instanceof RequestError)
     return new JetclawError("nats.unavailable", undefined, { cause: error });
-  return new JetclawError("nats.unavailable", error instanceof Error ? error.message : undefined, { cause: error });
+  return new JetclawError("nats.unavailable", error instanceof Error ? error.message : undefined, {
+    cause: error,
+  });
 }
 
 export { NO_DATA };

@@ -1,7 +1,7 @@
 /** A durable reader of a stream: every event is handled at least once, by one of the processes that share its name. */
 import { AckPolicy, DeliverPolicy } from "@nats-io/jetstream";
 import { type Bus, natsError } from "./connect.ts";
-import { Puller, type Pulled } from "./pull.ts";
+import { type Pulled, Puller } from "./pull.ts";
 
 export interface DurableOptions {
   readonly stream: string;
@@ -17,7 +17,10 @@ export interface DurableOptions {
 const EXPIRES_MS = 30_000;
 
 /** Starts handling; `stop` stops taking and waits for what is being handled. */
-export async function readDurably(bus: Bus, options: DurableOptions): Promise<{ stop(): Promise<void>; waiting(): Promise<number> }> {
+export async function readDurably(
+  bus: Bus,
+  options: DurableOptions,
+): Promise<{ stop(): Promise<void>; waiting(): Promise<number> }> {
   const ensure = async (): Promise<void> => {
     try {
       await bus.jsm.consumers.add(options.stream, {

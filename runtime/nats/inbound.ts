@@ -9,7 +9,10 @@ export type Outgoing = Omit<Envelope, "v">;
 
 /** Stores a message for an actor; resolves when it can no longer be lost. */
 export function sendToActor(bus: Bus, message: Outgoing, timeoutMs?: number): Promise<Appended> {
-  return bus.append(inboundSubject(routeOf(message)), encodeEnvelope({ v: ENVELOPE_VERSION, ...message }), { timeoutMs });
+  return bus.append(inboundSubject(routeOf(message)), encodeEnvelope({ v: ENVELOPE_VERSION, ...message }), {
+    timeoutMs,
+  });
 }
 
-export const shardOfRoute = (route: ActorRoute, deployment: Pick<Deployment, "shards">): number => shardOf(route.partition, deployment.shards);
+export const shardOfRoute = (route: ActorRoute, deployment: Pick<Deployment, "shards">): number =>
+  shardOf(route.partition, deployment.shards);

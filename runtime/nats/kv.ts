@@ -1,6 +1,7 @@
 /** Key-value buckets: reads, compare-and-set writes with an optional lifetime, watches as hints. */
-import { Kvm, type KV } from "@nats-io/kv";
+import { type KV, Kvm } from "@nats-io/kv";
 import { type Bus, NO_DATA, natsError } from "./connect.ts";
+import { messagesFrom, purge } from "./reader.ts";
 
 export interface KvEntry {
   readonly key: string;
@@ -27,7 +28,10 @@ export class Kv {
   /** Read from any replica: fast, may be behind. Write back with the revision it names. */
   async get(key: string): Promise<KvEntry> {
     try {
-      return entryOf(key, await this.#bus.jsm.direct.getMessage(`KV_${this.bucket}`, { last_by_subj: this.subjectOf(key) }));
+      return entryOf(
+        key,
+        await this.#bus.jsm.direct.getMessage(`KV_${this.bucket}`, { last_by_subj: this.subjectOf(key) }),
+      );
     } catch (error) {
       throw natsError(error);
     }
@@ -36,7 +40,10 @@ export class Kv {
   /** Read from the stream's leader: never behind an acknowledged write. */
   async getFromLeader(key: string): Promise<KvEntry> {
     try {
-      return entryOf(key, await this.#bus.jsm.streams.getMessage(`KV_${this.bucket}`, { last_by_subj: this.subjectOf(key) }));
+      return entryOf(
+        key,
+        await this.#bus.jsm.streams.getMessage(`KV_${this.bucket}`, { last_by_subj: this.subjectOf(key) }),
+      );
     } catch (error) {
       throw natsError(error);
     }
@@ -48,13 +55,37 @@ export class Kv {
   }
 
   /** Writes only over `revision` (0: only where the key never existed). @throws StaleRevision */
-  async update(key: string, value: Uint8Array, revision: number, options: { ttlMs?: number; timeoutMs?: number } = {}): Promise<number> {
-    return (await this.#bus.append(this.subjectOf(key), value, { ...options, expectedRevision: revision })).seq;
+  async update(
+    key: string,
+    value: Uint8Array,
+    revision: number,
+    options: { ttlMs?: number; timeoutMs?: number } = {},
+  ): Promise<number> {
+    return (await this.#bus.append(this.subjectOf(key), value, { ...options, expectedRevision: revision }))
+      .seq;
   }
 
   /** Removes the key and everything stored under it. */
   async purge(key: string): Promise<void> {
     await (await this.#kv()).purge(key);
+  }
+
+  /** Removes every key that matches and leaves no marker behind: nothing tells a watcher. @returns how many */
+  async drop(filter: string): Promise<number> {
+    return await purge(this.#bus, `KV_${this.bucket}`, this.subjectOf(filter));
+  }
+
+  /** The live entries that match a filter, `batch` at a time, from any replica. */
+  async *entries(filter: string, batch = 256): AsyncGenerator<KvEntry> {
+    for (let seq = 1; ; ) {
+      const page = await messagesFrom(this.#bus, `KV_${this.bucket}`, this.subjectOf(filter), seq, batch);
+      for (const { subject, data, seq: revision } of page)
+        // A marker of a deletion has no value.
+        if (data.length > 0) yield { key: subject.slice(this.subjectOf("").length), value: data, revision };
+      const last = page.at(-1);
+      if (last === undefined || page.length < batch) return;
+      seq = last.seq + 1;
+    }
   }
 
   /** The live keys that match a filter with NATS wildcards. */
@@ -81,7 +112,11 @@ export class Kv {
     if (missing === 0) ready();
     void (async () => {
       for await (const entry of watch) {
-        onEntry({ key: entry.key, value: entry.operation === "PUT" ? entry.value : undefined, revision: entry.revision });
+        onEntry({
+          key: entry.key,
+          value: entry.operation === "PUT" ? entry.value : undefined,
+          revision: entry.revision,
+        });
         if ((entry.delta ?? 0) === 0) ready();
       }
       ready();
@@ -96,10 +131,14 @@ export class Kv {
   }
 }
 
-function entryOf(key: string, message: { data: Uint8Array; seq: number; header?: { get(name: string): string } } | null): KvEntry {
+function entryOf(
+  key: string,
+  message: { data: Uint8Array; seq: number; header?: { get(name: string): string } } | null,
+): KvEntry {
   if (!message) return { key, value: undefined, revision: 0 };
   const operation = message.header?.get("KV-Operation");
-  const removed = operation === "DEL" || operation === "PURGE" || Boolean(message.header?.get("Nats-Marker-Reason"));
+  const removed =
+    operation === "DEL" || operation === "PURGE" || Boolean(message.header?.get("Nats-Marker-Reason"));
   return { key, value: removed ? undefined : message.data, revision: message.seq };
 }
 

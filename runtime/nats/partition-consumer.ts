@@ -35,7 +35,8 @@ export async function replaceConsumer(bus: Bus, options: ReplaceOptions): Promis
   let lower = [`${options.prefix}${options.epoch - 1}`];
   for (let tried = 0; ; tried++) {
     try {
-      for (const name of lower) deliveredUpTo = Math.max(deliveredUpTo, await removeConsumer(bus, options.stream, name));
+      for (const name of lower)
+        deliveredUpTo = Math.max(deliveredUpTo, await removeConsumer(bus, options.stream, name));
       await bus.jsm.consumers.add(options.stream, {
         durable_name: options.name,
         filter_subject: options.filter,
@@ -47,7 +48,8 @@ export async function replaceConsumer(bus: Bus, options: ReplaceOptions): Promis
       return { deliveredUpTo };
     } catch (error) {
       // 10100: a consumer of another epoch is left; list and look. A restart at the same epoch finds its own.
-      if (!(error instanceof JetStreamApiError) || error.code !== FILTER_OVERLAPS || tried >= TRIES) throw natsError(error);
+      if (!(error instanceof JetStreamApiError) || error.code !== FILTER_OVERLAPS || tried >= TRIES)
+        throw natsError(error);
       lower = await lowerEpochs(bus, options);
     }
   }

@@ -110,8 +110,14 @@ export class PullChannel {
     const body =
       request.expiresMs === undefined
         ? { batch: request.batch, no_wait: true }
-        : { batch: request.batch, expires: request.expiresMs * 1e6, ...(request.expiresMs > 2 * HEARTBEAT_MS ? { idle_heartbeat: HEARTBEAT_MS * 1e6 } : {}) };
-    this.#bus.nc.publish(this.#next, encoder.encode(JSON.stringify(body)), { reply: `${this.#prefix}.${token}` });
+        : {
+            batch: request.batch,
+            expires: request.expiresMs * 1e6,
+            ...(request.expiresMs > 2 * HEARTBEAT_MS ? { idle_heartbeat: HEARTBEAT_MS * 1e6 } : {}),
+          };
+    this.#bus.nc.publish(this.#next, encoder.encode(JSON.stringify(body)), {
+      reply: `${this.#prefix}.${token}`,
+    });
   }
 
   /** Forgets what was asked; what is still under way is given back. */
@@ -192,6 +198,8 @@ function toPulled(message: Msg): Pulled {
     ack: () => void message.respond(ACK),
     working: () => void message.respond(WORKING),
     nak: (delayMs) =>
-      void message.respond(encoder.encode(delayMs === undefined ? "-NAK" : `-NAK ${JSON.stringify({ delay: delayMs * 1e6 })}`)),
+      void message.respond(
+        encoder.encode(delayMs === undefined ? "-NAK" : `-NAK ${JSON.stringify({ delay: delayMs * 1e6 })}`),
+      ),
   };
 }

@@ -10,7 +10,12 @@ export interface StoredMessage {
   readonly at: number;
 }
 
-const toStored = (m: StoredMsg): StoredMessage => ({ subject: m.subject, data: m.data, seq: m.seq, at: m.time.getTime() });
+const toStored = (m: StoredMsg): StoredMessage => ({
+  subject: m.subject,
+  data: m.data,
+  seq: m.seq,
+  at: m.time.getTime(),
+});
 
 export interface FollowOptions {
   readonly stream: string;
@@ -20,21 +25,37 @@ export interface FollowOptions {
   readonly onMessage: (message: StoredMessage) => void;
 }
 
+const FOLLOW_EXPIRES_MS = 3_000;
+const FOLLOW_HEARTBEAT_MS = 750;
+
 /**
  * Follows a stream in order, recreating its consumer after failures. Resolves when everything that was in the stream
  * at the call has been delivered.
  */
 export async function follow(bus: Bus, options: FollowOptions): Promise<{ stop(): Promise<void> }> {
-  const policy = { all: DeliverPolicy.All, last: DeliverPolicy.LastPerSubject, new: DeliverPolicy.New }[options.from];
-  const consumer = await bus.js.consumers.get(options.stream, { filter_subjects: [options.filter], deliver_policy: policy });
+  const policy = { all: DeliverPolicy.All, last: DeliverPolicy.LastPerSubject, new: DeliverPolicy.New }[
+    options.from
+  ];
+  const consumer = await bus.js.consumers.get(options.stream, {
+    filter_subjects: [options.filter],
+    deliver_policy: policy,
+  });
   const pending = (await consumer.info()).num_pending;
   let ready: () => void = () => {};
   const caughtUp = new Promise<void>((resolve) => {
     ready = resolve;
   });
   const messages = await consumer.consume({
+    // With the library's 30 s a follower that lost its server stands still for 35 s.
+    expires: FOLLOW_EXPIRES_MS,
+    idle_heartbeat: FOLLOW_HEARTBEAT_MS,
     callback: (m) => {
-      options.onMessage({ subject: m.subject, data: m.data, seq: m.seq, at: m.timestampNanos ? Number(BigInt(m.timestampNanos) / 1_000_000n) : 0 });
+      options.onMessage({
+        subject: m.subject,
+        data: m.data,
+        seq: m.seq,
+        at: m.timestampNanos ? Number(BigInt(m.timestampNanos) / 1_000_000n) : 0,
+      });
       if (m.info.pending === 0) ready();
     },
   });
@@ -55,9 +76,28 @@ export async function messageAt(bus: Bus, stream: string, seq: number): Promise<
 }
 
 /** The first message at or after `seq` whose subject matches, read from the leader. */
-export async function nextMessage(bus: Bus, stream: string, filter: string, seq = 0): Promise<StoredMessage | undefined> {
+export async function nextMessage(
+  bus: Bus,
+  stream: string,
+  filter: string,
+  seq = 0,
+): Promise<StoredMessage | undefined> {
   try {
-    const message = await bus.jsm.streams.getMessage(stream, { seq, next_by_subj: filter } as unknown as MsgRequest);
+    const message = await bus.jsm.streams.getMessage(stream, {
+      seq,
+      next_by_subj: filter,
+    } as unknown as MsgRequest);
+    return message ? toStored(message) : undefined;
+  } catch (error) {
+    if (isNothing(error)) return undefined;
+    throw natsError(error);
+  }
+}
+
+/** The last message whose subject matches, read from the leader: never behind an acknowledged append. */
+export async function lastMessage(bus: Bus, stream: string, filter: string): Promise<StoredMessage | undefined> {
+  try {
+    const message = await bus.jsm.streams.getMessage(stream, { last_by_subj: filter });
     return message ? toStored(message) : undefined;
   } catch (error) {
     if (isNothing(error)) return undefined;
@@ -66,10 +106,20 @@ export async function nextMessage(bus: Bus, stream: string, filter: string, seq 
 }
 
 /** Up to `batch` messages at or after `seq` whose subject matches, in order; batched direct get. */
-export async function messagesFrom(bus: Bus, stream: string, filter: string, seq: number, batch: number): Promise<StoredMessage[]> {
+export async function messagesFrom(
+  bus: Bus,
+  stream: string,
+  filter: string,
+  seq: number,
+  batch: number,
+): Promise<StoredMessage[]> {
   try {
     const messages: StoredMessage[] = [];
-    for await (const m of await bus.jsm.direct.getBatch(stream, { seq: Math.max(1, seq), next_by_subj: filter, batch }))
+    for await (const m of await bus.jsm.direct.getBatch(stream, {
+      seq: Math.max(1, seq),
+      next_by_subj: filter,
+      batch,
+    }))
       messages.push(toStored(m));
     return messages;
   } catch (error) {
@@ -79,10 +129,15 @@ export async function messagesFrom(bus: Bus, stream: string, filter: string, seq
 }
 
 /** The last message on each matching subject. */
-export async function lastMessages(bus: Bus, stream: string, filters: readonly string[]): Promise<StoredMessage[]> {
+export async function lastMessages(
+  bus: Bus,
+  stream: string,
+  filters: readonly string[],
+): Promise<StoredMessage[]> {
   try {
     const messages: StoredMessage[] = [];
-    for await (const m of await bus.jsm.direct.getLastMessagesFor(stream, { multi_last: [...filters] })) messages.push(toStored(m));
+    for await (const m of await bus.jsm.direct.getLastMessagesFor(stream, { multi_last: [...filters] }))
+      messages.push(toStored(m));
     return messages;
   } catch (error) {
     if (isNothing(error)) return [];
@@ -125,7 +180,13 @@ export interface StreamState {
 export async function streamState(bus: Bus, stream: string): Promise<StreamState> {
   try {
     const { state } = await bus.jsm.streams.info(stream);
-    return { messages: state.messages, bytes: state.bytes, firstSeq: state.first_seq, lastSeq: state.last_seq, consumers: state.consumer_count };
+    return {
+      messages: state.messages,
+      bytes: state.bytes,
+      firstSeq: state.first_seq,
+      lastSeq: state.last_seq,
+      consumers: state.consumer_count,
+    };
   } catch (error) {
     throw natsError(error);
   }

@@ -2,7 +2,14 @@
  * Every stream and bucket, declared once and reconciled idempotently: what is missing is created, what may change is
  * updated, what may not is refused with the reason. The number of shards is fixed by the first provisioning.
  */
-import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType, StoreCompression, type StreamConfig } from "@nats-io/jetstream";
+import {
+  DiscardPolicy,
+  JetStreamApiError,
+  RetentionPolicy,
+  StorageType,
+  StoreCompression,
+  type StreamConfig,
+} from "@nats-io/jetstream";
 import { decode, encode } from "#contracts/codec.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
@@ -23,7 +30,6 @@ import { type Bus, natsError } from "./connect.ts";
 import { Kv } from "./kv.ts";
 
 const ms = (value: number): number => value * 1e6;
-const DAY_MS = 24 * 3_600_000;
 const DEFAULT_SHARDS = 4;
 
 export interface Deployment {
@@ -59,7 +65,13 @@ function sharded(shard: number, shards: number): Declared[] {
       allow_direct: true,
     },
     bucket(actorsBucket(shard), { ttl: true }),
-    { name: turnsStream(shard), subjects: [turnsFilter(shard)], compression: StoreCompression.S2, allow_direct: true, duplicate_window: ms(LIMITS.dedupeWindowMs) },
+    {
+      name: turnsStream(shard),
+      subjects: [turnsFilter(shard)],
+      compression: StoreCompression.S2,
+      allow_direct: true,
+      duplicate_window: ms(LIMITS.dedupeWindowMs),
+    },
   ];
 }
 
@@ -69,7 +81,11 @@ const infer = (pool: string): Declared => ({
   retention: RetentionPolicy.Workqueue,
   duplicate_window: ms(LIMITS.dedupeWindowMs),
   allow_direct: true,
-  republish: { src: inferFilter(pool), dest: `bell.${inferFilter(pool).slice("infer.".length)}`, headers_only: true },
+  republish: {
+    src: inferFilter(pool),
+    dest: `bell.${inferFilter(pool).slice("infer.".length)}`,
+    headers_only: true,
+  },
 });
 
 const common = (): Declared[] => [
@@ -83,8 +99,20 @@ const common = (): Declared[] => [
     allow_direct: true,
     num_replicas: 1,
   },
-  { name: KNOWLEDGE, subjects: ["kb.>"], max_msgs_per_subject: 1, allow_direct: true, compression: StoreCompression.S2 },
-  { name: DEADLETTER, subjects: ["dead.>"], max_age: ms(LIMITS.deadLetterAgeMs), allow_direct: true, duplicate_window: ms(LIMITS.dedupeWindowMs) },
+  {
+    name: KNOWLEDGE,
+    subjects: ["kb.>"],
+    max_msgs_per_subject: 1,
+    allow_direct: true,
+    compression: StoreCompression.S2,
+  },
+  {
+    name: DEADLETTER,
+    subjects: ["dead.>"],
+    max_age: ms(LIMITS.deadLetterAgeMs),
+    allow_direct: true,
+    duplicate_window: ms(LIMITS.dedupeWindowMs),
+  },
   bucket(BUCKETS.cache, { ttl: true }),
   bucket(BUCKETS.config),
   bucket(BUCKETS.placement, { ttl: true }),
@@ -96,7 +124,10 @@ const common = (): Declared[] => [
 /** The whole declaration. Pools may be added later without touching the rest. */
 export function declareStreams(deployment: Deployment, pools: readonly string[]): Declared[] {
   const shards = Array.from({ length: deployment.shards }, (_, s) => sharded(s, deployment.shards)).flat();
-  return [...shards, ...common(), ...pools.map(infer)].map((d) => ({ num_replicas: deployment.replicas, ...d }));
+  return [...shards, ...common(), ...pools.map(infer)].map((d) => ({
+    num_replicas: deployment.replicas,
+    ...d,
+  }));
 }
 
 const DEPLOYMENT_KEY = "deployment";
@@ -106,14 +137,23 @@ const DEPLOYMENT_KEY = "deployment";
  * refused. Safe to run at once by many processes.
  * @throws JetclawError `start.refused`, `nats.unavailable`
  */
-export async function provision(bus: Bus, wish: { shards?: number | undefined; replicas?: number | undefined; pools: readonly string[] }): Promise<Deployment> {
+export async function provision(
+  bus: Bus,
+  wish: { shards?: number | undefined; replicas?: number | undefined; pools: readonly string[] },
+): Promise<Deployment> {
   await reconcile(bus, { ...bucket(BUCKETS.config), num_replicas: wish.replicas ?? 1 });
   const config = new Kv(bus, BUCKETS.config);
   const existing = (await config.getFromLeader(DEPLOYMENT_KEY)).value;
   const known = existing ? decode<Deployment>(existing) : undefined;
   if (known && wish.shards !== undefined && wish.shards !== known.shards)
-    throw new JetclawError("start.refused", `this deployment has ${known.shards} shards, fixed when it was provisioned; configure shards: ${known.shards}`);
-  const deployment: Deployment = { shards: known?.shards ?? wish.shards ?? DEFAULT_SHARDS, replicas: wish.replicas ?? known?.replicas ?? 1 };
+    throw new JetclawError(
+      "start.refused",
+      `this deployment has ${known.shards} shards, fixed when it was provisioned; configure shards: ${known.shards}`,
+    );
+  const deployment: Deployment = {
+    shards: known?.shards ?? wish.shards ?? DEFAULT_SHARDS,
+    replicas: wish.replicas ?? known?.replicas ?? 1,
+  };
   await Promise.all(declareStreams(deployment, wish.pools).map((declared) => reconcile(bus, declared)));
   if (!known || known.replicas !== deployment.replicas) await config.put(DEPLOYMENT_KEY, encode(deployment));
   return deployment;
@@ -127,9 +167,14 @@ export async function ensureTokens(bus: Bus): Promise<void> {
 async function reconcile(bus: Bus, declared: Declared): Promise<void> {
   try {
     const { config } = await bus.jsm.streams.info(declared.name);
-    const fixed = (["retention", "storage"] as const).find((k) => declared[k] !== undefined && declared[k] !== config[k]);
+    const fixed = (["retention", "storage"] as const).find(
+      (k) => declared[k] !== undefined && declared[k] !== config[k],
+    );
     if (fixed)
-      throw new JetclawError("start.refused", `stream ${declared.name} has ${fixed} ${config[fixed]}, not ${declared[fixed]}; it was not made by jetclaw`);
+      throw new JetclawError(
+        "start.refused",
+        `stream ${declared.name} has ${fixed} ${config[fixed]}, not ${declared[fixed]}; it was not made by jetclaw`,
+      );
     if (differs(declared, config)) await bus.jsm.streams.update(declared.name, declared);
   } catch (error) {
     if (error instanceof JetclawError) throw error;
@@ -149,5 +194,7 @@ async function create(bus: Bus, declared: Declared): Promise<void> {
 }
 
 function differs(declared: Declared, config: StreamConfig): boolean {
-  return Object.entries(declared).some(([key, value]) => JSON.stringify(value) !== JSON.stringify(config[key as keyof StreamConfig]));
+  return Object.entries(declared).some(
+    ([key, value]) => JSON.stringify(value) !== JSON.stringify(config[key as keyof StreamConfig]),
+  );
 }

@@ -1,9 +1,18 @@
 /** The queue of one pool: six consumers by class and lane, and the door bell that says which may hold something. */
 import { AckPolicy, JetStreamApiError } from "@nats-io/jetstream";
 import { LIMITS } from "#contracts/limits.ts";
-import { bellFilter, CLASSES, inferConsumer, inferLaneFilter, inferStream, type Lane, type PriorityClass, parseBell } from "#contracts/subjects.ts";
+import {
+  bellFilter,
+  CLASSES,
+  inferConsumer,
+  inferLaneFilter,
+  inferStream,
+  type Lane,
+  type PriorityClass,
+  parseBell,
+} from "#contracts/subjects.ts";
 import { type Bus, natsError, type Subscription } from "./connect.ts";
-import { type PullChannel, Puller, type Pulled } from "./pull.ts";
+import { type PullChannel, type Pulled, Puller } from "./pull.ts";
 
 export const LANES: readonly { cls: PriorityClass; lane: Lane }[] = CLASSES.flatMap((cls) => [
   { cls, lane: 0 as Lane },
@@ -68,7 +77,10 @@ export class WorkQueue {
         batch: free,
         onMessage: (message) => void taken.push(message),
         onEnd: (end) => {
-          if (end === "consumer-gone") this.ensureConsumers().catch((err) => this.#bus.log.warn({ err }, "cannot make the queue's consumers again"));
+          if (end === "consumer-gone")
+            this.ensureConsumers().catch((err) =>
+              this.#bus.log.warn({ err }, "cannot make the queue's consumers again"),
+            );
           resolve(taken);
         },
       });

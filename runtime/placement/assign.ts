@@ -38,7 +38,11 @@ export function shares(members: readonly Member[]): Map<string, number> {
  * The next owners. Partitions of hosts that are gone (or take none) move at once; for balance at most `moves` more.
  * @param owners current owner of each partition, undefined where there is none
  */
-export function assign(owners: readonly (string | undefined)[], members: readonly Member[], moves: number): (string | undefined)[] {
+export function assign(
+  owners: readonly (string | undefined)[],
+  members: readonly Member[],
+  moves: number,
+): (string | undefined)[] {
   const share = shares(members);
   if (share.size === 0) return [...owners];
   const next = owners.map((owner) => (owner !== undefined && share.has(owner) ? owner : undefined));
@@ -47,7 +51,9 @@ export function assign(owners: readonly (string | undefined)[], members: readonl
   const room = (instance: string): number => (share.get(instance) ?? 0) - (load.get(instance) ?? 0);
   const place = (partition: number): void => {
     const candidates = [...share.keys()].filter((i) => room(i) > 0);
-    const best = (candidates.length > 0 ? candidates : [...share.keys()]).reduce((a, b) => (score(partition, a) >= score(partition, b) ? a : b));
+    const best = (candidates.length > 0 ? candidates : [...share.keys()]).reduce((a, b) =>
+      score(partition, a) >= score(partition, b) ? a : b,
+    );
     next[partition] = best;
     load.set(best, (load.get(best) ?? 0) + 1);
   };

@@ -20,7 +20,10 @@ export interface PlacementDocument {
   readonly revision: number;
 }
 
-const EMPTY: readonly Assignment[] = Array.from({ length: PARTITIONS }, () => ({ owner: undefined, epoch: 0 }));
+const EMPTY: readonly Assignment[] = Array.from({ length: PARTITIONS }, () => ({
+  owner: undefined,
+  epoch: 0,
+}));
 
 export class PlacementStore {
   readonly #kv: Kv;
@@ -36,11 +39,18 @@ export class PlacementStore {
   }
 
   /** Writes the next owners over a document; epochs grow where the owner changes. @throws StaleRevision */
-  async write(document: PlacementDocument, owners: readonly (string | undefined)[]): Promise<PlacementDocument> {
+  async write(
+    document: PlacementDocument,
+    owners: readonly (string | undefined)[],
+  ): Promise<PlacementDocument> {
     const partitions = document.partitions.map((current, p) =>
       current.owner === owners[p] ? current : { owner: owners[p], epoch: current.epoch + 1 },
     );
-    const revision = await this.#kv.update(PLACEMENT_KEY, encode(partitions.map((a) => [a.owner ?? null, a.epoch])), document.revision);
+    const revision = await this.#kv.update(
+      PLACEMENT_KEY,
+      encode(partitions.map((a) => [a.owner ?? null, a.epoch])),
+      document.revision,
+    );
     return { partitions, revision };
   }
 
@@ -52,6 +62,9 @@ export class PlacementStore {
 
 function toDocument(value: Uint8Array | undefined, revision: number): PlacementDocument {
   if (!value) return { partitions: EMPTY, revision };
-  const partitions = decode<[string | null, number][]>(value).map(([owner, epoch]) => ({ owner: owner ?? undefined, epoch }));
+  const partitions = decode<[string | null, number][]>(value).map(([owner, epoch]) => ({
+    owner: owner ?? undefined,
+    epoch,
+  }));
   return { partitions, revision };
 }

@@ -2,7 +2,7 @@
  * One host's part in placement: says that it lives, watches the others, writes the next document when somebody came or
  * went, and takes and drops partitions as the document says. The document decides; beats are only its input.
  */
-import { encode, decode } from "#contracts/codec.ts";
+import { decode, encode } from "#contracts/codec.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { CORE } from "#contracts/subjects.ts";
 import type { ActorHost } from "../actor/host.ts";
@@ -68,7 +68,9 @@ export class Placement {
     const { host } = this.#options;
     this.#startedAt = host.clock.now();
     this.#lastTickAt = this.#startedAt;
-    this.#subscription = host.bus.subscribe(CORE.heartbeat, ({ data }) => this.#heard(decode<HostBeat>(data)));
+    this.#subscription = host.bus.subscribe(CORE.heartbeat, ({ data }) =>
+      this.#heard(decode<HostBeat>(data)),
+    );
     this.#watch = await this.#store.watch((document) => this.#adopt(document));
     this.#adopt(await this.#store.read());
     this.#tick();
@@ -86,7 +88,8 @@ export class Placement {
     for (let tried = 0; tried < 10; tried++) {
       const document = await this.#store.read();
       const owners = document.partitions.map((a) => a.owner);
-      const next = others.length > 0 ? assign(owners, others, 0) : owners.map((o) => (o === instance ? undefined : o));
+      const next =
+        others.length > 0 ? assign(owners, others, 0) : owners.map((o) => (o === instance ? undefined : o));
       try {
         this.#drained = true;
         this.#beat();
@@ -109,7 +112,14 @@ export class Placement {
   #beat(gone = false): void {
     const { host, instance, weight = 1 } = this.#options;
     if (host.bus.connected)
-      host.bus.publish(CORE.heartbeat, encode({ instance, weight: this.#drained ? 0 : weight, ...(gone ? { gone } : {}) } satisfies HostBeat));
+      host.bus.publish(
+        CORE.heartbeat,
+        encode({
+          instance,
+          weight: this.#drained ? 0 : weight,
+          ...(gone ? { gone } : {}),
+        } satisfies HostBeat),
+      );
   }
 
   #heard(beat: HostBeat): void {
@@ -213,7 +223,9 @@ export class Placement {
 
   #wanted(): number[] {
     const { instance, host } = this.#options;
-    return this.#document.partitions.flatMap((a, p) => (a.owner === instance && host.epochOf(p) !== a.epoch ? [p] : []));
+    return this.#document.partitions.flatMap((a, p) =>
+      a.owner === instance && host.epochOf(p) !== a.epoch ? [p] : [],
+    );
   }
 
   async #takeAll(): Promise<void> {
