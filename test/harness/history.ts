@@ -29,11 +29,12 @@ export interface Committed extends SessionRef {
   readonly effects: readonly string[];
   readonly at: number;
 }
-/** An effect reached its subject; once for each time it was published. */
+/** An effect reached its subject; once for each time it was published, and once more for finding it stored. */
 export interface Published {
   readonly type: "effect";
   readonly id: string;
   readonly what: "record" | "job" | "message" | "timer";
+  readonly stored?: boolean;
   readonly at: number;
 }
 /** A record of TURNS as a channel's sender reads it. */

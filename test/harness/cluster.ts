@@ -1,0 +1,166 @@
+// A cluster of real processes with verbs: one nats-server, hosts and workers each a Node process of its own. Members get
+// names in the order in which they start; a name is never used twice, as in life a restarted host is a new instance.
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { PoolConfig } from "#contracts/config.ts";
+import { inboundStream, inferStream } from "#contracts/subjects.ts";
+import { connectTo } from "#ops/compose/open.ts";
+import type { Unsafe } from "#runtime/actor/host.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+import { streamState } from "#runtime/nats/reader.ts";
+import { type Deployment, provision } from "#runtime/nats/topology.ts";
+import { createLog } from "#runtime/observe/log.ts";
+import { Member } from "./member-process.ts";
+import { startTestNats, type TestNats } from "./nats.ts";
+import type { Arm, MemberRole } from "./orders.ts";
+import { waitUntil } from "./wait.ts";
+
+export interface ClusterOptions {
+  readonly hosts: number;
+  readonly workers: number;
+  /** Numbered copies of the streams; default 2, so that more than one is exercised. */
+  readonly shards?: number;
+  readonly pools?: Readonly<Record<string, PoolConfig>>;
+  /** Kept at the end when given, so that a later cluster can go on with it. */
+  readonly dir?: string;
+  readonly syncInterval?: "always" | "1s";
+  readonly unsafe?: Unsafe | undefined;
+  /** Processes that have loaded their modules and wait for a role, so that a restart costs no start-up time. */
+  readonly spares?: number;
+}
+
+export const ECHO_POOL: Readonly<Record<string, PoolConfig>> = {
+  default: { models: [{ name: "echo", provider: "echo", concurrency: 16 }], fallback: [] },
+};
+
+export class Cluster {
+  readonly nats: TestNats;
+  readonly dir: string;
+  readonly deployment: Deployment;
+  /** The harness's own connection. */
+  readonly bus: Bus;
+  readonly #options: ClusterOptions;
+  readonly #members = new Set<Member>();
+  readonly #spares: Member[] = [];
+  #started = 0;
+  #closed = false;
+
+  private constructor(
+    options: ClusterOptions,
+    parts: { nats: TestNats; dir: string; bus: Bus; deployment: Deployment },
+  ) {
+    this.#options = options;
+    this.nats = parts.nats;
+    this.dir = parts.dir;
+    this.bus = parts.bus;
+    this.deployment = parts.deployment;
+  }
+
+  /** Starts the server and the members; resolves when all take work. */
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    const dir = options.dir ?? (await mkdtemp(join(tmpdir(), "jetclaw-cluster-")));
+    await mkdir(join(dir, "nats"), { recursive: true });
+    await mkdir(join(dir, "logs"), { recursive: true });
+    const nats = await startTestNats({
+      dataDir: join(dir, "nats"),
+      syncInterval: options.syncInterval ?? "1s",
+    });
+    const bus = await connectTo(nats.url, "harness", createLog({ level: "fatal" }));
+    const pools = Object.keys(options.pools ?? ECHO_POOL);
+    const deployment = await provision(bus, { shards: options.shards ?? 2, pools });
+    const cluster = new Cluster(options, { nats, dir, bus, deployment });
+    try {
+      await Promise.all([
+        ...Array.from({ length: options.hosts }, () => cluster.start("conversation")),
+        ...Array.from({ length: options.workers }, () => cluster.start("worker")),
+      ]);
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
+    cluster.#refillSpares();
+    return cluster;
+  }
+
+  /** The living members of a role, the oldest first. */
+  members(role: MemberRole): Member[] {
+    return [...this.#members].filter((m) => m.role === role && m.running);
+  }
+
+  /** Starts a member without waiting for it. */
+  launch(role: MemberRole, arm?: Arm): Member {
+    const spare = this.#spares.find((m) => m.running);
+    if (spare) this.#spares.splice(this.#spares.indexOf(spare), 1);
+    const member = spare ?? this.#spawn();
+    const instance = `${role === "worker" ? "worker" : "host"}-${String(++this.#started).padStart(4, "0")}`;
+    this.#members.add(member);
+    void member.ended.then(() => this.#members.delete(member));
+    member.join({
+      role,
+      instance,
+      url: this.nats.url,
+      shards: this.deployment.shards,
+      pools: this.#options.pools ?? ECHO_POOL,
+      unsafe: this.#options.unsafe,
+      arm,
+    });
+    this.#refillSpares();
+    return member;
+  }
+
+  /** Starts a member; resolves when it takes work, or was hit by what it was armed with. */
+  async start(role: MemberRole, arm?: Arm): Promise<Member> {
+    const member = this.launch(role, arm);
+    await member.ready();
+    return member;
+  }
+
+  /** What each queue holds: what is not processed, what is not answered. */
+  async queues(): Promise<Record<string, number>> {
+    const streams = [
+      ...Array.from({ length: this.deployment.shards }, (_, s) => inboundStream(s)),
+      ...Object.keys(this.#options.pools ?? ECHO_POOL).map(inferStream),
+    ];
+    const states = await Promise.all(streams.map((stream) => streamState(this.bus, stream)));
+    return Object.fromEntries(streams.map((stream, n) => [stream, states[n]?.messages ?? 0]));
+  }
+
+  /** Resolves with what is left: nothing, or what did not go away in time. */
+  async drained(timeoutMs: number): Promise<Record<string, number>> {
+    let queues = await this.queues();
+    await waitUntil(
+      async () => {
+        queues = await this.queues();
+        return Object.values(queues).every((left) => left === 0);
+      },
+      { timeoutMs, what: "the queues to be empty", pollMs: 100 },
+    ).catch(() => {});
+    return queues;
+  }
+
+  /** SIGKILL to everything, the server included; the data stays. */
+  async killEverything(): Promise<void> {
+    await Promise.all([...this.#members].map((m) => m.kill()).concat(this.nats.kill()));
+  }
+
+  /** Ends everything by its process id. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.bus.close().catch(() => {});
+    await Promise.all([...this.#members, ...this.#spares].map((m) => m.kill()));
+    await this.nats.stop().catch(() => {});
+    if (this.#options.dir === undefined && !process.env.JETCLAW_KEEP_TEST_DIR)
+      await rm(this.dir, { recursive: true, force: true });
+  }
+
+  #spawn(): Member {
+    return Member.spawn(join(this.dir, "logs", `${process.pid}-${Date.now()}-${this.#spawned++}.log`));
+  }
+  #spawned = 0;
+
+  #refillSpares(): void {
+    while (!this.#closed && this.#spares.filter((m) => m.running).length < (this.#options.spares ?? 0))
+      this.#spares.push(this.#spawn());
+  }
+}

@@ -1,0 +1,107 @@
+// The entry of a member process: the product's own role, composed by the product's own code, plus the steps at which
+// the harness may end, freeze or hold it. Everything it is told comes over IPC.
+import { configSchema } from "#contracts/config.ts";
+import type { RoleContext, RunningRole } from "#ops/compose/context.ts";
+import { startConversationHost } from "#ops/compose/conversation.ts";
+import { connectTo, contextOf, provisionFor } from "#ops/compose/open.ts";
+import { startWorker } from "#ops/compose/worker.ts";
+import { installKillPoints, type KillPoint } from "#runtime/observe/kill-point.ts";
+import { createLog } from "#runtime/observe/log.ts";
+import type { Arm, MemberConfig, Order, Report } from "./orders.ts";
+import { waitUntil } from "./wait.ts";
+
+let armed: Arm | undefined;
+let passed = 0;
+let resume: () => void = () => {};
+
+installKillPoints((name) => (armed?.point === name ? reach(armed) : undefined));
+
+function reach({ point, nth, action }: Arm): Promise<void> | undefined {
+  if (++passed < nth) return undefined;
+  armed = undefined;
+  switch (action) {
+    case "die":
+      // The signal is delivered before the call returns: nothing that comes after this step happens.
+      process.kill(process.pid, "SIGKILL");
+      return undefined;
+    case "freeze":
+      return tell({ is: "at", point }).then(() => void process.kill(process.pid, "SIGSTOP"));
+    case "wait":
+      return hold(point);
+  }
+}
+
+async function hold(point: KillPoint): Promise<void> {
+  const held = new Promise<void>((resolve) => {
+    resume = resolve;
+  });
+  await tell({ is: "at", point });
+  await held;
+}
+
+function tell(report: Report): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.send) process.send(report, () => resolve());
+    else resolve();
+  });
+}
+
+async function join(config: MemberConfig): Promise<void> {
+  arm(config.arm);
+  const log = createLog({ role: config.role, level: process.env.JETCLAW_LOG_LEVEL ?? "info" });
+  const bus = await connectTo(config.url, config.instance, log);
+  const assistants = { default: { instructions: "Answer briefly." } };
+  const parsed = configSchema.parse({ assistants, pools: config.pools, shards: config.shards });
+  const deployment = await provisionFor(bus, parsed);
+  const context: RoleContext = { ...contextOf(bus, deployment, parsed, log), instance: config.instance };
+  const role = await start(context, config);
+  process.once("SIGTERM", () => {
+    void (async () => {
+      await role.drain();
+      await role.stop();
+      await bus.close();
+      process.exit(0);
+    })();
+  });
+  await waitUntil(() => role.readiness() === undefined, { timeoutMs: 60_000, what: "the role to take work" });
+  await tell({ is: "ready" });
+}
+
+/** Long enough to be streamed in pieces and short enough for a small machine. */
+const ECHO = { replyBytes: 400, chunks: 6, delayMs: 5 };
+
+function start(
+  context: RoleContext,
+  { role, pools, unsafe, frozenView }: MemberConfig,
+): Promise<RunningRole> {
+  if (role === "worker") return startWorker(context, { pools: Object.keys(pools), echo: ECHO });
+  return startConversationHost(context, {
+    ...(unsafe ? { unsafe } : {}),
+    ...(frozenView ? { frozenView } : {}),
+  });
+}
+
+function arm(next: Arm | undefined): void {
+  armed = next;
+  passed = 0;
+}
+
+// The harness is gone: whatever it wanted to see, nobody looks any more.
+process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
+process.on("message", (order: Order) => {
+  switch (order.do) {
+    case "start":
+      join(order.config).catch((error: unknown) => {
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        void tell({ is: "failed", error: text }).then(() => process.exit(1));
+      });
+      break;
+    case "arm":
+      arm(order.arm);
+      break;
+    case "resume":
+      resume();
+      break;
+  }
+});
+await tell({ is: "loaded" });
