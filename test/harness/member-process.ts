@@ -24,6 +24,7 @@ export class Member {
   /** The harness ended it itself, so its death is no hit of an armed step. */
   #signalled = false;
   #hit = false;
+  #ready = false;
 
   private constructor(child: ChildProcess, pid: number) {
     this.#child = child;
@@ -38,7 +39,10 @@ export class Member {
     );
     child.on("message", (report: Report) => {
       this.#reports.push(report);
-      if (report.is === "at") this.#hit = true;
+      if (report.is === "ready") this.#ready = true;
+      if (report.is !== "at") return;
+      this.#hit = true;
+      this.#frozen = this.#armed?.action === "freeze";
     });
     // A channel that breaks while an order is on its way is a member that died, which `ended` tells.
     child.on("error", () => {});
@@ -65,6 +69,10 @@ export class Member {
   }
   get role(): MemberRole | undefined {
     return this.#config?.role;
+  }
+  /** It has joined and took work; whether it still lives is another question. */
+  get joined(): boolean {
+    return this.#ready;
   }
   get running(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null;
@@ -94,7 +102,7 @@ export class Member {
         const failed = this.#reports.find((r) => r.is === "failed");
         if (failed) throw new Error(`${this.instance} did not start: ${failed.error}`);
         if (!this.running && !this.#hit) throw new Error(`${this.instance} ended while starting`);
-        return this.#hit || this.#reports.some((r) => r.is === "ready");
+        return this.#hit || this.#ready;
       },
       { timeoutMs: START_LIMIT_MS, what: `${this.instance} to be ready` },
     );
@@ -134,6 +142,11 @@ export class Member {
   async freeze(): Promise<void> {
     this.#frozen = true;
     process.kill(this.pid, "SIGSTOP");
+    await this.stoodStill();
+  }
+
+  /** Resolves when the process stands still, by whatever signal. */
+  async stoodStill(): Promise<void> {
     await waitUntil(async () => !this.running || (await isStopped(this.pid)), {
       timeoutMs: 5_000,
       what: `${this.instance} to stand still`,

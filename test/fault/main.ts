@@ -1,0 +1,107 @@
+// `npm run test:fault`: a seeded schedule of faults on a real cluster under load, and what the checker found.
+//   --mode kills|handover|freeze|all   --seed S   --minutes M   --kills N --handovers N --freezes N
+//   --hosts N --workers N --per-second N   --control no-ring|no-outbox|no-fence   --json
+import { randomInt } from "node:crypto";
+import { parseArgs } from "node:util";
+import type { Unsafe } from "#runtime/actor/host.ts";
+import { freezes, handovers, kills, scheduleOf } from "./modes.ts";
+import { jsonOf, textOf } from "./report.ts";
+import { FaultRun } from "./run.ts";
+
+const MODES = ["kills", "handover", "freeze", "all"] as const;
+type Mode = (typeof MODES)[number];
+
+/** Faults of the list by number, as far as a mode causes them. */
+const NUMBERED: Readonly<Record<string, Mode>> = {
+  "1": "kills",
+  "2": "kills",
+  "5": "handover",
+  "9": "freeze",
+  "24": "all",
+};
+
+const CONTROLS: Readonly<Record<string, Unsafe>> = {
+  "no-ring": { ignoreRing: true },
+  "no-outbox": { dropOutbox: true },
+  "no-fence": { ignoreFence: true },
+};
+
+const { values } = parseArgs({
+  options: {
+    mode: { type: "string" },
+    fault: { type: "string" },
+    seed: { type: "string" },
+    minutes: { type: "string", default: "30" },
+    kills: { type: "string", default: "200" },
+    handovers: { type: "string", default: "30" },
+    freezes: { type: "string", default: "20" },
+    hosts: { type: "string", default: "2" },
+    workers: { type: "string", default: "2" },
+    "per-second": { type: "string", default: "100" },
+    control: { type: "string" },
+    json: { type: "boolean", default: false },
+  },
+});
+
+function refuse(text: string): never {
+  process.stderr.write(`${text}\n`);
+  process.exit(2);
+}
+
+function number(
+  name: "seed" | "minutes" | "kills" | "handovers" | "freezes" | "hosts" | "workers" | "per-second",
+): number {
+  const value = Number(values[name]);
+  return Number.isFinite(value) && value >= 0
+    ? value
+    : refuse(`--${name} is a number from 0, not ${values[name]}`);
+}
+
+function modeOf(): Mode {
+  if (values.fault !== undefined)
+    return NUMBERED[values.fault] ?? refuse(`--fault is one of ${Object.keys(NUMBERED).join(", ")}`);
+  const mode = values.mode ?? "kills";
+  return MODES.find((m) => m === mode) ?? refuse(`--mode is one of ${MODES.join(", ")}`);
+}
+
+const mode = modeOf();
+const seed = values.seed === undefined ? randomInt(1, 2 ** 31) : number("seed");
+const unsafe =
+  values.control === undefined
+    ? undefined
+    : (CONTROLS[values.control] ?? refuse(`--control is one of ${Object.keys(CONTROLS).join(", ")}`));
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+say(`seed ${seed}, mode ${mode}${unsafe ? `, control ${values.control}: violations are expected` : ""}`);
+
+const run = await FaultRun.start({
+  seed,
+  // A handover moves everything from one host to the next.
+  hosts: mode === "handover" ? 1 : number("hosts"),
+  workers: number("workers"),
+  perSecond: number("per-second"),
+  limitMs: number("minutes") * 60_000,
+  unsafe,
+  say,
+});
+try {
+  if (mode === "kills" || mode === "all")
+    await kills(run, scheduleOf(run.random.fork("schedule"), number("kills")));
+  if (mode === "freeze" || mode === "all") await freezes(run, number("freezes"));
+  if (mode === "handover" || mode === "all") await handovers(run, number("handovers"));
+  const outcome = await run.conclude();
+  say(textOf(outcome));
+  if (values.json) process.stdout.write(`${jsonOf(outcome)}\n`);
+  const found = outcome.verdict.violations.length > 0;
+  if (unsafe)
+    say(
+      found
+        ? "the control run found what it had to find"
+        : "the control run found nothing: the checker proves nothing",
+    );
+  process.exitCode = found === (unsafe !== undefined) ? 0 : 1;
+} catch (error) {
+  say(`the run itself failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  await run.close();
+  process.exitCode = 1;
+}
+process.exit();

@@ -1,0 +1,143 @@
+// What is done to the cluster: kills at named steps, handovers of every partition, freezes beyond ownership.
+import { KILL_POINTS, type KillPoint } from "#runtime/observe/kill-point.ts";
+import type { Member } from "#test/harness/member-process.ts";
+import type { MemberRole } from "#test/harness/orders.ts";
+import type { Random } from "#test/harness/random.ts";
+import { pause, waitUntil, within } from "#test/harness/wait.ts";
+import type { FaultRun } from "./run.ts";
+
+export interface Kill {
+  readonly point: KillPoint;
+  /** Which passing of the step, from the moment it is armed. */
+  readonly nth: number;
+}
+
+/** Every step as often as every other one, in an order that the seed decides. */
+export function scheduleOf(
+  random: Random,
+  kills: number,
+  points: readonly KillPoint[] = KILL_POINTS,
+): Kill[] {
+  const order: KillPoint[] = [];
+  while (order.length < kills) order.push(...random.shuffle(points));
+  return order
+    .slice(0, kills)
+    .map((point) => ({ point, nth: random.int(1, AFTER_ANOTHER.includes(point) ? 8 : 12) }));
+}
+
+const roleOf = (point: KillPoint): MemberRole => (point.startsWith("worker.") ? "worker" : "conversation");
+
+/** Steps that a host passes mostly when another one has gone: it takes partitions over and loads their actors. */
+const AFTER_ANOTHER: readonly KillPoint[] = ["host.midTakeover", "host.afterLoad"];
+
+/** A step that is not passed in this time is given up and counted as armed only. */
+const HIT_LIMIT_MS = 6_000;
+
+/** Kills hosts and workers by the schedule, each role in a lane of its own. */
+export async function kills(run: FaultRun, schedule: readonly Kill[]): Promise<void> {
+  let done = 0;
+  const lane = async (role: MemberRole): Promise<void> => {
+    const random = run.random.fork(`kills of ${role}`);
+    for (const kill of schedule.filter(({ point }) => roleOf(point) === role)) {
+      if (run.timeIsUp) return;
+      await killAt(run, random, kill);
+      run.say(
+        `kill ${++done}/${schedule.length} at ${kill.point}, ${run.recorder.answered} messages answered`,
+      );
+    }
+  };
+  await Promise.all([lane("conversation"), lane("worker")]);
+}
+
+async function killAt(run: FaultRun, random: Random, { point, nth }: Kill): Promise<void> {
+  const role = roleOf(point);
+  const [victim, other] = await twoOf(run, random, role);
+  const count = run.points[point] ?? { armed: 0, hit: 0 };
+  run.points[point] = count;
+  count.armed++;
+  victim.arm({ point, nth, action: "die" });
+  if (AFTER_ANOTHER.includes(point)) await killNow(run, other);
+  if (await reached(victim)) {
+    count.hit++;
+    await victim.ended;
+    await run.note(`${role} killed`, role === "conversation" ? [victim] : []);
+    run.cluster.launch(role);
+  } else victim.disarm();
+}
+
+async function killNow(run: FaultRun, member: Member): Promise<void> {
+  await member.kill();
+  await run.note("conversation killed", [member]);
+  run.cluster.launch("conversation");
+}
+
+/** Two members of a role that have joined: a victim and one that is left. */
+async function twoOf(run: FaultRun, random: Random, role: MemberRole): Promise<[Member, Member]> {
+  return waitUntil(
+    () => {
+      const joined = random.shuffle(run.cluster.members(role).filter((m) => m.joined && !m.frozen));
+      return joined.length >= 2 && ([joined[0], joined[1]] as [Member, Member]);
+    },
+    { timeoutMs: 60_000, what: `two members of the role ${role}` },
+  );
+}
+
+async function reached(member: Member): Promise<boolean> {
+  await waitUntil(() => member.hit || !member.running, {
+    timeoutMs: HIT_LIMIT_MS,
+    what: "the armed step",
+  }).catch(() => {});
+  // Between the limit and the disarming it may still happen.
+  return member.hit;
+}
+
+/** A new host comes, the oldest goes, by SIGTERM and by SIGKILL in turn: every partition changes hands each round. */
+export async function handovers(run: FaultRun, rounds: number): Promise<void> {
+  for (let round = 1; round <= rounds && !run.timeIsUp; round++) {
+    const old = run.cluster.members("conversation");
+    await run.cluster.start("conversation");
+    for (const host of old) {
+      const gently = round % 2 === 1;
+      await run.note(gently ? "handover" : "handover by death", [host]);
+      if (gently) await host.stop();
+      else await host.kill();
+    }
+    await run.ownedBy(() => run.cluster.members("conversation"), "the new host to own every partition");
+    run.say(`handover ${round}/${rounds}, ${run.recorder.answered} messages answered`);
+  }
+}
+
+const FREEZE_POINTS = KILL_POINTS.filter((p) => p.startsWith("host.") && p !== "host.midTakeover");
+
+/** Stops a host in the middle of a step until another one owns what it had, and lets it go on as if nothing was. */
+export async function freezes(run: FaultRun, times: number): Promise<void> {
+  const random = run.random.fork("freezes");
+  const schedule = scheduleOf(random, times, FREEZE_POINTS);
+  for (const [n, { point, nth }] of schedule.entries()) {
+    if (run.timeIsUp) return;
+    const [victim] = await twoOf(run, random, "conversation");
+    victim.arm({ point, nth, action: "freeze" });
+    if (!(await reached(victim))) {
+      victim.disarm();
+      await victim.freeze();
+    }
+    await victim.stoodStill();
+    await run.note("freeze", [victim]);
+    const awake = (): Member[] => run.cluster.members("conversation").filter((m) => m !== victim);
+    await run.ownedBy(awake, "the others to own what the frozen host had");
+    // The new owner is given time to work on what the frozen one has half done.
+    await pause(random.int(0, 1_500));
+    victim.thaw();
+    await within(rejoined(run, victim), 15_000);
+    run.say(`freeze ${n + 1}/${times} at ${point}, ${run.recorder.answered} messages answered`);
+  }
+}
+
+/** It has noticed that it slept, and others have given it partitions again. */
+function rejoined(run: FaultRun, member: Member): Promise<boolean> {
+  return waitUntil(async () => !member.running || (await run.owners()).includes(member.instance), {
+    timeoutMs: 15_000,
+    what: `${member.instance} to own partitions again`,
+    pollMs: 50,
+  }).catch(() => false);
+}

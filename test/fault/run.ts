@@ -1,0 +1,148 @@
+// One fault run: a cluster under load, watched from outside, whatever is done to it meanwhile, and the judgement.
+
+import { routeOf } from "#contracts/subjects.ts";
+import { CONVERSATION } from "#contracts/turn.ts";
+import type { KillPoint } from "#runtime/observe/kill-point.ts";
+import { PlacementStore } from "#runtime/placement/document.ts";
+import { checkHistory, type Verdict } from "#test/harness/checker.ts";
+import { Cluster, type ClusterOptions } from "#test/harness/cluster.ts";
+import { closedTurnsOf } from "#test/harness/conversation-state.ts";
+import { type Fault, type Figures, figuresOf } from "#test/harness/figures.ts";
+import { Load } from "#test/harness/load.ts";
+import type { Member } from "#test/harness/member-process.ts";
+import { observe } from "#test/harness/observer.ts";
+import { type Random, randomOf } from "#test/harness/random.ts";
+import { Recorder } from "#test/harness/recorder.ts";
+import { waitUntil } from "#test/harness/wait.ts";
+
+export interface FaultRunOptions extends ClusterOptions {
+  readonly seed: number;
+  readonly sessions?: number;
+  readonly tenants?: number;
+  readonly perSecond?: number;
+  /** After this time no further fault is begun. */
+  readonly limitMs: number;
+  readonly say?: (line: string) => void;
+}
+
+export interface PointCount {
+  armed: number;
+  hit: number;
+}
+
+export interface Outcome {
+  readonly seed: number;
+  readonly verdict: Verdict;
+  readonly figures: Figures;
+  readonly faults: Readonly<Record<string, number>>;
+  readonly points: Readonly<Partial<Record<KillPoint, PointCount>>>;
+  readonly seconds: number;
+}
+
+const DRAIN_MS = 90_000;
+const ANSWERS_MS = 10_000;
+
+export class FaultRun {
+  readonly cluster: Cluster;
+  readonly random: Random;
+  readonly recorder: Recorder;
+  readonly points: Partial<Record<KillPoint, PointCount>> = {};
+  readonly #options: FaultRunOptions;
+  readonly #faults: Fault[] = [];
+  readonly #load: Load;
+  readonly #placement: PlacementStore;
+  readonly #startedAt = Date.now();
+
+  private constructor(options: FaultRunOptions, cluster: Cluster, recorder: Recorder, random: Random) {
+    const { tenants = 4, sessions = 80, perSecond = 100 } = options;
+    this.#options = options;
+    this.cluster = cluster;
+    this.recorder = recorder;
+    this.random = random;
+    this.#placement = new PlacementStore(cluster.bus);
+    this.#load = new Load({
+      bus: () => cluster.bus,
+      recorder,
+      random: random.fork("load"),
+      tenants,
+      sessions,
+      perSecond,
+    });
+  }
+
+  /** Resolves when the cluster takes work and people have begun to write. */
+  static async start(options: FaultRunOptions): Promise<FaultRun> {
+    const cluster = await Cluster.start({ spares: 2, ...options });
+    const recorder = new Recorder();
+    await observe({ bus: cluster.bus, deployment: cluster.deployment, recorder, closedOf: closedTurnsOf });
+    const run = new FaultRun(options, cluster, recorder, randomOf(options.seed));
+    run.#load.start();
+    await waitUntil(() => recorder.answered > 20, { timeoutMs: 30_000, what: "the first answers" });
+    return run;
+  }
+
+  get timeIsUp(): boolean {
+    return Date.now() - this.#startedAt > this.#options.limitMs;
+  }
+
+  say(line: string): void {
+    this.#options.say?.(line);
+  }
+
+  /** The owner of each partition as the placement document names it now. */
+  async owners(): Promise<readonly (string | undefined)[]> {
+    return (await this.#placement.read()).partitions.map((p) => p.owner);
+  }
+
+  /** Resolves when every partition is owned by one of the members. */
+  async ownedBy(members: () => readonly Member[], what: string): Promise<void> {
+    await waitUntil(
+      async () => {
+        const names = new Set(members().map((m) => m.instance));
+        return (await this.owners()).every((owner) => owner !== undefined && names.has(owner));
+      },
+      { timeoutMs: 30_000, what, pollMs: 50 },
+    );
+  }
+
+  /** Notes a fault; the sessions of the hosts named are the ones it hit. */
+  async note(what: string, hosts: readonly Member[] = []): Promise<void> {
+    const at = Date.now();
+    const names = new Set(hosts.map((m) => m.instance));
+    const owners = names.size > 0 ? await this.owners() : [];
+    const affected = (tenant: string, session: string): boolean =>
+      names.has(owners[routeOf({ kind: CONVERSATION, tenant, key: session }).partition] ?? "");
+    this.#faults.push({ at, what, ...(names.size > 0 ? { affected } : {}) });
+  }
+
+  /** Ends the load, waits for everything to be answered, and judges. The cluster is closed in any case. */
+  async conclude(): Promise<Outcome> {
+    try {
+      await this.#load.stop();
+      const queues = await this.cluster.drained(DRAIN_MS);
+      // The last records are stored before their questions leave the queue; the observer may be a moment behind.
+      await waitUntil(() => this.recorder.unanswered === 0, {
+        timeoutMs: ANSWERS_MS,
+        what: "the last answers",
+      }).catch(() => {});
+      this.recorder.add({ type: "settled", queues, at: Date.now() });
+      const verdict = checkHistory(this.recorder.events);
+      const faults: Record<string, number> = {};
+      for (const { what } of this.#faults) faults[what] = (faults[what] ?? 0) + 1;
+      return {
+        seed: this.#options.seed,
+        verdict,
+        figures: figuresOf(this.recorder.events, verdict, this.#faults),
+        faults,
+        points: this.points,
+        seconds: Math.round((Date.now() - this.#startedAt) / 1_000),
+      };
+    } finally {
+      await this.close();
+    }
+  }
+
+  close(): Promise<void> {
+    return this.cluster.close();
+  }
+}
