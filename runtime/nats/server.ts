@@ -12,7 +12,7 @@ import {
 } from "./server/config.ts";
 import { claim, configPath, hashOf, inherit, recordServer, release } from "./server/ownership.ts";
 import { probe, reservePort } from "./server/probe.ts";
-import { endProcess, sendSignal, waitForEnd } from "./server/processes.ts";
+import { endProcess, freezeProcess, sendSignal, waitForEnd } from "./server/processes.ts";
 
 export { type BinaryOptions, ensureNatsServer } from "./server/binary.ts";
 
@@ -40,7 +40,8 @@ export interface NatsServerProcess {
   /** SIGTERM, then SIGKILL; the data directory is free afterwards. */
   stop(): Promise<void>;
   kill(): void;
-  freeze(): void;
+  /** Resolves when the process stands still. */
+  freeze(): Promise<void>;
   thaw(): void;
   /** The exit code, or null when it ended by a signal or was adopted. */
   readonly exited: Promise<number | null>;
@@ -172,7 +173,9 @@ function handle(
     adopted,
     exited,
     kill: () => signal("SIGKILL"),
-    freeze: () => signal("SIGSTOP"),
+    freeze: async () => {
+      if (running) await freezeProcess(pid);
+    },
     thaw: () => signal("SIGCONT"),
     stop: async () => {
       if (running) await endProcess(pid, STOP_GRACE_MS);

@@ -85,11 +85,11 @@ test("a killed server starts again on the same directory and port", async () => 
 
 test("a frozen server is silent, a thawed one answers, a frozen one can be stopped", async () => {
   const server = await startNatsServer(options());
-  server.freeze();
+  await server.freeze();
   expect((await probe("127.0.0.1", server.port, 300)).kind).toBe("silent");
   server.thaw();
   expect((await probe("127.0.0.1", server.port, 2_000)).kind).toBe("nats");
-  server.freeze();
+  await server.freeze();
   await server.stop();
   expect(await describeProcess(server.pid)).toBe(null);
 });

@@ -20,17 +20,13 @@ export function probe(host: string, port: number, limitMs: number): Promise<Answ
   return new Promise((resolve) => {
     const socket = connect({ host, port });
     let text = "";
-    let connected = false;
     const finish = (answer: Answer) => {
       clearTimeout(timer);
       socket.destroy();
       resolve(answer);
     };
     // A frozen server still accepts connections, because its kernel does that: only the greeting proves life.
-    const timer = setTimeout(() => finish(connected ? { kind: "silent" } : { kind: "closed" }), limitMs);
-    socket.on("connect", () => {
-      connected = true;
-    });
+    const timer = setTimeout(() => finish({ kind: "silent" }), limitMs);
     socket.on("error", () => finish({ kind: "closed" }));
     socket.on("close", () => finish(text === "" ? { kind: "closed" } : { kind: "other" }));
     socket.on("data", (data) => {
