@@ -1,5 +1,7 @@
 /** A document of a knowledge base and the event of its change. The revision is its sequence in KNOWLEDGE. */
 import { z } from "zod";
+import { decode, encode } from "./codec.ts";
+import { isId } from "./ids.ts";
 import { LIMITS } from "./limits.ts";
 
 export const documentInputSchema = z.object({
@@ -32,4 +34,36 @@ export interface KnowledgeDocument extends DocumentInput {
   readonly document: string;
   readonly revision: number;
   readonly at: number;
+}
+
+export function encodeKnowledgeEvent(event: KnowledgeEvent): Uint8Array {
+  return encode(event);
+}
+
+/**
+ * Undefined for bytes that are not an event of a version we know: one such must not stop a reader of all. msgpack
+ * writes absent fields as nil; here they are absent again.
+ */
+export function decodeKnowledgeEvent(data: Uint8Array): KnowledgeEvent | undefined {
+  let event: KnowledgeEvent | null;
+  try {
+    event = decode<KnowledgeEvent | null>(data);
+  } catch {
+    return undefined;
+  }
+  if (typeof event !== "object" || event === null || event.v !== 1) return undefined;
+  if (![event.tenant, event.collection, event.document].every(isId)) return undefined;
+  return {
+    v: 1,
+    tenant: event.tenant,
+    collection: event.collection,
+    document: event.document,
+    deleted: event.deleted === true,
+    title: String(event.title ?? ""),
+    text: String(event.text ?? ""),
+    at: Number(event.at ?? 0),
+    ...(event.url ? { url: event.url } : {}),
+    ...(event.locale ? { locale: event.locale } : {}),
+    ...(event.tags ? { tags: [...event.tags] } : {}),
+  };
 }

@@ -6,13 +6,14 @@ import { hostname } from "node:os";
 import { decode } from "#contracts/codec.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import type { Passage } from "#contracts/job.ts";
+import { decodeKnowledgeEvent } from "#contracts/knowledge.ts";
 import { CORE, KNOWLEDGE, knowledgeFilter } from "#contracts/subjects.ts";
 import { type Clock, systemClock } from "#runtime/clock.ts";
 import type { Bus, Subscription } from "#runtime/nats/connect.ts";
 import { follow, lastMessage, type StoredMessage } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { announce, type Beat } from "#runtime/observe/presence.ts";
-import { decodeEvent } from "./event.ts";
+import { within } from "#runtime/within.ts";
 import { Freshness } from "./freshness.ts";
 import { PassageIndex } from "./passage-index.ts";
 import type { RetrievalQuery, Retriever } from "./port.ts";
@@ -126,7 +127,7 @@ export class LocalRetriever implements Retriever {
   }
 
   #apply(message: StoredMessage): void {
-    const event = decodeEvent(message.data);
+    const event = decodeKnowledgeEvent(message.data);
     try {
       if (event) this.#index.apply(event, message.seq);
       else this.#log.warn({ seq: message.seq }, "not a knowledge event, skipped");
@@ -203,18 +204,5 @@ export class LocalRetriever implements Retriever {
 
   #changed(): void {
     for (const wake of this.#waiting) wake();
-  }
-}
-
-/** Undefined when the promise takes longer. */
-async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, Math.max(0, ms), undefined);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

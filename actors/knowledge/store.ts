@@ -5,12 +5,18 @@
 
 import { JetclawError } from "#contracts/errors.ts";
 import { isId } from "#contracts/ids.ts";
-import type { DocumentInput, KnowledgeDocument, KnowledgeEvent } from "#contracts/knowledge.ts";
+import {
+  type DocumentInput,
+  decodeKnowledgeEvent,
+  encodeKnowledgeEvent,
+  type KnowledgeDocument,
+  type KnowledgeEvent,
+} from "#contracts/knowledge.ts";
 import { KNOWLEDGE, knowledgeFilter, knowledgeSubject } from "#contracts/subjects.ts";
 import { type Clock, systemClock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { lastMessage, messagesFrom } from "#runtime/nats/reader.ts";
-import { decodeEvent, documentOf, encodeEvent, sameContent } from "./event.ts";
+import { documentOf, sameContent } from "./document.ts";
 import { languageOf } from "./language.ts";
 import type { KnowledgeStore } from "./port.ts";
 import { ReadersView } from "./readers.ts";
@@ -106,7 +112,7 @@ class StreamStore implements RunningStore {
     for (let seq = 1; ; ) {
       const page = await messagesFrom(this.#bus, KNOWLEDGE, filter, seq, PAGE_DOCUMENTS);
       for (const message of page) {
-        const event = decodeEvent(message.data);
+        const event = decodeKnowledgeEvent(message.data);
         if (!event || event.deleted) continue;
         const { text: _, ...listed } = documentOf(event, message.seq);
         documents.push(listed);
@@ -128,12 +134,12 @@ class StreamStore implements RunningStore {
 
   async #last(subject: string): Promise<{ event: KnowledgeEvent; revision: number } | undefined> {
     const message = await lastMessage(this.#bus, KNOWLEDGE, subject);
-    const event = message && decodeEvent(message.data);
+    const event = message && decodeKnowledgeEvent(message.data);
     return message && event ? { event, revision: message.seq } : undefined;
   }
 
   async #append(subject: string, event: KnowledgeEvent): Promise<{ seq: number }> {
-    return await this.#bus.append(subject, encodeEvent(event));
+    return await this.#bus.append(subject, encodeKnowledgeEvent(event));
   }
 }
 
