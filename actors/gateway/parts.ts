@@ -1,0 +1,31 @@
+/** What the routes share, made once a gateway. */
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import type { SessionHub } from "./session-hub.ts";
+import type { GatewayDeps, GatewaySettings } from "./settings.ts";
+import type { SseStreams } from "./sse.ts";
+
+export interface GatewayParts {
+  readonly deps: GatewayDeps;
+  readonly settings: GatewaySettings;
+  readonly hub: SessionHub;
+  readonly streams: SseStreams;
+}
+
+/** Fastify with requests typed by their zod schemas. */
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;
+
+/** Adds the routes of one file. Hooks that it adds are its own. */
+export type Routes = (app: App, parts: GatewayParts) => void;

@@ -1,0 +1,132 @@
+/** Documents of a tenant's collections. The store is the source of truth; `?wait=indexed` waits for its projections. */
+import { z } from "zod";
+import { JetclawError } from "#contracts/errors.ts";
+import { documentInputSchema } from "#contracts/knowledge.ts";
+import { callerOf, requireScope } from "../auth.ts";
+import { idSchema } from "../input.ts";
+import type { Routes } from "../parts.ts";
+import { problemSchema } from "../problems.ts";
+
+const documentParams = z.object({ collection: idSchema, document: idSchema });
+const waitQuery = z.object({ wait: z.literal("indexed").optional() });
+
+const changedSchema = z.object({
+  collection: z.string(),
+  document: z.string(),
+  revision: z.number().int(),
+  indexed: z
+    .boolean()
+    .optional()
+    .meta({ description: "Present when waited for: whether every reader has the revision." }),
+});
+const listedSchema = documentInputSchema.omit({ text: true }).extend({
+  collection: z.string(),
+  document: z.string(),
+  revision: z.number().int(),
+  at: z.number(),
+});
+const documentSchema = listedSchema.extend({ text: z.string() });
+const tags = ["knowledge"];
+
+export const knowledgeRoutes: Routes = (app, { deps, settings }) => {
+  const { knowledge } = deps;
+  requireScope(app, "knowledge");
+
+  /** 200 when searchable or not asked; 202 when stored and the readers are still at work. */
+  const changed = async (
+    collection: string,
+    document: string,
+    revision: number,
+    wait: "indexed" | undefined,
+  ) => {
+    if (wait === undefined) return { status: 200 as const, body: { collection, document, revision } };
+    const indexed = await knowledge.waitIndexed(revision, settings.indexWaitMs);
+    return {
+      status: indexed ? (200 as const) : (202 as const),
+      body: { collection, document, revision, indexed },
+    };
+  };
+  const changes = { 200: changedSchema, 202: changedSchema, "4xx": problemSchema };
+
+  app.put(
+    "/knowledge/:collection/:document",
+    {
+      schema: {
+        tags,
+        summary: "Store a document",
+        description:
+          "Names the revision. `?wait=indexed` answers when the document is searchable: 200, or 202 when that takes longer.",
+        params: documentParams,
+        querystring: waitQuery,
+        body: documentInputSchema,
+        response: changes,
+      },
+    },
+    async (request, reply) => {
+      const { collection, document } = request.params;
+      const { revision } = await knowledge.put(callerOf(request).tenant, collection, document, request.body);
+      const { status, body } = await changed(collection, document, revision, request.query.wait);
+      return reply.code(status).send(body);
+    },
+  );
+
+  app.get(
+    "/knowledge/:collection/:document",
+    {
+      schema: {
+        tags,
+        summary: "Read a document",
+        params: documentParams,
+        response: { 200: documentSchema, "4xx": problemSchema },
+      },
+    },
+    async (request, reply) => {
+      const found = await knowledge.get(
+        callerOf(request).tenant,
+        request.params.collection,
+        request.params.document,
+      );
+      if (!found) throw new JetclawError("document.not-found");
+      return reply.header("etag", `"${found.revision}"`).send(found);
+    },
+  );
+
+  app.delete(
+    "/knowledge/:collection/:document",
+    {
+      schema: {
+        tags,
+        summary: "Delete a document",
+        params: documentParams,
+        querystring: waitQuery,
+        response: changes,
+      },
+    },
+    async (request, reply) => {
+      const { collection, document } = request.params;
+      const deleted = await knowledge.delete(callerOf(request).tenant, collection, document);
+      if (!deleted) throw new JetclawError("document.not-found");
+      const { status, body } = await changed(collection, document, deleted.revision, request.query.wait);
+      return reply.code(status).send(body);
+    },
+  );
+
+  app.get(
+    "/knowledge/:collection",
+    {
+      schema: {
+        tags,
+        summary: "List a collection",
+        params: z.object({ collection: idSchema }),
+        response: {
+          200: z.object({ collection: z.string(), documents: z.array(listedSchema) }),
+          "4xx": problemSchema,
+        },
+      },
+    },
+    async (request) => {
+      const { collection } = request.params;
+      return { collection, documents: await knowledge.list(callerOf(request).tenant, collection) };
+    },
+  );
+};

@@ -1,0 +1,164 @@
+/**
+ * One subscription a session, however many requests of this gateway concern it, and the count of messages that this
+ * gateway accepted and no turn has answered yet.
+ */
+import type { Conversations } from "#actors/conversation/port.ts";
+import { JetclawError } from "#contracts/errors.ts";
+import type { StreamEvent } from "#contracts/turn.ts";
+import type { Clock } from "#runtime/clock.ts";
+import { metrics } from "#runtime/observe/metrics.ts";
+
+type Listener = (event: StreamEvent) => void;
+
+interface Session {
+  readonly key: string;
+  readonly listeners: Set<Listener>;
+  /** Message id -> the turn that claimed it, and when it was accepted. */
+  readonly unanswered: Map<string, { turn: number | undefined; readonly at: number }>;
+  readonly subscription: Promise<{ stop(): void }>;
+}
+
+export interface HubOptions {
+  readonly conversations: Conversations;
+  readonly clock: Clock;
+  readonly unansweredMessages: number;
+  /** After this long a message counts as answered, whatever was heard. */
+  readonly forgetMs: number;
+}
+
+const RETRY_AFTER_SECONDS = 2;
+
+export class SessionHub {
+  readonly #options: HubOptions;
+  readonly #sessions = new Map<string, Session>();
+  readonly #sweeper: NodeJS.Timeout;
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+    this.#sweeper = setInterval(() => this.#sweep(), Math.max(1_000, options.forgetMs / 8)).unref();
+  }
+
+  /** Sessions subscribed to. */
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /**
+   * Reserves the place of one message, then subscribes; resolves when the server has the subscription.
+   * `release` gives the place back when the message was not accepted after all.
+   * @throws JetclawError `mailbox.full`, before anything else is done
+   */
+  async admit(tenant: string, session: string, id: string): Promise<{ release(): void }> {
+    const held = this.#session(tenant, session);
+    if (!held.unanswered.has(id) && held.unanswered.size >= this.#options.unansweredMessages) {
+      metrics.refusals({ reason: "mailbox.full" });
+      throw new JetclawError("mailbox.full", `${held.unanswered.size} unanswered`, {
+        retryAfterSeconds: RETRY_AFTER_SECONDS,
+      });
+    }
+    const mine = { turn: undefined, at: this.#options.clock.now() };
+    held.unanswered.set(id, mine);
+    const release = (): void => {
+      if (held.unanswered.get(id) === mine) held.unanswered.delete(id);
+      this.#closeIdle(held);
+    };
+    try {
+      await held.subscription;
+    } catch (error) {
+      release();
+      throw error;
+    }
+    return { release };
+  }
+
+  /** A wait learned otherwise (from the transcript) that a message has its answer. */
+  answered(tenant: string, session: string, id: string): void {
+    const held = this.#sessions.get(keyOf(tenant, session));
+    if (!held) return;
+    held.unanswered.delete(id);
+    this.#closeIdle(held);
+  }
+
+  /** Events from now on. Resolves when the server has the subscription. */
+  async listen(tenant: string, session: string, listener: Listener): Promise<{ stop(): void }> {
+    const held = this.#session(tenant, session);
+    held.listeners.add(listener);
+    const stop = (): void => {
+      held.listeners.delete(listener);
+      this.#closeIdle(held);
+    };
+    try {
+      await held.subscription;
+    } catch (error) {
+      stop();
+      throw error;
+    }
+    return { stop };
+  }
+
+  #session(tenant: string, session: string): Session {
+    const key = keyOf(tenant, session);
+    const existing = this.#sessions.get(key);
+    if (existing) return existing;
+    const listeners = new Set<Listener>();
+    const unanswered: Session["unanswered"] = new Map();
+    const made: Session = {
+      key,
+      listeners,
+      unanswered,
+      subscription: this.#options.conversations.follow(tenant, session, (event) => {
+        settle(unanswered, event);
+        for (const listener of [...listeners]) listener(event);
+        this.#closeIdle(made);
+      }),
+    };
+    this.#sessions.set(key, made);
+    // A failed subscription is reported to whoever waits for it and not kept for the next.
+    made.subscription.catch(() => this.#forget(made));
+    return made;
+  }
+
+  #closeIdle(session: Session): void {
+    if (session.listeners.size > 0 || session.unanswered.size > 0) return;
+    if (!this.#forget(session)) return;
+    session.subscription.then(
+      (subscription) => subscription.stop(),
+      () => {},
+    );
+  }
+
+  #forget(session: Session): boolean {
+    return this.#sessions.get(session.key) === session && this.#sessions.delete(session.key);
+  }
+
+  #sweep(): void {
+    const oldest = this.#options.clock.now() - this.#options.forgetMs;
+    for (const session of this.#sessions.values()) {
+      for (const [id, { at }] of session.unanswered) if (at < oldest) session.unanswered.delete(id);
+      this.#closeIdle(session);
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#sweeper);
+    for (const session of this.#sessions.values()) {
+      session.unanswered.clear();
+      session.listeners.clear();
+      this.#closeIdle(session);
+    }
+  }
+}
+
+// White space is in no id, so two pairs never make one key.
+const keyOf = (tenant: string, session: string): string => `${tenant} ${session}`;
+
+function settle(unanswered: Session["unanswered"], event: StreamEvent): void {
+  if (event.type === "turn") {
+    for (const id of event.messages ?? []) {
+      const message = unanswered.get(id);
+      if (message) message.turn = event.turn;
+    }
+  } else if (event.type === "done" || event.type === "error") {
+    for (const [id, { turn }] of unanswered) if (turn === event.turn) unanswered.delete(id);
+  }
+}

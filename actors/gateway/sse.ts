@@ -1,0 +1,201 @@
+/**
+ * Server-sent events with an end to every promise: a client that does not read is dropped when its share of the memory
+ * is used up, all streams together have a share too, and a quiet stream gets a comment so that proxies keep it open.
+ */
+
+import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
+import type { FastifyReply } from "fastify";
+import { JetclawError } from "#contracts/errors.ts";
+import { type Answer, eventId, type StreamEvent } from "#contracts/turn.ts";
+import type { Log } from "#runtime/observe/log.ts";
+import { metrics } from "#runtime/observe/metrics.ts";
+
+export interface StreamLimits {
+  readonly heartbeatMs: number;
+  readonly streamBufferBytes: number;
+  readonly streamsBufferBytes: number;
+  readonly streams: number;
+}
+
+/** A burst may be ahead of a client for this long; one that reads has caught up by then. */
+const CATCH_UP_MS = 1_000;
+/** Times its share that a stream is never allowed to hold, not even for a moment. */
+const BURST = 16;
+/** What clients wait before they come back, and when the gateway sends them elsewhere. */
+const RETRY_MS = 1_000;
+const MOVE_MS = 250;
+
+export class SseStreams {
+  readonly #limits: StreamLimits;
+  readonly #log: Log;
+  readonly #open = new Set<SseStream>();
+  readonly #heartbeat: NodeJS.Timeout;
+  #buffered = 0;
+  #draining = false;
+
+  constructor(limits: StreamLimits, log: Log) {
+    this.#limits = limits;
+    this.#log = log;
+    this.#heartbeat = setInterval(() => {
+      for (const stream of [...this.#open]) stream.comment();
+    }, limits.heartbeatMs).unref();
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Asked before anything is done for a stream. @throws JetclawError `rate.limited` */
+  assertRoom(): void {
+    if (this.#open.size < this.#limits.streams) return;
+    metrics.refusals({ reason: "streams" });
+    throw new JetclawError("rate.limited", "too many open streams", { retryAfterSeconds: 5 });
+  }
+
+  /** Takes the reply over. From here on a failure is an `error` event. */
+  open(reply: FastifyReply): SseStream {
+    const stream = new SseStream(reply, {
+      shareBytes: this.#limits.streamBufferBytes,
+      account: (change) => {
+        this.#buffered += change;
+        return this.#buffered <= this.#limits.streamsBufferBytes;
+      },
+      dropped: (unreadBytes) => {
+        metrics.refusals({ reason: "stream.unread" });
+        this.#log.info({ unreadBytes }, "dropped a stream that is not read");
+      },
+    });
+    this.#open.add(stream);
+    stream.onClose(() => this.#open.delete(stream));
+    if (this.#draining) stream.end(MOVE_MS);
+    return stream;
+  }
+
+  /** Ends every stream with the request to come back, which another gateway answers. */
+  drain(): void {
+    this.#draining = true;
+    for (const stream of [...this.#open]) stream.end(MOVE_MS);
+  }
+
+  close(): void {
+    clearInterval(this.#heartbeat);
+    this.drain();
+  }
+}
+
+interface Share {
+  /** Bytes a stream may have unread for longer than a moment. */
+  readonly shareBytes: number;
+  /** Told of each change of unread bytes; false while all streams together hold too much. */
+  account(change: number): boolean;
+  dropped(unreadBytes: number): void;
+}
+
+export class SseStream {
+  readonly #raw: ServerResponse;
+  readonly #share: Share;
+  readonly #closers = new Set<() => void>();
+  #unread = 0;
+  #closed = false;
+  #catchUp: NodeJS.Timeout | undefined;
+
+  constructor(reply: FastifyReply, share: Share) {
+    this.#raw = reply.raw;
+    this.#share = share;
+    const headers = reply.getHeaders() as OutgoingHttpHeaders;
+    reply.hijack();
+    this.#raw.on("close", () => this.#close());
+    this.#raw.on("drain", () => this.#account());
+    this.#raw.on("error", () => this.#close());
+    this.#raw.socket?.setKeepAlive(true, 30_000);
+    this.#raw.writeHead(200, {
+      ...headers,
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-store",
+      // Asks proxies of the nginx kind not to collect the stream.
+      "x-accel-buffering": "no",
+    });
+    this.#write(`retry: ${RETRY_MS}\n\n`);
+    if (this.#raw.destroyed) this.#close();
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Called once, when the client left, was dropped, or the stream ended. */
+  onClose(listener: () => void): void {
+    if (this.#closed) listener();
+    else this.#closers.add(listener);
+  }
+
+  /** JSON holds no raw line breaks, so one line of data is always enough. */
+  send(event: string, data: unknown, id?: string): void {
+    this.#write(`event: ${event}\n${id === undefined ? "" : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`);
+  }
+
+  comment(): void {
+    this.#write(":\n\n");
+  }
+
+  end(retryMs?: number): void {
+    if (this.#closed) return;
+    if (retryMs !== undefined) this.#raw.write(`retry: ${retryMs}\n\n`);
+    this.#raw.end();
+    this.#close();
+  }
+
+  #write(text: string): void {
+    if (this.#closed) return;
+    this.#raw.write(text);
+    const fits = this.#account();
+    if (this.#unread === 0) return;
+    if (!fits || this.#unread > BURST * this.#share.shareBytes) this.#drop();
+    else if (this.#unread > this.#share.shareBytes)
+      this.#catchUp ??= setTimeout(() => {
+        this.#catchUp = undefined;
+        this.#account();
+        if (this.#unread > this.#share.shareBytes) this.#drop();
+      }, CATCH_UP_MS).unref();
+  }
+
+  #drop(): void {
+    this.#share.dropped(this.#unread);
+    this.#raw.destroy();
+    this.#close();
+  }
+
+  #account(): boolean {
+    const unread = this.#closed ? 0 : this.#raw.writableLength;
+    const change = unread - this.#unread;
+    this.#unread = unread;
+    return this.#share.account(change);
+  }
+
+  #close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#catchUp);
+    this.#account();
+    for (const listener of this.#closers) listener();
+    this.#closers.clear();
+  }
+}
+
+/** What an event says on the wire. */
+export function eventData(event: StreamEvent): StreamEventData {
+  const { turn, attempt, number, text = "", messages, answer } = event;
+  return { turn, attempt, number, text, ...(messages ? { messages } : {}), ...answer };
+}
+
+export type StreamEventData = {
+  turn: number;
+  attempt: number;
+  number: number;
+  text: string;
+  messages?: readonly string[];
+} & Partial<Answer>;
+
+export function sendEvent(stream: SseStream, event: StreamEvent): void {
+  stream.send(event.type, eventData(event), eventId(event));
+}

@@ -1,0 +1,69 @@
+/** Two counters in memory: requests by key, and wrong keys by address. Both belong to one gateway. */
+import { LRUCache } from "lru-cache";
+import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
+import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
+import { metrics } from "#runtime/observe/metrics.ts";
+
+const RECENT = 10_000;
+
+export class Throttle {
+  readonly #requests: RateLimiterMemory;
+  readonly #failures: RateLimiterMemory;
+  /** Address and key digest of recent successes: whoever guesses cannot lock out who shares the address. */
+  readonly #recent = new LRUCache<string, true>({ max: RECENT });
+
+  constructor(limits: { requestsPerSecond: number; wrongKeysPerMinute: number }) {
+    this.#requests = new RateLimiterMemory({ points: limits.requestsPerSecond, duration: 1 });
+    this.#failures = new RateLimiterMemory({ points: limits.wrongKeysPerMinute, duration: 60 });
+  }
+
+  /** @throws JetclawError `rate.limited` */
+  async admitRequest(keyId: string): Promise<void> {
+    await take(this.#requests, keyId, "rate.limited");
+  }
+
+  /**
+   * Asked before a key is looked up.
+   * @throws JetclawError `auth.too-many-failures`
+   */
+  async admitAttempt(address: string, digest: string): Promise<void> {
+    const failures = await this.#failures.get(networkOf(address));
+    if (!failures || failures.consumedPoints < this.#failures.points) return;
+    if (this.#recent.has(`${address} ${digest}`)) return;
+    refuse(failures, "auth.too-many-failures");
+  }
+
+  noteSuccess(address: string, digest: string): void {
+    this.#recent.set(`${address} ${digest}`, true);
+  }
+
+  async noteFailure(address: string): Promise<void> {
+    // Rejects above the limit, which is what admitAttempt reports from then on.
+    await this.#failures.consume(networkOf(address)).catch(() => {});
+  }
+}
+
+async function take(limiter: RateLimiterMemory, key: string, code: ErrorCode): Promise<void> {
+  try {
+    await limiter.consume(key);
+  } catch (refused) {
+    if (refused instanceof RateLimiterRes) refuse(refused, code);
+    throw refused;
+  }
+}
+
+function refuse(state: RateLimiterRes, code: ErrorCode): never {
+  metrics.refusals({ reason: code });
+  throw new JetclawError(code, undefined, { retryAfterSeconds: Math.ceil(state.msBeforeNext / 1_000) });
+}
+
+/** One customer of an IPv6 provider owns a /64, so its addresses count as one. */
+export function networkOf(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
+  if (mapped) return mapped[1] as string;
+  if (!address.includes(":")) return address;
+  const [head = "", tail] = address.split("::");
+  const groups = head.split(":").filter(Boolean);
+  if (tail !== undefined) while (groups.length < 4) groups.push("0");
+  return groups.slice(0, 4).join(":");
+}

@@ -1,0 +1,81 @@
+/** How bytes become requests: limits of time, size and shape, before any route is asked. */
+import { STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import type { FastifyInstance, FastifyServerOptions } from "fastify";
+import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
+import { LIMITS } from "#contracts/limits.ts";
+import { freshContext, parseTraceparent } from "#runtime/observe/trace.ts";
+import { nestsDeeper } from "./input.ts";
+import { PROBLEM_TYPE, problemOf, sendProblem } from "./problems.ts";
+import type { GatewaySettings } from "./settings.ts";
+
+/** Percent-encoded, a character of an id takes up to nine. */
+const PARAM_CHARS = LIMITS.idChars * 9;
+/** How often Node looks for requests that arrive too slowly. */
+const CHECK_MS = 1_000;
+
+export function serverOptions(settings: GatewaySettings): FastifyServerOptions & { http: object } {
+  const { headersTimeoutMs, requestTimeoutMs, headerBytes } = settings;
+  return {
+    bodyLimit: LIMITS.bodyBytes,
+    requestTimeout: requestTimeoutMs,
+    http: {
+      headersTimeout: headersTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      maxHeaderSize: headerBytes,
+      connectionsCheckingInterval: Math.min(CHECK_MS, headersTimeoutMs),
+    },
+    routerOptions: { maxParamLength: PARAM_CHARS },
+    exposeHeadRoutes: false,
+    // While the gateway drains, requests on open connections are still answered, and the connection is closed.
+    return503OnClosing: false,
+    frameworkErrors: (error, request, reply) => void sendProblem(request, reply, error),
+    clientErrorHandler: refuseBytes,
+  };
+}
+
+/** What could not be read as a request is refused on the socket itself. */
+function refuseBytes(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const code: ErrorCode =
+    error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+      ? "request.timeout"
+      : error.code === "HPE_HEADER_OVERFLOW"
+        ? "request.too-large"
+        : "request.invalid";
+  const traceId = parseTraceparent(freshContext())?.traceId ?? "";
+  const problem = problemOf(new JetclawError(code), traceId);
+  const body = JSON.stringify(problem);
+  socket.end(
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\ncontent-type: ${PROBLEM_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+    // Half-closed by us; a peer that keeps its half open does not keep our socket.
+    () => socket.destroy(),
+  );
+}
+
+/** Limits that belong to the server object or to every request. */
+export function guardTransport(app: FastifyInstance, settings: GatewaySettings): void {
+  app.server.maxConnections = settings.connections;
+  app.addHook("onRequest", async (request) => {
+    const lines = request.raw.rawHeaders.length / 2;
+    if (lines > settings.headerLines)
+      throw new JetclawError("request.too-large", `${lines} header lines, at most ${settings.headerLines}`);
+  });
+  acceptJsonOnly(app, settings.jsonDepth);
+}
+
+function acceptJsonOnly(app: FastifyInstance, depth: number): void {
+  // Keys named __proto__ are refused, so that nobody downstream has to think of them.
+  const parse = app.getDefaultJsonParser("error", "error");
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("application/json", { parseAs: "string" }, (request, body, done) => {
+    const text = body.toString();
+    if (text === "") done(null, undefined);
+    else if (nestsDeeper(text, depth))
+      done(new JetclawError("request.invalid", `nested more than ${depth} deep`), undefined);
+    else parse(request, text, done);
+  });
+}

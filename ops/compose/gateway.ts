@@ -1,0 +1,135 @@
+/** The role `gateway`: keys, the operator's view, and the HTTP server in front of the deployment. */
+import type { AddressInfo } from "node:net";
+import { hostname } from "node:os";
+import type { Conversations } from "#actors/conversation/port.ts";
+import { createAdminSource } from "#actors/gateway/admin-source.ts";
+import { createGateway } from "#actors/gateway/app.ts";
+import { assertBindable, isLoopback } from "#actors/gateway/auth.ts";
+import { KvKeyStore } from "#actors/gateway/keys.ts";
+import type { ActorMailer, Readiness } from "#actors/gateway/port.ts";
+import type { GatewaySettings } from "#actors/gateway/settings.ts";
+import type { KnowledgeStore } from "#actors/knowledge/port.ts";
+import { JetclawError } from "#contracts/errors.ts";
+import { LIMITS } from "#contracts/limits.ts";
+import { announce, Presence } from "#runtime/observe/presence.ts";
+import type { RoleContext, RunningRole } from "./context.ts";
+import { readPlacement } from "./placement-summary.ts";
+
+export { readPlacement } from "./placement-summary.ts";
+
+export interface GatewayOptions {
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  readonly conversations: Conversations;
+  readonly knowledge: KnowledgeStore;
+  readonly actors: ActorMailer;
+  /** Of the whole process. */
+  readonly readiness: () => Readiness;
+  /** False: the key `demo` is not accepted even on loopback. */
+  readonly demoKey?: boolean;
+  /** The built chat page. */
+  readonly staticDir?: string | undefined;
+  readonly corsOrigins?: readonly string[];
+  readonly settings?: Partial<GatewaySettings>;
+  /** How long a drain lets waits finish. */
+  readonly graceMs?: number;
+}
+
+export interface RunningGateway extends RunningRole {
+  readonly url: string;
+}
+
+/** Resolves when it listens. @throws JetclawError `start.refused`, `nats.unavailable` */
+export async function startGateway(ctx: RoleContext, options: GatewayOptions): Promise<RunningGateway> {
+  const { bus, clock, config, deployment, instance, log } = ctx;
+  const { host, port, conversations, knowledge, actors, readiness, staticDir } = options;
+  const keys = await KvKeyStore.open(bus, clock);
+  const presence = new Presence(bus);
+  const release = (): void => {
+    presence.stop();
+    keys.close();
+  };
+  const app = createGateway({
+    conversations,
+    knowledge,
+    actors,
+    readiness,
+    keys,
+    clock,
+    log,
+    staticDir,
+    corsOrigins: options.corsOrigins,
+    demoKey: options.demoKey !== false && isLoopback(host),
+    settings: { waitMs: (config.turnDeadlineMs ?? LIMITS.turnDeadlineMs) + CLOSING_MS, ...options.settings },
+    admin: createAdminSource({
+      bus,
+      clock,
+      presence,
+      shards: deployment.shards,
+      pools: Object.keys(config.pools),
+      placement: () => readPlacement(bus),
+    }),
+  });
+  try {
+    assertBindable(host, keys.hasKeys());
+    await app.listen({ host, port });
+  } catch (error) {
+    await app.close();
+    release();
+    throw listenError(error, host, port);
+  }
+  let draining = false;
+  const beat = announce(
+    bus,
+    { role: "gateway", instance, where: `${hostname()}/${process.pid}`, startedAt: clock.now() },
+    () => ({ port: (app.server.address() as AddressInfo | null)?.port ?? port }),
+    () => draining,
+  );
+  return {
+    role: "gateway",
+    url: urlOf(host, (app.server.address() as AddressInfo).port),
+    readiness: () => (draining ? "draining" : undefined),
+    async drain() {
+      draining = true;
+      beat.now();
+      // Nobody new comes in, streams go elsewhere, waits finish.
+      const closed = new Promise<void>((resolve) => app.server.close(() => resolve()));
+      app.drainStreams();
+      app.server.closeIdleConnections();
+      await Promise.race([closed, clock.sleep(options.graceMs ?? LIMITS.drainMs)]);
+    },
+    async stop() {
+      beat.stop();
+      app.drainStreams();
+      app.server.closeAllConnections();
+      await app.close();
+      release();
+    },
+  };
+}
+
+/** What the closing of a turn may take beyond its deadline. */
+const CLOSING_MS = 5_000;
+
+function urlOf(host: string, port: number): string {
+  const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  return `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}`;
+}
+
+function listenError(error: unknown, host: string, port: number): unknown {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EADDRINUSE")
+    return new JetclawError(
+      "start.refused",
+      `${host}:${port} is in use; set JETCLAW_PORT to another port, or end what listens there`,
+      { cause: error },
+    );
+  if (code === "EACCES" || code === "EADDRNOTAVAIL")
+    return new JetclawError(
+      "start.refused",
+      `cannot listen on ${host}:${port}; check JETCLAW_HOST and JETCLAW_PORT`,
+      { cause: error },
+    );
+  return error;
+}
