@@ -1,0 +1,52 @@
+// The fault runs in small, for every `npm test`: kills at named steps, handovers of everything, freezes in mid-step, on
+// a real cluster under load. `npm run test:fault` is the long version. JETCLAW_TEST_SEED repeats a run.
+import { randomInt } from "node:crypto";
+import { afterEach, expect, test } from "vitest";
+import { freezes, handovers, kills, scheduleOf } from "#test/fault/modes.ts";
+import { textOf } from "#test/fault/report.ts";
+import { FaultRun } from "#test/fault/run.ts";
+
+const seed = Number(process.env.JETCLAW_TEST_SEED ?? randomInt(1, 2 ** 31));
+let run: FaultRun | undefined;
+
+afterEach(async () => {
+  await run?.close();
+});
+
+async function expectNoViolation(started: FaultRun): Promise<void> {
+  const outcome = await started.conclude();
+  // A failure shows the whole report, with the seed that repeats it.
+  expect(outcome.verdict.violations, textOf(outcome)).toEqual([]);
+  expect(outcome.figures.turns).toBeGreaterThan(100);
+}
+
+test(`hosts and workers killed at every named step lose, double and reorder nothing (seed ${seed})`, {
+  timeout: 150_000,
+}, async () => {
+  run = await FaultRun.start({ seed, hosts: 3, workers: 2, limitMs: 60_000 });
+  await kills(run, scheduleOf(run.random.fork("schedule"), 30));
+  await expectNoViolation(run);
+});
+
+test(`every partition handed over, by drain and by death (seed ${seed})`, { timeout: 120_000 }, async () => {
+  run = await FaultRun.start({ seed, hosts: 1, workers: 1, limitMs: 60_000 });
+  await handovers(run, 5);
+  await expectNoViolation(run);
+});
+
+test(`a host frozen in mid-step wakes up without its partitions and does no harm (seed ${seed})`, {
+  timeout: 120_000,
+}, async () => {
+  run = await FaultRun.start({ seed, hosts: 2, workers: 1, limitMs: 60_000 });
+  await freezes(run, 3);
+  await expectNoViolation(run);
+});
+
+test(`without remembering processed ids the same faults are found out (seed ${seed})`, {
+  timeout: 120_000,
+}, async () => {
+  run = await FaultRun.start({ seed, hosts: 1, workers: 1, limitMs: 60_000, unsafe: { ignoreRing: true } });
+  await handovers(run, 2);
+  const outcome = await run.conclude();
+  expect(outcome.verdict.counts.doubled, textOf(outcome)).toBeGreaterThan(0);
+});
