@@ -39,7 +39,11 @@ export interface HostContext {
   nextOperation(): string;
   /** Runs suspect messages one at a time on this host. */
   suspects<T>(work: () => Promise<T>): Promise<T>;
-  /** The activation worked: it is the youngest. */
+  /** An activation was made. */
+  created(): void;
+  /** An activation is gone. */
+  closed(activation: Activation): void;
+  /** The activation works: it is not idle. */
   touch(activation: Activation): void;
   /** The activation may be passivated by `passivate`. */
   idle(activation: Activation, passivate: () => boolean): void;
@@ -73,6 +77,7 @@ export class ActorHost implements HostContext {
   readonly #partitions = new Map<number, OwnedPartition>();
   /** Idle activations, the longest idle first. */
   readonly #idle = new Map<Activation, () => boolean>();
+  #resident = 0;
   #operations = 0;
   #suspects: Promise<unknown> = Promise.resolve();
   readonly #removeGauges: (() => void)[];
@@ -102,19 +107,16 @@ export class ActorHost implements HostContext {
     return [...this.#partitions.keys()];
   }
 
+  /** Activations in memory. */
   get resident(): number {
-    return this.#sum((p) => p.resident);
+    return this.#resident;
   }
 
   /** Messages delivered and not yet acked. */
   get held(): number {
-    return this.#sum((p) => p.held);
-  }
-
-  #sum(of: (partition: OwnedPartition) => number): number {
-    let sum = 0;
-    for (const partition of this.#partitions.values()) sum += of(partition);
-    return sum;
+    let held = 0;
+    for (const partition of this.#partitions.values()) held += partition.held;
+    return held;
   }
 
   epochOf(partition: number): number | undefined {
@@ -135,14 +137,23 @@ export class ActorHost implements HostContext {
     return next;
   }
 
+  created(): void {
+    this.#resident++;
+  }
+
   touch(activation: Activation): void {
+    this.#idle.delete(activation);
+  }
+
+  closed(activation: Activation): void {
+    this.#resident--;
     this.#idle.delete(activation);
   }
 
   idle(activation: Activation, passivate: () => boolean): void {
     this.#idle.delete(activation);
     this.#idle.set(activation, passivate);
-    while (this.#idle.size > 0 && this.resident > this.#residency) {
+    while (this.#resident > this.#residency && this.#idle.size > 0) {
       const [oldest, close] = this.#idle.entries().next().value as [Activation, () => boolean];
       this.#idle.delete(oldest);
       close();

@@ -25,17 +25,17 @@ export interface Mail {
   readonly trace?: TraceContext | undefined;
 }
 
-export class ActorMail {
+export class ActorMailer {
   readonly #bus: Bus;
   readonly #clock: Clock;
   readonly #deployment: Deployment;
   readonly #kinds: ReadonlyMap<string, ActorKind>;
 
-  constructor(bus: Bus, clock: Clock, deployment: Deployment, kinds: readonly ActorKind[]) {
-    this.#bus = bus;
-    this.#clock = clock;
-    this.#deployment = deployment;
-    this.#kinds = new Map(kinds.map((k) => [k.kind, k]));
+  constructor(options: { bus: Bus; deployment: Deployment; clock: Clock; kinds: readonly ActorKind[] }) {
+    this.#bus = options.bus;
+    this.#clock = options.clock;
+    this.#deployment = options.deployment;
+    this.#kinds = new Map(options.kinds.map((k) => [k.kind, k]));
   }
 
   /**

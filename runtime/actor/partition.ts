@@ -63,10 +63,6 @@ export class OwnedPartition {
     return this.#held;
   }
 
-  get resident(): number {
-    return this.#activations.size;
-  }
-
   start(): void {
     this.#pull();
   }
@@ -75,7 +71,10 @@ export class OwnedPartition {
   stop(): void {
     this.#channel.close();
     this.#abort.abort(new Error("the partition is no longer owned"));
-    for (const activation of this.#activations.values()) if (activation.isIdle) activation.close("closed");
+    for (const activation of this.#activations.values()) {
+      if (activation.isIdle) activation.close("closed");
+      this.#options.host.closed(activation);
+    }
     this.#activations.clear();
     this.#drained?.();
   }
@@ -140,6 +139,7 @@ export class OwnedPartition {
         onIdle: (idle) => this.#options.host.idle(idle, () => this.#passivate(idle)),
       });
       this.#activations.set(route.path, activation);
+      this.#options.host.created();
     }
     const suspect = message.seq <= this.#options.suspectUpTo;
     // Counted before delivery: the activation may release it before `deliver` returns.
@@ -157,6 +157,7 @@ export class OwnedPartition {
     if (!activation.isIdle) return false;
     activation.close("passivating");
     this.#activations.delete(activation.route.path);
+    this.#options.host.closed(activation);
     return true;
   }
 

@@ -79,8 +79,8 @@ export class Kv {
   async *entries(filter: string, batch = 256): AsyncGenerator<KvEntry> {
     for (let seq = 1; ; ) {
       const page = await messagesFrom(this.#bus, `KV_${this.bucket}`, this.subjectOf(filter), seq, batch);
+      // A marker of a deletion has no value.
       for (const { subject, data, seq: revision } of page)
-        // A marker of a deletion has no value.
         if (data.length > 0) yield { key: subject.slice(this.subjectOf("").length), value: data, revision };
       const last = page.at(-1);
       if (last === undefined || page.length < batch) return;

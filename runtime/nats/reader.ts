@@ -95,7 +95,11 @@ export async function nextMessage(
 }
 
 /** The last message whose subject matches, read from the leader: never behind an acknowledged append. */
-export async function lastMessage(bus: Bus, stream: string, filter: string): Promise<StoredMessage | undefined> {
+export async function lastMessage(
+  bus: Bus,
+  stream: string,
+  filter: string,
+): Promise<StoredMessage | undefined> {
   try {
     const message = await bus.jsm.streams.getMessage(stream, { last_by_subj: filter });
     return message ? toStored(message) : undefined;

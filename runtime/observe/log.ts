@@ -15,9 +15,14 @@ export function createLog(options: LogOptions = {}): Log {
   const config = {
     level: options.level ?? "info",
     base: options.role ? { role: options.role } : {},
-    redact: { paths: ["key", "apiKey", "authorization", "*.apiKey", "*.authorization", "headers"], censor: "[hidden]" },
+    redact: {
+      paths: ["key", "apiKey", "authorization", "*.apiKey", "*.authorization", "headers"],
+      censor: "[hidden]",
+    },
   };
-  return options.destination ? pino(config, options.destination) : pino(config, pino.destination({ dest: 2, sync: true }));
+  return options.destination
+    ? pino(config, options.destination)
+    : pino(config, pino.destination({ dest: 2, sync: true }));
 }
 
 /** A session as logs may show it: enough to follow one, too little to name it. */

@@ -17,7 +17,11 @@ const counter = (name: string, description: string) => {
   return (labels: Labels = {}, by = 1): void => instrument.add(by, labels);
 };
 const histogramMs = (name: string, description: string) => {
-  const instrument = meter.createHistogram(name, { description, unit: "ms", advice: { explicitBucketBoundaries: MS_BUCKETS } });
+  const instrument = meter.createHistogram(name, {
+    description,
+    unit: "ms",
+    advice: { explicitBucketBoundaries: MS_BUCKETS },
+  });
   return (value: number, labels: Labels = {}): void => instrument.record(value, labels);
 };
 
@@ -44,7 +48,11 @@ export const metrics = {
 } as const;
 
 /** A gauge read when metrics are collected; returns the function that removes it. */
-export function gauge(name: string, description: string, read: () => readonly { value: number; labels?: Labels }[]): () => void {
+export function gauge(
+  name: string,
+  description: string,
+  read: () => readonly { value: number; labels?: Labels }[],
+): () => void {
   const instrument = meter.createObservableGauge(name, { description });
   const callback = (result: { observe(value: number, labels?: Labels): void }): void => {
     for (const { value, labels } of read()) result.observe(value, labels ?? {});

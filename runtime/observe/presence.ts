@@ -16,10 +16,19 @@ export interface Beat {
 }
 
 /** Sends a beat now and every interval until stopped; the last one says that the role is gone. */
-export function announce(bus: Bus, beat: Omit<Beat, "draining" | "info">, info: () => Beat["info"], draining: () => boolean): { now(): void; stop(): void } {
+export function announce(
+  bus: Bus,
+  beat: Omit<Beat, "draining" | "info">,
+  info: () => Beat["info"],
+  draining: () => boolean,
+): { now(): void; stop(): void } {
   const subject = CORE.roleHeartbeat(beat.role);
   const send = (gone = false): void => {
-    if (bus.connected) bus.publish(subject, encode({ ...beat, draining: draining(), info: info(), ...(gone ? { gone } : {}) }));
+    if (bus.connected)
+      bus.publish(
+        subject,
+        encode({ ...beat, draining: draining(), info: info(), ...(gone ? { gone } : {}) }),
+      );
   };
   send();
   const timer = setInterval(send, LIMITS.heartbeatMs);
@@ -39,7 +48,9 @@ export class Presence {
 
   constructor(bus: Bus, role = "*", onBeat?: (beat: Beat) => void) {
     this.#onBeat = onBeat;
-    this.#stop = bus.subscribe(CORE.roleHeartbeat(role), ({ data }) => this.#receive(decode<Beat & { gone?: boolean }>(data))).stop;
+    this.#stop = bus.subscribe(CORE.roleHeartbeat(role), ({ data }) =>
+      this.#receive(decode<Beat & { gone?: boolean }>(data)),
+    ).stop;
   }
 
   #receive(beat: Beat & { gone?: boolean }): void {

@@ -3,7 +3,14 @@
  * so that a process without tracing never cuts a trace in two.
  */
 import { randomBytes } from "node:crypto";
-import { type Attributes, ROOT_CONTEXT, type Span as OtelSpan, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import {
+  type Attributes,
+  type Span as OtelSpan,
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from "@opentelemetry/api";
 import type { TraceContext } from "#contracts/envelope.ts";
 
 export { SpanKind } from "@opentelemetry/api";
@@ -41,7 +48,9 @@ export function startSpan(name: string, options: SpanOptions = {}): Span {
   if (!enabled) return options.parent ? silent(options.parent) : NOTHING;
   const parent = options.parent ? parseTraceparent(options.parent) : undefined;
   const context = parent ? trace.setSpanContext(ROOT_CONTEXT, { ...parent, isRemote: true }) : ROOT_CONTEXT;
-  const links = (options.links ?? []).flatMap((l) => (l ? [parseTraceparent(l)] : [])).flatMap((c) => (c ? [{ context: c }] : []));
+  const links = (options.links ?? [])
+    .flatMap((l) => (l ? [parseTraceparent(l)] : []))
+    .flatMap((c) => (c ? [{ context: c }] : []));
   const span = trace.getTracer("jetclaw").startSpan(
     name,
     {
@@ -58,7 +67,10 @@ export function startSpan(name: string, options: SpanOptions = {}): Span {
 function live(span: OtelSpan, tracestate: string | undefined): Span {
   const { traceId, spanId, traceFlags } = span.spanContext();
   return {
-    context: { traceparent: `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, "0")}`, ...(tracestate ? { tracestate } : {}) },
+    context: {
+      traceparent: `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, "0")}`,
+      ...(tracestate ? { tracestate } : {}),
+    },
     set: (attributes) => void span.setAttributes(attributes),
     event: (event, attributes) => void span.addEvent(event, attributes),
     end(error) {
@@ -74,10 +86,16 @@ function live(span: OtelSpan, tracestate: string | undefined): Span {
 const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
 
 /** Source: W3C Trace Context, section 3.2. Undefined for anything malformed. */
-export function parseTraceparent(context: TraceContext): { traceId: string; spanId: string; traceFlags: number } | undefined {
+export function parseTraceparent(
+  context: TraceContext,
+): { traceId: string; spanId: string; traceFlags: number } | undefined {
   const match = TRACEPARENT.exec(context.traceparent);
   if (!match) return undefined;
-  return { traceId: match[1] as string, spanId: match[2] as string, traceFlags: Number.parseInt(match[3] as string, 16) };
+  return {
+    traceId: match[1] as string,
+    spanId: match[2] as string,
+    traceFlags: Number.parseInt(match[3] as string, 16),
+  };
 }
 
 /** A context for a request that brought none and is not sampled here: problems can still name a trace id. */
