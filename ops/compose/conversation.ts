@@ -10,6 +10,7 @@ import { PolicyRouter } from "#actors/routing/router.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { ActorKind } from "#runtime/actor/define.ts";
 import { ActorHost, type Unsafe } from "#runtime/actor/host.ts";
+import { ensureTokens } from "#runtime/nats/topology.ts";
 import { announce } from "#runtime/observe/presence.ts";
 import { Placement } from "#runtime/placement/placement.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
@@ -67,6 +68,10 @@ export async function startConversationHost(
   });
   const reaper = new Reaper({ bus, clock, log, instance, pools: Object.keys(config.pools) });
   let draining = false;
+  // The stream of tokens lives in memory: a restarted server has none.
+  const reconnected = bus.onReconnect(
+    () => void ensureTokens(bus).catch((err) => log.warn({ err }, "TOKENS not made again")),
+  );
   await placement.start();
   await placement.ready;
   reaper.start();
@@ -87,6 +92,7 @@ export async function startConversationHost(
     },
     async stop() {
       presence.stop();
+      reconnected.stop();
       await reaper.stop();
       placement.stop();
       host.close();
