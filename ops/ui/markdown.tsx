@@ -2,6 +2,7 @@
 import { type ComponentChildren, createElement, type VNode } from "preact";
 import { useMemo } from "preact/hooks";
 import { type Block, type Inline, parseMarkdown } from "#contracts/content.ts";
+import { closeOpenMarks, MARKER } from "./marks.ts";
 
 /** What stands for the marker `[n]`; undefined leaves it as the text it is. */
 export type RenderMarker = (n: number) => VNode | undefined;
@@ -9,14 +10,15 @@ export type RenderMarker = (n: number) => VNode | undefined;
 export interface MarkdownProps {
   readonly text: string;
   readonly marker?: RenderMarker;
+  /** More text follows: marks that are open at the end are not shown as what they are not. */
+  readonly isGrowing?: boolean;
 }
 
-const MARKER = /\s?\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\]/g;
 // The page has an h1, and each answer an h2 of its own.
 const FIRST_HEADING_LEVEL = 3;
 
-export function Markdown({ text, marker }: MarkdownProps) {
-  const blocks = useMemo(() => parseMarkdown(text), [text]);
+export function Markdown({ text, marker, isGrowing = false }: MarkdownProps) {
+  const blocks = useMemo(() => parseMarkdown(isGrowing ? closeOpenMarks(text) : text), [text, isGrowing]);
   return <div class="prose">{renderBlocks(blocks, marker)}</div>;
 }
 
@@ -92,19 +94,4 @@ function withMarkers(text: string, marker: RenderMarker): ComponentChildren[] {
   }
   out.push(text.slice(from));
   return out;
-}
-
-/** The same subset as one string, for those who hear it. */
-export function plainText(markdown: string): string {
-  const inline = (node: Inline): string => {
-    if (node.type === "break") return " ";
-    return "children" in node ? node.children.map(inline).join("") : node.text;
-  };
-  const block = (node: Block): string => {
-    if (node.type === "code") return node.text;
-    if (node.type === "list") return node.items.map((item) => item.map(block).join(" ")).join(". ");
-    if (node.type === "quote") return node.children.map(block).join(" ");
-    return node.children.map(inline).join("");
-  };
-  return parseMarkdown(markdown).map(block).join("\n").replace(MARKER, "");
 }

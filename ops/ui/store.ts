@@ -6,7 +6,7 @@ import { computed, effect, signal } from "@preact/signals";
 import { ApiFailure, createApi } from "./api.ts";
 import { type Action, reduce } from "./session.ts";
 import { loadKey, loadOutbox, loadSession, newSession, randomId, saveKey, saveOutbox } from "./storage.ts";
-import { type Connection, openStream, type SessionStream } from "./stream.ts";
+import { type Connection, type LastTurn, openStream, type SessionStream } from "./stream.ts";
 import { stringsFor } from "./strings.ts";
 import { emptyView, type FailureReason, isAwaited, type Message, runningTurn } from "./view.ts";
 
@@ -37,6 +37,7 @@ export const api = createApi(document.baseURI, () => key);
 let stream: SessionStream | undefined;
 const resends = new Map<string, ReturnType<typeof setTimeout>>();
 
+const BEFORE_FIRST: LastTurn = { turn: 0, closed: false };
 const REFRESH_AGAIN_MS = 3_000;
 const QUIET_MS = 15_000;
 
@@ -44,14 +45,15 @@ const dispatch = (action: Action): void => {
   view.value = reduce(view.value, action);
 };
 
-async function resync(): Promise<number> {
+async function resync(): Promise<LastTurn> {
   const { session } = view.peek();
   const transcript = await api.transcript(session);
   // The person may have begun another conversation while this one was read.
-  if (session !== view.peek().session) return 0;
+  if (session !== view.peek().session) return BEFORE_FIRST;
   if (transcript) dispatch({ type: "transcript", transcript });
   loaded.value = true;
-  return transcript?.turns.at(-1)?.turn ?? 0;
+  const last = transcript?.turns.at(-1);
+  return last ? { turn: last.turn, closed: last.reply !== null } : BEFORE_FIRST;
 }
 
 async function refresh(): Promise<void> {

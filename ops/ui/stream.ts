@@ -6,12 +6,19 @@
 import { createParser } from "eventsource-parser";
 import type { StreamEvent } from "#contracts/turn.ts";
 import { ApiFailure } from "./api.ts";
+import { parseEvent } from "./wire.ts";
 
 export type Connection = "connecting" | "live" | "reconnecting" | "locked";
 
+/** Turn 0 is before the first. */
+export interface LastTurn {
+  readonly turn: number;
+  readonly closed: boolean;
+}
+
 export interface StreamOptions {
-  /** Reads the transcript; resolves with the number of its last turn, 0 when there is none. */
-  readonly resync: () => Promise<number>;
+  /** Reads the transcript; resolves with its last turn. */
+  readonly resync: () => Promise<LastTurn>;
   readonly open: (lastEventId: string, signal: AbortSignal) => Promise<ReadableStream<Uint8Array>>;
   readonly onEvent: (event: StreamEvent) => void;
   readonly onConnection: (connection: Connection) => void;
@@ -136,19 +143,8 @@ async function read(body: ReadableStream<Uint8Array>, attempt: AbortController, 
   }
 }
 
-const TYPES: readonly string[] = ["turn", "delta", "restart", "done", "error"] satisfies StreamEvent["type"][];
-
-/** Events this page does not know are of a newer gateway: skipped, not fatal. */
-function parseEvent(type: string | undefined, data: string): StreamEvent | undefined {
-  if (!type || !TYPES.includes(type)) return undefined;
-  try {
-    const fields: unknown = JSON.parse(data);
-    if (typeof fields !== "object" || fields === null || !("turn" in fields) || typeof fields.turn !== "number") return undefined;
-    return { attempt: 0, number: 0, ...fields, turn: fields.turn, type: type as StreamEvent["type"] };
-  } catch {
-    return undefined;
-  }
-}
+/** Larger than any attempt or number, and the most digits `Last-Event-ID` may have there. */
+const END_OF_TURN = 999_999_999;
 
 /** The highest `turn.attempt.number` seen. A late event of a lower attempt must not move it back. */
 function createCursor() {
@@ -160,7 +156,7 @@ function createCursor() {
   return {
     id: () => at.join("."),
     seen: (event: StreamEvent) => advance([event.turn, event.attempt, event.number]),
-    /** A turn the transcript knows is read from its beginning. */
-    atLeast: (turn: number) => advance([turn, 0, 0]),
+    /** A turn that runs is read from its beginning; of a closed one the transcript told everything. */
+    atLeast: ({ turn, closed }: LastTurn) => advance(closed ? [turn, END_OF_TURN, END_OF_TURN] : [turn, 0, 0]),
   };
 }

@@ -4,7 +4,7 @@
  */
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import { plainText } from "../markdown.tsx";
+import { plainText } from "../marks.ts";
 import { connection, strings, view } from "../store.ts";
 
 interface Heard {
@@ -19,7 +19,12 @@ export function Announcer() {
 
   useSignalEffect(() => {
     const latest = view.value.turns.at(-1);
-    if (!latest) return;
+    if (!latest) {
+      // A new conversation: the last answer of the one before is not its beginning.
+      said.value = "";
+      heard.current = undefined;
+      return;
+    }
     const before = heard.current;
     if (!latest.closed) {
       const isNew = before?.turn !== latest.turn;

@@ -130,6 +130,9 @@ type PassageText =
   | { readonly state: "gone" }
   | { readonly state: "here"; readonly text: string; readonly changed: boolean };
 
+/** A document begins with its title, which the panel shows already. */
+const withoutTitle = (text: string): string => text.replace(/^\s*# [^\n]*\n/, "");
+
 /** The quoted passage, or the whole document where the answer names it without quoting. */
 function usePassage({ passage, collection, document, revision }: Citation): Signal<PassageText> {
   const text = useSignal<PassageText>(passage ? { state: "here", text: passage, changed: false } : { state: "loading" });
@@ -138,7 +141,7 @@ function usePassage({ passage, collection, document, revision }: Citation): Sign
     let isOpen = true;
     api
       .document(collection, document)
-      .then((found): PassageText => ({ state: "here", text: found.text, changed: found.revision !== revision }))
+      .then((found): PassageText => ({ state: "here", text: withoutTitle(found.text), changed: found.revision !== revision }))
       .catch((): PassageText => ({ state: "gone" }))
       .then((result) => {
         if (isOpen) text.value = result;
