@@ -18,7 +18,8 @@ export interface Settings {
   readonly natsSync: "1s" | "always";
   readonly natsServerBin: string | undefined;
   readonly cacheDir: string;
-  readonly logLevel: string;
+  /** Undefined: the command's own default. */
+  readonly logLevel: string | undefined;
   /** Zero configuration: which model answers when the file declares no pool. */
   readonly model: {
     readonly name: string | undefined;
@@ -77,8 +78,8 @@ function syncOf(value: string | undefined): "1s" | "always" {
 }
 
 const LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"];
-function levelOf(value: string | undefined): string {
-  if (value === undefined) return "warn";
+function levelOf(value: string | undefined): string | undefined {
+  if (value === undefined) return undefined;
   if (LEVELS.includes(value)) return value;
   throw new JetclawError(
     "config.invalid",

@@ -27,10 +27,9 @@ const channelSchema = z.union([
 const actorSchema = z.looseObject({
   kind: z.string().min(1),
   version: z.number().int().positive(),
-  state: zodSchema,
-  messages: z.record(z.string(), zodSchema),
   initial: callable,
-  on: z.record(z.string(), callable),
+  parse: callable,
+  run: callable,
 });
 
 /** @throws JetclawError `config.invalid` naming the part. */

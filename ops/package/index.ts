@@ -4,6 +4,9 @@ import type { ConfigInput, EnvReference } from "#contracts/config.ts";
 
 export type { ConfigInput as JetclawConfig, EnvReference } from "#contracts/config.ts";
 export { env } from "#contracts/config.ts";
+export { JetclawError } from "#contracts/errors.ts";
+export { type Actor, type ActorKind, type ActorOptions, defineActor } from "#runtime/actor/define.ts";
+export { type Client, createClient } from "./client.ts";
 
 /** Gives the configuration its type; what is wrong in it shows in the editor. */
 export const defineConfig = (config: ConfigInput): ConfigInput => config;

@@ -1,0 +1,68 @@
+/** Entry of a benchmark's process: a host or a worker, of ours or of the bare pipeline. Its parent drives it. */
+import type { Config } from "#contracts/config.ts";
+import type { BareTask } from "./bare-pipeline.ts";
+
+export interface RoleTask {
+  readonly kind: "host" | "worker";
+  readonly natsUrl: string;
+  readonly config: Config;
+  /** Jobs that a worker holds at once. */
+  readonly slots: number;
+  readonly echo: { readonly replyBytes: number; readonly chunks: number };
+}
+export type ChildTask = RoleTask | BareChildTask;
+interface BareChildTask {
+  readonly kind: "bare-host" | "bare-worker";
+  readonly natsUrl: string;
+  readonly bare: BareTask;
+}
+export type ToChild =
+  | { readonly do: "start"; readonly task: ChildTask }
+  | { readonly do: "usage" }
+  | { readonly do: "stop" };
+export type FromChild =
+  | { readonly is: "ready" }
+  | { readonly is: "usage"; readonly usage: { readonly cpuMs: number; readonly rssMb: number } }
+  | { readonly is: "failed"; readonly reason: string };
+
+let stop: () => Promise<void> = async () => {};
+
+async function start(task: ChildTask): Promise<void> {
+  if ("config" in task) {
+    const { startRoleForBench } = await import("./ours.ts");
+    stop = await startRoleForBench(task);
+  } else {
+    const { startBareHost, startBareWorker } = await import("./bare-pipeline.ts");
+    const { kind, natsUrl, bare } = task;
+    stop = await (kind === "bare-host" ? startBareHost(natsUrl, bare) : startBareWorker(natsUrl, bare));
+  }
+}
+
+const reply = (message: FromChild): void => void process.send?.(message);
+
+async function onMessage(message: ToChild): Promise<void> {
+  if (message.do === "start") {
+    await start(message.task);
+    reply({ is: "ready" });
+  } else if (message.do === "usage") {
+    const { user, system } = process.cpuUsage();
+    reply({
+      is: "usage",
+      usage: { cpuMs: (user + system) / 1_000, rssMb: process.memoryUsage.rss() / 2 ** 20 },
+    });
+  } else {
+    await stop();
+    process.exit(0);
+  }
+}
+
+process.on("message", (message: ToChild) => {
+  onMessage(message).catch((error: unknown) => {
+    reply({ is: "failed", reason: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    setTimeout(() => process.exit(1), 100);
+  });
+});
+// A parent that was killed leaves nobody to measure for.
+process.on("disconnect", () => process.exit(1));
+// Ctrl-C reaches the whole group; the parent decides how we end.
+process.on("SIGINT", () => {});

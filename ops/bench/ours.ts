@@ -1,0 +1,146 @@
+/** Ours as a side: hosts and workers as they run in production, the gateway left out. */
+import { rm } from "node:fs/promises";
+import { type Config, configSchema } from "#contracts/config.ts";
+import { actorsBucket } from "#contracts/subjects.ts";
+import { CONVERSATION } from "#contracts/turn.ts";
+import { sendToActor } from "#runtime/nats/inbound.ts";
+import { startNatsServer } from "#runtime/nats/server.ts";
+import { createLog } from "#runtime/observe/log.ts";
+import { connectTo, contextOf, provisionFor } from "../compose/open.ts";
+import type { RoleTask } from "./child.ts";
+import { startChild } from "./children.ts";
+import { Sessions } from "./sessions.ts";
+import { randomFrom, textOf } from "./shape.ts";
+import type { Side, SideOptions } from "./side.ts";
+import { cpuOf, watchTraffic } from "./watch.ts";
+
+const TENANT = "bench";
+const POOL = "default";
+/** Jobs a worker holds at once: never the limit here. */
+const SLOTS = 256;
+/** Ids, times and names of a job beside its texts. */
+const JOB_FIELDS_BYTES = 500;
+/** Different questions, so that nothing can be answered from memory. */
+const TEXTS = 64;
+
+export async function startOurs(options: SideOptions): Promise<Side> {
+  const { natsBin: bin, folder: dataDir, sync: syncInterval, payloads, seed } = options;
+  const server = await startNatsServer({ bin, dataDir, port: 0, syncInterval, log: () => {} });
+  const simulator = options.model === "simulator" ? await startModel() : undefined;
+  const config = configFor(options, simulator?.url);
+  const bus = await connectTo(server.url, "bench-client", createLog({ level: "warn" }));
+  await provisionFor(bus, config);
+  const echo = { replyBytes: payloads.replyBytes, chunks: options.chunks };
+  const task = (kind: "host" | "worker"): RoleTask => ({
+    kind,
+    natsUrl: server.url,
+    config,
+    slots: SLOTS,
+    echo,
+  });
+  const hosts = await Promise.all(Array.from({ length: options.hosts }, () => startChild(task("host"))));
+  const workers = await Promise.all(
+    Array.from({ length: options.workers }, () => startChild(task("worker"))),
+  );
+
+  const sessions = new Sessions(options.sessions, options.turnsPerSession, "s");
+  const random = randomFrom(seed);
+  const texts = Array.from({ length: TEXTS }, () => textOf(payloads.messageBytes, random));
+  let asked = 0;
+  bus.subscribe("turn.>", ({ subject }) => sessions.answered(subject.slice(subject.lastIndexOf(".") + 1)));
+  await bus.flush();
+  return {
+    name: "jetclaw",
+    turn: () =>
+      sessions.run(({ session, turn }) =>
+        sendToActor(bus, {
+          id: `${session}-${turn}`,
+          tenant: TENANT,
+          kind: CONVERSATION,
+          key: session,
+          type: "user",
+          body: { parts: [{ type: "text", text: texts[asked++ % TEXTS] }], channel: "web", locale: "en" },
+          at: Date.now(),
+        }),
+      ),
+    watch: (during) =>
+      watchTraffic(
+        bus,
+        [
+          ["message", "in.>"],
+          ["job", "infer.>"],
+          ["turn", "turn.>"],
+          ["chunk", "tok.>"],
+          ["timer", "sched.>"],
+          ...Array.from(
+            { length: options.shards },
+            (_, shard) => ["state", `$KV.${actorsBucket(shard)}.>`] as const,
+          ),
+        ],
+        during,
+      ),
+    cpu: () => cpuOf(hosts, workers, server.pid),
+    hostRssMb: async () => (await Promise.all(hosts.map((child) => child.usage()))).map(({ rssMb }) => rssMb),
+    async stop() {
+      await Promise.all([...workers, ...hosts].map((child) => child.stop()));
+      await bus.close();
+      await simulator?.stop();
+      await server.stop();
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+async function startModel(): Promise<{ url: string; stop(): Promise<void> }> {
+  const { startSimulator } = await import("#ops/simulator/server.ts");
+  return startSimulator({ port: 0 });
+}
+
+function configFor(
+  { payloads, turnsPerSession, shards, seed, chunks }: SideOptions,
+  simulatorUrl: string | undefined,
+): Config {
+  const { messageBytes, jobBytes, replyBytes } = payloads;
+  // A job carries its question twice (for chat and for extracting models) and half of its session's history on average.
+  const history = ((turnsPerSession - 1) / 2) * (messageBytes + replyBytes);
+  const instructions = textOf(
+    Math.max(0, jobBytes - 2 * messageBytes - history - JOB_FIELDS_BYTES),
+    randomFrom(seed),
+  );
+  const model = simulatorUrl
+    ? { name: `sim-${chunks}`, provider: "openai", baseUrl: `${simulatorUrl}/v1`, concurrency: SLOTS }
+    : { name: "echo", provider: "echo", concurrency: SLOTS };
+  return configSchema.parse({
+    assistants: { bench: { instructions, knowledge: [] } },
+    pools: { [POOL]: { models: [model] } },
+    shards,
+    responseCache: false,
+  });
+}
+
+/** The child's side: one role on a connection of its own. @returns what stops it */
+export async function startRoleForBench(task: RoleTask): Promise<() => Promise<void>> {
+  const log = createLog({ level: "warn", role: task.kind });
+  const bus = await connectTo(task.natsUrl, `bench-${task.kind}`, log);
+  const context = contextOf(bus, await provisionFor(bus, task.config), task.config, log);
+  const role = task.kind === "host" ? await startHost(context) : await startWorkerRole(context, task);
+  while (role.readiness() !== undefined) await new Promise((resolve) => setTimeout(resolve, 20));
+  return async () => {
+    await role.drain();
+    await role.stop();
+    await bus.close();
+  };
+}
+
+async function startHost(context: ReturnType<typeof contextOf>) {
+  const { startConversationHost } = await import("../compose/conversation.ts");
+  return startConversationHost(context, {});
+}
+
+async function startWorkerRole(
+  context: ReturnType<typeof contextOf>,
+  { slots, echo }: { slots: number; echo: { replyBytes: number; chunks: number } },
+) {
+  const { startWorker } = await import("../compose/worker.ts");
+  return startWorker(context, { pools: [POOL], slots, echo });
+}

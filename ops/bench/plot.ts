@@ -1,0 +1,36 @@
+/** Figures beside their baselines as an SVG, without a browser or a plotting library. */
+import type { BenchResult } from "./shape.ts";
+
+const PLOTTED: readonly (readonly [figure: string, title: string])[] = [
+  ["turnsPerSecond", "turns/s (more is better)"],
+  ["p50Ms", "p50 ms under load"],
+  ["p99Ms", "p99 ms under load"],
+  ["p50AtOneMs", "p50 ms, one in flight"],
+  ["cpuMsPerTurn", "CPU ms a turn, all processes"],
+];
+const WIDTH = 720;
+const BAR = 360;
+const LEFT = 250;
+const ROW = 56;
+
+export function plot({ bench, figures, baselines }: BenchResult): string {
+  const rows = PLOTTED.filter(([name]) => figures[name] !== undefined).map(([name, title], index) => {
+    const own = figures[name] ?? 0;
+    const base = baselines[`barePipeline${name[0]?.toUpperCase()}${name.slice(1)}`] ?? 0;
+    const scale = BAR / Math.max(own, base, Number.EPSILON);
+    const y = 60 + index * ROW;
+    const bar = (value: number, dy: number, colour: string, label: string): string =>
+      `<rect x="${LEFT}" y="${y + dy}" width="${(value * scale).toFixed(1)}" height="16" fill="${colour}"/>` +
+      `<text x="${(LEFT + value * scale + 6).toFixed(1)}" y="${y + dy + 13}">${value} ${label}</text>`;
+    return `<text x="${LEFT - 10}" y="${y + 22}" text-anchor="end">${title}</text>${bar(own, 0, "#2563eb", "jetclaw")}${bar(base, 19, "#9ca3af", "bare")}`;
+  });
+  const height = 80 + rows.length * ROW;
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" font-family="sans-serif" font-size="12">`,
+    `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
+    `<text x="20" y="32" font-size="16">bench ${bench}</text>`,
+    ...rows,
+    "</svg>",
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,96 @@
+/** The shape that all benchmarks share, and the arithmetic of their figures. */
+import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { join } from "node:path";
+
+export interface BenchResult {
+  readonly bench: string;
+  readonly seed: number;
+  readonly machine: Readonly<Record<string, string | number>>;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly figures: Readonly<Record<string, number>>;
+  /** Unit of each figure and baseline by its name. */
+  readonly units: Readonly<Record<string, string>>;
+  readonly baselines: Readonly<Record<string, number>>;
+}
+
+export function describeMachine(natsServer: string): Record<string, string | number> {
+  const list = cpus();
+  return {
+    cpus: list.length,
+    cpu: list[0]?.model.trim() ?? "unknown",
+    memoryGb: round(totalmem() / 2 ** 30),
+    platform: `${process.platform} ${process.arch}`,
+    node: process.version,
+    natsServer,
+  };
+}
+
+/** Median time of a 4 KB write with its fsync in this folder. */
+export function fsyncP50Ms(folder: string, writes = 60): number {
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, `.fsync-${process.pid}`);
+  const block = Buffer.alloc(4_096, 7);
+  const file = openSync(path, "w");
+  try {
+    const times = Array.from({ length: writes }, () => {
+      const from = performance.now();
+      writeSync(file, block);
+      fsyncSync(file);
+      return performance.now() - from;
+    });
+    return round(quantile(times, 0.5));
+  } finally {
+    closeSync(file);
+    rmSync(path, { force: true });
+  }
+}
+
+/** The value below which the share `q` lies; 0 for no values. */
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = Float64Array.from(values).sort();
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0;
+}
+
+export const median = (values: readonly number[]): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1
+    ? (sorted[middle] ?? 0)
+    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
+};
+
+export const round = (value: number, digits = 3): number => Number(value.toFixed(digits));
+
+/** Slope of the best line through the points. */
+export function slope(points: readonly (readonly [x: number, y: number])[]): number {
+  const n = points.length;
+  if (n < 2) return 0;
+  const meanX = points.reduce((sum, [x]) => sum + x, 0) / n;
+  const meanY = points.reduce((sum, [, y]) => sum + y, 0) / n;
+  const spread = points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
+  return spread === 0 ? 0 : points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0) / spread;
+}
+
+/** The same sequence for the same seed. Source: mulberry32, public domain. */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const WORDS =
+  "order parcel delivery return refund invoice address payment account voucher size colour stock store week day where when how long does it take to bring back the blue jacket that came yesterday".split(
+    " ",
+  );
+
+/** Text of exactly so many bytes that compresses like text. */
+export function textOf(bytes: number, random: () => number): string {
+  let text = "";
+  while (text.length < bytes) text += `${WORDS[Math.floor(random() * WORDS.length)]} `;
+  return text.slice(0, bytes);
+}

@@ -1,0 +1,128 @@
+/** `jetclaw bench`: what a machine reaches, beside a baseline measured in the same run. */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Command, Option } from "commander";
+import type { BenchResult } from "../bench/shape.ts";
+import type { TurnsOptions } from "../bench/turns.ts";
+import { readSettings } from "../settings.ts";
+import { usage } from "./failure.ts";
+import { columns, note, print, printJson } from "./print.ts";
+
+interface TurnsFlags {
+  readonly seed: number;
+  readonly seconds: number;
+  readonly inFlight: number;
+  readonly rounds: number;
+  readonly model: "echo" | "simulator";
+  readonly chunks: number;
+  readonly sync: "1s" | "always";
+  readonly hosts: number;
+  readonly workers: number;
+  readonly shards: 1 | 2 | 4 | 8 | 16;
+  readonly sessions: number;
+  readonly minutes: number;
+  readonly watchMemory?: boolean;
+  readonly json?: boolean;
+  readonly plot?: string;
+}
+
+const PAYLOADS = { messageBytes: 512, jobBytes: 4_096, replyBytes: 1_024 };
+const TURNS_PER_SESSION = 3;
+
+export function benchCommand(): Command {
+  return new Command("bench")
+    .description("measure this machine: turns")
+    .addHelpText("after", "\nExamples:\n  jetclaw bench turns\n  jetclaw bench turns --json --seconds 30")
+    .addCommand(turnsCommand());
+}
+
+function turnsCommand(): Command {
+  return new Command("turns")
+    .description("whole durable turns, beside a bare pipeline without features in the same run")
+    .addOption(count("--seed <n>", "of texts and sessions", 1, 0))
+    .addOption(count("--seconds <n>", "measured under full load, for each of the two", 15))
+    .addOption(count("--in-flight <n>", "turns under way at once", 64))
+    .addOption(count("--rounds <n>", "alternations of the two; figures are medians", 3))
+    .addOption(new Option("--model <model>", "what answers").choices(["echo", "simulator"]).default("echo"))
+    .addOption(count("--chunks <n>", "chunks an answer is streamed in", 0, 0))
+    .addOption(
+      new Option("--sync <mode>", "when acknowledged writes reach the disk")
+        .choices(["1s", "always"])
+        .default("1s"),
+    )
+    .addOption(count("--hosts <n>", "processes that host conversations", 2))
+    .addOption(count("--workers <n>", "processes that run jobs", 1))
+    .addOption(
+      new Option("--shards <n>", "copies of the streams").choices(["1", "2", "4", "8", "16"]).default("4"),
+    )
+    .addOption(count("--sessions <n>", "distinct sessions at once", 512))
+    .option("--watch-memory", "run for --minutes and report how the memory of hosts grows")
+    .addOption(count("--minutes <n>", "length of --watch-memory", 10))
+    .option("--json", "print JSON")
+    .option("--plot <file.svg>", "draw the figures beside the baseline")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  jetclaw bench turns --seconds 15 --in-flight 64 --json\n  jetclaw bench turns --sync always --plot turns.svg\n  jetclaw bench turns --watch-memory --minutes 10",
+    )
+    .action(runTurns);
+}
+
+async function runTurns(flags: TurnsFlags): Promise<void> {
+  if (flags.sessions < flags.inFlight)
+    throw usage("--sessions must be at least --in-flight: a session has one turn open at most");
+  const settings = readSettings();
+  const { ensureNatsServer } = await import("#runtime/nats/server.ts");
+  const { natsServerVersion } = await import("../bench/nats-version.ts");
+  const natsBin = await ensureNatsServer({
+    log: note,
+    given: settings.natsServerBin,
+    cacheDir: settings.cacheDir,
+  });
+  const options: TurnsOptions = {
+    seed: flags.seed,
+    seconds: flags.seconds,
+    inFlight: flags.inFlight,
+    rounds: flags.rounds,
+    folder: join(settings.dataDir, `bench-${process.pid}`),
+    natsServer: await natsServerVersion(natsBin),
+    say: note,
+    side: {
+      natsBin,
+      sync: flags.sync,
+      shards: Number(flags.shards) as TurnsFlags["shards"],
+      hosts: flags.hosts,
+      workers: flags.workers,
+      sessions: flags.sessions,
+      turnsPerSession: TURNS_PER_SESSION,
+      payloads: PAYLOADS,
+      chunks: flags.chunks,
+      model: flags.model,
+    },
+  };
+  const result = flags.watchMemory
+    ? await (await import("../bench/memory.ts")).benchMemory(options, flags.minutes)
+    : await (await import("../bench/turns.ts")).benchTurns(options);
+  if (flags.plot) await writeFile(flags.plot, (await import("../bench/plot.ts")).plot(result));
+  if (flags.json) printJson(result);
+  else print(tableOf(result));
+}
+
+function tableOf({ figures, baselines, units, config }: BenchResult): string {
+  const rows = Object.entries(figures).map(([name, value]) => {
+    const base = baselines[`barePipeline${name[0]?.toUpperCase()}${name.slice(1)}`];
+    return [name, value, base ?? "", units[name] ?? ""];
+  });
+  const setting = Object.entries(config).map(
+    ([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`,
+  );
+  return `${columns(["FIGURE", "JETCLAW", "BARE", "UNIT"], rows)}\n\n${setting.join(", ")}`;
+}
+
+function count(flags: string, description: string, value: number, least = 1): Option {
+  return new Option(flags, description).default(value).argParser((text) => {
+    const number = Number(text);
+    if (!Number.isInteger(number) || number < least)
+      throw usage(`${flags.split(" ")[0]} is a whole number from ${least}, not "${text}"`);
+    return number;
+  });
+}

@@ -1,0 +1,59 @@
+/** What a few commands do over NATS itself, where no gateway is there yet or none lets them in. */
+import { createAdminSource } from "#actors/gateway/admin-source.ts";
+import { KvKeyStore } from "#actors/gateway/keys.ts";
+import type { AdminStatus, KeyStore } from "#actors/gateway/port.ts";
+import { LIMITS } from "#contracts/limits.ts";
+import { systemClock } from "#runtime/clock.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+import { createLog } from "#runtime/observe/log.ts";
+import { Presence } from "#runtime/observe/presence.ts";
+import { connectTo, provisionFor } from "../compose/open.ts";
+import { readPlacement } from "../compose/placement-summary.ts";
+import { loadConfig } from "../config.ts";
+import { readSettings } from "../settings.ts";
+
+async function onBus<T>(url: string, work: (bus: Bus) => Promise<T>): Promise<T> {
+  const bus = await connectTo(url, "jetclaw-cli", createLog({ level: "error" }));
+  try {
+    return await work(bus);
+  } finally {
+    await bus.close();
+  }
+}
+
+/** Keys over NATS. The deployment is provisioned where it is not: the first key comes before the first role. */
+export function withKeys<T>(url: string, work: (keys: KeyStore) => Promise<T>): Promise<T> {
+  return onBus(url, async (bus) => {
+    const { config } = await loadConfig(readSettings(), { callsModels: false });
+    await provisionFor(bus, config);
+    const keys = await KvKeyStore.open(bus, systemClock);
+    try {
+      return await work(keys);
+    } finally {
+      keys.close();
+    }
+  });
+}
+
+export function readStatus(url: string): Promise<AdminStatus> {
+  return onBus(url, async (bus) => {
+    const { config } = await loadConfig(readSettings(), { callsModels: false });
+    const { shards } = await provisionFor(bus, config);
+    const presence = new Presence(bus);
+    // Roles are known by their beats: long enough to hear each of them once.
+    await systemClock.sleep(2 * LIMITS.heartbeatMs);
+    try {
+      const placement = () => readPlacement(bus);
+      return await createAdminSource({
+        bus,
+        shards,
+        pools: Object.keys(config.pools),
+        presence,
+        clock: systemClock,
+        placement,
+      }).status();
+    } finally {
+      presence.stop();
+    }
+  });
+}

@@ -1,0 +1,194 @@
+/** What `doctor` looks at, each in a function that finds out and says what to do. */
+import { access, constants, mkdir } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { probe } from "#runtime/nats/server/probe.ts";
+import { ensureNatsServer } from "#runtime/nats/server.ts";
+import { checkTopology } from "#runtime/nats/topology-check.ts";
+import { createLog } from "#runtime/observe/log.ts";
+import { natsServerVersion } from "../../bench/nats-version.ts";
+import { fsyncP50Ms } from "../../bench/shape.ts";
+import { connectTo } from "../../compose/open.ts";
+import { modelsOf } from "../../config/model.ts";
+import { loadConfig } from "../../config.ts";
+import { type Settings, splitNatsUrl } from "../../settings.ts";
+import { ask, type GatewayOptions } from "../gateway.ts";
+
+export interface Patient {
+  readonly settings: Settings;
+  readonly gateway: GatewayOptions;
+  readonly natsUrl: string;
+}
+export interface Finding {
+  readonly check: string;
+  readonly state: "ok" | "warn" | "fail";
+  readonly found: string;
+  readonly next?: string;
+}
+type Found = Omit<Finding, "check">;
+type Check = (patient: Patient) => Promise<Found>;
+
+const PROBE_MS = 1_500;
+const HTTP_MS = 3_000;
+/** Beyond this, `sync_interval: always` on one node would be felt. */
+const SLOW_FSYNC_MS = 10;
+const ok = (found: string): Found => ({ state: "ok", found });
+const warn = (found: string, next: string): Found => ({ state: "warn", found, next });
+const fail = (found: string, next: string): Found => ({ state: "fail", found, next });
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+const checkNode: Check = async () => {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  const fine = major > 22 || (major === 22 && minor >= 18);
+  return fine ? ok(process.version) : fail(process.version, "Install Node 24: https://nodejs.org");
+};
+
+const checkServer: Check = async ({ settings }) => {
+  const bin = await ensureNatsServer({
+    log: () => {},
+    given: settings.natsServerBin,
+    cacheDir: settings.cacheDir,
+  });
+  return ok(`${await natsServerVersion(bin)}, ${bin}`);
+};
+
+const checkConfig: Check = async ({ settings }) => {
+  try {
+    const { config, path, notices } = await loadConfig(settings, { callsModels: true });
+    const summary = `${path ?? "no file, so the demo shop"}; pools ${Object.keys(config.pools).join(", ")}`;
+    return notices.length > 0 ? warn(summary, notices.join(" ")) : ok(summary);
+  } catch (error) {
+    return fail(reasonOf(error), "Correct the configuration, then run doctor again.");
+  }
+};
+
+const checkData: Check = async ({ settings: { dataDir } }) => {
+  try {
+    await mkdir(dataDir, { recursive: true });
+    await access(dataDir, constants.W_OK);
+  } catch (error) {
+    return fail(
+      `${dataDir}: ${reasonOf(error)}`,
+      "Make the folder writable, or set JETCLAW_DATA_DIR to another one.",
+    );
+  }
+  const fsync = fsyncP50Ms(dataDir, 40);
+  const found = `${dataDir} is writable, fsync p50 ${fsync} ms`;
+  return fsync > SLOW_FSYNC_MS
+    ? warn(found, "Put the data on a faster disk before you set JETCLAW_NATS_SYNC=always.")
+    : ok(found);
+};
+
+const checkPort: Check = async ({ settings: { host, port } }) => {
+  const answer = await probe(host === "0.0.0.0" ? "127.0.0.1" : host, port, PROBE_MS);
+  if (answer.kind === "closed") return ok(`${host}:${port} is free`);
+  const answers = await readyz(`http://${host}:${port}`);
+  if (answers) return ok(`${host}:${port} is answered by a jetclaw gateway`);
+  return warn(`${host}:${port} is taken by another program`, "Stop it, or set JETCLAW_PORT to a free port.");
+};
+
+const checkNats: Check = async ({ natsUrl }) => {
+  const { servers } = splitNatsUrl(natsUrl);
+  const { hostname, port } = new URL(servers[0] ?? "");
+  const answer = await probe(hostname, Number(port || 4_222), PROBE_MS);
+  const at = servers.join(", ");
+  if (answer.kind === "nats") {
+    const { name, version, jetstream } = answer.info;
+    if (!jetstream) return fail(`${at}: ${name} ${version} runs without JetStream`, "Start it with -js.");
+    return ok(`${at}: ${name}, ${version}, JetStream`);
+  }
+  if (answer.kind === "other")
+    return fail(`${at} is no NATS server`, "Correct JETCLAW_NATS_URL or JETCLAW_NATS_PORT.");
+  return warn(
+    `nothing answers at ${at}`,
+    "Start one with `jetclaw up`, or name another: --nats nats://host:port.",
+  );
+};
+
+const checkStreams: Check = async ({ settings, natsUrl }) => {
+  const { config } = await loadConfig(settings, { callsModels: false });
+  const bus = await connectTo(natsUrl, "jetclaw-doctor", createLog({ level: "silent" })).catch(
+    () => undefined,
+  );
+  if (!bus) return warn("not looked at, as NATS does not answer", "Start NATS first.");
+  try {
+    const { missing, different, total } = await checkTopology(bus, Object.keys(config.pools));
+    if (missing.length === 0 && different.length === 0)
+      return ok(`${total} streams and buckets are as declared`);
+    const parts = [
+      ...missing.map((each) => `${each} is missing`),
+      ...different.map((each) => `${each} differs`),
+    ];
+    return warn(
+      parts.slice(0, 6).join(", ") + (parts.length > 6 ? ` and ${parts.length - 6} more` : ""),
+      "jetclaw provision",
+    );
+  } finally {
+    await bus.close();
+  }
+};
+
+async function readyz(url: string): Promise<{ ready: boolean; reasons: string[] } | undefined> {
+  try {
+    const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(HTTP_MS) });
+    const body = (await response.json()) as { ready?: boolean; reasons?: string[] };
+    return typeof body.ready === "boolean" ? { ready: body.ready, reasons: body.reasons ?? [] } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const checkGateway: Check = async ({ gateway }) => {
+  const answer = await readyz(gateway.url);
+  if (!answer)
+    return warn(
+      `no gateway answers at ${gateway.url}`,
+      "Start one with `jetclaw up`, or name another: --url http://host:port.",
+    );
+  if (!answer.ready)
+    return fail(
+      `${gateway.url} is not ready: ${answer.reasons.join("; ")}`,
+      "Wait for it, or read the log of its process.",
+    );
+  try {
+    await ask(gateway, "/v1/knowledge/shop", { signal: AbortSignal.timeout(HTTP_MS), accept: [403] });
+  } catch (error) {
+    return fail(
+      `${gateway.url} is ready, but: ${reasonOf(error)}`,
+      "Name a key of this gateway: --key <key> (or JETCLAW_KEY).",
+    );
+  }
+  return ok(`${gateway.url} is ready and knows the key`);
+};
+
+const checkModels: Check = async ({ settings }) => {
+  const { config } = await loadConfig(settings, { callsModels: true });
+  const models = Object.values(config.pools).flatMap((pool) => pool.models);
+  const remote = models.filter(({ provider }) => provider === "openai");
+  if (remote.length === 0) return ok(`${models.map(({ name }) => name).join(", ")}, built in`);
+  const problems: string[] = [];
+  for (const { name, baseUrl = "", apiKey } of remote) {
+    try {
+      const listed = await modelsOf(baseUrl, typeof apiKey === "string" ? apiKey : undefined);
+      if (listed.length > 0 && !listed.includes(name)) problems.push(`${baseUrl} does not list "${name}"`);
+    } catch (error) {
+      problems.push(reasonOf(error));
+    }
+  }
+  if (problems.length === 0) return ok(`${remote.map(({ name }) => name).join(", ")} can be reached`);
+  return fail(problems.join("; "), "Start the model server, or correct its baseUrl, key and name.");
+};
+
+const checkPackage: Check = async () => ok(fileURLToPath(new URL("../../..", import.meta.url)));
+
+export const CHECKS: readonly (readonly [string, Check])[] = [
+  ["node", checkNode],
+  ["jetclaw", checkPackage],
+  ["configuration", checkConfig],
+  ["data", checkData],
+  ["nats-server", checkServer],
+  ["port", checkPort],
+  ["nats", checkNats],
+  ["streams", checkStreams],
+  ["gateway", checkGateway],
+  ["models", checkModels],
+];

@@ -1,0 +1,93 @@
+/** The commands' way to a gateway: HTTP with a key, problems turned into failures with a next step. */
+import { type Command, Option } from "commander";
+import { readSettings } from "../settings.ts";
+import { CliFailure } from "./failure.ts";
+
+export interface GatewayOptions {
+  readonly url: string;
+  readonly key: string;
+}
+
+interface Problem {
+  readonly code?: string;
+  readonly title?: string;
+  readonly detail?: string;
+  readonly next?: string;
+  readonly traceId?: string;
+}
+
+const LIMIT_MS = 90_000;
+
+/** Adds `--url` and `--key` with their defaults from the environment. */
+export function reachesGateway(command: Command): Command {
+  return command
+    .addOption(
+      new Option("--url <url>", "address of the gateway (default: JETCLAW_URL, else http://127.0.0.1:8080)"),
+    )
+    .addOption(new Option("--key <key>", "API key (default: JETCLAW_KEY, else demo)"));
+}
+
+export function gatewayOf(options: { url?: string | undefined; key?: string | undefined }): GatewayOptions {
+  const settings = readSettings();
+  return { url: (options.url ?? settings.url).replace(/\/+$/, ""), key: options.key ?? settings.key };
+}
+
+export interface Asked {
+  readonly method?: "GET" | "POST" | "PUT" | "DELETE";
+  readonly body?: unknown;
+  readonly signal?: AbortSignal;
+  /** Statuses besides 2xx that are an answer. */
+  readonly accept?: readonly number[];
+}
+
+export interface Answered {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+/** @throws CliFailure */
+export async function ask(gateway: GatewayOptions, path: string, asked: Asked = {}): Promise<Answered> {
+  const limit = AbortSignal.timeout(LIMIT_MS);
+  const response = await fetch(`${gateway.url}${path}`, {
+    method: asked.method ?? "GET",
+    headers: {
+      authorization: `Bearer ${gateway.key}`,
+      ...(asked.body === undefined ? {} : { "content-type": "application/json" }),
+    },
+    ...(asked.body === undefined ? {} : { body: JSON.stringify(asked.body) }),
+    signal: asked.signal ? AbortSignal.any([asked.signal, limit]) : limit,
+  }).catch((cause: unknown) => {
+    if (asked.signal?.aborted) throw asked.signal.reason;
+    throw unreachable(gateway, cause);
+  });
+  const body = await bodyOf(response);
+  if (response.ok || asked.accept?.includes(response.status)) return { status: response.status, body };
+  throw failureOf(gateway, response.status, body);
+}
+
+async function bodyOf(response: Response): Promise<unknown> {
+  const text = await response.text();
+  if (!response.headers.get("content-type")?.includes("json")) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function unreachable(gateway: GatewayOptions, cause: unknown): CliFailure {
+  return new CliFailure(`no gateway answers at ${gateway.url}`, {
+    next: "Start one with `jetclaw up`, or name another: --url http://host:port (or JETCLAW_URL).",
+    cause,
+  });
+}
+
+function failureOf(gateway: GatewayOptions, status: number, body: unknown): CliFailure {
+  const problem: Problem = body instanceof Object ? body : {};
+  const said = [problem.title, problem.detail].filter(Boolean).join(" ");
+  const next =
+    status === 401
+      ? `Name a key of this gateway: --key <key> (or JETCLAW_KEY). ${gateway.url} does not know the one used.`
+      : problem.next;
+  return new CliFailure(said || `${gateway.url} answers ${status}`, { code: problem.code, next });
+}

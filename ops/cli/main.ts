@@ -1,0 +1,83 @@
+/** The command line: one file a command, one place where errors become lines and exit codes. */
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { benchCommand } from "./bench.ts";
+import { chatCommand } from "./chat.ts";
+import { doctorCommand } from "./doctor.ts";
+import { EXIT, reportFailure } from "./failure.ts";
+import { initCommand } from "./init.ts";
+import { kbCommand } from "./kb.ts";
+import { keysCommand } from "./keys.ts";
+import { provisionCommand } from "./provision.ts";
+import { runCommand } from "./run.ts";
+import { simulatorCommand } from "./simulator.ts";
+import { statusCommand } from "./status.ts";
+import { upCommand } from "./up.ts";
+
+/** Every command, in the order in which someone new meets them. */
+export function program(): Command {
+  const root = new Command("jetclaw")
+    .description("Chatbots as durable actors on NATS JetStream.")
+    .version(versionOf(), "-v, --version", "print the version")
+    .helpOption("-h, --help", "show this help")
+    .showHelpAfterError("(jetclaw <command> --help shows what it takes)")
+    .showSuggestionAfterError()
+    .addHelpText(
+      "after",
+      `
+Examples:
+  jetclaw up                                    everything in one process, with a demo shop
+  jetclaw chat                                  talk to it in the terminal
+  OPENAI_BASE_URL=http://gpu:8000/v1 jetclaw up  with your model
+  jetclaw run gateway                           one role of a larger deployment
+
+Settings come from jetclaw.config.ts and JETCLAW_* variables; ops/cli/README.md lists them.`,
+    );
+  const commands = [
+    upCommand(),
+    initCommand(),
+    chatCommand(),
+    kbCommand(),
+    statusCommand(),
+    doctorCommand(),
+    keysCommand(),
+    runCommand(),
+    provisionCommand(),
+    benchCommand(),
+    simulatorCommand(),
+  ];
+  for (const command of commands) root.addCommand(command);
+  for (const command of [root, ...commands, ...commands.flatMap((each) => each.commands)])
+    command.exitOverride();
+  return root;
+}
+
+/** Runs a command and leaves its exit code in the process; the process ends when nothing holds it any more. */
+export async function main(argv: readonly string[]): Promise<void> {
+  // A reader that went away (`| head`) is no error of ours.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failed),
+  );
+  try {
+    if (argv.length === 0) {
+      program().outputHelp();
+      return;
+    }
+    await program().parseAsync(argv, { from: "user" });
+  } catch (error) {
+    process.exitCode = reportFailure(error);
+  }
+}
+
+/** From the sources package.json is two folders up, from dist/ three. */
+function versionOf(): string {
+  for (const path of ["../../package.json", "../../../package.json"]) {
+    try {
+      return (JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8")) as { version: string })
+        .version;
+    } catch {
+      // Not here: the next one.
+    }
+  }
+  return "unknown";
+}

@@ -1,0 +1,93 @@
+/** `jetclaw run <role>[,role]`: chosen roles of a larger deployment in this process. */
+import { Command, Option } from "commander";
+import { createLog } from "#runtime/observe/log.ts";
+import { runProcess } from "../compose/process.ts";
+import { isRole, ROLES, type Role } from "../compose/roles.ts";
+import { serveUntilSignalled } from "../compose/signals.ts";
+import { loadConfig } from "../config.ts";
+import { natsUrlOf, readSettings } from "../settings.ts";
+import { usage } from "./failure.ts";
+import { note } from "./print.ts";
+
+interface RunFlags {
+  readonly nats?: string;
+  readonly pool?: readonly string[];
+  readonly slots?: number;
+  readonly host?: string;
+  readonly port?: number;
+}
+
+export function runCommand(): Command {
+  return new Command("run")
+    .description("run chosen roles of a deployment in this process")
+    .argument("<roles>", `comma-separated: ${Object.keys(ROLES).join(", ")}`)
+    .addOption(
+      new Option("--nats <url>", "NATS server (default: JETCLAW_NATS_URL, else the one of `jetclaw up`)"),
+    )
+    .addOption(new Option("--pool <name...>", "worker: pools to serve (default: all)"))
+    .addOption(new Option("--slots <n>", "worker: jobs at once").argParser(wholeNumber("--slots")))
+    .addOption(
+      new Option("--host <address>", "gateway: address to listen on (default: JETCLAW_HOST, else 127.0.0.1)"),
+    )
+    .addOption(
+      new Option("--port <port>", "gateway: port (default: JETCLAW_PORT, else 8080)").argParser(
+        wholeNumber("--port", 0),
+      ),
+    )
+    .addHelpText(
+      "after",
+      `\nExamples:\n  jetclaw run gateway --port 8081\n  jetclaw run conversation\n  jetclaw run worker --pool default --slots 16\n  jetclaw run gateway,conversation,invalidator\n\nRoles:\n${roleLines()}`,
+    )
+    .action(run);
+}
+
+async function run(list: string, flags: RunFlags): Promise<void> {
+  const roles = rolesOf(list);
+  const settings = readSettings();
+  const log = createLog({ level: settings.logLevel ?? "info", role: roles.join(",") });
+  const { config, notices } = await loadConfig(settings, { callsModels: roles.includes("worker") });
+  const unknown = flags.pool?.find((pool) => !(pool in config.pools));
+  if (unknown)
+    throw usage(
+      `there is no pool "${unknown}"`,
+      `The configuration has ${Object.keys(config.pools).join(", ")}.`,
+    );
+  for (const notice of notices) note(notice);
+  const running = await runProcess({
+    roles,
+    settings: { ...settings, host: flags.host ?? settings.host, port: flags.port ?? settings.port },
+    config,
+    natsUrl: flags.nats ?? natsUrlOf(settings),
+    log,
+    say: note,
+    ...(flags.pool ? { pools: flags.pool } : {}),
+    ...(flags.slots === undefined ? {} : { slots: flags.slots }),
+  });
+  note(`Running ${roles.join(", ")}${running.url ? ` at ${running.url}` : ""}. Ctrl-C stops.`);
+  await serveUntilSignalled({ stop: running.stop, abandon: async () => {}, log, say: note });
+}
+
+function rolesOf(list: string): Role[] {
+  const names = list.split(",").map((each) => each.trim());
+  const unknown = names.filter((name) => !isRole(name));
+  if (unknown.length > 0)
+    throw usage(
+      `unknown role ${unknown.map((each) => `"${each}"`).join(", ")}`,
+      `Roles are ${Object.keys(ROLES).join(", ")}.`,
+    );
+  return [...new Set(names)] as Role[];
+}
+
+const roleLines = (): string =>
+  Object.entries(ROLES)
+    .map(([name, { about }]) => `  ${name.padEnd(14)}${about}`)
+    .join("\n");
+
+function wholeNumber(flag: string, least = 1): (text: string) => number {
+  return (text) => {
+    const number = Number(text);
+    if (!Number.isInteger(number) || number < least)
+      throw usage(`${flag} is a whole number from ${least}, not "${text}"`);
+    return number;
+  };
+}

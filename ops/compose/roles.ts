@@ -1,0 +1,105 @@
+/** The roles a process can play, and how each is started. Loaded when it is started, so that no role carries another. */
+import type { KnowledgeStore } from "#actors/knowledge/port.ts";
+import type { ActorKind } from "#runtime/actor/define.ts";
+import { STAGE } from "#runtime/lifecycle.ts";
+import type { Settings } from "../settings.ts";
+import type { RoleContext, RunningRole } from "./context.ts";
+import type { Retrieval } from "./retrieval.ts";
+
+/** What roles of one process have in common. */
+export interface RoleParts {
+  readonly settings: Settings;
+  readonly store: KnowledgeStore;
+  /** The index in memory; only where conversations are held. */
+  readonly retrieval: Retrieval | undefined;
+  /** Pools of the worker; all when left out. */
+  readonly pools?: readonly string[] | undefined;
+  /** Jobs the worker holds at once; what the models allow when left out. */
+  readonly slots?: number | undefined;
+  /** The built pages; without them the gateway serves none. */
+  readonly staticDir?: string | undefined;
+  /** Why the process does not take work yet; empty when it does. */
+  readonly notReady: () => string[];
+}
+
+interface RoleEntry {
+  readonly about: string;
+  readonly stage: number;
+  start(context: RoleContext, parts: RoleParts): Promise<RunningRole>;
+}
+
+/** Checked for its shape when the configuration was read. */
+const kindsOf = ({ config }: RoleContext): ActorKind[] => config.actors as ActorKind[];
+
+export const ROLES = {
+  gateway: {
+    about: "HTTP: chat page, API, event streams",
+    stage: STAGE.gateway,
+    async start(context, { settings, store, notReady, staticDir }) {
+      const { bus, deployment, clock } = context;
+      const [{ startGateway }, { ConversationClient }, { ActorMailer }] = await Promise.all([
+        import("./gateway.ts"),
+        import("#actors/conversation/client.ts"),
+        import("#runtime/actor/mailer.ts"),
+      ]);
+      return startGateway(context, {
+        host: settings.host,
+        port: settings.port,
+        conversations: new ConversationClient(bus, deployment, clock),
+        knowledge: store,
+        actors: new ActorMailer({ bus, deployment, clock, kinds: kindsOf(context) }),
+        readiness() {
+          const reasons = notReady();
+          return { ready: reasons.length === 0, reasons };
+        },
+        staticDir,
+      });
+    },
+  },
+  conversation: {
+    about: "hosts conversations and your own actors; scale by starting more",
+    stage: STAGE.hosts,
+    async start(context, { retrieval }) {
+      const [{ startConversationHost }, { languageOf }] = await Promise.all([
+        import("./conversation.ts"),
+        import("#actors/knowledge/language.ts"),
+      ]);
+      const { retriever, cache } = retrieval ?? {};
+      return startConversationHost(context, { retriever, cache, languageOf, kinds: kindsOf(context) });
+    },
+  },
+  worker: {
+    about: "runs inference jobs on models; scale by starting more",
+    stage: STAGE.workers,
+    async start(context, { pools, slots }) {
+      const { startWorker } = await import("./worker.ts");
+      return startWorker(context, { pools, slots });
+    },
+  },
+  invalidator: {
+    about: "removes cached answers when knowledge changes",
+    stage: STAGE.state,
+    async start(context) {
+      const { startInvalidatorRole } = await import("./invalidator.ts");
+      return startInvalidatorRole(context);
+    },
+  },
+} as const satisfies Record<string, RoleEntry>;
+
+export type Role = keyof typeof ROLES;
+export const isRole = (name: string): name is Role => Object.hasOwn(ROLES, name);
+
+/** What the roles of a process need of knowledge, composed once: the index where conversations are held, the store alone for a gateway. */
+export async function startKnowledge(
+  context: RoleContext,
+  roles: readonly Role[],
+): Promise<{ store: KnowledgeStore; retrieval: Retrieval | undefined; stop(): Promise<void> }> {
+  if (roles.includes("conversation")) {
+    const { startRetrieval } = await import("./retrieval.ts");
+    const retrieval = await startRetrieval(context);
+    return { store: retrieval.store, retrieval, stop: retrieval.stop };
+  }
+  const { createKnowledgeStore } = await import("#actors/knowledge/store.ts");
+  const store = createKnowledgeStore(context.bus, context.clock);
+  return { store, retrieval: undefined, stop: async () => store.stop() };
+}
