@@ -6,6 +6,9 @@ import { eld } from "eld/extrasmall";
 
 /** Shorter texts are names, codes and greetings, on which any recogniser guesses. */
 const RELIABLE_CHARS = 20;
+/** Of a text up to here the recogniser is often sure and wrong ("I forgot my password" is Italian): it has to score well. */
+const SHORT_CHARS = 60;
+const SHORT_SCORE = 0.73;
 /** More of a text tells nothing new, and recognising is linear in its length. */
 const SAMPLE_CHARS = 2_000;
 
@@ -14,7 +17,9 @@ export function languageOf(text: string): string | undefined {
   const sample = text.slice(0, SAMPLE_CHARS).trim();
   if (sample.length < RELIABLE_CHARS) return undefined;
   const found = eld.detect(sample);
-  return found.language !== "" && found.isReliable() ? found.language : undefined;
+  if (found.language === "" || !found.isReliable()) return undefined;
+  if (sample.length < SHORT_CHARS && (found.getScores()[found.language] ?? 0) < SHORT_SCORE) return undefined;
+  return found.language;
 }
 
 /** The language of a BCP 47 tag, lower case: `nl-BE` -> `nl`. */

@@ -35,7 +35,7 @@ const TIME_WORDS: ReadonlySet<string> = new Set(
   ),
 );
 /** In a language without a list of stop words the shortest words are taken for them. */
-const SHORT = /^[a-z]{1,3}$/;
+const SHORT = /^[a-z]{1,4}$/;
 const HOW_LONG = /\b(?:how|hoe) (?=long|lang\b)/g;
 
 /** The terms of a text in a language (ISO 639-1): what is left of its words is what it is about. */

@@ -1,0 +1,69 @@
+// What tests of knowledge and caches share: a provisioned server, a store, and readers on connections of their own.
+
+import type { ResponseCache } from "#actors/cache/port.ts";
+import { createResponseCache } from "#actors/cache/response-cache.ts";
+import { type LocalRetriever, startRetriever } from "#actors/knowledge/retriever.ts";
+import { createKnowledgeStore, type RunningStore } from "#actors/knowledge/store.ts";
+import { type Bus, connectBus } from "#runtime/nats/connect.ts";
+import { provision } from "#runtime/nats/topology.ts";
+import { createLog } from "#runtime/observe/log.ts";
+import { startTestNats } from "./nats.ts";
+
+export const silentLog = createLog({ level: process.env.JETCLAW_LOG_LEVEL ?? "silent" });
+
+export interface Reader {
+  readonly bus: Bus;
+  readonly retriever: LocalRetriever;
+  readonly cache: ResponseCache;
+  stop(): Promise<void>;
+}
+
+export interface KnowledgeWorld {
+  readonly url: string;
+  readonly bus: Bus;
+  readonly store: RunningStore;
+  /** A retrieving process in all but the process: index and cache on a connection of their own. */
+  reader(name: string): Promise<Reader>;
+  stop(): Promise<void>;
+}
+
+const connect = (url: string, name: string): Promise<Bus> =>
+  connectBus({ servers: url, name, log: silentLog });
+
+export async function startReader(url: string, name: string): Promise<Reader> {
+  const bus = await connect(url, name);
+  const retriever = await startRetriever(bus, { instance: name, log: silentLog });
+  return {
+    bus,
+    retriever,
+    cache: createResponseCache(bus, { revisions: retriever, log: silentLog }),
+    async stop() {
+      await retriever.stop();
+      await bus.close();
+    },
+  };
+}
+
+export async function knowledgeWorld(): Promise<KnowledgeWorld> {
+  const server = await startTestNats();
+  const bus = await connect(server.url, "store");
+  await provision(bus, { shards: 1, pools: [] });
+  const store = createKnowledgeStore(bus);
+  const readers: Reader[] = [];
+  return {
+    url: server.url,
+    bus,
+    store,
+    async reader(name) {
+      const reader = await startReader(server.url, name);
+      readers.push(reader);
+      return reader;
+    },
+    async stop() {
+      for (const reader of readers) await reader.stop();
+      store.stop();
+      await bus.close();
+      await server.stop();
+    },
+  };
+}
