@@ -69,6 +69,8 @@ export function conversationKind(answering: Answering): ActorKind {
     version: STATE_VERSION,
     burst: true,
     persistent: true,
+    // A result counts only for the job that the open turn waits for, so the ring holds twice as many user messages.
+    remembers: (type) => type !== "result",
     initial: initialState,
     view: (state) => state,
     upgrade: (state, from) => applyUpgrades(CONVERSATION, STATE_VERSION, {}, state, from),

@@ -4,7 +4,7 @@
  */
 
 import { decodeEnvelope, type Envelope } from "#contracts/envelope.ts";
-import { asJetclawError } from "#contracts/errors.ts";
+import { asJetclawError, JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { ActorRoute } from "#contracts/subjects.ts";
 import { messageAt } from "../nats/reader.ts";
@@ -18,6 +18,7 @@ import { Draft } from "./draft.ts";
 import type { HostContext } from "./host.ts";
 import { type Delivery, Mailbox } from "./mailbox.ts";
 import { publishOutbox } from "./outbox.ts";
+import type { NextRecord } from "./record.ts";
 
 export type ActivationState = "creating" | "active" | "passivating" | "closed";
 
@@ -75,23 +76,23 @@ export class Activation {
     this.#running = true;
     const { owned, host } = this.#options;
     while (!this.#mailbox.isEmpty && !owned.signal.aborted) {
-      let taken = 0;
+      let batch: Delivery[] = [];
       try {
         if (this.#mailbox.wantsRefill) await this.#refill();
         this.#loaded ??= await this.#load();
         this.state = "active";
-        const batch = this.#mailbox.take(this.#options.kind.burst ? LIMITS.burstMessages : 1);
-        taken = batch.length;
-        if (taken > 0) await this.#handle(batch);
+        batch = this.#mailbox.take(this.#options.kind.burst ? LIMITS.burstMessages : 1);
+        if (batch.length > 0) await this.#handle(batch);
       } catch (error) {
         if (owned.signal.aborted || error instanceof Evicted) break;
-        // Nothing is acked: the messages come again to whoever owns the partition next, or here after the ack wait.
+        // Nothing of it is acked; what had been committed is dropped as processed when it is handled again.
         host.log.error({ err: error, kind: this.#options.kind.kind }, "activation failed, loading it again");
         this.#loaded = undefined;
+        this.#mailbox.putBack(batch);
+        batch = [];
         await host.clock.sleep(BLOCKED_MS, owned.signal).catch(() => {});
-      } finally {
-        if (taken > 0) this.#options.onReleased(taken);
       }
+      if (batch.length > 0) this.#options.onReleased(batch.length);
     }
     this.#running = false;
     if (owned.signal.aborted) this.close("closed");
@@ -278,7 +279,9 @@ export class Activation {
     for (const { envelope } of deliveries)
       if (envelope.id in attempts) attempts = withoutKey(attempts, envelope.id);
     const last = deliveries[deliveries.length - 1] as Delivery;
-    const ids = deliveries.map((d) => d.envelope.id);
+    const ids = deliveries.flatMap(({ envelope }) =>
+      this.#options.kind.remembers(envelope.type) ? [envelope.id] : [],
+    );
     if (!(await this.#write(draft, ids, attempts, last.seq))) return false;
     let paused = killPoint("host.afterCommit");
     if (paused) await paused;
@@ -304,9 +307,9 @@ export class Activation {
     attempts: Readonly<Record<string, number>>,
     seq: number,
   ): Promise<boolean> {
-    const { host, kind, route, owned } = this.#options;
+    const { host, kind, owned } = this.#options;
     const loaded = this.#loaded as Loaded;
-    const outcome = await commit(host, route, loaded, owned, {
+    const outcome = await this.#encodedCommit({
       op: host.nextOperation(),
       state: draft.state,
       stateVersion: kind.version,
@@ -325,6 +328,18 @@ export class Activation {
     }
     this.#loaded = await this.#load();
     return false;
+  }
+
+  /** A state above the limit is the handler's fault, not the store's. */
+  async #encodedCommit(next: NextRecord): Promise<"committed" | "stale" | "lost"> {
+    const { host, route, owned } = this.#options;
+    try {
+      return await commit(host, route, this.#loaded as Loaded, owned, next);
+    } catch (error) {
+      if (error instanceof JetclawError && error.code === "actor.state-too-large")
+        throw new HandlerFailed(error);
+      throw error;
+    }
   }
 
   /** Gives a message up: kept as a dead letter, remembered as processed, the session goes on. */

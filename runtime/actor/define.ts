@@ -76,6 +76,8 @@ export interface ActorKind {
   readonly burst: boolean;
   /** True: the handler replaces the state and never changes it in place, so no draft copy is needed. */
   readonly persistent: boolean;
+  /** False for messages whose repeats the handler itself drops: their ids need no place among the processed ones. */
+  remembers(type: string): boolean;
   initial(): unknown;
   view(state: unknown): unknown;
   /** Brings a stored state to this version. @throws JetclawError `actor.state-newer` */
@@ -104,6 +106,7 @@ export function defineActor<State, const M extends Messages>(options: ActorOptio
     version,
     burst: false,
     persistent: false,
+    remembers: () => true,
     initial: () => options.initial(),
     view: (state) => (options.view ? options.view(state as State) : state),
     upgrade: (state, from) => options.state.parse(applyUpgrades(kind, version, upgrades, state, from)),

@@ -1,7 +1,9 @@
 /** What a handler writes into: a draft of the state and the effects it records, ids already stable. */
 import { encode } from "#contracts/codec.ts";
 import { ENVELOPE_VERSION, type Envelope, encodeEnvelope, type TraceContext } from "#contracts/envelope.ts";
+import { JetclawError } from "#contracts/errors.ts";
 import { shardOf } from "#contracts/ids.ts";
+import { LIMITS } from "#contracts/limits.ts";
 import {
   type ActorRoute,
   inboundStream,
@@ -84,7 +86,7 @@ export class Draft implements SystemActor<unknown> {
       id,
       k: "append",
       subject: inboundSubject(routeOf(envelope)),
-      data: encodeEnvelope(envelope),
+      data: fitting(encodeEnvelope(envelope)),
     });
   }
 
@@ -107,7 +109,7 @@ export class Draft implements SystemActor<unknown> {
       id,
       k: "schedule",
       subject: timerSubject(route, timer),
-      data: encodeEnvelope(envelope),
+      data: fitting(encodeEnvelope(envelope)),
       at: "at" in when ? when.at : this.now + when.afterMs,
       target: inboundSubject(route),
     });
@@ -140,12 +142,12 @@ export class Draft implements SystemActor<unknown> {
 
   append(subject: string, body: (id: string) => unknown): string {
     const id = this.#id();
-    this.effects.push({ id, k: "append", subject, data: encode(body(id)) });
+    this.effects.push({ id, k: "append", subject, data: fitting(encode(body(id))) });
     return id;
   }
 
   emit(subject: string, body: unknown): void {
-    this.effects.push({ id: this.#id(), k: "emit", subject, data: encode(body) });
+    this.effects.push({ id: this.#id(), k: "emit", subject, data: fitting(encode(body)) });
   }
 
   purge(stream: string, filter: string): void {
@@ -155,4 +157,14 @@ export class Draft implements SystemActor<unknown> {
   afterCommit(task: () => void): void {
     this.tasks.push(task);
   }
+}
+
+/** An effect that NATS would refuse must fail its handler: after the commit it could never be published. */
+function fitting(data: Uint8Array): Uint8Array {
+  if (data.length > LIMITS.envelopeBytes)
+    throw new JetclawError(
+      "nats.too-large",
+      `an effect of ${data.length} bytes, at most ${LIMITS.envelopeBytes}`,
+    );
+  return data;
 }

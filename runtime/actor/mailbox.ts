@@ -73,6 +73,11 @@ export class Mailbox {
     return this.#queue.splice(0, count);
   }
 
+  /** Puts messages that were taken back to the front, in order. */
+  putBack(deliveries: readonly Delivery[]): void {
+    this.#queue.unshift(...deliveries);
+  }
+
   /** Empties it. @returns how many were held in memory */
   clear(): number {
     this.#parked.length = 0;
