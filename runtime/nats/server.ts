@@ -12,7 +12,7 @@ import {
 } from "./server/config.ts";
 import { claim, configPath, hashOf, inherit, recordServer, release } from "./server/ownership.ts";
 import { probe, reservePort } from "./server/probe.ts";
-import { endProcess, freezeProcess, sendSignal, waitForEnd } from "./server/processes.ts";
+import { endProcess, endWithUs, freezeProcess, sendSignal, waitForEnd } from "./server/processes.ts";
 
 export { type BinaryOptions, ensureNatsServer } from "./server/binary.ts";
 
@@ -159,8 +159,10 @@ function handle(
   adopted: boolean,
 ): NatsServerProcess {
   let running = true;
+  const unbind = endWithUs(pid);
   exited.then(() => {
     running = false;
+    unbind();
   });
   // After its end the pid may belong to a stranger, so no signal leaves from then on.
   const signal = (name: NodeJS.Signals) => {

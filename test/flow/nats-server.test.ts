@@ -7,12 +7,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { probe } from "#runtime/nats/server/probe.ts";
-import { describeProcess, sendSignal } from "#runtime/nats/server/processes.ts";
-import { ensureNatsServer, type NatsServerOptions, startNatsServer } from "#runtime/nats/server.ts";
+import { describeProcess, sendSignal, waitForEnd } from "#runtime/nats/server/processes.ts";
+import {
+  ensureNatsServer,
+  type NatsServerOptions,
+  type NatsServerProcess,
+  startNatsServer,
+} from "#runtime/nats/server.ts";
 
+const MODULE = new URL("../../runtime/nats/server.ts", import.meta.url).href;
 let bin: string;
 let dataDir: string;
 let lines: string[];
+let started: NatsServerProcess[];
 
 beforeAll(async () => {
   bin = await ensureNatsServer({ log: () => {}, given: process.env.NATS_SERVER_BIN });
@@ -21,9 +28,19 @@ beforeAll(async () => {
 beforeEach(async () => {
   dataDir = await mkdtemp(join(tmpdir(), "jetclaw-nats-"));
   lines = [];
+  started = [];
 });
 
-afterEach(() => rm(dataDir, { recursive: true, force: true }));
+afterEach(async () => {
+  await Promise.all(started.map((server) => server.stop()));
+  await rm(dataDir, { recursive: true, force: true });
+});
+
+async function start(more: Partial<NatsServerOptions> = {}): Promise<NatsServerProcess> {
+  const server = await startNatsServer(options(more));
+  started.push(server);
+  return server;
+}
 
 function options(more: Partial<NatsServerOptions> = {}): NatsServerOptions {
   return { bin, dataDir, port: 0, log: (line) => lines.push(line), ...more };
@@ -32,10 +49,9 @@ function options(more: Partial<NatsServerOptions> = {}): NatsServerOptions {
 /** Another process starts a server on the data directory and is killed: its server stays behind, running. */
 async function leaveBehind(): Promise<{ pid: number; port: number }> {
   const script = join(dataDir, "owner.mjs");
-  const module = new URL("../../runtime/nats/server.ts", import.meta.url).href;
   await writeFile(
     script,
-    `const { startNatsServer } = await import(${JSON.stringify(module)});
+    `const { startNatsServer } = await import(${JSON.stringify(MODULE)});
     const { pid, port } = await startNatsServer(${JSON.stringify({ bin, dataDir, port: 0 })});
     console.log(JSON.stringify({ pid, port }));`,
   );
@@ -57,7 +73,7 @@ async function listenAsStranger(): Promise<{ server: Server; port: number }> {
 }
 
 test("a server is ready when the start returns, and gone after the stop", async () => {
-  const server = await startNatsServer(options());
+  const server = await start();
   const answer = await probe("127.0.0.1", server.port, 1_000);
   expect(answer).toMatchObject({ kind: "nats", info: { jetstream: true } });
   expect(server.url).toBe(`nats://127.0.0.1:${server.port}`);
@@ -67,7 +83,7 @@ test("a server is ready when the start returns, and gone after the stop", async 
 });
 
 test("the sync mode and the address reach the server's configuration", async () => {
-  const server = await startNatsServer(options({ syncInterval: "always" }));
+  const server = await start({ syncInterval: "always" });
   const config = await readFile(join(dataDir, "nats.conf"), "utf8");
   await server.stop();
   expect(config).toMatch(/^\s*sync_interval: always$/m);
@@ -75,16 +91,16 @@ test("the sync mode and the address reach the server's configuration", async () 
 });
 
 test("a killed server starts again on the same directory and port", async () => {
-  const first = await startNatsServer(options());
+  const first = await start();
   first.kill();
   await first.exited;
-  const second = await startNatsServer(options({ port: first.port }));
+  const second = await start({ port: first.port });
   expect(second).toMatchObject({ port: first.port, adopted: false });
   await second.stop();
 });
 
 test("a frozen server is silent, a thawed one answers, a frozen one can be stopped", async () => {
-  const server = await startNatsServer(options());
+  const server = await start();
   await server.freeze();
   expect((await probe("127.0.0.1", server.port, 300)).kind).toBe("silent");
   server.thaw();
@@ -95,7 +111,7 @@ test("a frozen server is silent, a thawed one answers, a frozen one can be stopp
 });
 
 test("a directory that is in use is refused, naming the next step", async () => {
-  const server = await startNatsServer(options());
+  const server = await start();
   await expect(startNatsServer(options())).rejects.toThrow(
     /in use by another jetclaw process.*JETCLAW_DATA_DIR/,
   );
@@ -105,7 +121,7 @@ test("a directory that is in use is refused, naming the next step", async () => 
 
 test("a server left behind by a killed process is adopted", async () => {
   const left = await leaveBehind();
-  const server = await startNatsServer(options({ port: left.port }));
+  const server = await start({ port: left.port });
   expect(server).toMatchObject({ pid: left.pid, port: left.port, adopted: true });
   expect(lines.join("\n")).toContain("adopting");
   await server.stop();
@@ -114,7 +130,7 @@ test("a server left behind by a killed process is adopted", async () => {
 
 test("a server left behind with other settings is ended and started anew", async () => {
   const left = await leaveBehind();
-  const server = await startNatsServer(options({ port: left.port, syncInterval: "always" }));
+  const server = await start({ port: left.port, syncInterval: "always" });
   expect(server).toMatchObject({ port: left.port, adopted: false });
   expect(await describeProcess(left.pid)).toBe(null);
   await server.stop();
@@ -123,10 +139,19 @@ test("a server left behind with other settings is ended and started anew", async
 test("a server left behind and frozen is ended and started anew", async () => {
   const left = await leaveBehind();
   sendSignal(left.pid, "SIGSTOP");
-  const server = await startNatsServer(options({ port: left.port }));
+  const server = await start({ port: left.port });
   expect(server.adopted).toBe(false);
   expect(await describeProcess(left.pid)).toBe(null);
   await server.stop();
+});
+
+test("a process that exits without stopping its server takes it along", async () => {
+  const script = `const { startNatsServer } = await import(${JSON.stringify(MODULE)});
+    const { pid } = await startNatsServer(${JSON.stringify({ bin, dataDir, port: 0 })});
+    process.stdout.write(String(pid), () => process.exit(1));`;
+  const owner = spawn(process.execPath, [...process.execArgv, "--input-type=module", "-e", script]);
+  const [output] = (await once(owner.stdout, "data")) as [Buffer];
+  expect(await waitForEnd(Number(output.toString("utf8")), 5_000)).toBe(true);
 });
 
 test("a recorded pid that belongs to a stranger by now is left alone", async () => {
@@ -134,7 +159,7 @@ test("a recorded pid that belongs to a stranger by now is left alone", async () 
   const party = { pid: stranger.pid, startedAt: "another time" };
   const record = { owner: party, server: { ...party, port: 1, configHash: "" } };
   await writeFile(join(dataDir, "nats-server.json"), JSON.stringify(record));
-  const server = await startNatsServer(options());
+  const server = await start();
   await server.stop();
   expect(await describeProcess(stranger.pid ?? 0)).not.toBe(null);
   stranger.kill();
@@ -147,12 +172,12 @@ test("a port taken by another program is a clear error, and the directory stays 
   );
   stranger.close();
   await once(stranger, "close");
-  const server = await startNatsServer(options({ port }));
+  const server = await start({ port });
   await server.stop();
 });
 
 test("a port taken by another NATS server says so", async () => {
-  const other = await startNatsServer(options());
+  const other = await start();
   const second = await mkdtemp(join(tmpdir(), "jetclaw-nats-"));
   await expect(startNatsServer(options({ dataDir: second, port: other.port }))).rejects.toThrow(
     /another NATS server/,

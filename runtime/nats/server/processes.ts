@@ -76,6 +76,25 @@ async function allThreadsStopped(pid: number): Promise<boolean> {
   return (await Promise.all(stats)).every((stat) => stat === "" || /\) [TtZX] /.test(stat));
 }
 
+const boundToUs = new Set<number>();
+
+/** A start that fails half-way exits without stopping what it started: then this does. Returns the release. */
+export function endWithUs(pid: number): () => void {
+  if (boundToUs.size === 0) process.on("exit", endBound);
+  boundToUs.add(pid);
+  return () => {
+    boundToUs.delete(pid);
+    if (boundToUs.size === 0) process.off("exit", endBound);
+  };
+}
+
+function endBound(): void {
+  for (const pid of boundToUs) {
+    sendSignal(pid, "SIGTERM");
+    sendSignal(pid, "SIGCONT");
+  }
+}
+
 export async function endProcess(pid: number, graceMs: number): Promise<void> {
   sendSignal(pid, "SIGTERM");
   // A frozen process receives SIGTERM only when it runs again.
