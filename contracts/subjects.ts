@@ -128,12 +128,11 @@ export const BUCKETS = {
 
 /** Core NATS subjects: nothing on them is stored. */
 export const CORE = {
-  heartbeat: "beat.host",
+  /** A host takes part in placement. */
+  heartbeat: "member.host",
   /** A worker or reader says it lives: `beat.<role>`. */
   roleHeartbeat: (role: string): string => `beat.${role}`,
   /** Stop of a session's running answer, heard by the worker. */
   control: (tenant: string, session: string): string => `ctl.${tokenOf(tenant)}.${tokenOf(session)}`,
   controlAll: "ctl.*.*",
-  /** A retrieving process says which KNOWLEDGE sequence its index has passed. */
-  readerPosition: "beat.reader",
 } as const;
