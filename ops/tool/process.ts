@@ -22,16 +22,24 @@ export interface RunResult {
 const KILL_AFTER_MS = 5_000;
 const running = new Set<ChildProcess>();
 
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.on(signal, () => {
-    for (const child of running) child.kill(signal);
-    // What does not end by itself must not keep a cancelled tool alive.
-    setTimeout(() => {
-      for (const child of running) child.kill("SIGKILL");
-      process.exit(1);
-    }, KILL_AFTER_MS).unref();
-    if (running.size === 0) process.exit(1);
-  });
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const onSignal = (signal: NodeJS.Signals): void => {
+  for (const child of running) child.kill(signal);
+  // What does not end by itself must not keep a cancelled tool alive.
+  setTimeout(() => {
+    for (const child of running) child.kill("SIGKILL");
+    process.exit(1);
+  }, KILL_AFTER_MS).unref();
+};
+
+/** Signals are ours only while a program runs: `jetclaw up` builds the pages by this file and drains on a signal. */
+function hold(child: ChildProcess): () => void {
+  if (running.size === 0) for (const signal of SIGNALS) process.on(signal, onSignal);
+  running.add(child);
+  return () => {
+    running.delete(child);
+    if (running.size === 0) for (const signal of SIGNALS) process.off(signal, onSignal);
+  };
 }
 
 export function say(text: string): void {
@@ -64,7 +72,7 @@ export function run(command: string, args: readonly string[], options: RunOption
       // What is shown goes to stderr as well: `npm pack --json` runs a tool and reads its own stdout.
       stdio: show ? ["ignore", 2, 2] : ["ignore", "pipe", "pipe"],
     });
-    running.add(child);
+    const release = hold(child);
     const timer = setTimeout(() => {
       say(`${command} ${args.join(" ")} took longer than ${options.limitMs / 1_000} s and is ended.`);
       child.kill("SIGTERM");
@@ -79,7 +87,7 @@ export function run(command: string, args: readonly string[], options: RunOption
     });
     const settle = () => {
       clearTimeout(timer);
-      running.delete(child);
+      release();
     };
     child.on("error", (error) => {
       settle();
