@@ -54,6 +54,8 @@ export class Presence {
   }
 
   #receive(beat: Beat & { gone?: boolean }): void {
+    // Placement and the readers of knowledge beat on neighbouring subjects, in shapes of their own.
+    if (typeof beat.role !== "string" || beat.info === undefined) return;
     if (beat.gone) this.#seen.delete(`${beat.role}/${beat.instance}`);
     else this.#seen.set(`${beat.role}/${beat.instance}`, { beat, at: Date.now() });
     this.#onBeat?.(beat);
