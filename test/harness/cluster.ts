@@ -45,6 +45,7 @@ export class Cluster {
   readonly #spares: Member[] = [];
   #started = 0;
   #closed = false;
+  #failure: Error | undefined;
 
   private constructor(
     options: ClusterOptions,
@@ -83,8 +84,9 @@ export class Cluster {
     return cluster;
   }
 
-  /** The living members of a role, the oldest first. */
+  /** The living members of a role, the oldest first. @throws when one could not start: waiting for it is no use */
   members(role: MemberRole): Member[] {
+    if (this.#failure) throw this.#failure;
     return [...this.#members].filter((m) => m.role === role && m.running);
   }
 
@@ -95,7 +97,10 @@ export class Cluster {
     const member = spare ?? this.#spawn();
     const instance = `${role === "worker" ? "worker" : "host"}-${String(++this.#started).padStart(4, "0")}`;
     this.#members.add(member);
-    void member.ended.then(() => this.#members.delete(member));
+    void member.ended.then(() => {
+      this.#members.delete(member);
+      if (member.failure) this.#failure ??= new Error(`${instance} did not start: ${member.failure}`);
+    });
     member.join({
       role,
       instance,

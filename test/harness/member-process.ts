@@ -84,6 +84,14 @@ export class Member {
   get hit(): boolean {
     return this.#hit;
   }
+  /** Why it could not take its role. */
+  get failure(): string | undefined {
+    const ended = !this.running && !this.#ready && !this.#hit && !this.#signalled;
+    return (
+      this.#reports.find((r) => r.is === "failed")?.error ??
+      (ended ? "the process ended before it was ready" : undefined)
+    );
+  }
   get armed(): Arm | undefined {
     return this.#armed;
   }
@@ -99,10 +107,8 @@ export class Member {
   async ready(): Promise<void> {
     await waitUntil(
       () => {
-        const failed = this.#reports.find((r) => r.is === "failed");
-        if (failed) throw new Error(`${this.instance} did not start: ${failed.error}`);
-        if (!this.running && !this.#hit) throw new Error(`${this.instance} ended while starting`);
-        return this.#hit || this.#ready;
+        if (this.failure) throw new Error(`${this.instance} did not start: ${this.failure}`);
+        return this.#hit || this.#ready || !this.running;
       },
       { timeoutMs: START_LIMIT_MS, what: `${this.instance} to be ready` },
     );

@@ -1,0 +1,179 @@
+// Conversations whose every event is the test's to send: what the gateway does with lost, late and repeated ones.
+import type { Conversations, IncomingMessage } from "#actors/conversation/port.ts";
+import { textOf } from "#contracts/content.ts";
+import { JetclawError } from "#contracts/errors.ts";
+import {
+  type Answer,
+  type StreamEvent,
+  type Transcript,
+  type TranscriptTurn,
+  turnEvent,
+} from "#contracts/turn.ts";
+
+interface Session {
+  readonly turns: TranscriptTurn[];
+  readonly stored: StreamEvent[];
+  readonly followers: Set<(event: StreamEvent) => void>;
+}
+
+export interface Delivery {
+  /** False: the live event is lost, the store has it. */
+  readonly live?: boolean;
+  /** False: the store in memory has lost it. */
+  readonly stored?: boolean;
+}
+
+export function answerTo(session: string, turn: number, reply: string): Answer {
+  const usage = { inputTokens: 1, outputTokens: 1 };
+  return {
+    session,
+    turn,
+    reply,
+    citations: [],
+    model: "scripted",
+    cached: false,
+    usage,
+    outcome: "answered",
+  };
+}
+
+export class ScriptedConversations implements Conversations {
+  readonly sent: IncomingMessage[] = [];
+  readonly stops: string[] = [];
+  readonly feedbacks: unknown[] = [];
+  readonly #sessions = new Map<string, Session>();
+  /** What happens to a message; by default it is answered at once. */
+  onMessage: (message: IncomingMessage) => void = (message) =>
+    this.answer(message, `You said: ${textOf(message.body.parts)}`);
+  /** Set to make publishing fail. */
+  failure: JetclawError | undefined;
+
+  session(tenant: string, session: string): Session {
+    const key = `${tenant} ${session}`;
+    const found = this.#sessions.get(key) ?? { turns: [], stored: [], followers: new Set() };
+    this.#sessions.set(key, found);
+    return found;
+  }
+
+  get followers(): number {
+    return [...this.#sessions.values()].reduce((sum, { followers }) => sum + followers.size, 0);
+  }
+
+  async send(message: IncomingMessage): Promise<void> {
+    if (this.failure) throw this.failure;
+    this.sent.push(message);
+    const { turns } = this.session(message.tenant, message.session);
+    const known = turns.some(({ messages }) => messages.some(({ id }) => id === message.id));
+    if (!known) setImmediate(() => this.onMessage(message));
+  }
+
+  /** Opens a turn for a message and says so. */
+  open(message: IncomingMessage, delivery?: Delivery): number {
+    const { turns } = this.session(message.tenant, message.session);
+    const turn = turns.length + 1;
+    const messages = [{ id: message.id, text: textOf(message.body.parts), at: 1 }];
+    turns.push({ turn, messages, reply: null, citations: [], model: null, cached: false, at: 1 });
+    this.emit(message, turnEvent(turn, [message.id]), delivery);
+    return turn;
+  }
+
+  close(
+    message: IncomingMessage,
+    turn: number,
+    reply: string,
+    position: { attempt: number; number: number },
+    delivery?: Delivery,
+  ): void {
+    const { turns } = this.session(message.tenant, message.session);
+    turns[turn - 1] = {
+      ...(turns[turn - 1] as TranscriptTurn),
+      reply,
+      model: "scripted",
+      outcome: "answered",
+    };
+    this.emit(
+      message,
+      { type: "done", turn, ...position, text: reply, answer: answerTo(message.session, turn, reply) },
+      delivery,
+    );
+  }
+
+  delta(
+    message: IncomingMessage,
+    turn: number,
+    attempt: number,
+    number: number,
+    text: string,
+    delivery?: Delivery,
+  ): void {
+    this.emit(message, { type: "delta", turn, attempt, number, text }, delivery);
+  }
+
+  answer(message: IncomingMessage, reply: string, delivery?: Delivery): void {
+    const turn = this.open(message, delivery);
+    const words = reply.match(/\S+\s*/g) ?? [];
+    for (const [n, word] of words.entries()) this.delta(message, turn, 1, n + 1, word, delivery);
+    this.close(message, turn, reply, { attempt: 1, number: words.length + 1 }, delivery);
+  }
+
+  emit(
+    at: { tenant: string; session: string },
+    event: StreamEvent,
+    { live = true, stored = true }: Delivery = {},
+  ): void {
+    const session = this.session(at.tenant, at.session);
+    if (stored) session.stored.push(event);
+    if (live) for (const follower of [...session.followers]) follower(event);
+  }
+
+  async stop(tenant: string, session: string): Promise<void> {
+    this.stops.push(`${tenant} ${session}`);
+  }
+
+  async feedback(
+    tenant: string,
+    session: string,
+    turn: number,
+    value: "up" | "down",
+    comment?: string,
+  ): Promise<void> {
+    if (!this.session(tenant, session).turns[turn - 1]) throw new JetclawError("session.not-found");
+    this.feedbacks.push({ tenant, session, turn, value, comment });
+  }
+
+  async erase(tenant: string, session: string): Promise<boolean> {
+    const existed = this.session(tenant, session).turns.length > 0;
+    this.session(tenant, session).turns.length = 0;
+    return existed;
+  }
+
+  async transcript(tenant: string, session: string): Promise<Transcript | undefined> {
+    const { turns } = this.session(tenant, session);
+    if (turns.length === 0) return undefined;
+    return { session, status: turns.at(-1)?.reply === null ? "answering" : "idle", turns: [...turns] };
+  }
+
+  async follow(
+    tenant: string,
+    session: string,
+    onEvent: (event: StreamEvent) => void,
+  ): Promise<{ stop(): void }> {
+    const { followers } = this.session(tenant, session);
+    followers.add(onEvent);
+    return { stop: () => void followers.delete(onEvent) };
+  }
+
+  async replay(
+    tenant: string,
+    session: string,
+    after?: { turn: number; attempt: number; number: number },
+  ): Promise<StreamEvent[]> {
+    const { stored } = this.session(tenant, session);
+    const isAfter = (e: StreamEvent): boolean =>
+      !after ||
+      e.turn > after.turn ||
+      (e.turn === after.turn &&
+        (e.attempt > after.attempt || (e.attempt === after.attempt && e.number > after.number)));
+    return stored.filter(isAfter);
+  }
+}
