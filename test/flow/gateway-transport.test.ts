@@ -1,0 +1,433 @@
+// What arrives at the socket: slow, huge, malformed, hostile. FAULTS.md, lists "Ids" and "Transport".
+import { connect } from "node:net";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { LIMITS } from "#contracts/limits.ts";
+import {
+  rawExchange,
+  startTestGateway,
+  startTestKeys,
+  statusOf,
+  type TestGateway,
+  type TestKeys,
+} from "#test/harness/gateway.ts";
+import { waitUntil } from "#test/harness/wait.ts";
+
+let store: TestKeys;
+let gateway: TestGateway;
+const settings = {
+  headersTimeoutMs: 400,
+  requestTimeoutMs: 800,
+  streamBufferBytes: 64 * 1_024,
+  heartbeatMs: 200,
+};
+
+beforeAll(async () => {
+  store = await startTestKeys();
+});
+afterAll(() => store.stop());
+beforeEach(async () => {
+  gateway = await startTestGateway({ keys: store.keys, settings });
+});
+afterEach(() => gateway.stop());
+
+const messages = (encoded: string): string => `/v1/conversations/${encoded}/messages`;
+const head = (method: string, path: string, more = ""): string =>
+  `${method} ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer demo\r\n${more}`;
+
+async function expectProblem(
+  response: Response,
+  status: number,
+  code: string,
+): Promise<Record<string, unknown>> {
+  expect(response.headers.get("content-type")).toMatch(/^application\/problem\+json/);
+  const problem = (await response.json()) as Record<string, unknown>;
+  expect(problem).toMatchObject({ type: `urn:jetclaw:problem:${code}`, status, code });
+  expect(response.status).toBe(status);
+  for (const field of ["title", "next", "retry"]) expect(problem[field]).toEqual(expect.any(String));
+  expect(problem.traceId).toMatch(/^[0-9a-f]{32}$/);
+  return problem;
+}
+
+describe("ids", () => {
+  const plain = [
+    "a.b",
+    "*",
+    ">",
+    "a..b",
+    ".a",
+    "$JS.API.STREAM.DELETE.X",
+    "__proto__",
+    "constructor",
+    "<m@host>",
+    "1.2.3.4:5",
+    "a/b",
+    "a%2Fb",
+    "a%b",
+    "раypal",
+    "paypal",
+    "é".repeat(128),
+    "#?&",
+  ];
+
+  test.each(plain)("%s is a plain id as session, document, message id and key of metadata", async (id) => {
+    const answer = await gateway.ask(messages(encodeURIComponent(id)), {
+      body: { text: "hi", id, metadata: { note: id } },
+    });
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toMatchObject({ session: id });
+    expect(gateway.conversations.sent[0]).toMatchObject({
+      tenant: "demo",
+      session: id,
+      id,
+      body: { metadata: { note: id } },
+    });
+    const path = `/v1/knowledge/${encodeURIComponent(id)}/${encodeURIComponent(id)}`;
+    await gateway.ask(path, { method: "PUT", body: { title: "t", text: "t" } });
+    expect(await (await gateway.ask(path)).json()).toMatchObject({ collection: id, document: id });
+  });
+
+  test("each of them is a conversation of its own", async () => {
+    for (const id of plain) await gateway.ask(messages(encodeURIComponent(id)), { body: { text: "hi" } });
+    for (const id of plain) {
+      const transcript = (await (
+        await gateway.ask(`/v1/conversations/${encodeURIComponent(id)}`)
+      ).json()) as { turns: unknown[] };
+      expect([id, transcript.turns.length]).toEqual([id, 1]);
+    }
+  });
+
+  test.each([
+    ["empty", ""],
+    ["space", "%20"],
+    ["tab", "a%09b"],
+    ["CR LF", "a%0D%0Ab"],
+    ["NUL", "%00"],
+    ["no-break space", "%C2%A0"],
+    ["5,000 characters", "x".repeat(5_000)],
+    ["257 characters", "x".repeat(257)],
+    ["257 encoded characters", "%C3%A9".repeat(257)],
+  ])("a session that is %s is 400 request.id", async (_name, encoded) => {
+    await expectProblem(await gateway.ask(messages(encoded), { body: { text: "hi" } }), 400, "request.id");
+    expect(gateway.conversations.sent).toEqual([]);
+  });
+
+  test.each([
+    ["empty", ""],
+    ["space", " "],
+    ["CR LF", "a\r\nb"],
+    ["NUL", "\0"],
+    ["a lone surrogate", "\ud800"],
+    ["5,000 characters", "x".repeat(5_000)],
+  ])("a message id that is %s is 400 request.id", async (_name, id) => {
+    await expectProblem(await gateway.ask(messages("ann"), { body: { text: "hi", id } }), 400, "request.id");
+  });
+
+  test("ids of knowledge and actors are held to the same rule", async () => {
+    for (const path of [
+      "/v1/knowledge/%20",
+      "/v1/knowledge/a/%09",
+      "/v1/actors/%20/k",
+      "/v1/actors/k/%0D",
+      "/v1/conversations/%20/events",
+    ])
+      await expectProblem(await gateway.ask(path), 400, "request.id");
+    const idempotency = { headers: { "idempotency-key": "a b" }, body: {} };
+    await expectProblem(await gateway.ask("/v1/actors/basket/k/changed", idempotency), 400, "request.id");
+  });
+
+  test("invalid percent-encoding is 400", async () => {
+    for (const encoded of ["%", "%zz", "%ff", "%ED%A0%80"]) {
+      const raw = await rawExchange(
+        gateway.port,
+        `${head("GET", `/v1/conversations/${encoded}`)}Connection: close\r\n\r\n`,
+      );
+      expect([encoded, statusOf(raw)]).toEqual([encoded, 400]);
+      expect(raw).toContain('"code":"request.invalid"');
+    }
+  });
+
+  test("CR LF and a NATS header in metadata stay data", async () => {
+    const metadata = { note: "a\r\nNats-TTL: 1s\r\n\r\n", "Nats-Msg-Id": "x" };
+    await gateway.ask(messages("ann"), { body: { text: "hi", metadata }, headers: { "Nats-TTL": "1s" } });
+    expect(gateway.conversations.sent[0]?.body.metadata).toEqual(metadata);
+    expect(JSON.stringify(gateway.conversations.sent[0]).toLowerCase()).not.toContain('"nats-ttl":');
+  });
+});
+
+describe("bodies", () => {
+  test("above the limit is 413", async () => {
+    const body = JSON.stringify({ text: "x".repeat(LIMITS.bodyBytes) });
+    const problem = await expectProblem(
+      await gateway.ask(messages("ann"), { body }),
+      413,
+      "request.too-large",
+    );
+    expect(problem.detail).toContain(String(LIMITS.bodyBytes));
+  });
+
+  test("JSON nested 100,000 deep is 400 and the gateway lives", async () => {
+    for (const body of [
+      "[".repeat(100_000),
+      `{"a":`.repeat(100_000),
+      `{"text":"x","metadata":${"[".repeat(100_000)}${"]".repeat(100_000)}}`,
+    ])
+      await expectProblem(await gateway.ask(messages("ann"), { body }), 400, "request.invalid");
+    await expectProblem(
+      await gateway.ask("/v1/actors/basket/k/changed", {
+        body: `${"[".repeat(100_000)}${"]".repeat(100_000)}`,
+      }),
+      400,
+      "request.invalid",
+    );
+    expect((await gateway.ask(messages("ann"), { body: { text: `${"[{".repeat(500)}\\"` } })).status).toBe(
+      200,
+    );
+  });
+
+  test("what is not JSON, and JSON that would reach a prototype, is 400", async () => {
+    for (const body of [
+      "{",
+      "nope",
+      '{"text":"x","__proto__":{"a":1}}',
+      '{"text":"x","metadata":{"__proto__":"a"}}',
+      '{"text":"x","constructor":{"prototype":{}}}',
+      "null",
+      "[]",
+      '{"text":1}',
+      '{"text":"a","parts":[]}',
+      "{}",
+    ])
+      await expectProblem(await gateway.ask(messages("ann"), { body }), 400, "request.invalid");
+  });
+
+  test("another content type is 415", async () => {
+    for (const type of ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+      await expectProblem(
+        await gateway.ask(messages("ann"), { body: "x", headers: { "content-type": type } }),
+        415,
+        "request.media-type",
+      );
+  });
+
+  test("a validation problem names the field and not its value", async () => {
+    const problem = await expectProblem(
+      await gateway.ask(messages("ann"), { body: { text: 77_123 } }),
+      400,
+      "request.invalid",
+    );
+    expect(problem.detail).toContain("text");
+    expect(problem.detail).not.toContain("77");
+  });
+
+  test("a body that breaks off is no message", async () => {
+    await rawExchange(
+      gateway.port,
+      `${head("POST", messages("ann"), "Content-Type: application/json\r\nContent-Length: 100\r\n")}\r\n{"text":"x"}`,
+    ).catch(() => "");
+    expect((await gateway.ask("/healthz")).status).toBe(200);
+    expect(gateway.conversations.sent).toEqual([]);
+  });
+});
+
+describe("sockets", () => {
+  test("slow headers are closed by the time-out", async () => {
+    const raw = await rawExchange(gateway.port, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ", {
+      keepOpen: true,
+    });
+    expect(statusOf(raw)).toBe(408);
+    expect(raw).toContain('"code":"request.timeout"');
+  });
+
+  test("a slow body is closed by the time-out", async () => {
+    const raw = await rawExchange(
+      gateway.port,
+      `${head("POST", messages("ann"), "Content-Type: application/json\r\nContent-Length: 100\r\n")}\r\n{"te`,
+      { keepOpen: true },
+    );
+    expect(statusOf(raw)).toBe(408);
+    expect(gateway.conversations.sent).toEqual([]);
+  });
+
+  test("a socket that says nothing is closed as well", async () => {
+    await rawExchange(gateway.port, "", { keepOpen: true });
+    expect((await gateway.ask("/healthz")).status).toBe(200);
+  });
+
+  test("2,000 headers are 4xx", async () => {
+    const short = Array.from({ length: 2_000 }, (_, n) => `a${n % 10}:b\r\n`).join("");
+    const long = Array.from({ length: 2_000 }, (_, n) => `x-header-${n}: ${"v".repeat(20)}\r\n`).join("");
+    for (const headers of [short, long]) {
+      const raw = await rawExchange(
+        gateway.port,
+        `GET /healthz HTTP/1.1\r\nHost: x\r\n${headers}Connection: close\r\n\r\n`,
+      );
+      expect(statusOf(raw)).toBe(413);
+      expect(raw).toContain('"code":"request.too-large"');
+    }
+  });
+
+  test("bytes that are no HTTP are 400", async () => {
+    expect(statusOf(await rawExchange(gateway.port, "\x16\x03\x01 hello\r\n\r\n"))).toBe(400);
+  });
+
+  test("a client that never reads its stream is dropped, and nobody else notices", async () => {
+    const socket = connect(gateway.port, "127.0.0.1");
+    socket.on("error", () => {});
+    const request = JSON.stringify({ text: "flood me" });
+    let flood: NodeJS.Timeout | undefined;
+    gateway.conversations.onMessage = (message) => {
+      const turn = gateway.conversations.open(message);
+      let number = 0;
+      const chunk = "x".repeat(16_384);
+      flood = setInterval(() => {
+        for (let n = 0; n < 16; n++)
+          gateway.conversations.delta(message, turn, 1, ++number, chunk, { stored: false });
+      }, 5);
+    };
+    socket.pause();
+    socket.write(
+      `${head("POST", messages("ann"), `Accept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: ${request.length}\r\n`)}\r\n${request}`,
+    );
+    try {
+      await waitUntil(() => gateway.logged().includes("dropped a stream"), {
+        timeoutMs: 15_000,
+        what: "the drop",
+      });
+    } finally {
+      clearInterval(flood);
+    }
+    socket.destroy();
+    gateway.conversations.onMessage = (message) => gateway.conversations.answer(message, "fine");
+    expect(await (await gateway.ask(messages("bob"), { body: { text: "hi" } })).json()).toMatchObject({
+      reply: "fine",
+    });
+  });
+
+  test("streams are capped: one more is 429, and a closed one makes room", async () => {
+    const small = await startTestGateway({ keys: store.keys, settings: { streams: 2 } });
+    try {
+      const leaving = new AbortController();
+      const accept = { accept: "text/event-stream" };
+      await small.ask("/v1/conversations/a/events", { headers: accept, signal: leaving.signal });
+      await small.ask("/v1/conversations/b/events", { headers: accept });
+      await expectProblem(
+        await small.ask("/v1/conversations/c/events", { headers: accept }),
+        429,
+        "rate.limited",
+      );
+      leaving.abort();
+      await waitUntil(
+        async () => (await small.ask("/v1/conversations/c/events", { headers: accept })).status === 200,
+        { timeoutMs: 3_000, what: "room" },
+      );
+    } finally {
+      await small.stop();
+    }
+  });
+
+  test("a quiet stream gets comments", async () => {
+    const response = await gateway.ask("/v1/conversations/ann/events");
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+    let text = "";
+    while (!/^:$/m.test(text)) text += new TextDecoder().decode((await reader.read()).value);
+    expect(text).toMatch(/^retry: \d+$/m);
+    await reader.cancel();
+  });
+
+  test("hundreds of idle sockets leave the gateway answering", async () => {
+    const sockets = Array.from({ length: 500 }, () =>
+      connect(gateway.port, "127.0.0.1").on("error", () => {}).resume(),
+    );
+    expect((await gateway.ask("/healthz")).status).toBe(200);
+    await waitUntil(() => sockets.every((socket) => socket.closed), {
+      timeoutMs: 8_000,
+      what: "the idle sockets' end",
+    });
+    for (const socket of sockets) socket.destroy();
+  });
+});
+
+describe("problems, health, description", () => {
+  test("an unknown route is 404", async () => {
+    await expectProblem(await gateway.ask("/v1/nothing"), 404, "route.not-found");
+    await expectProblem(await gateway.ask("/nothing", { key: null }), 404, "route.not-found");
+    await expectProblem(
+      await gateway.ask("/v1/conversations/ann", { method: "PATCH" }),
+      404,
+      "route.not-found",
+    );
+  });
+
+  test("the caller's trace is in the message, the header and the problem", async () => {
+    const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-01` };
+    const response = await gateway.ask(messages("ann"), { body: { text: "hi" }, headers });
+    expect(response.headers.get("traceparent")).toContain(traceId);
+    expect(gateway.conversations.sent[0]?.trace?.traceparent).toContain(traceId);
+    const problem = await expectProblem(
+      await gateway.ask("/v1/conversations/none", { headers }),
+      404,
+      "session.not-found",
+    );
+    expect(problem.traceId).toBe(traceId);
+    const malformed = await gateway.ask("/healthz", { headers: { traceparent: "00-nope" } });
+    expect(malformed.headers.get("traceparent")).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$/);
+  });
+
+  test("health, readiness, metrics", async () => {
+    expect(await (await gateway.ask("/healthz", { key: null })).json()).toEqual({ status: "ok" });
+    expect((await gateway.ask("/readyz", { key: null })).status).toBe(200);
+    gateway.readiness = { ready: false, reasons: ["the demo knowledge is not searchable yet"] };
+    const waiting = await gateway.ask("/readyz", { key: null });
+    expect(waiting.status).toBe(503);
+    expect(await waiting.json()).toEqual({
+      ready: false,
+      reasons: ["the demo knowledge is not searchable yet"],
+    });
+    await gateway.ask("/v1/conversations/secret-session");
+    const text = await (await gateway.ask("/metrics", { key: null })).text();
+    expect(text).toMatch(
+      /jetclaw_http_requests_total\{[^}]*route="\/v1\/conversations\/:session"[^}]*status="4xx"/,
+    );
+    expect(text).not.toContain("secret-session");
+  });
+
+  test("the OpenAPI description names every route", async () => {
+    const description = (await (await gateway.ask("/openapi.json", { key: null })).json()) as {
+      openapi: string;
+      paths: Record<string, Record<string, unknown>>;
+    };
+    expect(description.openapi).toMatch(/^3\.1/);
+    const routes = Object.entries(description.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    expect(routes.sort()).toEqual([
+      "DELETE /v1/admin/keys/{id}",
+      "DELETE /v1/conversations/{session}",
+      "DELETE /v1/knowledge/{collection}/{document}",
+      "GET /healthz",
+      "GET /metrics",
+      "GET /readyz",
+      "GET /v1/actors/{kind}/{key}",
+      "GET /v1/admin/events",
+      "GET /v1/admin/keys",
+      "GET /v1/admin/status",
+      "GET /v1/conversations/{session}",
+      "GET /v1/conversations/{session}/events",
+      "GET /v1/knowledge/{collection}",
+      "GET /v1/knowledge/{collection}/{document}",
+      "POST /v1/actors/{kind}/{key}/{message}",
+      "POST /v1/admin/keys",
+      "POST /v1/conversations/{session}/messages",
+      "POST /v1/conversations/{session}/stop",
+      "POST /v1/conversations/{session}/turns/{turn}/feedback",
+      "PUT /v1/knowledge/{collection}/{document}",
+    ]);
+  });
+
+  test("neither text nor ids of a conversation are logged", async () => {
+    await gateway.ask(messages("very-private-session"), { body: { text: "very private text" } });
+    expect(gateway.logged()).toContain('"route":"/v1/conversations/:session/messages"');
+    expect(gateway.logged()).not.toMatch(/very.private/);
+  });
+});
