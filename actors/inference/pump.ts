@@ -6,7 +6,7 @@ import { LIMITS } from "#contracts/limits.ts";
 import type { Lane, PriorityClass } from "#contracts/subjects.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
 import type { Log } from "#runtime/observe/log.ts";
-import { ALL_LANES, type Ask, type LaneSet, laneBit, NO_LANES, nextAsk } from "./order.ts";
+import { ALL_LANES, type Ask, type LaneSet, laneBit, nextAsk } from "./order.ts";
 
 /** The queue of a pool as the pump sees it. */
 export interface PumpQueue {

@@ -15,8 +15,8 @@ const UNKNOWN: Readonly<Record<string, string>> = {
   nl: "Daarover kan ik in de kennisbank geen antwoord vinden. Misschien kun je de vraag anders stellen.",
 };
 
-/** Share of the question's weight that the quoted section must cover. */
-const ENOUGH = 0.5;
+/** Share of the question's subject, by weight, that the quoted section must cover. */
+const ENOUGH = 0.45;
 /** A section longer than this is not quoted whole. */
 const SECTION_CHARS = 700;
 const QUOTED_SENTENCES = 3;
@@ -24,6 +24,8 @@ const QUOTED_SENTENCES = 3;
 const OTHER_LANGUAGE = 0.8;
 const WEAK_WEIGHT = 0.6;
 const BODY_SHARE = 0.85;
+/** How much the order of the retrieved passages counts, next to the words they share with the question. */
+const RETRIEVAL_SHARE = 0.5;
 const WORDS_AT_ONCE = 4;
 
 export interface Extract {
@@ -47,18 +49,35 @@ export function kbExtractModel(name = "kb-extract"): Model {
 /** The answer to a question, from these passages alone. */
 export function extract(question: string, passages: readonly Passage[], locale: string): Extract {
   const language = languageOf(locale);
-  const terms = uniqueTerms(question);
   const sections = sectionsOf(passages);
+  // In "I bought a lamp. How do I return it?" the second sentence alone is the question.
+  const asked = [question, ...sentencesOf(question).filter((sentence) => sentence.endsWith("?"))];
+  const found = asked
+    .map((text) => bestFor(text, sections, language))
+    .reduce((a, b) => (b.score > a.score ? b : a));
+  if (!found.section) return { text: UNKNOWN[language] ?? (UNKNOWN.en as string), citations: [] };
+  const text = quote(found.section, found.terms, found.weights);
+  return { text, citations: [{ ...citationOf(found.section.passage), passage: text }] };
+}
+
+interface Found {
+  readonly section: Section | undefined;
+  readonly score: number;
+  readonly terms: readonly Term[];
+  readonly weights: ReadonlyMap<string, number>;
+}
+
+function bestFor(question: string, sections: readonly Section[], language: string): Found {
+  const terms = uniqueTerms(question);
   const weights = weigh(terms, sections);
-  let found: { section: Section; score: number } | undefined;
+  let found: Found = { section: undefined, score: 0, terms, weights };
+  // Words such as "how long" say nothing about a subject.
+  if (terms.every(({ weak }) => weak)) return found;
   for (const section of sections) {
     const score = scoreOf(section, terms, weights, language);
-    if (!found || score > found.score) found = { section, score };
+    if (score > found.score) found = { section, score, terms, weights };
   }
-  if (!found || terms.every(({ weak }) => weak) || found.score < ENOUGH)
-    return { text: UNKNOWN[language] ?? (UNKNOWN.en as string), citations: [] };
-  const text = quote(found.section, terms, weights);
-  return { text, citations: [{ ...citationOf(found.section.passage), passage: text }] };
+  return found;
 }
 
 const languageOf = (locale: string): string => locale.slice(0, 2).toLowerCase();
@@ -79,6 +98,7 @@ function weigh(terms: readonly Term[], sections: readonly Section[]): Map<string
   );
 }
 
+/** 0 for a section that is about something else; else how well it fits. */
 function scoreOf(
   section: Section,
   terms: readonly Term[],
@@ -88,20 +108,25 @@ function scoreOf(
   const heading = termsOf(section.heading);
   const body = termsOf(section.blocks.join("\n"));
   const title = termsOf(section.passage.title);
-  let covered = 0;
-  let all = 0;
-  for (const { stem } of terms) {
+  const subject = { covered: 0, all: 0 };
+  const whole = { covered: 0, all: 0 };
+  for (const { stem, weak } of terms) {
     const weight = weights.get(stem) ?? 0;
-    all += weight;
-    covered +=
-      weight * Math.max(best(stem, heading), best(stem, body) * BODY_SHARE, best(stem, title) * BODY_SHARE);
+    const inText = Math.max(best(stem, body), best(stem, title)) * BODY_SHARE;
+    const covered = weight * Math.max(best(stem, heading), inText);
+    for (const sum of weak ? [whole] : [whole, subject]) {
+      sum.covered += covered;
+      sum.all += weight;
+    }
   }
-  if (all === 0) return 0;
-  // Between sections that cover the same, the one whose heading asks just this, then the better retrieved one.
+  if (subject.covered < subject.all * ENOUGH) return 0;
+  // Retrieval knows synonyms and whole documents, coverage knows what is to be quoted: both have a say. Between equals
+  // the section wins whose heading asks just this.
   const asked =
     heading.length === 0 ? 0 : heading.filter(({ stem }) => best(stem, terms) > 0).length / heading.length;
   const spoken = section.passage.locale === undefined || languageOf(section.passage.locale) === language;
-  return (covered / all) * (spoken ? 1 : OTHER_LANGUAGE) * (1 + 0.15 * asked + 0.05 / (1 + section.rank));
+  const trust = RETRIEVAL_SHARE * section.standing + 1 - RETRIEVAL_SHARE;
+  return (whole.covered / whole.all) * (spoken ? 1 : OTHER_LANGUAGE) * (1 + 0.15 * asked) * trust;
 }
 
 function best(stem: string, words: readonly Term[]): number {

@@ -12,15 +12,13 @@ const ANSWER_CHARS = 200_000;
 const CHARS_PER_TOKEN = 4;
 
 export class AnswerReader {
-  readonly #model: string;
   readonly #onText: (text: string) => void;
   #text = "";
   #finish: "stop" | "length" | undefined;
   #usage: Usage | undefined;
   #full = false;
 
-  constructor(model: string, onText: (text: string) => void) {
-    this.#model = model;
+  constructor(onText: (text: string) => void) {
     this.#onText = onText;
   }
 

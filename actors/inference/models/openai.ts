@@ -60,7 +60,7 @@ export function openaiModel({ name, baseUrl = OPENAI_URL, apiKey }: OpenAiOption
     estimate: estimateUsage,
     async run(job, run): Promise<ModelAnswer> {
       const patience = new Patience(run.signal, job.deadline - Date.now());
-      const reader = new AnswerReader(name, run.onText);
+      const reader = new AnswerReader(run.onText);
       try {
         patience.arm("first");
         for await (const chunk of await open(job, run, patience.signal)) {

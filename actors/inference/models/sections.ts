@@ -3,8 +3,8 @@ import type { Passage } from "#contracts/job.ts";
 
 export interface Section {
   readonly passage: Passage;
-  /** Place of the passage among those retrieved, from 0. */
-  readonly rank: number;
+  /** How good its passage is next to the best one retrieved, 0 to 1. */
+  readonly standing: number;
   /** Empty where the text has none. */
   readonly heading: string;
   /** Paragraphs and lists as they stand in the document. */
@@ -14,13 +14,15 @@ export interface Section {
 const HEADING = /^#{1,6}\s+(.+?)\s*#*$/;
 
 export function sectionsOf(passages: readonly Passage[]): Section[] {
-  return passages.flatMap((passage, rank) => {
+  const best = passages.reduce((most, { score }) => Math.max(most, score), 0);
+  return passages.flatMap((passage) => {
+    const standing = best > 0 ? Math.max(0, passage.score) / best : 1;
     const sections: Section[] = [];
     let heading = "";
     let lines: string[] = [];
     const close = (): void => {
       const blocks = blocksOf(lines);
-      if (blocks.length > 0) sections.push({ passage, rank, heading, blocks });
+      if (blocks.length > 0) sections.push({ passage, standing, heading, blocks });
       lines = [];
     };
     for (const line of passage.text.split(/\r?\n/)) {

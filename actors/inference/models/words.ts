@@ -12,7 +12,7 @@ const EMPTY = new Set(
   ).split(" "),
 );
 const WEAK = new Set(
-  "how long many much when where who why whose soon hoe lang lange hoeveel waar waarom wanneer wie snel".split(
+  "how long many much when where who why whose soon take takes taking get gets getting got find need know hoe lang lange duurt duren krijg krijgt krijgen vind vinden hoeveel waar waarom wanneer wie snel".split(
     " ",
   ),
 );
@@ -35,13 +35,18 @@ export function termsOf(text: string): Term[] {
   return terms;
 }
 
+const ENDINGS = ["ments", "ingen", "ment", "ings", "ing", "ies", "ied", "ed", "es", "en", "s", "y", "e", "t"];
+
 /** Cuts the endings that carry no meaning; what is left need not be a word. */
 export function stemOf(word: string): string {
-  if (word.length <= 3 || /\p{N}/u.test(word)) return word;
-  for (const ending of ["ingen", "ings", "ing", "ies", "ied", "ed", "es", "en", "s", "y", "e", "t"])
-    if (word.endsWith(ending) && word.length - ending.length >= 3)
-      return undouble(word.slice(0, -ending.length));
-  return word;
+  if (/\p{N}/u.test(word)) return word;
+  let stem = word;
+  // Again until nothing is left to cut: "costs" must arrive where "cost" does.
+  for (;;) {
+    const ending = ENDINGS.find((each) => stem.endsWith(each) && stem.length - each.length >= 3);
+    if (ending === undefined) return stem;
+    stem = undouble(stem.slice(0, -ending.length));
+  }
 }
 
 // "shipping" and "ship", "stoppen" and "stop"; Dutch v and z at the end are f and s elsewhere.
@@ -51,13 +56,17 @@ function undouble(stem: string): string {
   return stem;
 }
 
-const COMMON_PREFIX = 5;
+const COMMON_CHARS = 5;
+const COMMON_SHARE = 0.7;
 
-/** 1: the same stem; less: one word begins with the other, as compounds do; 0: no relation. */
+/** 1: the same stem; less: one contains the other, as compounds do, or they begin alike; 0: no relation. */
 export function likeness(a: string, b: string): number {
   if (a === b) return 1;
   const [short, long] = a.length <= b.length ? [a, b] : [b, a];
-  if (short.length >= COMMON_PREFIX && long.startsWith(short)) return 0.8;
-  if (short.length >= COMMON_PREFIX && long.endsWith(short)) return 0.6;
-  return 0;
+  if (short.length < COMMON_CHARS) return 0;
+  if (long.startsWith(short)) return 0.8;
+  if (long.endsWith(short)) return 0.6;
+  let common = 0;
+  while (common < short.length && short[common] === long[common]) common++;
+  return common >= COMMON_CHARS && common >= short.length * COMMON_SHARE ? 0.6 : 0;
 }

@@ -1,0 +1,301 @@
+// Workers on a real NATS: the order of a backlog, the door bell, stops, providers that fail, jobs that kill or cannot be
+// read, and what a drain does with what it holds. What the provider saw is read from the simulator's bill.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { decode, encode } from "#contracts/codec.ts";
+import { CORE, DEADLETTER, inferSubject } from "#contracts/subjects.ts";
+import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
+import { nextMessage, streamState } from "#runtime/nats/reader.ts";
+import { WorkQueue } from "#runtime/nats/work-queue.ts";
+import { type InferenceWorld, inferenceWorld, jobOf, type TestWorker } from "#test/harness/inference.ts";
+import { waitUntil } from "#test/harness/wait.ts";
+
+let world: InferenceWorld;
+let simulator: Simulator;
+const workers: TestWorker[] = [];
+
+beforeAll(async () => {
+  world = await inferenceWorld(["default"]);
+  simulator = await startSimulator();
+});
+afterAll(async () => {
+  await world?.stop();
+  await simulator?.close();
+});
+afterEach(async () => {
+  for (const worker of workers.splice(0)) await worker.stop();
+  simulator.set({
+    ttftMs: 0,
+    tokensPerSecond: 0,
+    errorRate: 0,
+    hangRate: 0,
+    halfStreamRate: 0,
+    garbageRate: 0,
+    refuseStreamOptions: false,
+    cite: false,
+  });
+  simulator.clearBill();
+  expect((await streamState(world.bus, "INFER-default")).messages).toBe(0);
+});
+
+const echo = { name: "echo", provider: "echo" };
+const provider = () => ({ name: "simulated", baseUrl: simulator.baseUrl });
+
+async function work(
+  models: unknown[],
+  options: Parameters<InferenceWorld["worker"]>[1] = {},
+): Promise<TestWorker> {
+  const worker = await world.worker(models, options);
+  workers.push(worker);
+  return worker;
+}
+
+describe("order", () => {
+  test("a backlog is served ongoing before new before deferred, lane 0 before lane 1", async () => {
+    const before = world.results.length;
+    const backlog = (["deferred", "new", "ongoing"] as const).flatMap((cls) =>
+      ([1, 0] as const).flatMap((lane) => [jobOf({ cls, lane }), jobOf({ cls, lane })]),
+    );
+    for (const job of backlog) await world.submit(job);
+    await work([echo], { slots: 1 });
+    await waitUntil(() => world.results.length === before + backlog.length, {
+      timeoutMs: 10_000,
+      what: "every result",
+    });
+    const served = world.results.slice(before).map(({ body }) => body.job);
+    const wanted = (["ongoing", "new", "deferred"] as const).flatMap((cls) =>
+      ([0, 1] as const).flatMap((lane) =>
+        backlog.filter((job) => job.cls === cls && job.lane === lane).map(({ id }) => id),
+      ),
+    );
+    expect(served).toEqual(wanted);
+  });
+
+  test("the door bell brings a job to an idle worker long before the sweep", async () => {
+    await work([echo]);
+    const waits: number[] = [];
+    for (let i = 0; i < 20; i++) {
+      const job = jobOf({ cls: "deferred", lane: 1 });
+      await world.submit(job);
+      waits.push((await world.resultOf(job)).timings.queuedMs);
+    }
+    waits.sort((a, b) => a - b);
+    expect(waits[10]).toBeLessThan(100);
+  });
+});
+
+describe("a provider that answers", () => {
+  test("streams numbered chunks, and the result carries text, usage and the cited document", async () => {
+    simulator.set({ tokensPerSecond: 400, replyBytes: 400, cite: true });
+    await work([provider()]);
+    const passages = [
+      {
+        collection: "shop",
+        document: "delivery-en",
+        revision: 7,
+        title: "Delivery",
+        text: "1 to 2 working days",
+        score: 1,
+      },
+    ];
+    const job = jobOf({ passages });
+    const events = await world.follow(job);
+    await world.submit(job);
+    const result = await world.resultOf(job);
+    expect(result).toMatchObject({
+      finish: "stop",
+      attempt: 1,
+      turn: 1,
+      model: "simulated",
+      chunks: events.length,
+    });
+    expect(result.text).toContain(job.question);
+    expect(result.citations).toMatchObject([{ document: "delivery-en", revision: 7 }]);
+    expect(result.usage.outputTokens).toBeGreaterThan(50);
+    expect(events.map(({ type, number }) => `${type} ${number}`)).toEqual(
+      events.map((_, n) => `delta ${n + 1}`),
+    );
+    expect(events.map(({ text }) => text).join("")).toBe(result.text);
+    expect(events.length).toBeGreaterThan(3);
+    expect(simulator.bill()).toMatchObject([{ job: job.id, attempt: 1, outcome: "finished" }]);
+  });
+
+  test("publishes no chunks for a job that nobody reads as a stream", async () => {
+    await work([provider()]);
+    const job = jobOf({ stream: false });
+    const events = await world.follow(job);
+    await world.submit(job);
+    expect((await world.resultOf(job)).chunks).toBe(0);
+    expect(events).toEqual([]);
+  });
+
+  test("is asked again without stream_options when it refuses them, and usage is estimated", async () => {
+    simulator.set({ refuseStreamOptions: true });
+    await work([provider()]);
+    const job = jobOf();
+    await world.submit(job);
+    const result = await world.resultOf(job);
+    expect(result.finish).toBe("stop");
+    expect(result.usage.outputTokens).toBe(Math.ceil(result.text.length / 4));
+  });
+
+  test("is told to stop: its request is cancelled and the result keeps what came", async () => {
+    simulator.set({ tokensPerSecond: 20, replyBytes: 4_000 });
+    await work([provider()]);
+    const job = jobOf();
+    const events = await world.follow(job);
+    await world.submit(job);
+    await waitUntil(() => events.length > 2, { timeoutMs: 5_000, what: "some chunks" });
+    world.bus.publish(CORE.control(job.tenant, job.session), encode({ turn: 2 }));
+    world.bus.publish(CORE.control(job.tenant, job.session), encode({ turn: 1 }));
+    const result = await world.resultOf(job);
+    expect(result.finish).toBe("stopped");
+    expect(result.text.length).toBeGreaterThan(0);
+    expect(result.usage.outputTokens).toBeGreaterThan(0);
+    expect(events.map(({ text }) => text).join("")).toBe(result.text);
+    await waitUntil(() => simulator.bill()[0]?.outcome === "aborted", {
+      timeoutMs: 2_000,
+      what: "the provider to see the end",
+    });
+  });
+});
+
+describe("a provider that fails", () => {
+  test.each([
+    ["HTTP 500", { errorRate: 1 }],
+    ["a hang", { hangRate: 1 }],
+    ["garbage", { garbageRate: 1 }],
+    ["half a stream", { halfStreamRate: 1 }],
+  ])("%s ends in a failed result before the deadline", async (_, faults) => {
+    simulator.set(faults);
+    await work([provider()]);
+    const job = jobOf({ deadline: Date.now() + 3_000 });
+    await world.submit(job);
+    const result = await world.resultOf(job);
+    expect(Date.now()).toBeLessThan(job.deadline);
+    expect(result).toMatchObject({ finish: "failed", error: { code: "turn.failed" } });
+    expect(simulator.bill().every(({ outcome }) => outcome !== "finished")).toBe(true);
+  });
+
+  test("before its first token is followed by another model of the pool", async () => {
+    simulator.set({ errorRate: 1 });
+    await work([provider(), echo]);
+    const job = jobOf();
+    await world.submit(job);
+    expect(await world.resultOf(job)).toMatchObject({ finish: "stop", model: "echo" });
+    expect(simulator.bill()).toHaveLength(1);
+  });
+
+  test("that refuses the request is not asked twice", async () => {
+    simulator.set({ errorRate: 1, status: 400 });
+    await work([provider()]);
+    const job = jobOf();
+    await world.submit(job);
+    expect((await world.resultOf(job)).error?.detail).toContain("model.rejected");
+    expect(simulator.bill()).toHaveLength(1);
+  });
+
+  test("slowly is cut off in time for the result", async () => {
+    simulator.set({ tokensPerSecond: 5, replyBytes: 4_000 });
+    await work([provider()]);
+    const job = jobOf({ deadline: Date.now() + 2_000 });
+    await world.submit(job);
+    expect(await world.resultOf(job)).toMatchObject({ finish: "failed", error: { code: "turn.deadline" } });
+    expect(Date.now()).toBeLessThan(job.deadline);
+  });
+});
+
+describe("jobs that go wrong", () => {
+  test("a job past its deadline is not run", async () => {
+    await work([provider()]);
+    const job = jobOf({ deadline: Date.now() - 1 });
+    await world.submit(job);
+    expect(await world.resultOf(job)).toMatchObject({ finish: "failed", error: { code: "turn.deadline" } });
+    expect(simulator.bill()).toEqual([]);
+  });
+
+  test("bytes that are no job become a dead letter of their session, and the worker lives", async () => {
+    await work([echo]);
+    const poison = jobOf({ session: "poisoned" });
+    const bytes = new TextEncoder().encode("not a job");
+    await world.bus.append(inferSubject(poison), bytes);
+    const letter = await waitUntil(
+      () => nextMessage(world.bus, DEADLETTER, "dead.INFER-default.demo.poisoned"),
+      {
+        timeoutMs: 5_000,
+        what: "the dead letter",
+      },
+    );
+    expect(decode(letter.data)).toMatchObject({ subject: inferSubject(poison), bytes });
+    const job = jobOf();
+    await world.submit(job);
+    expect((await world.resultOf(job)).finish).toBe("stop");
+  });
+
+  test("a job whose worker died comes again as attempt 2, after a restart event", async () => {
+    const job = jobOf();
+    const events = await world.follow(job);
+    const dead = await WorkQueue.open(world.bus, "default");
+    await world.submit(job);
+    expect(await dead.take(job.cls, job.lane, 1)).toHaveLength(1);
+    dead.close();
+    await work([echo], { echo: { chunks: 2 } });
+    expect(await world.resultOf(job)).toMatchObject({ attempt: 2, finish: "stop" });
+    expect(events[0]).toMatchObject({ type: "restart", attempt: 2, number: 0 });
+    expect(events[1]).toMatchObject({ type: "delta", attempt: 2, number: 1 });
+  });
+
+  test("a job delivered too often is answered with a failure instead of being run", async () => {
+    const job = jobOf();
+    const queue = await WorkQueue.open(world.bus, "default");
+    await world.submit(job);
+    for (let delivery = 1; delivery <= 5; delivery++)
+      for (const message of await waitUntil(
+        async () => {
+          const taken = await queue.take(job.cls, job.lane, 1);
+          return taken.length > 0 && taken;
+        },
+        { timeoutMs: 5_000, what: `delivery ${delivery}` },
+      ))
+        message.nak();
+    await world.bus.flush();
+    await work([provider()]);
+    expect(await world.resultOf(job)).toMatchObject({
+      attempt: 6,
+      finish: "failed",
+      error: { code: "turn.failed" },
+    });
+    expect(simulator.bill()).toEqual([]);
+    queue.close();
+  });
+});
+
+describe("drain", () => {
+  test("finishes what ends within the grace, hands back the rest, takes nothing new", async () => {
+    simulator.set({ tokensPerSecond: 20, replyBytes: 4_000 });
+    const leaving = await work([provider(), { ...echo, name: "quick" }], {
+      graceMs: 300,
+      echo: { delayMs: 200 },
+    });
+    const quick = jobOf({ model: "quick" });
+    const slow = jobOf({ model: "simulated" });
+    const slowEvents = await world.follow(slow);
+    await world.submit(slow);
+    await world.submit(quick);
+    await waitUntil(() => slowEvents.length > 0, { timeoutMs: 5_000, what: "the slow job to start" });
+    await leaving.drain();
+    expect((await world.resultOf(quick)).attempt).toBe(1);
+    expect(world.results.some(({ body }) => body.job === slow.id)).toBe(false);
+    const late = jobOf();
+    await world.submit(late);
+    await work([echo]);
+    expect(await world.resultOf(slow)).toMatchObject({ attempt: 2, finish: "stop" });
+    expect(await world.resultOf(late)).toMatchObject({
+      attempt: 1,
+      worker: expect.not.stringMatching("leaving"),
+    });
+    await waitUntil(() => simulator.bill()[0]?.outcome === "aborted", {
+      timeoutMs: 2_000,
+      what: "the provider to see the end",
+    });
+  });
+});

@@ -1,0 +1,116 @@
+// kb-extract on the demo shop's documents, in both languages: it quotes the right document word for word, and says
+// that it does not know what the documents do not say.
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { extract, kbExtractModel } from "#actors/inference/models/kb-extract.ts";
+import { sentencesOf } from "#actors/inference/models/sections.ts";
+import { PassageIndex } from "#actors/knowledge/passage-index.ts";
+import type { Passage } from "#contracts/job.ts";
+import { jobOf } from "#test/harness/inference.ts";
+
+const folder = new URL("../../../ops/demo/knowledge/", import.meta.url);
+const texts = new Map<string, string>();
+const index = new PassageIndex();
+for (const file of readdirSync(folder)) {
+  const [, head = "", text = ""] =
+    /^---\n([\s\S]*?)\n---\n([\s\S]*)$/.exec(readFileSync(new URL(file, folder), "utf8")) ?? [];
+  const field = (name: string): string => new RegExp(`^${name}: (.*)$`, "m").exec(head)?.[1] ?? "";
+  const document = file.replace(".md", "");
+  texts.set(document, text);
+  const [title, locale] = [field("title"), field("locale")];
+  index.apply(
+    { v: 1, tenant: "demo", collection: "shop", document, deleted: false, title, text, locale, at: 0 },
+    texts.size,
+  );
+}
+const retrieve = (question: string, locale: string): Passage[] =>
+  index.retrieve({ tenant: "demo", collections: ["shop"], question, locale, limit: 6 });
+
+const answer = (question: string, locale: string) => extract(question, retrieve(question, locale), locale);
+
+describe("what the documents say", () => {
+  test.each([
+    ["How long does delivery take?", "en", "delivery-en", "1 to 2 working days"],
+    ["When do you deliver?", "en", "delivery-en", "Monday to Saturday"],
+    ["How much does delivery cost?", "en", "delivery-en", "€4.95"],
+    ["When will I get my money back?", "en", "refunds-en", "5 working days"],
+    ["What are your opening hours?", "en", "stores-en", "9:30 to 20:00"],
+    ["Do you ship to Belgium?", "en", "delivery-abroad-en", "Belgium"],
+    ["Where is my order?", "en", "tracking-en", "My Acme"],
+    ["Hoe lang duurt de levering?", "nl", "delivery-nl", "1 tot 2 werkdagen"],
+    ["Wanneer krijg ik mijn geld terug?", "nl", "refunds-nl", "werkdagen"],
+    ["Wat zijn de openingstijden?", "nl", "stores-nl", "uur"],
+    ["Ik ben mijn wachtwoord vergeten", "nl", "password-nl", "wachtwoord"],
+  ])("%s", (question, locale, document, words) => {
+    const { text, citations } = answer(question, locale);
+    expect(text).toContain(words);
+    expect(citations.map((c) => c.document)).toEqual([document]);
+    expect(citations[0]?.passage).toBe(text);
+    // Word for word, and without the heading that only repeats the question.
+    expect(texts.get(document)).toContain(text);
+    expect(text).not.toMatch(/^#/m);
+  });
+});
+
+describe("what they do not say", () => {
+  test.each([
+    ["What is the capital of France?", "en"],
+    ["Who won the world cup in 1998?", "en"],
+    ["Can you write me a poem about the sea?", "en"],
+    ["What is the weather tomorrow in Utrecht?", "en"],
+    ["Hello", "en"],
+    ["How long?", "en"],
+    ["Wat is de hoofdstad van Frankrijk?", "nl"],
+    ["Hoe laat vertrekt de trein naar Utrecht?", "nl"],
+  ])("%s", (question, locale) => {
+    const { text, citations } = answer(question, locale);
+    expect(citations).toEqual([]);
+    expect(text).toContain(locale === "nl" ? "kennisbank" : "knowledge base");
+  });
+
+  test("passages that hardly touch the question are not quoted, whoever retrieved them", () => {
+    const passages = retrieve("How long does delivery take?", "en");
+    expect(passages.length).toBeGreaterThan(0);
+    expect(extract("How long does it take to learn the piano?", passages, "en").citations).toEqual([]);
+  });
+
+  test("other languages are told so in English, and no passages mean no answer", () => {
+    expect(extract("Wo ist mein Paket?", [], "de-AT")).toMatchObject({
+      citations: [],
+      text: expect.stringContaining("knowledge base"),
+    });
+  });
+});
+
+test("a long section is quoted in part, verbatim", () => {
+  const filler = "We keep our promises. Our people are kind. ".repeat(30);
+  const text = `${filler}A parrot costs 12.50 euros. It comes with a cage. Food is extra. ${filler}`;
+  const passages = [{ collection: "zoo", document: "birds", revision: 1, title: "Birds", text, score: 1 }];
+  const { text: quoted } = extract("What does a parrot cost?", passages, "en");
+  expect(quoted).toBe("A parrot costs 12.50 euros. It comes with a cage. Food is extra.");
+});
+
+test("a full stop inside a number ends no sentence", () => {
+  expect(sentencesOf("It costs €4.95 per order. It is free from €50. Yes!")).toEqual([
+    "It costs €4.95 per order.",
+    "It is free from €50.",
+    "Yes!",
+  ]);
+});
+
+test("the model streams exactly its text, in groups of words", async () => {
+  const question = "How long does delivery take?";
+  const pieces: string[] = [];
+  const run = {
+    signal: new AbortController().signal,
+    attempt: 1,
+    onText: (text: string) => void pieces.push(text),
+  };
+  const { text, usage } = await kbExtractModel().run(
+    jobOf({ question, passages: retrieve(question, "en") }),
+    run,
+  );
+  expect(pieces.join("")).toBe(text);
+  expect(pieces.length).toBeGreaterThan(3);
+  expect(usage).toEqual({ inputTokens: 0, outputTokens: 0 });
+});
