@@ -1,0 +1,249 @@
+// The response cache on a real NATS: never stale while documents change, both levels, tenants apart, and an invalidator
+// that deletes exactly what depends on a change.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { invalidate, startInvalidator } from "#actors/cache/invalidator.ts";
+import { fingerprintOf } from "#actors/cache/key.ts";
+import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
+import { createResponseCache } from "#actors/cache/response-cache.ts";
+import { BUCKETS } from "#contracts/subjects.ts";
+import { Kv } from "#runtime/nats/kv.ts";
+import { type KnowledgeWorld, knowledgeWorld, type Reader, silentLog } from "#test/harness/knowledge.ts";
+import { randomOf } from "#test/harness/random.ts";
+import { waitUntil } from "#test/harness/wait.ts";
+
+let world: KnowledgeWorld;
+let one: Reader;
+let two: Reader;
+let kv: Kv;
+
+beforeAll(async () => {
+  world = await knowledgeWorld();
+  one = await world.reader("one");
+  two = await world.reader("two");
+  kv = new Kv(world.bus, BUCKETS.cache);
+});
+afterAll(() => world?.stop());
+
+const TOPICS = [
+  "zebra",
+  "walrus",
+  "parrot",
+  "salmon",
+  "badger",
+  "gibbon",
+  "falcon",
+  "lizard",
+  "beaver",
+  "donkey",
+];
+const content = (topic: string, version: number) => ({
+  title: topic,
+  text: `The ${topic} has version ${version}.`,
+  locale: "en",
+});
+
+async function queryFor(reader: Reader, tenant: string, topic: string): Promise<CacheQuery> {
+  const question = `Which version has the ${topic}?`;
+  const passages = await reader.retriever.retrieve({
+    tenant,
+    collections: ["c"],
+    question,
+    locale: "en",
+    limit: 3,
+  });
+  return {
+    tenant,
+    assistant: "a",
+    assistantVersion: "1",
+    tier: "small",
+    locale: "en",
+    question,
+    history: "",
+    passages,
+  };
+}
+
+/** What a model would say: the text of the best passage. */
+function answerFrom(query: CacheQuery): CachedAnswer {
+  const [best] = query.passages;
+  if (!best) throw new Error("nothing was retrieved");
+  const { collection, document, revision, title, text } = best;
+  return {
+    reply: text,
+    citations: [{ collection, document, revision, title, passage: text }],
+    model: "fake",
+  };
+}
+
+async function put(tenant: string, topic: string, version: number): Promise<number> {
+  const { revision } = await world.store.put(tenant, "c", topic, content(topic, version));
+  expect(await world.store.waitIndexed(revision, 5_000)).toBe(true);
+  return revision;
+}
+
+async function stored(filter: string): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of kv.entries(filter)) keys.push(key);
+  return keys.sort();
+}
+
+test("2,000 look-ups racing with changes over two readers: none stale, more than half hits", async () => {
+  const random = randomOf(7);
+  const acknowledged = new Map<string, number>();
+  for (const topic of TOPICS) {
+    await put("race", topic, 0);
+    acknowledged.set(topic, 0);
+  }
+  let lookups = 0;
+  let hits = 0;
+  const stale: string[] = [];
+  const look = async (): Promise<void> => {
+    while (lookups < 2_000) {
+      lookups++;
+      const topic = random.pick(TOPICS);
+      const reader = random.oneIn(2) ? one : two;
+      const floor = acknowledged.get(topic) as number;
+      const query = await queryFor(reader, "race", topic);
+      const cached = await reader.cache.lookup(query);
+      const answer = cached ?? answerFrom(query);
+      if (cached) hits++;
+      const version = Number(/version (\d+)/.exec(answer.reply)?.[1]);
+      if (version < floor) stale.push(`${topic}: ${version} < ${floor}, ${cached ? "cached" : "retrieved"}`);
+      if (!cached) await reader.cache.store(query, answer);
+      // Hits in memory never leave the microtasks; without this nobody else would run.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  let changes = 0;
+  const change = async (): Promise<void> => {
+    while (lookups < 2_000) {
+      const topic = random.pick(TOPICS);
+      const version = (acknowledged.get(topic) as number) + 1;
+      await put("race", topic, version);
+      acknowledged.set(topic, version);
+      changes++;
+      const next = lookups + 40;
+      await waitUntil(() => lookups >= Math.min(next, 2_000), {
+        timeoutMs: 30_000,
+        what: "look-ups",
+        pollMs: 1,
+      });
+    }
+  };
+  await Promise.all([change(), ...Array.from({ length: 16 }, look)]);
+  expect(stale).toEqual([]);
+  expect(changes).toBeGreaterThan(10);
+  expect(hits / lookups).toBeGreaterThan(0.5);
+  console.log(`look-ups ${lookups}, hits ${hits}, changes ${changes}, stale ${stale.length}`);
+}, 60_000);
+
+describe("what is served", () => {
+  test("an answer of one process is found by another, and by a third tenant never", async () => {
+    await put("t1", "zebra", 1);
+    await put("t2", "zebra", 1);
+    const query = await queryFor(one, "t1", "zebra");
+    await one.cache.store(query, answerFrom(query));
+    expect(await one.cache.lookup(query)).toEqual(answerFrom(query));
+    expect(await two.cache.lookup(query)).toEqual(answerFrom(query));
+    expect(await two.cache.lookup({ ...query, tenant: "t2" })).toBeUndefined();
+    expect(await two.cache.lookup(await queryFor(two, "t2", "zebra"))).toBeUndefined();
+    for (const change of [
+      { assistant: "b" },
+      { assistantVersion: "2" },
+      { tier: "large" },
+      { locale: "nl" },
+      { history: "h" },
+    ])
+      expect(await two.cache.lookup({ ...query, ...change })).toBeUndefined();
+    expect(await two.cache.lookup({ ...query, question: "which version has  the ZEBRA" })).toEqual(
+      answerFrom(query),
+    );
+  });
+
+  test("after a change the old request misses in both levels, even where nobody deleted its entry", async () => {
+    await put("t3", "zebra", 1);
+    const query = await queryFor(one, "t3", "zebra");
+    await one.cache.store(query, answerFrom(query));
+    await put("t3", "zebra", 2);
+    expect(await one.cache.lookup(query)).toBeUndefined();
+    expect(await two.cache.lookup(query)).toBeUndefined();
+    expect((await kv.get(`a.t3.${fingerprintOf(query)}`)).value).toBeDefined();
+  });
+
+  test("an answer that came after a change of what it rests on is not kept, nor one without citations", async () => {
+    await put("t4", "zebra", 1);
+    const query = await queryFor(one, "t4", "zebra");
+    await one.cache.store(query, { ...answerFrom(query), citations: [] });
+    expect(await one.cache.lookup(query)).toBeUndefined();
+    await put("t4", "zebra", 2);
+    await one.cache.store(query, answerFrom(query));
+    expect(await stored("*.t4.>")).toEqual([]);
+  });
+
+  test("a reader that cannot prove itself current serves and keeps nothing", async () => {
+    await put("t5", "zebra", 1);
+    const query = await queryFor(one, "t5", "zebra");
+    let fresh = true;
+    const { retriever } = one;
+    const revisions = { fresh: () => fresh, revisionOf: retriever.revisionOf.bind(retriever) };
+    const cache = createResponseCache(world.bus, { revisions, log: silentLog });
+    await cache.store(query, answerFrom(query));
+    expect(await cache.lookup(query)).toBeDefined();
+    fresh = false;
+    expect(await cache.lookup(query)).toBeUndefined();
+    fresh = true;
+    expect(await two.cache.lookup(query)).toBeDefined();
+  });
+});
+
+describe("the invalidator", () => {
+  test("deletes exactly the entries that rest on an older revision, in any order and repeated", async () => {
+    for (const topic of ["zebra", "walrus", "parrot"]) await put("t6", topic, 1);
+    const queries = new Map<string, CacheQuery>();
+    for (const topic of ["zebra", "walrus", "parrot"]) {
+      const query = await queryFor(one, "t6", topic);
+      queries.set(topic, query);
+      await one.cache.store(query, answerFrom(query));
+    }
+    // An answer about the walrus that also rests on the zebra.
+    const both = {
+      ...(queries.get("walrus") as CacheQuery),
+      passages: [
+        ...(queries.get("walrus") as CacheQuery).passages,
+        ...(queries.get("zebra") as CacheQuery).passages,
+      ],
+    };
+    await one.cache.store(both, answerFrom(both));
+    const entries = (...kept: CacheQuery[]): string[] =>
+      kept.map((query) => `a.t6.${fingerprintOf(query)}`).sort();
+    const [zebra, walrus, parrot] = ["zebra", "walrus", "parrot"].map(
+      (topic) => queries.get(topic) as CacheQuery,
+    ) as [CacheQuery, CacheQuery, CacheQuery];
+    expect(await stored("a.t6.*")).toEqual(entries(zebra, walrus, parrot, both));
+
+    const document = { tenant: "t6", collection: "c", document: "zebra" };
+    const current = one.retriever.revisionOf("t6", "c", "zebra") as number;
+    expect(await invalidate(kv, document, current)).toBe(0);
+    expect(await invalidate(kv, { ...document, tenant: "t7" }, current + 1)).toBe(0);
+    expect(await invalidate(kv, document, current + 1)).toBe(2);
+    expect(await invalidate(kv, document, current + 1)).toBe(0);
+    expect(await stored("a.t6.*")).toEqual(entries(walrus, parrot));
+    expect(await stored("d.t6.c.zebra.*")).toEqual([]);
+  });
+
+  test("as a role it follows the changes, each handled by one of its processes", async () => {
+    await put("t8", "zebra", 1);
+    const query = await queryFor(one, "t8", "zebra");
+    await one.cache.store(query, answerFrom(query));
+    const running = await Promise.all([1, 2].map(() => startInvalidator(world.bus, { log: silentLog })));
+    const settled = async (): Promise<boolean> => (await running[0]?.waiting()) === 0;
+    await waitUntil(settled, { timeoutMs: 10_000, what: "the changes so far" });
+    expect(await stored("a.t8.*")).toHaveLength(1);
+    await put("t8", "zebra", 2);
+    await waitUntil(async () => (await stored("*.t8.>")).length === 0, {
+      timeoutMs: 5_000,
+      what: "the end of the entry",
+    });
+    await Promise.all(running.map((invalidator) => invalidator.stop()));
+  });
+});

@@ -1,0 +1,228 @@
+// Documents on a real NATS: revisions, listings, indexes that follow, waits for all of them, a reader that was frozen.
+import { fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createKnowledgeStore } from "#actors/knowledge/store.ts";
+import { encodeKnowledgeEvent } from "#contracts/knowledge.ts";
+import { KNOWLEDGE, knowledgeSubject } from "#contracts/subjects.ts";
+import { DEMO_COLLECTION, DEMO_TENANT, loadDemoKnowledge } from "#ops/demo/load.ts";
+import { lastMessage } from "#runtime/nats/reader.ts";
+import { type KnowledgeWorld, knowledgeWorld, type Reader, silentLog } from "#test/harness/knowledge.ts";
+import type { ReaderAnswer, ReaderQuestion } from "#test/harness/knowledge-reader-process.ts";
+import { endWithUs } from "#test/harness/reaping.ts";
+import { waitUntil } from "#test/harness/wait.ts";
+
+let world: KnowledgeWorld;
+let one: Reader;
+let two: Reader;
+
+beforeAll(async () => {
+  world = await knowledgeWorld();
+  one = await world.reader("one");
+  two = await world.reader("two");
+});
+afterAll(() => world?.stop());
+
+const secret = (word: string) => ({ title: "Secrets", text: `The secret word is ${word}.`, locale: "en" });
+const ask = async (reader: Reader, tenant: string, collection = "c"): Promise<string[]> => {
+  const query = { tenant, collections: [collection], question: "What is the secret word?", limit: 3 };
+  return (await reader.retriever.retrieve(query)).map((passage) => passage.text);
+};
+
+describe("documents", () => {
+  test("put, get, list, delete; each change a higher revision, the same content none", async () => {
+    const { store } = world;
+    const content = {
+      title: "A",
+      text: "One sentence about something that is written in English.",
+      tags: ["x", "y"],
+    };
+    const { revision } = await store.put("t1", "c", "a.b>*", content);
+    expect(await store.put("t1", "c", "a.b>*", content)).toEqual({ revision });
+    expect(await store.get("t1", "c", "a.b>*")).toEqual({
+      ...content,
+      collection: "c",
+      document: "a.b>*",
+      revision,
+      locale: "en",
+      at: expect.any(Number),
+    });
+    const changed = await store.put("t1", "c", "a.b>*", { ...content, tags: ["x"] });
+    expect(changed.revision).toBeGreaterThan(revision);
+    expect(await store.list("t1", "c")).toEqual([
+      {
+        title: "A",
+        tags: ["x"],
+        collection: "c",
+        document: "a.b>*",
+        revision: changed.revision,
+        locale: "en",
+        at: expect.any(Number),
+      },
+    ]);
+    expect((await store.delete("t1", "c", "a.b>*"))?.revision).toBeGreaterThan(changed.revision);
+    expect(await store.delete("t1", "c", "a.b>*")).toBeUndefined();
+    expect(await store.get("t1", "c", "a.b>*")).toBeUndefined();
+    expect(await store.list("t1", "c")).toEqual([]);
+    expect((await store.put("t1", "c", "a.b>*", content)).revision).toBeGreaterThan(changed.revision);
+  });
+
+  test("absent documents, other tenants, ids that are none", async () => {
+    const { store } = world;
+    await store.put("t2", "c", "d", secret("mine"));
+    expect(await store.get("t3", "c", "d")).toBeUndefined();
+    expect(await store.delete("t3", "c", "d")).toBeUndefined();
+    expect(await store.list("t3", "c")).toEqual([]);
+    for (const id of ["", "a b", "a\nb", "x".repeat(257)]) {
+      await expect(store.put("t2", "c", id, secret("x"))).rejects.toMatchObject({ code: "request.id" });
+      await expect(store.list("t2", id)).rejects.toMatchObject({ code: "request.id" });
+    }
+  });
+
+  test("a listing is whole beyond the server's 1,024 subjects a request", async () => {
+    const ids = Array.from({ length: 1_300 }, (_, n) => `d${n}`);
+    for (let at = 0; at < ids.length; at += 100)
+      await Promise.all(
+        ids
+          .slice(at, at + 100)
+          .map((id) => world.store.put("many", "c", id, { title: id, text: "x", locale: "en" })),
+      );
+    const listed = await world.store.list("many", "c");
+    expect(new Set(listed.map(({ document }) => document))).toEqual(new Set(ids));
+  });
+});
+
+describe("readers", () => {
+  test("after a wait every reader finds the change, and the deletion", async () => {
+    for (let n = 0; n < 30; n++) {
+      const { revision } = await world.store.put("t4", "c", "d", secret(`w${n}`));
+      expect(await world.store.waitIndexed(revision, 5_000)).toBe(true);
+      for (const reader of [one, two]) {
+        expect(await ask(reader, "t4")).toEqual([`The secret word is w${n}.`]);
+        expect(reader.retriever.revisionOf("t4", "c", "d")).toBe(revision);
+      }
+    }
+    const gone = await world.store.delete("t4", "c", "d");
+    expect(await world.store.waitIndexed(gone?.revision ?? 0, 5_000)).toBe(true);
+    for (const reader of [one, two]) {
+      expect(await ask(reader, "t4")).toEqual([]);
+      expect(reader.retriever.revisionOf("t4", "c", "d")).toBeUndefined();
+    }
+  });
+
+  test("a wait takes milliseconds", async () => {
+    await world.store.waitIndexed(1, 5_000);
+    const took: number[] = [];
+    for (let n = 0; n < 50; n++) {
+      const { revision } = await world.store.put("t5", "c", "d", secret(`w${n}`));
+      const at = performance.now();
+      await world.store.waitIndexed(revision, 5_000);
+      took.push(performance.now() - at);
+    }
+    took.sort((a, b) => a - b);
+    expect(took[25]).toBeLessThan(100);
+  });
+
+  test("a store that just started does not trust what it has not heard", async () => {
+    const { revision } = await world.store.put("t6", "c", "d", secret("early"));
+    const fresh = createKnowledgeStore(world.bus);
+    expect(await fresh.waitIndexed(revision, 100)).toBe(false);
+    expect(await fresh.waitIndexed(revision, 3_000)).toBe(true);
+    expect(await fresh.waitIndexed(revision + 1_000, 100)).toBe(false);
+    fresh.stop();
+  });
+
+  test("bytes that are no event, a repeat and a foreign version stop nobody", async () => {
+    const { seq } = await world.bus.append(knowledgeSubject("t7", "c", "junk"), new Uint8Array([1, 2, 3]));
+    const event = {
+      v: 1 as const,
+      tenant: "t7",
+      collection: "c",
+      document: "d",
+      deleted: false,
+      ...secret("fine"),
+      at: 0,
+    };
+    await world.bus.append(
+      knowledgeSubject("t7", "c", "newer"),
+      encodeKnowledgeEvent({ ...event, v: 2 as unknown as 1 }),
+    );
+    await world.bus.append(knowledgeSubject("t7", "c", "d"), encodeKnowledgeEvent(event));
+    const repeated = await world.bus.append(knowledgeSubject("t7", "c", "d"), encodeKnowledgeEvent(event));
+    expect(await world.store.waitIndexed(repeated.seq, 5_000)).toBe(true);
+    expect(repeated.seq).toBeGreaterThan(seq);
+    expect(await ask(one, "t7")).toEqual(["The secret word is fine."]);
+  });
+
+  test("a reader that joins late has everything when it starts", async () => {
+    const late = await world.reader("late");
+    expect(late.retriever.position).toBe((await lastMessage(world.bus, KNOWLEDGE, "kb.>"))?.seq);
+    expect(await ask(late, "t7")).toEqual(["The secret word is fine."]);
+    await late.stop();
+  });
+
+  test("a frozen reader is not waited for, and serves nothing old when it thaws", async () => {
+    const before = await world.store.put("t8", "c", "d", secret("before"));
+    const path = fileURLToPath(new URL("../harness/knowledge-reader-process.ts", import.meta.url));
+    const child = fork(path, [world.url], {
+      execArgv: ["--conditions=jetclaw-src", "--disable-warning=ExperimentalWarning"],
+    });
+    const spare = endWithUs(child.pid as number);
+    await new Promise((resolve) => child.once("message", resolve));
+    let asked = 0;
+    const askChild = async (): Promise<ReaderAnswer> => {
+      const id = ++asked;
+      const answer = new Promise<ReaderAnswer>((resolve) => {
+        child.on("message", (message: ReaderAnswer) => message.id === id && resolve(message));
+      });
+      child.send({
+        id,
+        tenant: "t8",
+        collection: "c",
+        question: "What is the secret word?",
+      } satisfies ReaderQuestion);
+      return await answer;
+    };
+    expect(await world.store.waitIndexed(before.revision, 5_000)).toBe(true);
+    expect((await askChild()).passages[0]?.text).toBe("The secret word is before.");
+
+    child.kill("SIGSTOP");
+    const after = await world.store.put("t8", "c", "d", secret("after"));
+    expect(await world.store.waitIndexed(after.revision, 1_000)).toBe(false);
+    expect(await world.store.waitIndexed(after.revision, 5_000)).toBe(true);
+    // The question is there before the thawed process has run at all.
+    const thawed = askChild();
+    child.kill("SIGCONT");
+    const { passages, freshBefore, freshAfter } = await thawed;
+    expect(freshBefore).toBe(false);
+    expect(freshAfter).toBe(true);
+    expect(passages[0]?.text).toBe("The secret word is after.");
+
+    const next = await world.store.put("t8", "c", "d", secret("next"));
+    expect(await world.store.waitIndexed(next.revision, 5_000)).toBe(true);
+    expect((await askChild()).passages[0]?.text).toBe("The secret word is next.");
+    child.kill("SIGKILL");
+    await waitUntil(() => child.signalCode !== null, { timeoutMs: 5_000, what: "the end of the child" });
+    spare();
+  });
+});
+
+describe("the demo shop", () => {
+  const load = () => loadDemoKnowledge(world.store, { bus: world.bus, log: silentLog });
+
+  test("is loaded once, in under a second, and never over what a user changed", async () => {
+    const at = performance.now();
+    const first = await load();
+    const tookMs = performance.now() - at;
+    expect(first).toMatchObject({ loaded: first.total });
+    expect(first.total).toBeGreaterThan(40);
+    expect(tookMs).toBeLessThan(1_000);
+    expect(await world.store.waitIndexed(first.revision, 5_000)).toBe(true);
+    expect(one.retriever.count(DEMO_TENANT, DEMO_COLLECTION)).toBe(first.total);
+    await world.store.put(DEMO_TENANT, DEMO_COLLECTION, "delivery-en", secret("ours"));
+    await world.store.delete(DEMO_TENANT, DEMO_COLLECTION, "delivery-nl");
+    expect(await load()).toEqual({ loaded: 0, total: first.total, revision: 0 });
+    expect((await world.store.get(DEMO_TENANT, DEMO_COLLECTION, "delivery-en"))?.title).toBe("Secrets");
+    expect(await world.store.get(DEMO_TENANT, DEMO_COLLECTION, "delivery-nl")).toBeUndefined();
+  });
+});
