@@ -38,7 +38,10 @@ interface Call {
 }
 
 export function createApi(base: string, key: () => string): Api {
-  async function call(path: readonly (string | number)[], { method = "GET", body, headers, signal }: Call = {}): Promise<Response> {
+  async function call(
+    path: readonly (string | number)[],
+    { method = "GET", body, headers, signal }: Call = {},
+  ): Promise<Response> {
     const url = new URL(`v1/${path.map((part) => encodeURIComponent(part)).join("/")}`, base);
     let response: Response;
     try {
@@ -103,7 +106,8 @@ function failureOf(response: Response): ApiFailure {
   if (status === 413) return new ApiFailure("too-long");
   if (status === 429 || status === 503) {
     const seconds = Number(response.headers.get("retry-after"));
-    if (status === 429 || seconds > 0) return new ApiFailure("busy", seconds > 0 ? { retryAfterSeconds: seconds } : {});
+    if (status === 429 || seconds > 0)
+      return new ApiFailure("busy", seconds > 0 ? { retryAfterSeconds: seconds } : {});
   }
   return new ApiFailure(status >= 500 || status === 408 ? "server" : "refused");
 }

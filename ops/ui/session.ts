@@ -56,7 +56,9 @@ function withTranscript(view: SessionView, transcript: Transcript): SessionView 
     return ours && sameAs(ours, theirs) ? ours : merged(ours, theirs);
   });
   const last = turns.at(-1)?.turn ?? 0;
-  const newer = view.turns.filter((t) => t.turn > last && (t.closed || t.chunks.size > 0 || t.messages.length > 0));
+  const newer = view.turns.filter(
+    (t) => t.turn > last && (t.closed || t.chunks.size > 0 || t.messages.length > 0),
+  );
   const taken = new Set(turns.flatMap((t) => t.messages.map((m) => m.id)));
   return {
     session: view.session,
@@ -88,5 +90,10 @@ function sameAs(ours: TurnView, theirs: TranscriptTurn): boolean {
   const sameMessages = ours.messages.length === theirs.messages.length;
   if (theirs.reply === null) return sameMessages;
   const settled = ours.closed && ours.attempt === SETTLED;
-  return settled && sameMessages && ours.text === theirs.reply && (theirs.feedback ?? ours.feedback) === ours.feedback;
+  return (
+    settled &&
+    sameMessages &&
+    ours.text === theirs.reply &&
+    (theirs.feedback ?? ours.feedback) === ours.feedback
+  );
 }

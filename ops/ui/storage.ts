@@ -60,7 +60,13 @@ export function saveOutbox(pending: readonly PendingMessage[]): void {
 function isPending(value: unknown): value is PendingMessage {
   if (typeof value !== "object" || value === null) return false;
   const { id, text, at, delivery } = value as Partial<Record<keyof PendingMessage, unknown>>;
-  return typeof id === "string" && typeof text === "string" && typeof at === "number" && typeof delivery === "object" && delivery !== null;
+  return (
+    typeof id === "string" &&
+    typeof text === "string" &&
+    typeof at === "number" &&
+    typeof delivery === "object" &&
+    delivery !== null
+  );
 }
 
 export const loadTheme = (): Theme | undefined => {

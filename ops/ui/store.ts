@@ -1,16 +1,16 @@
 /**
- * The page's state as signals, and everything a person can do as functions. Rules live in session.ts and events.ts;
- * here they meet the network, the clock and the browser's storage.
+ * The page's state as signals, kept true by the stream and the transcript. Rules live in session.ts and events.ts;
+ * here they meet the network, the clock and the browser's storage. Sending is next door, in sending.ts.
  */
 import { computed, effect, signal } from "@preact/signals";
-import { ApiFailure, createApi } from "./api.ts";
+import { createApi } from "./api.ts";
 import { type Action, reduce } from "./session.ts";
-import { loadKey, loadOutbox, loadSession, newSession, randomId, saveKey, saveOutbox } from "./storage.ts";
+import { loadKey, loadOutbox, loadSession, saveOutbox } from "./storage.ts";
 import { type Connection, type LastTurn, openStream, type SessionStream } from "./stream.ts";
 import { stringsFor } from "./strings.ts";
-import { emptyView, type FailureReason, isAwaited, type Message, runningTurn } from "./view.ts";
+import { emptyView, isAwaited, runningTurn } from "./view.ts";
 
-const locale = navigator.language || "en";
+export const locale = navigator.language || "en";
 export const strings = stringsFor(navigator.languages.length > 0 ? navigator.languages : [locale]);
 
 export const view = signal(emptyView(loadSession(), loadOutbox()));
@@ -32,16 +32,15 @@ const stale = computed(() => view.value.stale);
 /** The source that is open, one at a time on the whole page: citation `n` of a turn, counted from 1. */
 export const openSource = signal<{ readonly turn: number; readonly n: number } | undefined>(undefined);
 
-let key = loadKey();
-export const api = createApi(document.baseURI, () => key);
+export const api = createApi(document.baseURI, loadKey);
 let stream: SessionStream | undefined;
-const resends = new Map<string, ReturnType<typeof setTimeout>>();
+export const wakeStream = (): void => stream?.wake();
 
 const BEFORE_FIRST: LastTurn = { turn: 0, closed: false };
 const REFRESH_AGAIN_MS = 3_000;
 const QUIET_MS = 15_000;
 
-const dispatch = (action: Action): void => {
+export const dispatch = (action: Action): void => {
   view.value = reduce(view.value, action);
 };
 
@@ -65,7 +64,8 @@ async function refresh(): Promise<void> {
   }
 }
 
-function follow(): void {
+/** Opens the stream of the session that is shown, in place of the one before. */
+export function follow(): void {
   const { session } = view.peek();
   stream?.close();
   stream = openStream({
@@ -83,9 +83,6 @@ function follow(): void {
 /** Called once, when the page opens. */
 export function start(): void {
   follow();
-  for (const { delivery, ...message } of view.peek().pending) {
-    if (delivery.state === "sending" || delivery.state === "waiting") void deliver(message);
-  }
   let saved = view.peek().pending;
   effect(() => {
     if (view.value.pending !== saved) saveOutbox(view.value.pending);
@@ -106,66 +103,10 @@ export function start(): void {
     const timer = due ? setInterval(() => void refresh(), QUIET_MS) : undefined;
     return () => clearInterval(timer);
   });
-  addEventListener("online", () => stream?.wake());
+  addEventListener("online", wakeStream);
   document.addEventListener("visibilitychange", () => {
-    if (document.visibilityState === "visible" && connection.peek() !== "live") stream?.wake();
+    if (document.visibilityState === "visible" && connection.peek() !== "live") wakeStream();
   });
-}
-
-export function send(text: string): void {
-  const message = { id: randomId("m-"), text, at: Date.now() };
-  notice.value = undefined;
-  dispatch({ type: "written", message });
-  void deliver(message);
-}
-
-/** The same id every time: a message whose first send did arrive is not asked twice. */
-async function deliver({ id, text }: Message): Promise<void> {
-  const { session } = view.peek();
-  clearTimeout(resends.get(id));
-  dispatch({ type: "delivery", id, delivery: { state: "sending" } });
-  try {
-    await api.send(session, { id, text, locale });
-    dispatch({ type: "delivery", id, delivery: { state: "accepted" } });
-    if (connection.peek() !== "live" || view.peek().turns.length === 0) stream?.wake();
-  } catch (thrown) {
-    failed({ id, text, at: 0 }, thrown);
-  }
-}
-
-const REASONS = {
-  network: "network",
-  server: "server",
-  key: "key",
-  missing: "refused",
-  refused: "refused",
-  "too-long": "too-long",
-} as const satisfies Record<Exclude<ApiFailure["kind"], "busy">, FailureReason>;
-
-function failed(message: Message, thrown: unknown): void {
-  const failure = thrown instanceof ApiFailure ? thrown : new ApiFailure("network", { cause: thrown });
-  const { id } = message;
-  if (failure.kind === "busy") {
-    const waitMs = failure.retryAfterSeconds * 1_000;
-    dispatch({ type: "delivery", id, delivery: { state: "waiting", until: Date.now() + waitMs } });
-    resends.set(id, setTimeout(() => void retry(id), waitMs));
-    return;
-  }
-  if (failure.kind === "key") connection.value = "locked";
-  dispatch({ type: "delivery", id, delivery: { state: "failed", reason: REASONS[failure.kind] } });
-}
-
-export function retry(id: string): void {
-  const message = view.peek().pending.find((p) => p.id === id);
-  if (message) void deliver(message);
-}
-
-/** Takes an unsent message away; `edit` puts its text back into the input. */
-export function discard(id: string, edit = false): void {
-  clearTimeout(resends.get(id));
-  const message = view.peek().pending.find((p) => p.id === id);
-  if (edit && message) draft.value = message.text;
-  dispatch({ type: "discarded", id });
 }
 
 export async function stop(): Promise<void> {
@@ -190,25 +131,5 @@ export async function rate(turn: number, value: "up" | "down"): Promise<void> {
   } catch {
     // Shown as given only when it was taken.
     if (session === view.peek().session) dispatch({ type: "rated", turn, value: before });
-  }
-}
-
-export function startNew(): void {
-  for (const timer of resends.values()) clearTimeout(timer);
-  resends.clear();
-  dispatch({ type: "opened", session: newSession(), pending: [] });
-  notice.value = undefined;
-  openSource.value = undefined;
-  follow();
-}
-
-export function giveKey(given: string): void {
-  key = given;
-  saveKey(given);
-  keyTried.value = true;
-  connection.value = "connecting";
-  stream?.wake();
-  for (const { delivery, id } of view.peek().pending) {
-    if (delivery.state === "failed" && delivery.reason === "key") retry(id);
   }
 }

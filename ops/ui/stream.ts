@@ -121,14 +121,20 @@ function pauseAfter(thrown: unknown, failures: number, onConnection: StreamOptio
   return longest * (0.5 + Math.random() / 2);
 }
 
-async function read(body: ReadableStream<Uint8Array>, attempt: AbortController, onEvent: (event: StreamEvent) => void): Promise<void> {
+async function read(
+  body: ReadableStream<Uint8Array>,
+  attempt: AbortController,
+  onEvent: (event: StreamEvent) => void,
+): Promise<void> {
   const parser = createParser({
     onEvent: ({ event, data }) => {
       const parsed = parseEvent(event, data);
       if (parsed) onEvent(parsed);
     },
   });
-  const reader = body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
+  const reader = body
+    .pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)
+    .getReader();
   let silence = setTimeout(() => attempt.abort(), SILENCE_MS);
   try {
     for (;;) {
@@ -157,6 +163,7 @@ function createCursor() {
     id: () => at.join("."),
     seen: (event: StreamEvent) => advance([event.turn, event.attempt, event.number]),
     /** A turn that runs is read from its beginning; of a closed one the transcript told everything. */
-    atLeast: ({ turn, closed }: LastTurn) => advance(closed ? [turn, END_OF_TURN, END_OF_TURN] : [turn, 0, 0]),
+    atLeast: ({ turn, closed }: LastTurn) =>
+      advance(closed ? [turn, END_OF_TURN, END_OF_TURN] : [turn, 0, 0]),
   };
 }

@@ -8,7 +8,8 @@ const en = {
   you: "You",
   conversation: "Conversation",
   welcome: "How can we help?",
-  welcomeText: "Ask anything about delivery, returns or your order. Answers come from our help pages, with the source beside them.",
+  welcomeText:
+    "Ask anything about delivery, returns or your order. Answers come from our help pages, with the source beside them.",
   suggestionsLabel: "Suggested questions",
   suggestions: [
     "How long does delivery take?",
@@ -78,7 +79,8 @@ const nl: Strings = {
   you: "Jij",
   conversation: "Gesprek",
   welcome: "Waarmee kunnen we helpen?",
-  welcomeText: "Vraag alles over bezorging, retourneren of je bestelling. Antwoorden komen uit onze helppagina's, met de bron erbij.",
+  welcomeText:
+    "Vraag alles over bezorging, retourneren of je bestelling. Antwoorden komen uit onze helppagina's, met de bron erbij.",
   suggestionsLabel: "Voorbeeldvragen",
   suggestions: [
     "Hoe lang duurt de levering?",
@@ -133,7 +135,8 @@ const nl: Strings = {
   reconnecting: "Opnieuw verbinden…",
   reconnected: "Weer verbonden",
   keyTitle: "Deze pagina heeft een sleutel nodig",
-  keyText: "Vraag hem aan wie deze assistent beheert. De sleutel blijft in dit tabblad en wordt vergeten als je het sluit.",
+  keyText:
+    "Vraag hem aan wie deze assistent beheert. De sleutel blijft in dit tabblad en wordt vergeten als je het sluit.",
   keyLabel: "API-sleutel",
   keyWrong: "Deze sleutel is niet geaccepteerd.",
   keyUse: "Doorgaan",

@@ -82,7 +82,11 @@ export function newTurn(turn: number): TurnView {
 }
 
 /** Changes one turn, known or new; everything else keeps its identity, so that the page renders only what moved. */
-export function withTurn(view: SessionView, number: number, change: (turn: TurnView) => TurnView): SessionView {
+export function withTurn(
+  view: SessionView,
+  number: number,
+  change: (turn: TurnView) => TurnView,
+): SessionView {
   const known = view.turns.find((t) => t.turn === number);
   const before = known ?? newTurn(number);
   const after = change(before);

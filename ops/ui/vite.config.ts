@@ -5,7 +5,8 @@ import { defaultClientConditions, defineConfig, type Plugin } from "vite";
 /** The remembered theme has to be set before the first paint, or a dark page flashes white. */
 const blockFirstPaint: Plugin = {
   name: "jetclaw:block-first-paint",
-  transformIndexHtml: (html) => html.replace('<script type="module"', '<script type="module" blocking="render"'),
+  transformIndexHtml: (html) =>
+    html.replace('<script type="module"', '<script type="module" blocking="render"'),
 };
 
 export default defineConfig({

@@ -1,7 +1,13 @@
 /** From the text of one server-sent event to a StreamEvent. What does not parse is of a newer gateway: skipped. */
 import type { Answer, StreamEvent } from "#contracts/turn.ts";
 
-const TYPES: readonly string[] = ["turn", "delta", "restart", "done", "error"] satisfies StreamEvent["type"][];
+const TYPES: readonly string[] = [
+  "turn",
+  "delta",
+  "restart",
+  "done",
+  "error",
+] satisfies StreamEvent["type"][];
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -16,7 +22,9 @@ export function parseEvent(type: string | undefined, data: string): StreamEvent 
     attempt: typeof fields.attempt === "number" ? fields.attempt : 0,
     number: typeof fields.number === "number" ? fields.number : 0,
     text: typeof fields.text === "string" ? fields.text : undefined,
-    messages: Array.isArray(fields.messages) ? fields.messages.filter((id) => typeof id === "string") : undefined,
+    messages: Array.isArray(fields.messages)
+      ? fields.messages.filter((id) => typeof id === "string")
+      : undefined,
     answer: answerOf(fields),
   };
 }

@@ -4,13 +4,20 @@ import { AxeBuilder } from "@axe-core/playwright";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "@playwright/test";
 import { expect } from "vitest";
 
-const CANDIDATES = [process.env.CHROMIUM_BIN, "/usr/bin/chromium", "/usr/bin/google-chrome", "/usr/bin/chromium-browser"];
+const CANDIDATES = [
+  process.env.CHROMIUM_BIN,
+  "/usr/bin/chromium",
+  "/usr/bin/google-chrome",
+  "/usr/bin/chromium-browser",
+];
 const ARGS = [
   ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
   ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
 ];
 
-export const chromiumPath = CANDIDATES.find((path): path is string => path !== undefined && path !== "" && existsSync(path));
+export const chromiumPath = CANDIDATES.find(
+  (path): path is string => path !== undefined && path !== "" && existsSync(path),
+);
 /** Stands in the name of what is skipped, so that the report says why. */
 export const withoutChromium = chromiumPath ? "" : " (skipped: no Chromium found; name one by CHROMIUM_BIN)";
 
@@ -27,14 +34,19 @@ export function launch(): Promise<Browser> {
 }
 
 /** Opens a page that may not complain: errors and refused policies are collected and shown by `assertQuiet`. */
-export async function openPage(browser: Browser, url: string, options: BrowserContextOptions = DESKTOP): Promise<QuietPage> {
+export async function openPage(
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = DESKTOP,
+): Promise<QuietPage> {
   const context = await browser.newContext({ locale: "en-GB", ...options });
   const page = await context.newPage();
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => {
     // A refused request is part of some tests; everything else the console calls an error is not.
-    if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) complaints.push(message.text());
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
+      complaints.push(message.text());
   });
   await page.goto(url);
   return { page, assertQuiet: () => expect(complaints).toEqual([]) };
@@ -51,7 +63,9 @@ export async function assertAccessible(page: Page): Promise<void> {
     "Promise.all(document.getAnimations().filter((a) => a.effect.getTiming().iterations === 1).map((a) => a.finished))",
   );
   const { violations } = await new AxeBuilder({ page }).analyze();
-  expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`)).toEqual([]);
+  expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`)).toEqual(
+    [],
+  );
 }
 
 export async function assertFitsWidth(page: Page): Promise<void> {

@@ -1,6 +1,16 @@
 import type { Browser, Page } from "@playwright/test";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { assertAccessible, assertFitsWidth, chromiumPath, DESKTOP, launch, openPage, PHONE, type QuietPage, withoutChromium } from "./browser.ts";
+import {
+  assertAccessible,
+  assertFitsWidth,
+  chromiumPath,
+  DESKTOP,
+  launch,
+  openPage,
+  PHONE,
+  type QuietPage,
+  withoutChromium,
+} from "./browser.ts";
 import { type Product, startProduct } from "./product.ts";
 
 const QUESTION = "How long does delivery take?";
@@ -56,11 +66,13 @@ describe.skipIf(!chromiumPath)(`the chat page of the product${withoutChromium}`,
     const page = await visit();
     await page.getByRole("button", { name: QUESTION }).click();
     await answered(page).getByText(FACT).first().waitFor();
-    await answered(page).locator(".prose .chip").first().click();
+    await answered(page).locator(".source").first().click();
     const panel = page.locator(".passage");
     await panel.getByText(FACT).first().waitFor();
     expect(await panel.getByText(/^Revision \d+$/).count()).toBe(1);
-    expect(await panel.getByRole("link", { name: "Open page" }).getAttribute("href")).toContain("https://shop.example/");
+    expect(await panel.getByRole("link", { name: "Open page" }).getAttribute("href")).toContain(
+      "https://shop.example/",
+    );
     await assertAccessible(page);
     await page.keyboard.press("Escape");
     await panel.waitFor({ state: "detached" });
@@ -68,7 +80,7 @@ describe.skipIf(!chromiumPath)(`the chat page of the product${withoutChromium}`,
     await page.reload();
     await page.locator(".mine", { hasText: QUESTION }).waitFor();
     await answered(page).getByText(FACT).first().waitFor();
-    await answered(page).locator(".prose .chip").first().waitFor();
+    await answered(page).locator(".source").first().waitFor();
   });
 
   test("a second question belongs to the same conversation; a new one begins empty", async () => {
@@ -76,7 +88,10 @@ describe.skipIf(!chromiumPath)(`the chat page of the product${withoutChromium}`,
     await ask(page, QUESTION);
     await answered(page).getByText(FACT).first().waitFor();
     await ask(page, "How much does delivery cost?");
-    await answered(page).getByText(/€4\.95/).first().waitFor();
+    await answered(page)
+      .getByText(/€4\.95/)
+      .first()
+      .waitFor();
     expect(await page.locator(".turn").count()).toBe(2);
     await page.getByRole("button", { name: "New conversation" }).click();
     await page.getByRole("heading", { name: "How can we help?" }).waitFor();
@@ -85,7 +100,10 @@ describe.skipIf(!chromiumPath)(`the chat page of the product${withoutChromium}`,
   test("a Dutch question gets a Dutch answer", async () => {
     const page = await visit({ ...DESKTOP, locale: "nl-NL" });
     await page.getByRole("button", { name: "Hoe lang duurt de levering?" }).click();
-    await answered(page).getByText(/werkdagen/).first().waitFor();
+    await answered(page)
+      .getByText(/werkdagen/)
+      .first()
+      .waitFor();
   });
 
   test.each([
@@ -93,14 +111,17 @@ describe.skipIf(!chromiumPath)(`the chat page of the product${withoutChromium}`,
     ["desktop", "dark", DESKTOP],
     ["phone", "light", PHONE],
     ["phone", "dark", PHONE],
-  ] as const)("on a %s in %s axe finds nothing and nothing is wider than the screen", async (_size, colorScheme, size) => {
-    const page = await visit({ ...size, colorScheme });
-    await page.getByRole("heading", { name: "How can we help?" }).waitFor();
-    await assertAccessible(page);
-    await assertFitsWidth(page);
-    await ask(page, QUESTION);
-    await answered(page).getByText(FACT).first().waitFor();
-    await assertAccessible(page);
-    await assertFitsWidth(page);
-  });
+  ] as const)(
+    "on a %s in %s axe finds nothing and nothing is wider than the screen",
+    async (_size, colorScheme, size) => {
+      const page = await visit({ ...size, colorScheme });
+      await page.getByRole("heading", { name: "How can we help?" }).waitFor();
+      await assertAccessible(page);
+      await assertFitsWidth(page);
+      await ask(page, QUESTION);
+      await answered(page).getByText(FACT).first().waitFor();
+      await assertAccessible(page);
+      await assertFitsWidth(page);
+    },
+  );
 });

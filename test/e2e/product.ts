@@ -22,10 +22,20 @@ export async function startProduct(): Promise<Product> {
   const data = await mkdtemp(join(tmpdir(), "jetclaw-e2e-"));
   const env = { ...process.env, JETCLAW_PORT: String(port), JETCLAW_DATA_DIR: data, JETCLAW_NATS_PORT: "0" };
   // The built-in model answers: a test must neither cost money nor depend on somebody's key.
-  for (const name of ["OPENAI_API_KEY", "OPENAI_BASE_URL", "JETCLAW_MODEL", "JETCLAW_NATS_URL", "NODE_OPTIONS"]) {
+  for (const name of [
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "JETCLAW_MODEL",
+    "JETCLAW_NATS_URL",
+    "NODE_OPTIONS",
+  ]) {
     Reflect.deleteProperty(env, name);
   }
-  const child = spawn(process.execPath, ["ops/bin.js", "up"], { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, ["ops/bin.js", "up"], {
+    cwd: ROOT,
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let log = "";
   const keep = (chunk: Buffer): void => {
     log = (log + chunk.toString("utf8")).slice(-KEPT_LOG_CHARS);

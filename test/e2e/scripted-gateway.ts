@@ -7,12 +7,23 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import type { Citation } from "#contracts/content.ts";
-import { type Answer, eventId, parseEventId, type StreamEvent, type TranscriptTurn } from "#contracts/turn.ts";
+import {
+  type Answer,
+  eventId,
+  parseEventId,
+  type StreamEvent,
+  type TranscriptTurn,
+} from "#contracts/turn.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
 
 export const STRICT_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-const TYPES: Record<string, string> = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+const TYPES: Record<string, string> = {
+  ".html": "text/html",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+};
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -72,7 +83,8 @@ export class ScriptedGateway {
 
   /** Ends every open stream as a network would, without a word. */
   dropStreams(): void {
-    for (const session of this.#sessions.values()) for (const stream of session.streams) stream.socket?.destroy();
+    for (const session of this.#sessions.values())
+      for (const stream of session.streams) stream.socket?.destroy();
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -217,7 +229,9 @@ function isAfter(event: StreamEvent, last: { turn: number; attempt: number; numb
 /** On the wire the answer's fields stand beside the event's, as the gateway writes them. */
 function write(stream: ServerResponse, event: StreamEvent): void {
   const { type, answer, ...fields } = event;
-  stream.write(`event: ${type}\nid: ${eventId(event)}\ndata: ${JSON.stringify({ ...fields, ...answer })}\n\n`);
+  stream.write(
+    `event: ${type}\nid: ${eventId(event)}\ndata: ${JSON.stringify({ ...fields, ...answer })}\n\n`,
+  );
 }
 
 async function bodyOf(request: IncomingMessage): Promise<string> {
@@ -232,5 +246,7 @@ function json(response: ServerResponse, status: number, body: unknown): void {
 
 function problem(response: ServerResponse, status: number, retryAfterSeconds?: number): void {
   const headers = retryAfterSeconds === undefined ? {} : { "retry-after": String(retryAfterSeconds) };
-  response.writeHead(status, { "content-type": "application/problem+json", ...headers }).end(JSON.stringify({ status }));
+  response
+    .writeHead(status, { "content-type": "application/problem+json", ...headers })
+    .end(JSON.stringify({ status }));
 }

@@ -2,7 +2,17 @@ import type { Browser, Page } from "@playwright/test";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Citation } from "#contracts/content.ts";
 import { ensureUi } from "#ops/tool/ui.ts";
-import { assertAccessible, assertFitsWidth, chromiumPath, DESKTOP, launch, openPage, PHONE, type QuietPage, withoutChromium } from "./browser.ts";
+import {
+  assertAccessible,
+  assertFitsWidth,
+  chromiumPath,
+  DESKTOP,
+  launch,
+  openPage,
+  PHONE,
+  type QuietPage,
+  withoutChromium,
+} from "./browser.ts";
 import { ScriptedGateway } from "./scripted-gateway.ts";
 
 const PASSAGE = "Delivery takes 1 to 2 working days within the Netherlands.";
@@ -34,7 +44,8 @@ async function ask(page: Page, text: string): Promise<void> {
 }
 
 const shows = (page: Page, text: string): Promise<void> => page.getByText(text).first().waitFor();
-const hides = (page: Page, text: string): Promise<void> => page.getByText(text).first().waitFor({ state: "detached" });
+const hides = (page: Page, text: string): Promise<void> =>
+  page.getByText(text).first().waitFor({ state: "detached" });
 
 describe.skipIf(!chromiumPath)(`the chat page against a scripted gateway${withoutChromium}`, () => {
   beforeAll(async () => {
@@ -77,13 +88,19 @@ describe.skipIf(!chromiumPath)(`the chat page against a scripted gateway${withou
     await assertAccessible(page);
     await page.keyboard.press("Escape");
     await panel.waitFor({ state: "detached" });
-    const focused = await page.evaluate<string>("document.activeElement.className + document.activeElement.textContent");
+    const focused = await page.evaluate<string>(
+      "document.activeElement.className + document.activeElement.textContent",
+    );
     expect(focused).toBe("chip1");
     expect(gateway.received[0]).toMatchObject({ text: "How long does delivery take?", locale: "en-GB" });
   });
 
   test("a source without a passage shows its document, and says when that has changed since", async () => {
-    gateway.documents.set("shop/abroad-en", { title: "Delivery abroad", revision: 15, text: "# Delivery abroad\n\nTo Belgium in 2 to 3 days." });
+    gateway.documents.set("shop/abroad-en", {
+      title: "Delivery abroad",
+      revision: 15,
+      text: "# Delivery abroad\n\nTo Belgium in 2 to 3 days.",
+    });
     const page = await visit();
     await ask(page, "And abroad?");
     (await gateway.nextTurn()).done(REPLY, { citations: [QUOTED, NAMED] });
@@ -224,7 +241,9 @@ describe.skipIf(!chromiumPath)(`the chat page against a scripted gateway${withou
     const page = await visit();
     await ask(page, "Hello");
     const hostile = `<img src=x onerror="window.hit=1"><script>window.hit=1</script> [a](javascript:window.hit=1) [9] **ok**`;
-    (await gateway.nextTurn()).done(hostile, { citations: [{ ...NAMED, title: "<b>bold</b>", url: "javascript:window.hit=1" }] });
+    (await gateway.nextTurn()).done(hostile, {
+      citations: [{ ...NAMED, title: "<b>bold</b>", url: "javascript:window.hit=1" }],
+    });
     await page.locator("strong", { hasText: "ok" }).waitFor();
     await page.locator(".source").click();
     expect(await page.locator(".answer img, .answer script, .answer b, .answer a").count()).toBe(0);
@@ -237,7 +256,8 @@ describe.skipIf(!chromiumPath)(`the chat page against a scripted gateway${withou
     await ask(page, "Tell me everything");
     const turn = await gateway.nextTurn();
     for (let line = 1; line <= 60; line++) turn.delta(`Line ${line}.\n\n`);
-    const rest = "((e) => e.scrollHeight - e.clientHeight - e.scrollTop)(document.querySelector('.scroller'))";
+    const rest =
+      "((e) => e.scrollHeight - e.clientHeight - e.scrollTop)(document.querySelector('.scroller'))";
     await shows(page, "Line 60.");
     await expect.poll(() => page.evaluate<number>(rest), SOON).toBeLessThan(4);
     await page.mouse.move(640, 400);
@@ -258,33 +278,38 @@ describe.skipIf(!chromiumPath)(`the chat page against a scripted gateway${withou
     ["desktop", "dark", DESKTOP],
     ["phone", "light", PHONE],
     ["phone", "dark", PHONE],
-  ] as const)("on a %s in %s nothing overflows and axe finds nothing, in any state", async (_size, colorScheme, size) => {
-    const page = await visit({ ...size, colorScheme });
-    await shows(page, "How can we help?");
-    await assertAccessible(page);
-    await assertFitsWidth(page);
-    await ask(page, `A${"very".repeat(60)}longword`);
-    const turn = await gateway.nextTurn();
-    turn.delta("Look at [1] and `code` ");
-    await page.locator(".chip-pending").waitFor();
-    await assertAccessible(page);
-    turn.restart();
-    turn.delta("Again");
-    await page.locator(".note-restart").waitFor();
-    await assertAccessible(page);
-    turn.done(`${REPLY}\n\n\`\`\`\n${"wide ".repeat(60)}\n\`\`\`\n\n${"x".repeat(200)}`, { citations: [QUOTED, NAMED] });
-    await page.locator(".source").first().click();
-    await shows(page, PASSAGE);
-    await assertAccessible(page);
-    gateway.refusals.push({ status: 413 });
-    await ask(page, "Too long");
-    await page.getByRole("button", { name: "Edit" }).waitFor();
-    gateway.isCut = true;
-    gateway.dropStreams();
-    await page.locator(".connection").waitFor();
-    await assertAccessible(page);
-    await assertFitsWidth(page);
-  });
+  ] as const)(
+    "on a %s in %s nothing overflows and axe finds nothing, in any state",
+    async (_size, colorScheme, size) => {
+      const page = await visit({ ...size, colorScheme });
+      await shows(page, "How can we help?");
+      await assertAccessible(page);
+      await assertFitsWidth(page);
+      await ask(page, `A${"very".repeat(60)}longword`);
+      const turn = await gateway.nextTurn();
+      turn.delta("Look at [1] and `code` ");
+      await page.locator(".chip-pending").waitFor();
+      await assertAccessible(page);
+      turn.restart();
+      turn.delta("Again");
+      await page.locator(".note-restart").waitFor();
+      await assertAccessible(page);
+      turn.done(`${REPLY}\n\n\`\`\`\n${"wide ".repeat(60)}\n\`\`\`\n\n${"x".repeat(200)}`, {
+        citations: [QUOTED, NAMED],
+      });
+      await page.locator(".source").first().click();
+      await shows(page, PASSAGE);
+      await assertAccessible(page);
+      gateway.refusals.push({ status: 413 });
+      await ask(page, "Too long");
+      await page.getByRole("button", { name: "Edit" }).waitFor();
+      gateway.isCut = true;
+      gateway.dropStreams();
+      await page.locator(".connection").waitFor();
+      await assertAccessible(page);
+      await assertFitsWidth(page);
+    },
+  );
 
   test("Dutch browsers get Dutch, and a chosen theme is remembered", async () => {
     const page = await visit({ ...DESKTOP, locale: "nl-BE", colorScheme: "light" });

@@ -34,7 +34,7 @@ describe("text that still grows", () => {
 });
 
 test("what is read aloud has no marks and no references", () => {
-  expect(plainText("# Delivery\n\nTakes **1 day** [1].\n\n- by `post`\n- by [van](https://a.example) [1, 2]")).toBe(
-    "Delivery\nTakes 1 day.\nby post. by van",
-  );
+  expect(
+    plainText("# Delivery\n\nTakes **1 day** [1].\n\n- by `post`\n- by [van](https://a.example) [1, 2]"),
+  ).toBe("Delivery\nTakes 1 day.\nby post. by van");
 });

@@ -17,8 +17,20 @@ function answer(reply: string, rest: Partial<Answer> = {}): Answer {
   };
 }
 
-const delta = (attempt: number, number: number, text: string): StreamEvent => ({ type: "delta", turn: 1, attempt, number, text });
-const restart = (attempt: number): StreamEvent => ({ type: "restart", turn: 1, attempt, number: 0, text: "" });
+const delta = (attempt: number, number: number, text: string): StreamEvent => ({
+  type: "delta",
+  turn: 1,
+  attempt,
+  number,
+  text,
+});
+const restart = (attempt: number): StreamEvent => ({
+  type: "restart",
+  turn: 1,
+  attempt,
+  number: 0,
+  text: "",
+});
 const done = (attempt: number, number: number, reply: string): StreamEvent => ({
   ...{ type: "done", turn: 1, attempt, number, text: reply },
   answer: answer(reply),
@@ -26,14 +38,24 @@ const done = (attempt: number, number: number, reply: string): StreamEvent => ({
 const begun: StreamEvent = { type: "turn", turn: 1, attempt: 0, number: 0, messages: [ASKED.id] };
 
 function record(turn: number, reply: string | null, rest: Partial<TranscriptTurn> = {}): TranscriptTurn {
-  return { turn, messages: [ASKED], reply, citations: [], model: reply === null ? null : "m", cached: false, at: 2, ...rest };
+  return {
+    turn,
+    messages: [ASKED],
+    reply,
+    citations: [],
+    model: reply === null ? null : "m",
+    cached: false,
+    at: 2,
+    ...rest,
+  };
 }
 const transcript = (...turns: TranscriptTurn[]): Action => {
   const status: Transcript["status"] = turns.some(({ reply }) => reply === null) ? "answering" : "idle";
   return { type: "transcript", transcript: { session: SESSION, status, turns } };
 };
 
-const run = (actions: readonly Action[], from: SessionView = emptyView(SESSION)): SessionView => actions.reduce(reduce, from);
+const run = (actions: readonly Action[], from: SessionView = emptyView(SESSION)): SessionView =>
+  actions.reduce(reduce, from);
 const events = (...list: StreamEvent[]): Action[] => list.map((event) => ({ type: "event", event }));
 const asked: Action[] = [
   { type: "written", message: ASKED },
@@ -94,7 +116,11 @@ describe("any order, any repetition", () => {
     .map(({ first, second, picks }) => {
       const reply = second.join("");
       const one = [begun, ...first.map((text, at) => delta(1, at + 1, text))];
-      const two = [restart(2), ...second.map((text, at) => delta(2, at + 1, text)), done(2, second.length + 1, reply)];
+      const two = [
+        restart(2),
+        ...second.map((text, at) => delta(2, at + 1, text)),
+        done(2, second.length + 1, reply),
+      ];
       const mixed: StreamEvent[] = [];
       const pick = (): number => picks.next().value;
       while (one.length + two.length > 0) {
@@ -159,7 +185,10 @@ describe("any order, any repetition", () => {
 
 describe("the transcript", () => {
   test("is the truth for what is closed: late events change nothing", () => {
-    const view = run([transcript(record(1, "Final.")), ...events(delta(3, 1, "x"), restart(4), done(5, 1, "Other."))]);
+    const view = run([
+      transcript(record(1, "Final.")),
+      ...events(delta(3, 1, "x"), restart(4), done(5, 1, "Other.")),
+    ]);
     expect(view.turns[0]).toMatchObject({ text: "Final.", closed: true });
   });
 
@@ -187,7 +216,11 @@ describe("the transcript", () => {
   });
 
   test("a thumb given a moment ago survives a record that does not have it yet", () => {
-    const view = run([transcript(record(1, "Final.")), { type: "rated", turn: 1, value: "up" }, transcript(record(1, "Final."))]);
+    const view = run([
+      transcript(record(1, "Final.")),
+      { type: "rated", turn: 1, value: "up" },
+      transcript(record(1, "Final.")),
+    ]);
     expect(view.turns[0]?.feedback).toBe("up");
   });
 });

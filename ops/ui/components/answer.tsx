@@ -14,7 +14,11 @@ export function Answer({ turn }: { turn: TurnView }) {
       <div class="answer-body">
         <h2 class="hidden">{strings.assistant}</h2>
         {turn.restarted && !turn.closed && <p class="note note-restart">{strings.startingOver}</p>}
-        {isEmpty && !turn.closed ? <Thinking /> : <Markdown text={turn.text} marker={markersOf(turn)} isGrowing={!turn.closed} />}
+        {isEmpty && !turn.closed ? (
+          <Thinking />
+        ) : (
+          <Markdown text={turn.text} marker={markersOf(turn)} isGrowing={!turn.closed} />
+        )}
         {turn.closed && <Ending turn={turn} />}
       </div>
     </div>

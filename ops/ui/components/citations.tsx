@@ -95,8 +95,13 @@ function Passage({ turn, n, citation }: PassageProps) {
   }, [text.value]);
 
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: the panel takes the focus from its opener, and scrolls.
-    <section class="passage" id={idOf(turn)} ref={panel} tabIndex={-1} aria-label={`${strings.source} ${n}: ${citation.title}`}>
+    <section
+      class="passage"
+      id={idOf(turn)}
+      ref={panel}
+      tabIndex={-1}
+      aria-label={`${strings.source} ${n}: ${citation.title}`}
+    >
       <header>
         <h4>{citation.title}</h4>
         <button type="button" class="icon-button" aria-label={strings.close} onClick={() => toggle(turn, n)}>
@@ -113,7 +118,9 @@ function Passage({ turn, n, citation }: PassageProps) {
         <span>
           {strings.revision} {citation.revision}
         </span>
-        {text.value.state === "here" && text.value.changed && <span class="changed">{strings.documentChanged}</span>}
+        {text.value.state === "here" && text.value.changed && (
+          <span class="changed">{strings.documentChanged}</span>
+        )}
         {citation.url && /^https?:/i.test(citation.url) && (
           <a href={citation.url} target="_blank" rel="noopener noreferrer">
             {strings.openPage}
@@ -135,13 +142,21 @@ const withoutTitle = (text: string): string => text.replace(/^\s*# [^\n]*\n/, ""
 
 /** The quoted passage, or the whole document where the answer names it without quoting. */
 function usePassage({ passage, collection, document, revision }: Citation): Signal<PassageText> {
-  const text = useSignal<PassageText>(passage ? { state: "here", text: passage, changed: false } : { state: "loading" });
+  const text = useSignal<PassageText>(
+    passage ? { state: "here", text: passage, changed: false } : { state: "loading" },
+  );
   useEffect(() => {
     if (passage) return;
     let isOpen = true;
     api
       .document(collection, document)
-      .then((found): PassageText => ({ state: "here", text: withoutTitle(found.text), changed: found.revision !== revision }))
+      .then(
+        (found): PassageText => ({
+          state: "here",
+          text: withoutTitle(found.text),
+          changed: found.revision !== revision,
+        }),
+      )
       .catch((): PassageText => ({ state: "gone" }))
       .then((result) => {
         if (isOpen) text.value = result;

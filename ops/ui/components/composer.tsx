@@ -1,7 +1,8 @@
 /** The input. Enter sends, Shift+Enter breaks the line; while an answer runs its place is shared with Stop. */
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { awaited, draft, notice, running, send, stop, stopping, strings, view } from "../store.ts";
+import { send } from "../sending.ts";
+import { awaited, draft, notice, running, stop, stopping, strings, view } from "../store.ts";
 import { SendIcon, StopIcon } from "./icons.tsx";
 
 /** What the gateway takes in one message. */
@@ -90,7 +91,13 @@ export function Composer() {
           </button>
         )}
         {(canSend || !isRunning) && (
-          <button type="submit" class="round-button" disabled={!canSend} aria-label={strings.send} title={strings.send}>
+          <button
+            type="submit"
+            class="round-button"
+            disabled={!canSend}
+            aria-label={strings.send}
+            title={strings.send}
+          >
             <SendIcon />
           </button>
         )}

@@ -2,9 +2,9 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { awaited, loaded, running, strings, view } from "../store.ts";
+import { Thinking } from "./answer.tsx";
 import { LatestIcon, Mark } from "./icons.tsx";
 import { Pending } from "./pending.tsx";
-import { Thinking } from "./answer.tsx";
 import { Turn } from "./turn.tsx";
 import { Welcome } from "./welcome.tsx";
 
@@ -58,8 +58,15 @@ export function Conversation() {
 
   return (
     <div class="log-frame">
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region needs a tab stop. */}
-      <div class="scroller" ref={scroller} role="log" aria-live="off" aria-label={strings.conversation} tabIndex={0}>
+      <div
+        class="scroller"
+        ref={scroller}
+        role="log"
+        aria-live="off"
+        aria-label={strings.conversation}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region needs a tab stop.
+        tabIndex={0}
+      >
         <div class="log" ref={content}>
           {isEmpty && loaded.value && <Welcome />}
           {turns.map((turn) => (

@@ -1,5 +1,6 @@
 /** The shop's name, the state of the connection when it is not fine, theme and a fresh start. */
-import { connection, loaded, startNew, strings, view } from "../store.ts";
+import { startNew } from "../sending.ts";
+import { connection, loaded, strings, view } from "../store.ts";
 import { theme, toggleTheme } from "../theme.ts";
 import { Mark, MoonIcon, NewIcon, SunIcon } from "./icons.tsx";
 
@@ -15,10 +16,22 @@ export function Header() {
       </div>
       <ConnectionState />
       <div class="tools">
-        <button type="button" class="icon-button" onClick={toggleTheme} aria-label={themeLabel} title={themeLabel}>
+        <button
+          type="button"
+          class="icon-button"
+          onClick={toggleTheme}
+          aria-label={themeLabel}
+          title={themeLabel}
+        >
           {isDark ? <SunIcon /> : <MoonIcon />}
         </button>
-        <button type="button" class="quiet-button" onClick={startNew} disabled={isEmpty} title={strings.newConversation}>
+        <button
+          type="button"
+          class="quiet-button"
+          onClick={startNew}
+          disabled={isEmpty}
+          title={strings.newConversation}
+        >
           <NewIcon />
           <span class="wide-only">{strings.newConversation}</span>
           <span class="hidden narrow-only">{strings.newConversation}</span>
@@ -31,7 +44,11 @@ export function Header() {
 function ConnectionState() {
   const state = connection.value;
   const text =
-    state === "reconnecting" ? strings.reconnecting : state === "connecting" && !loaded.value ? strings.connecting : undefined;
+    state === "reconnecting"
+      ? strings.reconnecting
+      : state === "connecting" && !loaded.value
+        ? strings.connecting
+        : undefined;
   if (!text) return null;
   return (
     <p class="connection" data-state={state}>

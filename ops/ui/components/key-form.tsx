@@ -1,7 +1,8 @@
 /** Asks for an API key where the gateway refuses the one the page has. */
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { giveKey, keyTried, strings } from "../store.ts";
+import { giveKey } from "../sending.ts";
+import { keyTried, strings } from "../store.ts";
 
 export function KeyForm() {
   const field = useRef<HTMLInputElement>(null);

@@ -1,7 +1,8 @@
 /** A message that no turn has taken yet: on its way, queued, waiting for its next try, or not sent. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { discard, retry, strings } from "../store.ts";
+import { discard, retry } from "../sending.ts";
+import { strings } from "../store.ts";
 import type { PendingMessage } from "../view.ts";
 import { Mine } from "./turn.tsx";
 

@@ -1,5 +1,6 @@
 /** An empty conversation: a greeting, and questions that show what can be asked. */
-import { send, strings } from "../store.ts";
+import { send } from "../sending.ts";
+import { strings } from "../store.ts";
 
 export function Welcome() {
   return (
