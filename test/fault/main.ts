@@ -1,14 +1,14 @@
 // `npm run test:fault`: a seeded schedule of faults on a real cluster under load, and what the checker found.
-//   --mode kills|handover|freeze|all   --seed S   --minutes M   --kills N --handovers N --freezes N
+//   --mode kills|handover|freeze|outdated|all   --seed S   --minutes M   --kills N --handovers N --freezes N
 //   --hosts N --workers N --per-second N   --control no-ring|no-outbox|no-fence   --json
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import type { Unsafe } from "#runtime/actor/host.ts";
-import { freezes, handovers, kills, scheduleOf } from "./modes.ts";
+import { freezes, handovers, kills, outdated, scheduleOf } from "./modes.ts";
 import { jsonOf, textOf } from "./report.ts";
 import { FaultRun } from "./run.ts";
 
-const MODES = ["kills", "handover", "freeze", "all"] as const;
+const MODES = ["kills", "handover", "freeze", "outdated", "all"] as const;
 type Mode = (typeof MODES)[number];
 
 /** Faults of the list by number, as far as a mode causes them. */
@@ -76,7 +76,8 @@ say(`seed ${seed}, mode ${mode}${unsafe ? `, control ${values.control}: violatio
 const run = await FaultRun.start({
   seed,
   // A handover moves everything from one host to the next.
-  hosts: mode === "handover" ? 1 : number("hosts"),
+  hosts: mode === "handover" || mode === "outdated" ? 1 : number("hosts"),
+  outdatedHost: mode === "outdated",
   workers: number("workers"),
   perSecond: number("per-second"),
   limitMs: number("minutes") * 60_000,
@@ -88,6 +89,7 @@ try {
     await kills(run, scheduleOf(run.random.fork("schedule"), number("kills")));
   if (mode === "freeze" || mode === "all") await freezes(run, number("freezes"));
   if (mode === "handover" || mode === "all") await handovers(run, number("handovers"));
+  if (mode === "outdated") await outdated(run, number("handovers"));
   const outcome = await run.conclude();
   say(textOf(outcome));
   if (values.json) process.stdout.write(`${jsonOf(outcome)}\n`);

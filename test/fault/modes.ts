@@ -141,3 +141,19 @@ function rejoined(run: FaultRun, member: Member): Promise<boolean> {
     pollMs: 50,
   }).catch(() => false);
 }
+
+/** Partitions move between the others while one host acts on what it knew at the beginning; nobody is killed. */
+export async function outdated(run: FaultRun, rounds: number): Promise<void> {
+  const others = (): Member[] =>
+    run.cluster.members("conversation").filter((m) => !m.instance.startsWith("outdated"));
+  for (let round = 1; round <= rounds && !run.timeIsUp; round++) {
+    const old = others();
+    await run.cluster.start("conversation");
+    await run.note("handover beside an outdated host", old);
+    await Promise.all(old.map((host) => host.stop()));
+    await waitUntil(async () => others().every((m) => m.joined), { timeoutMs: 30_000, what: "the new host" });
+    run.say(
+      `handover ${round}/${rounds} beside an outdated host, ${run.recorder.answered} messages answered`,
+    );
+  }
+}

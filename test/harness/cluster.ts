@@ -28,6 +28,15 @@ export interface ClusterOptions {
   readonly unsafe?: Unsafe | undefined;
   /** Processes that have loaded their modules and wait for a role, so that a restart costs no start-up time. */
   readonly spares?: number;
+  /** The first host keeps the first placement in mind, whatever happens to the partitions afterwards. */
+  readonly outdatedHost?: boolean;
+}
+
+export interface Launch {
+  /** Armed before it joins. */
+  readonly arm?: Arm;
+  /** A host that never learns again who owns what. */
+  readonly frozenView?: boolean;
 }
 
 export const ECHO_POOL: Readonly<Record<string, PoolConfig>> = {
@@ -72,6 +81,7 @@ export class Cluster {
     const deployment = await provision(bus, { shards: options.shards ?? 2, pools });
     const cluster = new Cluster(options, { nats, dir, bus, deployment });
     try {
+      if (options.outdatedHost) await cluster.start("conversation", { frozenView: true });
       await Promise.all([
         ...Array.from({ length: options.hosts }, () => cluster.start("conversation")),
         ...Array.from({ length: options.workers }, () => cluster.start("worker")),
@@ -91,11 +101,12 @@ export class Cluster {
   }
 
   /** Starts a member without waiting for it. */
-  launch(role: MemberRole, arm?: Arm): Member {
+  launch(role: MemberRole, how: Launch = {}): Member {
     const spare = this.#spares.find((m) => m.running);
     if (spare) this.#spares.splice(this.#spares.indexOf(spare), 1);
     const member = spare ?? this.#spawn();
-    const instance = `${role === "worker" ? "worker" : "host"}-${String(++this.#started).padStart(4, "0")}`;
+    const name = how.frozenView ? "outdated" : role === "worker" ? "worker" : "host";
+    const instance = `${name}-${String(++this.#started).padStart(4, "0")}`;
     this.#members.add(member);
     void member.ended.then(() => {
       this.#members.delete(member);
@@ -108,15 +119,15 @@ export class Cluster {
       shards: this.deployment.shards,
       pools: this.#options.pools ?? ECHO_POOL,
       unsafe: this.#options.unsafe,
-      arm,
+      ...how,
     });
     this.#refillSpares();
     return member;
   }
 
   /** Starts a member; resolves when it takes work, or was hit by what it was armed with. */
-  async start(role: MemberRole, arm?: Arm): Promise<Member> {
-    const member = this.launch(role, arm);
+  async start(role: MemberRole, how: Launch = {}): Promise<Member> {
+    const member = this.launch(role, how);
     await member.ready();
     return member;
   }
