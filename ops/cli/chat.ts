@@ -37,7 +37,7 @@ Examples:
       await using client = createClient(gateway);
       const session = flags.session ?? `cli-${randomBytes(9).toString("base64url")}`;
       const conversation = client.conversation(session);
-      if (flags.message !== undefined) return once(conversation, flags.message, flags.json === true);
+      if (flags.message !== undefined) return await once(conversation, flags.message, flags.json === true);
       note(`Conversation ${session} at ${gateway.url}. Ctrl-C stops an answer, then ends the chat.`);
       await talk(conversation);
     });

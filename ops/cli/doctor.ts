@@ -1,7 +1,7 @@
 /** `jetclaw doctor`: looks at everything a deployment stands on, and names the next step where something is wrong. */
 import { Command, Option } from "commander";
 import { natsUrlOf, readSettings } from "../settings.ts";
-import { CHECKS, type Finding, type Patient } from "./doctor/checks.ts";
+import type { Finding, Patient } from "./doctor/checks.ts";
 import { EXIT } from "./failure.ts";
 import { gatewayOf, reachesGateway } from "./gateway.ts";
 import { print, printJson } from "./print.ts";
@@ -36,6 +36,7 @@ export function doctorCommand(): Command {
         gateway: gatewayOf(flags),
         natsUrl: flags.nats ?? natsUrlOf(settings),
       };
+      const { CHECKS } = await import("./doctor/checks.ts");
       const findings: Finding[] = [];
       // One after the other: a disk that is being measured should not be busy with the next check.
       for (const [name, check] of CHECKS) {

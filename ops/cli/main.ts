@@ -1,5 +1,6 @@
 /** The command line: one file a command, one place where errors become lines and exit codes. */
 import { readFileSync } from "node:fs";
+import { enableCompileCache } from "node:module";
 import { Command } from "commander";
 import { benchCommand } from "./bench.ts";
 import { chatCommand } from "./chat.ts";
@@ -54,6 +55,8 @@ Settings come from jetclaw.config.ts and JETCLAW_* variables; ops/cli/README.md 
 
 /** Runs a command and leaves its exit code in the process; the process ends when nothing holds it any more. */
 export async function main(argv: readonly string[]): Promise<void> {
+  // Commands load what they need when they run, and the next start finds it compiled.
+  enableCompileCache();
   // A reader that went away (`| head`) is no error of ours.
   process.stdout.on("error", (error: NodeJS.ErrnoException) =>
     process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failed),

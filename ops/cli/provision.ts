@@ -1,8 +1,5 @@
 /** `jetclaw provision`: makes the streams and buckets of a deployment; safe to repeat. */
 import { Command, Option } from "commander";
-import { createLog } from "#runtime/observe/log.ts";
-import { connectTo, provisionFor } from "../compose/open.ts";
-import { loadConfig } from "../config.ts";
 import { natsUrlOf, readSettings } from "../settings.ts";
 import { print, printJson } from "./print.ts";
 
@@ -19,6 +16,11 @@ export function provisionCommand(): Command {
     )
     .action(async ({ nats, json }: { nats?: string; json?: boolean }) => {
       const settings = readSettings();
+      const [{ createLog }, { loadConfig }, { connectTo, provisionFor }] = await Promise.all([
+        import("#runtime/observe/log.ts"),
+        import("../config.ts"),
+        import("../compose/open.ts"),
+      ]);
       const { config } = await loadConfig(settings, { callsModels: false });
       const bus = await connectTo(
         nats ?? natsUrlOf(settings),

@@ -1,10 +1,6 @@
 /** `jetclaw run <role>[,role]`: chosen roles of a larger deployment in this process. */
 import { Command, Option } from "commander";
-import { createLog } from "#runtime/observe/log.ts";
-import { runProcess } from "../compose/process.ts";
 import { isRole, ROLES, type Role } from "../compose/roles.ts";
-import { serveUntilSignalled } from "../compose/signals.ts";
-import { loadConfig } from "../config.ts";
 import { natsUrlOf, readSettings } from "../settings.ts";
 import { usage } from "./failure.ts";
 import { note } from "./print.ts";
@@ -44,6 +40,12 @@ export function runCommand(): Command {
 async function run(list: string, flags: RunFlags): Promise<void> {
   const roles = rolesOf(list);
   const settings = readSettings();
+  const [{ createLog }, { loadConfig }, { runProcess }, { serveUntilSignalled }] = await Promise.all([
+    import("#runtime/observe/log.ts"),
+    import("../config.ts"),
+    import("../compose/process.ts"),
+    import("../compose/signals.ts"),
+  ]);
   const log = createLog({ level: settings.logLevel ?? "info", role: roles.join(",") });
   const { config, notices } = await loadConfig(settings, { callsModels: roles.includes("worker") });
   const unknown = flags.pool?.find((pool) => !(pool in config.pools));

@@ -1,9 +1,5 @@
 /** `jetclaw up`: everything in one process. What `npm start` runs. */
 import { Command } from "commander";
-import { createLog } from "#runtime/observe/log.ts";
-import { serveUntilSignalled } from "../compose/signals.ts";
-import { startUp } from "../compose/up.ts";
-import { loadConfig } from "../config.ts";
 import { readSettings, type Settings } from "../settings.ts";
 import { note, print } from "./print.ts";
 
@@ -22,6 +18,12 @@ Examples:
     )
     .action(async () => {
       const settings = readSettings();
+      const [{ createLog }, { loadConfig }, { startUp }, { serveUntilSignalled }] = await Promise.all([
+        import("#runtime/observe/log.ts"),
+        import("../config.ts"),
+        import("../compose/up.ts"),
+        import("../compose/signals.ts"),
+      ]);
       const log = createLog({ level: settings.logLevel ?? "warn", role: "up" });
       const { config, path, notices } = await loadConfig(settings, { callsModels: true });
       for (const notice of notices) note(notice);

@@ -86,6 +86,17 @@ export const ROLES = {
   },
 } as const satisfies Record<string, RoleEntry>;
 
+/** Loads what the roles are made of ahead of time, while something else is waited for. */
+export async function preload(): Promise<void> {
+  await Promise.all([
+    import("./gateway.ts"),
+    import("./conversation.ts"),
+    import("./retrieval.ts"),
+    import("./worker.ts"),
+    import("./invalidator.ts"),
+  ]);
+}
+
 export type Role = keyof typeof ROLES;
 export const isRole = (name: string): name is Role => Object.hasOwn(ROLES, name);
 

@@ -9,7 +9,7 @@ import type { RoleContext } from "./context.ts";
 import { startEmbeddedNats } from "./embedded.ts";
 import { ensurePages } from "./pages.ts";
 import { type RunningProcess, runProcess } from "./process.ts";
-import { ROLES, type Role } from "./roles.ts";
+import { preload, ROLES, type Role } from "./roles.ts";
 
 export interface UpOptions {
   readonly settings: Settings;
@@ -34,6 +34,7 @@ export async function startUp({ settings, config, log, say }: UpOptions): Promis
   const [nats, staticDir] = await Promise.all([
     settings.natsUrl === undefined ? startEmbeddedNats(settings, log, say) : undefined,
     ensurePages(say, log),
+    preload(),
   ]);
   const stopNats = async (): Promise<void> => nats?.stop();
   try {
