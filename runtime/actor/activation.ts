@@ -19,6 +19,7 @@ import type { HostContext } from "./host.ts";
 import { type Delivery, Mailbox } from "./mailbox.ts";
 import { publishOutbox } from "./outbox.ts";
 import type { NextRecord } from "./record.ts";
+import { retrying } from "./retrying.ts";
 
 export type ActivationState = "creating" | "active" | "passivating" | "closed";
 
@@ -90,7 +91,9 @@ export class Activation {
         this.#loaded = undefined;
         this.#mailbox.putBack(batch);
         batch = [];
-        await host.clock.sleep(BLOCKED_MS, owned.signal).catch(() => {});
+        await host.clock.sleep(BLOCKED_MS, owned.draining).catch(() => {});
+        // A drain does not wait for an actor that cannot go on: its messages stay for the next owner.
+        if (owned.draining.aborted) this.close("closed");
       }
       if (batch.length > 0) this.#options.onReleased(batch.length);
     }
@@ -100,10 +103,12 @@ export class Activation {
   }
 
   async #refill(): Promise<void> {
-    const { host, stream } = this.#options;
+    const { host, stream, owned } = this.#options;
     const deliveries: Delivery[] = [];
     for (const parked of this.#mailbox.unpark()) {
-      const message = await messageAt(host.bus, stream, parked.seq);
+      const message = await retrying(host.log, owned.signal, "read a parked message", () =>
+        messageAt(host.bus, stream, parked.seq),
+      );
       if (message)
         deliveries.push({ ...parked, ack: () => parked.ack(), envelope: decodeEnvelope(message.data) });
     }
@@ -120,7 +125,10 @@ export class Activation {
     const { record } = loaded;
     if (record.outbox.length > 0 && !host.unsafe.dropOutbox) {
       // Acknowledged means published; only the leader may be asked, a follower can be behind.
-      if (await messageAt(host.bus, stream, record.seq)) {
+      const pending = await retrying(host.log, owned.signal, "read the message of an outbox", () =>
+        messageAt(host.bus, stream, record.seq),
+      );
+      if (pending) {
         metrics.republished({ kind: kind.kind });
         await publishOutbox(host.bus, record.outbox, owned.signal);
       }
@@ -164,9 +172,10 @@ export class Activation {
 
   #repeat(envelope: Envelope): void {
     const { kind, host } = this.#options;
-    if (!kind.repeated) return;
+    if (!kind.repeated && !envelope.replyTo) return;
     const draft = this.#draft([envelope], undefined);
-    kind.repeated(draft, envelope);
+    kind.repeated?.(draft, envelope);
+    draft.answerSilent();
     for (const effect of draft.effects)
       if (effect.k === "emit") host.bus.publish(effect.subject, effect.data as Uint8Array);
   }
@@ -176,7 +185,8 @@ export class Activation {
     const { id } = delivery.envelope;
     for (;;) {
       const { record } = this.#loaded as Loaded;
-      const attempts = (record.attempts[id] ?? 0) + 1;
+      // Ids come from outside: one of them may be called `constructor`.
+      const attempts = (Object.hasOwn(record.attempts, id) ? (record.attempts[id] as number) : 0) + 1;
       if (attempts > LIMITS.handlerAttempts)
         return this.#poison([delivery], new Error(`begun ${attempts - 1} times, never finished`));
       if (
@@ -277,7 +287,7 @@ export class Activation {
       if (envelope.timer) draft.timers = without(draft.timers, envelope.timer);
     let attempts = record.attempts;
     for (const { envelope } of deliveries)
-      if (envelope.id in attempts) attempts = withoutKey(attempts, envelope.id);
+      if (Object.hasOwn(attempts, envelope.id)) attempts = withoutKey(attempts, envelope.id);
     const last = deliveries[deliveries.length - 1] as Delivery;
     const ids = deliveries.flatMap(({ envelope }) =>
       this.#options.kind.remembers(envelope.type) ? [envelope.id] : [],

@@ -18,6 +18,8 @@ export interface Loaded {
 export interface Owned {
   /** Aborted when ownership ends. */
   readonly signal: AbortSignal;
+  /** Aborted when no new work is begun any more: by a drain, or by the end of ownership. */
+  readonly draining: AbortSignal;
   /** True while the placement document, read from the leader, names this host at this epoch. */
   stillOwned(): Promise<boolean>;
   /** Ends ownership at once. */

@@ -116,7 +116,7 @@ export class Draft implements SystemActor<unknown> {
   }
 
   cancel(timer: string): void {
-    if (!(timer in this.timers)) return;
+    if (!Object.hasOwn(this.timers, timer)) return;
     const { [timer]: _, ...rest } = this.timers;
     this.timers = rest;
     const { route, shards } = this.#options;

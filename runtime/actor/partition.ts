@@ -38,13 +38,13 @@ export class OwnedPartition {
   readonly #options: PartitionOptions;
   readonly #stream: string;
   readonly #abort = new AbortController();
+  readonly #drain = new AbortController();
   readonly #activations = new Map<string, Activation>();
   readonly #owned: Owned;
   #held = 0;
   #asked = 0;
   readonly #channel: PullChannel;
   #drained: (() => void) | undefined;
-  #draining = false;
 
   constructor(options: PartitionOptions) {
     this.#options = options;
@@ -55,7 +55,12 @@ export class OwnedPartition {
       this.#stream,
       partitionConsumer(options.partition, options.epoch),
     );
-    this.#owned = { signal: this.#abort.signal, stillOwned: options.stillOwned, lost: options.onLost };
+    this.#owned = {
+      signal: this.#abort.signal,
+      draining: this.#drain.signal,
+      stillOwned: options.stillOwned,
+      lost: options.onLost,
+    };
   }
 
   /** Messages held in memory. */
@@ -70,7 +75,9 @@ export class OwnedPartition {
   /** Ownership ended: stop at once, write nothing, ack nothing. */
   stop(): void {
     this.#channel.close();
-    this.#abort.abort(new Error("the partition is no longer owned"));
+    const reason = new Error("the partition is no longer owned");
+    this.#abort.abort(reason);
+    this.#drain.abort(reason);
     for (const activation of this.#activations.values()) {
       if (activation.isIdle) activation.close("closed");
       this.#options.host.closed(activation);
@@ -81,7 +88,7 @@ export class OwnedPartition {
 
   /** Stops taking and resolves when what is held is finished. */
   async drain(): Promise<void> {
-    this.#draining = true;
+    this.#drain.abort(new Error("the partition is handed over"));
     this.#channel.close();
     this.#asked = 0;
     if (this.#held > 0 && !this.#abort.signal.aborted)
@@ -91,7 +98,7 @@ export class OwnedPartition {
   }
 
   #pull(): void {
-    if (this.#abort.signal.aborted || this.#draining || this.#asked > 0) return;
+    if (this.#drain.signal.aborted || this.#asked > 0) return;
     const batch = Math.min(BATCH, LIMITS.partitionInFlight - this.#held);
     if (batch <= 0) return;
     this.#asked = batch;

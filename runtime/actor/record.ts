@@ -45,8 +45,9 @@ interface Stored {
   ids: string;
   ob: readonly StoredEffect[];
   seq: number;
-  tm?: Record<string, number>;
-  at?: Record<string, number>;
+  /** Pairs: as a map's key the codec would not give `__proto__` back. */
+  tm?: [string, number][];
+  at?: [string, number][];
 }
 
 /** A ring of exact ids: membership in O(1), the oldest forgotten first. */
@@ -106,8 +107,8 @@ export function encodeRecord(next: NextRecord): Uint8Array {
     ids: next.processed.join(next.newlyProcessed),
     ob: next.outbox,
     seq: next.seq,
-    ...(hasKeys(next.timers) ? { tm: next.timers } : {}),
-    ...(hasKeys(next.attempts) ? { at: next.attempts } : {}),
+    ...(hasKeys(next.timers) ? { tm: Object.entries(next.timers) } : {}),
+    ...(hasKeys(next.attempts) ? { at: Object.entries(next.attempts) } : {}),
   } satisfies Stored);
   if (bytes.length > LIMITS.stateBytes)
     throw new JetclawError(
@@ -128,8 +129,8 @@ export function decodeRecord(bytes: Uint8Array): ActorRecord & { op: string } {
     processed: ProcessedIds.split(stored.ids),
     outbox: stored.ob,
     seq: stored.seq,
-    timers: stored.tm ?? {},
-    attempts: stored.at ?? {},
+    timers: Object.fromEntries(stored.tm ?? []),
+    attempts: Object.fromEntries(stored.at ?? []),
   };
 }
 
