@@ -6,7 +6,8 @@ import type { StoredEffect } from "./record.ts";
 import { retrying } from "./retrying.ts";
 
 /**
- * Publishes all effects. Effects on different subjects go out together; the order on one subject is kept.
+ * Publishes all effects. Effects on different subjects go out together; the order on one subject is kept. A purge
+ * waits for all before it and all after it wait for the purge: it must remove what came before and nothing else.
  * Resolves when each is acknowledged; retries until the signal aborts.
  */
 export async function publishOutbox(
@@ -14,7 +15,7 @@ export async function publishOutbox(
   effects: readonly StoredEffect[],
   signal: AbortSignal,
 ): Promise<void> {
-  let waits: Promise<unknown>[] | undefined;
+  let waits: Promise<unknown>[] = [];
   const last = new Map<string, Promise<unknown>>();
   for (const [n, effect] of effects.entries()) {
     if (n > 0) {
@@ -25,24 +26,28 @@ export async function publishOutbox(
       bus.publish(effect.subject, effect.data as Uint8Array);
       continue;
     }
+    if (effect.k === "purge") {
+      await Promise.all(waits);
+      waits = [];
+      last.clear();
+      await retrying(bus.log, signal, "purge", () => purge(bus, effect.stream as string, effect.subject));
+      continue;
+    }
     const before = last.get(effect.subject);
     const publish = (): Promise<unknown> =>
       retrying(bus.log, signal, "publish an effect", () => publishEffect(bus, effect));
     const wait = before ? before.then(publish) : publish();
     last.set(effect.subject, wait);
-    waits ??= [];
     waits.push(wait);
   }
-  if (waits) await (waits.length === 1 ? waits[0] : Promise.all(waits));
+  await (waits.length === 1 ? waits[0] : Promise.all(waits));
 }
 
 async function publishEffect(bus: Bus, effect: StoredEffect): Promise<void> {
-  if (effect.k === "purge") await purge(bus, effect.stream as string, effect.subject);
-  else
-    await bus.append(effect.subject, effect.data as Uint8Array, {
-      id: effect.id,
-      ...(effect.k === "schedule"
-        ? { schedule: { at: effect.at as number, target: effect.target as string } }
-        : {}),
-    });
+  await bus.append(effect.subject, effect.data as Uint8Array, {
+    id: effect.id,
+    ...(effect.k === "schedule"
+      ? { schedule: { at: effect.at as number, target: effect.target as string } }
+      : {}),
+  });
 }
