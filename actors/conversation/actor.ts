@@ -77,13 +77,21 @@ export function conversationKind(answering: Answering): ActorKind {
     parse: (type, body) => parseMessage(CONVERSATION, conversationMessages, type, body),
     async run(erased, burst) {
       const actor = erased as ConversationActor;
-      for (const message of burst) receive(actor, message, answering);
-      while (mayOpen(actor.state, actor.now)) await openAndAnswer(actor, answering);
+      for (const message of burst) {
+        // A stop is for the question before it, also when both waited side by side.
+        if (message.type === "stop") await openAll(actor, answering);
+        receive(actor, message, answering);
+      }
+      await openAll(actor, answering);
     },
     repeated: (actor, message) => repeat(actor as ConversationActor, message),
     poisoned: (actor, message, reference) =>
       poisoned(actor as ConversationActor, message, reference, deployment.shards),
   };
+}
+
+async function openAll(actor: ConversationActor, answering: Answering): Promise<void> {
+  while (mayOpen(actor.state, actor.now)) await openAndAnswer(actor, answering);
 }
 
 function receive(actor: ConversationActor, message: Envelope, answering: Answering): void {
@@ -133,7 +141,13 @@ function carryOut(actor: ConversationActor, decision: Decision): void {
 
 function result(actor: ConversationActor, body: JobResult, answering: Answering): void {
   const query = answering.pending.take(body.job);
-  if (!isAwaited(actor.state, body)) return metrics.lateResults({});
+  if (!isAwaited(actor.state, body)) {
+    metrics.lateResults({});
+    // Its worker streamed on after the erase, and sent the result last.
+    if (actor.state.erasedAt !== undefined)
+      actor.purge(TOKENS, tokensSubject(actor.tenant, actor.key, body.turn));
+    return;
+  }
   actor.cancel(SETTLE_TIMER);
   const failed = body.finish === "failed";
   const reference = failed ? referenceOf(body.job) : undefined;

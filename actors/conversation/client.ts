@@ -75,6 +75,7 @@ export class ConversationClient implements Conversations {
   }
 
   async erase(tenant: string, session: string): Promise<boolean> {
+    this.#bus.publish(CORE.control(tenant, session), encode({}));
     return (await this.#ask<{ existed: boolean }>(tenant, session, "erase", {})).existed;
   }
 

@@ -142,11 +142,9 @@ function collect(before: ConversationState, event: Extract<Event, { type: "user"
   };
   if (quiet.quietMs === 0) return { state: next, decisions: [] };
   const first = next.pending[0] as Asked;
-  const untilAt = Math.min(now + quiet.quietMs, Math.max(now, first.at) + quiet.capMs);
-  return {
-    state: { ...next, collectUntil: untilAt },
-    decisions: next.open ? [] : [{ do: "collect", untilAt }],
-  };
+  const untilAt = Math.min(now + quiet.quietMs, Math.max(now, first.at + quiet.capMs));
+  // Also while a turn is answered: it may close before the quiet time is over, and nothing else would open the next.
+  return { state: { ...next, collectUntil: untilAt }, decisions: [{ do: "collect", untilAt }] };
 }
 
 /** Every message is answered; what is beyond the bound only keeps its id, so that a flood does not grow the state. */
@@ -230,6 +228,7 @@ export function sayTurn(
   now: number,
 ): { state: ConversationState; turn: number } {
   const turn = state.turn + 1;
+  const { erasedAt: _, ...alive } = state;
   const past: PastTurn = {
     turn,
     messages: [],
@@ -243,7 +242,7 @@ export function sayTurn(
   return {
     turn,
     state: {
-      ...state,
+      ...alive,
       turn,
       createdAt: state.createdAt || now,
       history: boundHistory([...state.history, past]),
@@ -265,9 +264,9 @@ export function emptyEnding(outcome: "failed" | "stopped", reply: string): Endin
 export function boundHistory(history: readonly PastTurn[]): readonly PastTurn[] {
   let kept = history.slice(-LIMITS.historyTurns);
   const bytes = (turn: PastTurn): number =>
-    turn.reply.length +
-    turn.messages.reduce((n, m) => n + m.text.length, 0) +
-    turn.citations.reduce((n, c) => n + (c.passage?.length ?? 0) + 128, 0);
+    Buffer.byteLength(turn.reply) +
+    turn.messages.reduce((n, m) => n + Buffer.byteLength(m.text), 0) +
+    turn.citations.reduce((n, c) => n + Buffer.byteLength(c.passage ?? "") + 128, 0);
   let total = kept.reduce((n, t) => n + bytes(t), 0);
   while (kept.length > 1 && total > LIMITS.historyBytes) {
     total -= bytes(kept[0] as PastTurn);
