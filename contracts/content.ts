@@ -57,8 +57,20 @@ export type Block =
 
 /** Parses the subset: paragraphs, headings, lists, code, quotes; strong, emphasis, code, links. The rest becomes text. */
 export function parseMarkdown(markdown: string): Block[] {
-  return fromMarkdown(markdown).children.flatMap((node) => blockOf(node, markdown));
+  if (TOO_DEEP.test(markdown)) return plain(markdown);
+  try {
+    return fromMarkdown(markdown).children.flatMap((node) => blockOf(node, markdown));
+  } catch (error) {
+    // Nesting beyond the stack is nothing that a person wrote.
+    if (error instanceof RangeError) return plain(markdown);
+    throw error;
+  }
 }
+
+/** A line that opens hundreds of quotes or lists: the parser's time grows with the square of their depth. */
+const TOO_DEEP = /^[\t >*+\-\d.)]{200}/m;
+
+const plain = (text: string): Block[] => [{ type: "paragraph", children: [{ type: "text", text }] }];
 
 const SAFE_URL = /^(https?:|mailto:|tel:)/i;
 

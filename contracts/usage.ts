@@ -31,7 +31,8 @@ export type Price = z.infer<typeof priceSchema>;
 /** Cost in US dollars. */
 export function costOf(usage: Usage, price: Price): number {
   const cached = usage.cachedInputTokens ?? 0;
-  const fresh = usage.inputTokens - cached;
+  // Some providers count cached tokens beside the input instead of inside it.
+  const fresh = Math.max(0, usage.inputTokens - cached);
   return (
     (fresh * price.inputPerMTok +
       cached * (price.cachedInputPerMTok ?? price.inputPerMTok) +
