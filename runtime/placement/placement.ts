@@ -166,9 +166,11 @@ export class Placement {
     if (rank > 0 && !orphaned) return;
     if (next.every((owner, p) => owner === owners[p])) return;
     const waitMs = orphaned ? rank * 300 : ROUND_MS;
+    const { revision } = this.#document;
     this.#planning = this.#options.host.clock
       .sleep(waitMs)
-      .then(() => this.#write(next))
+      // Written over a later document this would undo what another host planned meanwhile; the next tick plans anew.
+      .then(() => (this.#document.revision === revision ? this.#write(next) : undefined))
       .catch((err) => this.#options.host.log.warn({ err }, "placement not written"))
       .finally(() => {
         this.#planning = undefined;
