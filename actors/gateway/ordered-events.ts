@@ -72,8 +72,7 @@ export class OrderedEvents {
     if (this.#held) {
       if (this.#held.push(event) > HELD) this.#held.shift();
     } else if (this.#isGap(event)) {
-      this.#held = [event];
-      void this.#fill(event.turn);
+      void this.#fill(event.turn, event);
     } else this.#accept(event);
   }
 
@@ -82,6 +81,15 @@ export class OrderedEvents {
     if (this.#held) return;
     const open = [...this.#turns].filter(([, { closed }]) => !closed).map(([turn]) => turn);
     if (open.length > 0) await this.#fill(Math.min(...open));
+  }
+
+  /**
+   * Live events may have been lost unnoticed: reads the store from the last turn known on. Nothing is known to a stream
+   * that began with live events and has seen none; it goes on with what comes.
+   */
+  async catchUp(): Promise<void> {
+    const last = Math.max(...this.#turns.keys());
+    if (Number.isFinite(last) && !this.#held) await this.#fill(last);
   }
 
   /** Something is missing before this event. */
@@ -94,7 +102,8 @@ export class OrderedEvents {
     return event.number > next;
   }
 
-  async #fill(turn: number): Promise<void> {
+  /** `missed` is the event before which something is missing. */
+  async #fill(turn: number, missed?: StreamEvent): Promise<void> {
     this.#held ??= [];
     let stored: readonly StreamEvent[] = [];
     try {
@@ -104,9 +113,11 @@ export class OrderedEvents {
     }
     const held = this.#held ?? [];
     this.#held = undefined;
-    // What is still missing now is lost; `done` carries the full text.
     for (const event of stored) this.#accept(event);
-    for (const event of held) this.#accept(event);
+    // What is still missing before it is lost; `done` carries the full text.
+    if (missed) this.#accept(missed);
+    // These came after the store was asked, so what is missing before them is worth another look.
+    for (const event of held) this.offer(event);
   }
 
   /** Delivers an event unless it is old. Gaps were dealt with before. */

@@ -64,6 +64,8 @@ export interface GatewayDeps {
   readonly demoKey?: boolean | undefined;
   /** Origins whose pages may call; none when left out. */
   readonly corsOrigins?: readonly string[] | undefined;
+  /** Tells when the connection to the store came back: live events may have been lost meanwhile. */
+  readonly onReconnect?: ((listener: () => void) => { stop(): void }) | undefined;
   readonly settings?: Partial<GatewaySettings> | undefined;
 }
 

@@ -60,6 +60,7 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
     log,
     staticDir,
     corsOrigins: options.corsOrigins,
+    onReconnect: (listener) => bus.onReconnect(listener),
     demoKey: options.demoKey !== false && isLoopback(host),
     settings: { waitMs: (config.turnDeadlineMs ?? LIMITS.turnDeadlineMs) + CLOSING_MS, ...options.settings },
     admin: createAdminSource({

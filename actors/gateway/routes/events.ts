@@ -1,18 +1,19 @@
 /** The events of a session as one stream that any gateway can resume. */
+import type { FastifyReply } from "fastify";
 import { z } from "zod";
 import { JetclawError } from "#contracts/errors.ts";
-import { parseEventId } from "#contracts/turn.ts";
+import { parseEventId, type StreamEvent } from "#contracts/turn.ts";
 import { callerOf, requireScope } from "../auth.ts";
 import { sessionParams } from "../input.ts";
-import { endOfTurn, OrderedEvents } from "../ordered-events.ts";
-import type { Routes } from "../parts.ts";
+import { endOfTurn, OrderedEvents, type Position } from "../ordered-events.ts";
+import type { GatewayParts, Routes } from "../parts.ts";
 import { problemSchema } from "../problems.ts";
-import { sendEvent } from "../sse.ts";
+import { type SseStream, sendEvent } from "../sse.ts";
 
 /** The longest pause between two looks into the store for an open turn that went quiet. */
 const LONGEST_PAUSE_MS = 60_000;
 
-export const eventRoutes: Routes = (app, { deps, settings, hub, streams }) => {
+export const eventRoutes: Routes = (app, parts) => {
   requireScope(app, "chat");
 
   app.get(
@@ -38,47 +39,76 @@ export const eventRoutes: Routes = (app, { deps, settings, hub, streams }) => {
       const after = lastEventId ? parseEventId(lastEventId) : undefined;
       if (lastEventId && !after)
         throw new JetclawError("request.invalid", "Last-Event-ID is turn.attempt.number");
-      streams.assertRoom();
-
-      const open: { stream?: ReturnType<typeof streams.open> } = {};
-      const ordered = new OrderedEvents({
-        deliver: (event) => {
-          if (open.stream) sendEvent(open.stream, event);
-        },
-        replayFrom: (turn) => deps.conversations.replay(tenant, session, endOfTurn(turn - 1)),
-        onReplayFailed: (err) => deps.log.debug({ err }, "events of a session cannot be read now"),
-      });
-      let heardAt = performance.now();
-      // Live first, then the store: what comes in between is held until the store has been read.
-      let waiting: Parameters<OrderedEvents["offer"]>[0][] | undefined = [];
-      const listening = await hub.listen(tenant, session, (event) => {
-        heardAt = performance.now();
-        if (waiting) waiting.push(event);
-        else ordered.offer(event);
-      });
-      const stream = streams.open(reply);
-      open.stream = stream;
-      const resuming = after ? ordered.resume(after) : undefined;
-      const early = waiting;
-      waiting = undefined;
-      for (const event of early) ordered.offer(event);
-      await resuming;
-
-      let pauseMs = settings.quietCheckMs * 2;
-      let checkedAt = heardAt;
-      const check = setInterval(() => {
-        const now = performance.now();
-        if (now - heardAt < settings.quietCheckMs) pauseMs = settings.quietCheckMs * 2;
-        if (now - Math.max(heardAt, checkedAt) < pauseMs) return;
-        checkedAt = now;
-        pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
-        void ordered.refill();
-      }, settings.quietCheckMs).unref();
-      stream.onClose(() => {
-        clearInterval(check);
-        listening.stop();
-      });
+      parts.streams.assertRoom();
+      await followSession(parts, { tenant, session, after }, reply);
       return reply;
     },
   );
 };
+
+interface Followed {
+  readonly tenant: string;
+  readonly session: string;
+  readonly after: Position | undefined;
+}
+
+/** Live first, then the store: what comes in between is held until the store has been read. */
+async function followSession(
+  { deps, settings, hub, streams }: GatewayParts,
+  { tenant, session, after }: Followed,
+  reply: FastifyReply,
+): Promise<void> {
+  let stream: SseStream | undefined;
+  const ordered = new OrderedEvents({
+    deliver: (event) => {
+      if (stream) sendEvent(stream, event);
+    },
+    replayFrom: (turn) => deps.conversations.replay(tenant, session, endOfTurn(turn - 1)),
+    onReplayFailed: (err) => deps.log.debug({ err }, "events of a session cannot be read now"),
+  });
+  const quiet = new QuietCheck(settings.quietCheckMs, () => void ordered.refill());
+  const early: StreamEvent[] = [];
+  const listening = await hub.listen(tenant, session, (event) => {
+    quiet.heard();
+    if (stream) ordered.offer(event);
+    else early.push(event);
+  });
+  stream = streams.open(reply);
+  const reconnects = deps.onReconnect?.(() => void ordered.catchUp());
+  stream.onClose(() => {
+    quiet.stop();
+    listening.stop();
+    reconnects?.stop();
+  });
+  const resuming = after ? ordered.resume(after) : undefined;
+  for (const event of early) ordered.offer(event);
+  await resuming;
+}
+
+/** Asks for a look into the store when nothing was heard for a while, then less and less often. */
+class QuietCheck {
+  readonly #timer: NodeJS.Timeout;
+  readonly #firstPauseMs: number;
+  #pauseMs: number;
+  #since = performance.now();
+
+  constructor(everyMs: number, look: () => void) {
+    this.#firstPauseMs = everyMs * 2;
+    this.#pauseMs = this.#firstPauseMs;
+    this.#timer = setInterval(() => {
+      if (performance.now() - this.#since < this.#pauseMs) return;
+      this.#since = performance.now();
+      this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
+      look();
+    }, everyMs).unref();
+  }
+
+  heard(): void {
+    this.#since = performance.now();
+    this.#pauseMs = this.#firstPauseMs;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}
