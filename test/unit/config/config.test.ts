@@ -1,0 +1,164 @@
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { type LoadedConfig, loadConfig } from "#ops/config.ts";
+import { readSettings, splitNatsUrl } from "#ops/settings.ts";
+import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
+
+const execute = promisify(execFile);
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+const EXAMPLE = fileURLToPath(new URL("../../../../shared/examples/jetclaw.config.ts", import.meta.url));
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "jetclaw-config-"));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const load = (environment: Record<string, string> = {}, callsModels = true): Promise<LoadedConfig> =>
+  loadConfig(readSettings({ ...environment }), { callsModels });
+
+async function loadText(name: string, text: string, callsModels = true): Promise<LoadedConfig> {
+  const path = join(folder, name);
+  await writeFile(path, text);
+  return load({ JETCLAW_CONFIG: path }, callsModels);
+}
+
+describe("without a file", () => {
+  test("kb-extract answers for the demo shop", async () => {
+    const { config, path, notices } = await load();
+    expect(path).toBeUndefined();
+    expect(notices).toEqual([]);
+    expect(config.pools.default?.models).toMatchObject([{ name: "kb-extract", provider: "kb-extract" }]);
+    expect(Object.keys(config.assistants)).toEqual(["shop"]);
+    expect(config.assistants.shop).toMatchObject({
+      knowledge: ["shop"],
+      instructions: { en: expect.any(String), nl: expect.any(String) },
+    });
+  });
+
+  test("a key and a model name are a pool at OpenAI", async () => {
+    const { config } = await load({ OPENAI_API_KEY: "sk-test", JETCLAW_MODEL: "gpt-5-mini" });
+    expect(config.pools.default?.models).toMatchObject([
+      { name: "gpt-5-mini", provider: "openai", baseUrl: "https://api.openai.com/v1", apiKey: "sk-test" },
+    ]);
+  });
+
+  test("a key alone spends no money, and says so", async () => {
+    const { config, notices } = await load({ OPENAI_API_KEY: "sk-test" });
+    expect(config.pools.default?.models[0]?.name).toBe("kb-extract");
+    expect(notices.join()).toContain("JETCLAW_MODEL");
+  });
+});
+
+describe("with a model server", () => {
+  let simulator: Simulator;
+  beforeAll(async () => {
+    simulator = await startSimulator({ port: 0, models: ["small"] });
+  });
+  afterAll(() => simulator.stop());
+
+  test("its only model is taken", async () => {
+    simulator.set({ models: ["small"] });
+    const { config } = await load({ OPENAI_BASE_URL: simulator.baseUrl });
+    expect(config.pools.default?.models).toMatchObject([{ name: "small", baseUrl: simulator.baseUrl }]);
+  });
+
+  test("several models are listed, and one has to be named", async () => {
+    simulator.set({ models: ["small", "large"] });
+    await expect(load({ OPENAI_BASE_URL: simulator.baseUrl })).rejects.toThrow(
+      /2 models: small, large; set JETCLAW_MODEL/,
+    );
+    const { config } = await load({ OPENAI_BASE_URL: simulator.baseUrl, JETCLAW_MODEL: "large" });
+    expect(config.pools.default?.models[0]?.name).toBe("large");
+  });
+
+  test("a server that does not answer is named", async () => {
+    await expect(load({ OPENAI_BASE_URL: "http://127.0.0.1:9/v1" })).rejects.toThrow(
+      /127\.0\.0\.1:9.*does not answer/,
+    );
+  });
+});
+
+describe("a file", () => {
+  const pool = (apiKey: string): string =>
+    `{ "pools": { "p": { "models": [{ "name": "m", "baseUrl": "http://127.0.0.1:1/v1", "apiKey": ${apiKey} }] } } }`;
+
+  test("secrets come from the environment, and only where models are called", async () => {
+    process.env.JETCLAW_TEST_SECRET = "from-env";
+    const text = pool('{ "env": "JETCLAW_TEST_SECRET" }');
+    expect((await loadText("a.json", text)).config.pools.p?.models[0]?.apiKey).toBe("from-env");
+    delete process.env.JETCLAW_TEST_SECRET;
+    await expect(loadText("a.json", text)).rejects.toThrow(/JETCLAW_TEST_SECRET, which is not set/);
+    expect((await loadText("a.json", text, false)).config.pools.p?.models[0]?.name).toBe("m");
+  });
+
+  test("secrets come from files", async () => {
+    await writeFile(join(folder, "key"), "from-file\n");
+    const { config } = await loadText("a.json", pool(JSON.stringify({ file: join(folder, "key") })));
+    expect(config.pools.p?.models[0]?.apiKey).toBe("from-file");
+  });
+
+  test("mistakes are named by their place", async () => {
+    await expect(loadText("a.json", `{ "asistants": {} }`)).rejects.toThrow(/asistants/);
+    await expect(loadText("b.json", `{ "assistants": { "a": { "model": "nope" } } }`)).rejects.toThrow(
+      /assistants\.a\.model is "nope"/,
+    );
+    await expect(loadText("c.json", "{")).rejects.toThrow(/is no JSON/);
+    await expect(loadText("d.json", `{ "actors": [{}] }`)).rejects.toThrow(
+      /actors\[0\] is not what defineActor makes/,
+    );
+    await expect(load({ JETCLAW_CONFIG: join(folder, "none.ts") })).rejects.toThrow(/there is no file/);
+  });
+
+  test("a model without an address is refused", async () => {
+    await expect(loadText("a.json", `{ "pools": { "p": { "models": [{ "name": "m" }] } } }`)).rejects.toThrow(
+      /"m" has no baseUrl/,
+    );
+  });
+});
+
+// In a process of its own: here the test runner resolves imports, there Node does, as for a user.
+test.runIf(existsSync(EXAMPLE))("the example loads, and one line says what is not active", async () => {
+  const script = `
+    const { loadConfig } = await import("#ops/config.ts");
+    const { readSettings } = await import("#ops/settings.ts");
+    const { config, notices } = await loadConfig(readSettings(), { callsModels: true });
+    console.log(JSON.stringify({ pools: Object.keys(config.pools), actors: config.actors.length, notices }));`;
+  const { stdout } = await execute(
+    process.execPath,
+    ["--conditions=jetclaw-src", "--input-type=module", "-e", script],
+    {
+      cwd: ROOT,
+      env: { ...process.env, JETCLAW_CONFIG: EXAMPLE, OPENAI_API_KEY: "sk-test" },
+    },
+  );
+  const { pools, actors, notices } = JSON.parse(stdout) as {
+    pools: string[];
+    actors: number;
+    notices: string[];
+  };
+  expect(pools).toEqual(["small", "large"]);
+  expect(actors).toBe(1);
+  expect(notices).toHaveLength(1);
+  expect(notices[0]).toMatch(
+    /not active .*tools of shop.*hand-over of shop.*budget of demo.*channel tcp.*channel whatsapp/,
+  );
+});
+
+test("credentials leave the NATS address", () => {
+  expect(splitNatsUrl("nats://user:p%40ss@a:1,nats://b:2")).toEqual({
+    servers: ["nats://a:1", "nats://b:2"],
+    credentials: { user: "user", pass: "p@ss" },
+  });
+  expect(splitNatsUrl("nats://a:1").credentials).toEqual({});
+});
+
+test("a variable that makes no sense is named", () => {
+  expect(() => readSettings({ JETCLAW_PORT: "http" })).toThrow(/JETCLAW_PORT/);
+  expect(() => readSettings({ JETCLAW_NATS_SYNC: "often" })).toThrow(/JETCLAW_NATS_SYNC/);
+});
