@@ -17,7 +17,7 @@ import { metrics } from "#runtime/observe/metrics.ts";
 import { type Outcome, runAttempt } from "./attempt.ts";
 import { Chunks } from "./chunks.ts";
 import type { ModelPool } from "./pool.ts";
-import type { RunJob } from "./pump.ts";
+import { giveBack, type RunJob } from "./pump.ts";
 import { bury, sendResult } from "./result.ts";
 import type { Stops } from "./stops.ts";
 import { finishSpan, queueSpan, startAttemptSpan, traceOf } from "./telemetry.ts";
@@ -48,7 +48,7 @@ export function executor(parts: ExecuteParts): RunJob {
       // Handing back is the one expected way out that ends here.
       if (!handBack.aborted)
         parts.log.error({ err, pool: parts.pool, seq: message.seq }, "attempt not finished, job given back");
-      message.nak(handBack.aborted ? undefined : RETRY_MS);
+      giveBack(message, handBack.aborted ? undefined : RETRY_MS);
     }
   };
 }
@@ -76,7 +76,7 @@ async function execute(parts: ExecuteParts, message: Pulled, handBack: AbortSign
     chunks.close();
   }
   finishSpan(span, outcome);
-  if (outcome.finish === "handed-back") return message.nak();
+  if (outcome.finish === "handed-back") return giveBack(message);
   const result = resultOf(
     parts,
     job,

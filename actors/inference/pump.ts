@@ -113,7 +113,7 @@ export class Pump {
     this.#permits += taken.length;
     const refused = this.#state !== "running" || Date.now() - askedAt > STALE_TAKE_MS;
     for (const message of taken) {
-      if (refused) message.nak();
+      if (refused) giveBack(message);
       else this.#start(message);
     }
   }
@@ -129,7 +129,7 @@ export class Pump {
   }
 
   #onTick(): void {
-    for (const { message } of this.#held) message.working();
+    for (const { message } of this.#held) quietly(() => message.working());
     if (this.#state !== "running") return;
     // With no slot free nothing can be asked; mark all, so that the next free slot also finds redelivered jobs,
     // for which no bell rings.
@@ -153,6 +153,19 @@ export class Pump {
 
   async #allDone(): Promise<void> {
     await Promise.all([...this.#held].map(({ done }) => done));
+  }
+}
+
+/** Gives a job back; on a closed connection its ack wait does the same a little later. */
+export function giveBack(message: Pulled, delayMs?: number): void {
+  quietly(() => message.nak(delayMs));
+}
+
+function quietly(say: () => void): void {
+  try {
+    say();
+  } catch {
+    // Thrown only by a connection that was closed for good: nothing can be said over it, and nobody is to be told.
   }
 }
 

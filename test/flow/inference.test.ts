@@ -97,7 +97,8 @@ describe("a provider that answers", () => {
         score: 1,
       },
     ];
-    const job = jobOf({ passages });
+    const trace = { traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01` };
+    const job = jobOf({ passages, trace });
     const events = await world.follow(job);
     await world.submit(job);
     const result = await world.resultOf(job);
@@ -108,6 +109,8 @@ describe("a provider that answers", () => {
       model: "simulated",
       chunks: events.length,
     });
+    const envelope = world.results.find(({ body }) => body.job === job.id);
+    expect(envelope).toMatchObject({ id: `${job.id}.r`, key: job.session, causation: job.id, trace });
     expect(result.text).toContain(job.question);
     expect(result.citations).toMatchObject([{ document: "delivery-en", revision: 7 }]);
     expect(result.usage.outputTokens).toBeGreaterThan(50);
@@ -273,26 +276,34 @@ describe("drain", () => {
   test("finishes what ends within the grace, hands back the rest, takes nothing new", async () => {
     simulator.set({ tokensPerSecond: 20, replyBytes: 4_000 });
     const leaving = await work([provider(), { ...echo, name: "quick" }], {
-      graceMs: 300,
-      echo: { delayMs: 200 },
+      graceMs: 2_500,
+      echo: { delayMs: 1_000 },
     });
     const quick = jobOf({ model: "quick" });
     const slow = jobOf({ model: "simulated" });
-    const slowEvents = await world.follow(slow);
-    await world.submit(slow);
-    await world.submit(quick);
-    await waitUntil(() => slowEvents.length > 0, { timeoutMs: 5_000, what: "the slow job to start" });
+    const queue = await WorkQueue.open(world.bus, "default");
+    for (const job of [slow, quick]) await world.submit(job);
+    const held = async () => (await queue.depth()).reduce((sum, { inFlight }) => sum + inFlight, 0);
+    await waitUntil(async () => (await held()) === 2, {
+      timeoutMs: 5_000,
+      what: "the worker to hold both jobs",
+    });
     await leaving.drain();
-    expect((await world.resultOf(quick)).attempt).toBe(1);
+    queue.close();
+    const finished = await world.resultOf(quick);
+    expect(finished).toMatchObject({ attempt: 1, finish: "stop" });
     expect(world.results.some(({ body }) => body.job === slow.id)).toBe(false);
     const late = jobOf();
     await world.submit(late);
     await work([echo]);
-    expect(await world.resultOf(slow)).toMatchObject({ attempt: 2, finish: "stop" });
-    expect(await world.resultOf(late)).toMatchObject({
-      attempt: 1,
-      worker: expect.not.stringMatching("leaving"),
-    });
+    for (const [job, attempt] of [
+      [slow, 2],
+      [late, 1],
+    ] as const) {
+      const result = await world.resultOf(job);
+      expect(result).toMatchObject({ attempt, finish: "stop" });
+      expect(result.worker).not.toBe(finished.worker);
+    }
     await waitUntil(() => simulator.bill()[0]?.outcome === "aborted", {
       timeoutMs: 2_000,
       what: "the provider to see the end",

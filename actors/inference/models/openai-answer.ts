@@ -34,7 +34,6 @@ export class AnswerReader {
 
   /** @throws JetclawError `model.unavailable` for what is no chunk, `model.rejected` for a filtered answer */
   read(chunk: ChatCompletionChunk): void {
-    if (typeof chunk !== "object" || chunk === null) throw garbage();
     this.#usage = usageOf(chunk.usage) ?? this.#usage;
     const choice = Array.isArray(chunk.choices) ? chunk.choices[0] : undefined;
     if (!choice || this.finished) return;

@@ -3,14 +3,12 @@
  * a stop can cancel. Retries are not made here: who calls decides whether and where.
  */
 import OpenAI from "openai";
-import type {
-  ChatCompletionChunk,
-  ChatCompletionCreateParamsStreaming,
-} from "openai/resources/chat/completions";
+import type { ChatCompletionCreateParamsStreaming } from "openai/resources/chat/completions";
 import type { Job } from "#contracts/job.ts";
 import type { Model, ModelAnswer, ModelRun } from "../port.ts";
 import { AnswerReader, estimateUsage } from "./openai-answer.ts";
 import { modelError, refusesStreamOptions } from "./openai-errors.ts";
+import { chunksOf } from "./openai-stream.ts";
 import { Patience } from "./patience.ts";
 
 export interface OpenAiOptions {
@@ -39,18 +37,14 @@ export function openaiModel({ name, baseUrl = OPENAI_URL, apiKey }: OpenAiOption
   const own = new URL(baseUrl).hostname === "api.openai.com";
   let asksUsage = true;
 
-  const open = async (
-    job: Job,
-    run: ModelRun,
-    signal: AbortSignal,
-  ): Promise<AsyncIterable<ChatCompletionChunk>> => {
+  const open = async (job: Job, run: ModelRun, signal: AbortSignal): Promise<Response> => {
     const options = { signal, headers: jobHeaders(job.id, run.attempt) };
     try {
-      return await client.chat.completions.create(requestOf(name, job, own, asksUsage), options);
+      return await client.chat.completions.create(requestOf(name, job, own, asksUsage), options).asResponse();
     } catch (error) {
       if (!asksUsage || !refusesStreamOptions(error)) throw error;
       asksUsage = false;
-      return await client.chat.completions.create(requestOf(name, job, own, false), options);
+      return await client.chat.completions.create(requestOf(name, job, own, false), options).asResponse();
     }
   };
 
@@ -63,13 +57,11 @@ export function openaiModel({ name, baseUrl = OPENAI_URL, apiKey }: OpenAiOption
       const reader = new AnswerReader(run.onText);
       try {
         patience.arm("first");
-        for await (const chunk of await open(job, run, patience.signal)) {
-          reader.read(chunk);
-          patience.arm(reader.finished ? "finished" : "between");
+        for await (const chunks of chunksOf(await open(job, run, patience.signal))) {
+          for (const chunk of chunks) reader.read(chunk);
           if (reader.full) break;
+          patience.arm(reader.finished ? "finished" : "between");
         }
-        // The SDK ends an aborted stream like a complete one.
-        if (!reader.finished) patience.signal.throwIfAborted();
         return reader.answer(job);
       } catch (error) {
         run.signal.throwIfAborted();

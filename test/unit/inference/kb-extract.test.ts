@@ -18,8 +18,9 @@ for (const file of readdirSync(folder)) {
   const document = file.replace(".md", "");
   texts.set(document, text);
   const [title, locale] = [field("title"), field("locale")];
+  const tags = field("tags").slice(1, -1).split(", ");
   index.apply(
-    { v: 1, tenant: "demo", collection: "shop", document, deleted: false, title, text, locale, at: 0 },
+    { v: 1, tenant: "demo", collection: "shop", document, deleted: false, title, text, locale, tags, at: 0 },
     texts.size,
   );
 }

@@ -1,0 +1,53 @@
+/**
+ * The chunks of a streamed response. The SDK's own reader costs 30 us CPU an event, four times what the rest of an
+ * attempt costs for a long answer, and cannot tell `[DONE]` from a connection that ended; so it is read here.
+ */
+import { createParser, type EventSourceMessage } from "eventsource-parser";
+import type { ChatCompletionChunk } from "openai/resources/chat/completions";
+import { JetclawError } from "#contracts/errors.ts";
+
+/** No event of a sane server is longer. */
+const EVENT_CHARS = 1_048_576;
+
+/**
+ * Batches of what arrived together. What follows `[DONE]` is read and dropped, so that the connection can be used again;
+ * whether the answer was complete is for the caller to see in the chunks. Leaving the loop early cancels the response.
+ * @throws JetclawError `model.unavailable` for what is no JSON, or an error that the server sends as an event
+ */
+export async function* chunksOf(response: Response): AsyncGenerator<readonly ChatCompletionChunk[]> {
+  let events: EventSourceMessage[] = [];
+  let done = false;
+  const parser = createParser({ maxBufferSize: EVENT_CHARS, onEvent: (event) => void events.push(event) });
+  const take = (): ChatCompletionChunk[] => {
+    const chunks: ChatCompletionChunk[] = [];
+    for (const { data } of events) {
+      done ||= data.startsWith("[DONE]");
+      if (!done) chunks.push(chunkOf(data));
+    }
+    events = [];
+    return chunks;
+  };
+  const decoder = new TextDecoder();
+  for await (const bytes of response.body ?? []) {
+    parser.feed(decoder.decode(bytes, { stream: true }));
+    const chunks = take();
+    if (chunks.length > 0) yield chunks;
+  }
+  // Some servers leave out the blank line after their last event.
+  parser.feed("\n\n");
+  yield take();
+}
+
+function chunkOf(data: string): ChatCompletionChunk {
+  let chunk: unknown;
+  try {
+    chunk = JSON.parse(data);
+  } catch {
+    throw new JetclawError("model.unavailable", "the stream holds something else than JSON");
+  }
+  if (typeof chunk !== "object" || chunk === null || Array.isArray(chunk))
+    throw new JetclawError("model.unavailable", "the stream holds something else than chunks");
+  if ("error" in chunk && chunk.error)
+    throw new JetclawError("model.unavailable", "an error inside the stream");
+  return chunk as ChatCompletionChunk;
+}

@@ -1,0 +1,124 @@
+// What a streamed response of an OpenAI-compatible server is read as, whole, cut, spoiled or silent.
+
+import { APIError } from "openai";
+import { describe, expect, test } from "vitest";
+import { AnswerReader } from "#actors/inference/models/openai-answer.ts";
+import { modelError, refusesStreamOptions } from "#actors/inference/models/openai-errors.ts";
+import { chunksOf } from "#actors/inference/models/openai-stream.ts";
+import { Patience } from "#actors/inference/models/patience.ts";
+import { asJetclawError } from "#contracts/errors.ts";
+import { jobOf } from "#test/harness/inference.ts";
+
+const delta = (content: unknown, finish_reason: string | null = null) =>
+  `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content }, finish_reason }] })}\n\n`;
+const usage = (prompt_tokens: unknown, completion_tokens: unknown) =>
+  `data: ${JSON.stringify({ choices: [], usage: { prompt_tokens, completion_tokens, prompt_tokens_details: { cached_tokens: 3 } } })}\n\n`;
+const DONE = "data: [DONE]\n\n";
+
+/** Reads a stream that arrives in pieces of a few bytes, as networks like it. */
+async function read(body: string, pieceBytes = 7): Promise<string> {
+  const bytes = new TextEncoder().encode(body);
+  const stream = new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (let at = 0; at < bytes.length; at += pieceBytes)
+        controller.enqueue(bytes.slice(at, at + pieceBytes));
+      controller.close();
+    },
+  });
+  let heard = "";
+  const reader = new AnswerReader((text) => {
+    heard += text;
+  });
+  try {
+    for await (const chunks of chunksOf(new Response(stream))) for (const chunk of chunks) reader.read(chunk);
+    const answer = reader.answer(jobOf({ messages: [{ role: "user", content: "12345678" }] }));
+    expect(heard).toBe(answer.text);
+    const { inputTokens, outputTokens } = answer.usage;
+    return `${answer.text} | ${answer.finish} | ${inputTokens} ${outputTokens}`;
+  } catch (error) {
+    const { code, detail } = asJetclawError(error);
+    return `${code}: ${detail}`;
+  }
+}
+
+describe("a stream", () => {
+  test.each([
+    ["whole", delta("Hé") + delta("llo") + delta("", "stop") + usage(5, 2) + DONE, "Héllo | stop | 5 2"],
+    ["cut off by a limit", delta("He") + delta(null, "length") + DONE, "He | length | 2 1"],
+    ["without [DONE] but with a finish reason", delta("Hello") + delta("", "stop"), "Hello | stop | 2 2"],
+    ["whose last event has no blank line", delta("Hello", "stop").trimEnd(), "Hello | stop | 2 2"],
+    ["with counts that are none", delta("Hello", "stop") + usage(-1, "x") + DONE, "Hello | stop | 2 2"],
+    ["followed by rubbish", `${delta("Hello", "stop") + DONE}data: {rubbish\n\n`, "Hello | stop | 2 2"],
+    ["that ends in mid-answer", delta("Hel"), "model.unavailable: the stream ended before the answer did"],
+    [
+      "that says [DONE] in mid-answer",
+      delta("Hel") + DONE,
+      "model.unavailable: the stream ended before the answer did",
+    ],
+    ["that says nothing", delta("", "stop") + DONE, "model.unavailable: the answer is empty"],
+    ["of no JSON", "data: {oops\n\n", "model.unavailable: the stream holds something else than JSON"],
+    ["of other JSON", "data: 7\n\n", "model.unavailable: the stream holds something else than chunks"],
+    ["of other content", delta({ a: 1 }), "model.unavailable: the stream holds something else than chunks"],
+    ["of a web page", "<html>hello</html>", "model.unavailable: the stream ended before the answer did"],
+    [
+      "with an error",
+      `${delta("He")}data: {"error":{"message":"sk-secret"}}\n\n`,
+      "model.unavailable: an error inside the stream",
+    ],
+    ["that is filtered", delta(null, "content_filter"), "model.rejected: the provider filtered the answer"],
+  ])("%s", async (_, body, wanted) => {
+    expect(await read(body)).toBe(wanted);
+    expect(await read(body, 10_000)).toBe(wanted);
+  });
+
+  test("longer than an answer may be is cut", async () => {
+    const [text = ""] = (
+      await read(delta("x".repeat(150_000)) + delta("y".repeat(150_000)) + DONE, 60_000)
+    ).split(" | ");
+    expect(text).toHaveLength(200_000);
+  });
+});
+
+describe("an error", () => {
+  const of = (status: number, message = "secret sk-123", headers = {}) =>
+    APIError.generate(status, { error: { message, code: "some_code" } }, message, new Headers(headers));
+
+  test.each([
+    [429, "model.unavailable"],
+    [500, "model.unavailable"],
+    [503, "model.unavailable"],
+    [400, "model.rejected"],
+    [401, "model.rejected"],
+    [404, "model.rejected"],
+  ])("HTTP %i is %s, and repeats nothing of what the provider wrote", (status, code) => {
+    const error = modelError(of(status));
+    expect(error.code).toBe(code);
+    expect(error.detail).toBe(`HTTP ${status} (some_code)`);
+    expect(error.cause).toBeUndefined();
+  });
+
+  test("keeps the provider's Retry-After", () => {
+    expect(modelError(of(429, "", { "retry-after": "7" })).retryAfterSeconds).toBe(7);
+    expect(modelError(of(429, "", { "retry-after": "soon" })).retryAfterSeconds).toBeUndefined();
+  });
+
+  test("that refuses stream_options is told from other refusals", () => {
+    expect(refusesStreamOptions(of(400, "Unrecognized request argument supplied: stream_options"))).toBe(
+      true,
+    );
+    expect(refusesStreamOptions(of(400, "context length exceeded"))).toBe(false);
+    expect(refusesStreamOptions(of(500, "stream_options"))).toBe(false);
+  });
+});
+
+test("patience leaves time for another try, and ends with its caller", async () => {
+  const caller = new AbortController();
+  const patience = new Patience(caller.signal, 100);
+  patience.arm("first");
+  await new Promise((resolve) => patience.signal.addEventListener("abort", resolve));
+  expect(asJetclawError(patience.signal.reason).detail).toBe("no first token within 45 ms");
+  const other = new Patience(caller.signal, 60_000);
+  caller.abort("stopped");
+  expect(other.signal.reason).toBe("stopped");
+  for (const each of [patience, other]) each.end();
+});
