@@ -203,10 +203,11 @@ describe.skipIf(!chromiumPath)(`the chat page against a scripted gateway${withou
 
   test("a refused key is asked for, kept for the tab, and a wrong one is called wrong", async () => {
     gateway.key = "secret";
-    const page = await visit();
+    const page = await visit(PHONE);
     const field = page.getByLabel("API key");
     await field.waitFor();
     await assertAccessible(page);
+    await assertFitsWidth(page);
     await field.fill("wrong");
     await field.press("Enter");
     await shows(page, "This key was not accepted.");
