@@ -41,8 +41,8 @@ export class SseStreams {
     }, limits.heartbeatMs).unref();
   }
 
-  get size(): number {
-    return this.#open.size;
+  get draining(): boolean {
+    return this.#draining;
   }
 
   /** Asked before anything is done for a stream. @throws JetclawError `rate.limited` */
@@ -67,14 +67,14 @@ export class SseStreams {
     });
     this.#open.add(stream);
     stream.onClose(() => this.#open.delete(stream));
-    if (this.#draining) stream.end(MOVE_MS);
+    if (this.#draining) stream.move();
     return stream;
   }
 
   /** Ends every stream with the request to come back, which another gateway answers. */
   drain(): void {
     this.#draining = true;
-    for (const stream of [...this.#open]) stream.end(MOVE_MS);
+    for (const stream of [...this.#open]) stream.move();
   }
 
   close(): void {
@@ -138,10 +138,17 @@ export class SseStream {
     this.#write(":\n\n");
   }
 
-  end(retryMs?: number): void {
+  end(): void {
     if (this.#closed) return;
-    if (retryMs !== undefined) this.#raw.write(`retry: ${retryMs}\n\n`);
     this.#raw.end();
+    this.#close();
+  }
+
+  /** Ends with the request to come back over a new connection, which another gateway may take. */
+  move(): void {
+    if (this.#closed) return;
+    const { socket } = this.#raw;
+    this.#raw.end(`retry: ${MOVE_MS}\n\n`, () => socket?.end());
     this.#close();
   }
 

@@ -66,6 +66,7 @@ export async function* followEvents({ open, lastEventId, signal }: Following): A
   let failures = 0;
   let connected = false;
   for (;;) {
+    let broken: unknown;
     try {
       const response = await open(last, signal);
       connected = true;
@@ -78,9 +79,11 @@ export async function* followEvents({ open, lastEventId, signal }: Following): A
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       if (!isPassing(error)) throw error;
-      if (failures >= (connected ? FAILURES : FAILURES_AT_FIRST))
-        throw error instanceof JetclawClientError ? error : unreachable(error);
+      broken = error;
     }
+    // Connections that end without an event count too: a stream that is quiet for long has comments, not ends.
+    if (failures >= (connected ? FAILURES : FAILURES_AT_FIRST))
+      throw broken instanceof JetclawClientError ? broken : unreachable(broken);
     await pause(failures++, signal);
   }
 }
