@@ -85,14 +85,13 @@ export function markerOf(tenant: string, session: string, message: string): stri
   return `[[${tenant}|${session}|${message}]]`;
 }
 
+/** A marker that was cut off is none: what follows the cut may complete it to one that nobody wrote. */
 export function markersIn(text: string): (SessionRef & { readonly message: string })[] {
-  return [...text.matchAll(/\[\[([^|\]]+)\|([^|\]]+)\|([^|\]]+)\]\]/g)].map(
-    ([, tenant, session, message]) => ({
-      tenant: tenant as string,
-      session: session as string,
-      message: message as string,
-    }),
-  );
+  return [...text.matchAll(/\[\[([\w-]+)\|([\w-]+)\|([\w-]+)\]\]/g)].map(([, tenant, session, message]) => ({
+    tenant: tenant as string,
+    session: session as string,
+    message: message as string,
+  }));
 }
 
 export const nameOf = ({ tenant, session }: SessionRef): string => `${tenant}/${session}`;
