@@ -1,6 +1,6 @@
 /**
- * The chunks of a streamed response. The SDK's own reader costs 30 us CPU an event, four times what the rest of an
- * attempt costs for a long answer, and cannot tell `[DONE]` from a connection that ended; so it is read here.
+ * The chunks of a streamed response. The SDK's own reader costs 34 us CPU an event against 6 us here, and ends a broken
+ * stream like a complete one; so the SDK makes the request and the response is read here.
  */
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import type { ChatCompletionChunk } from "openai/resources/chat/completions";
