@@ -1,16 +1,16 @@
 /** What `doctor` looks at, each in a function that finds out and says what to do. */
 import { access, constants, mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { natsServerVersion } from "#ops/bench/nats-version.ts";
+import { fsyncP50Ms } from "#ops/bench/shape.ts";
+import { connectTo } from "#ops/compose/open.ts";
+import { modelsOf } from "#ops/config/model.ts";
+import { loadConfig } from "#ops/config.ts";
+import { type Settings, splitNatsUrl } from "#ops/settings.ts";
 import { probe } from "#runtime/nats/server/probe.ts";
 import { ensureNatsServer } from "#runtime/nats/server.ts";
 import { checkTopology } from "#runtime/nats/topology-check.ts";
 import { createLog } from "#runtime/observe/log.ts";
-import { natsServerVersion } from "../../bench/nats-version.ts";
-import { fsyncP50Ms } from "../../bench/shape.ts";
-import { connectTo } from "../../compose/open.ts";
-import { modelsOf } from "../../config/model.ts";
-import { loadConfig } from "../../config.ts";
-import { type Settings, splitNatsUrl } from "../../settings.ts";
 import { ask, type GatewayOptions } from "../gateway.ts";
 
 export interface Patient {
