@@ -29,8 +29,42 @@ export const assistantSchema = z.strictObject({
 });
 export type AssistantConfig = z.infer<typeof assistantSchema>;
 
+/** One address of a model; several are rotated when a provider limits one. */
+const endpointSchema = z.strictObject({
+  baseUrl: z.url({ protocol: /^https?$/ }).optional(),
+  apiKey: secret.optional(),
+});
+
+export const BATCH_MODES = ["concurrent", "chat-batch", "prompt-array"] as const;
+/**
+ * How requests of several jobs reach the provider. `concurrent`: one request a job, the server batches. `chat-batch`:
+ * `/chat/completions/batch`, no streaming. `prompt-array`: `/completions` with an array of prompts, streamed by index.
+ */
+const batchSchema = z.strictObject({
+  mode: z.enum(BATCH_MODES),
+  /** Most requests of one batch. */
+  maxRequests: z.number().int().positive().max(1_024).optional(),
+  /** Most input tokens of one batch. */
+  maxTokens: z.number().int().positive().optional(),
+  /** Longest wait of a request for others, under load; an idle worker never waits. */
+  maxWaitMs: z.number().int().nonnegative().max(5_000).optional(),
+});
+
+/** Patience with a provider, all inside the job's deadline. */
+const timeoutsSchema = z.strictObject({
+  connectMs: z.number().int().positive().optional(),
+  firstTokenMs: z.number().int().positive().optional(),
+  betweenTokensMs: z.number().int().positive().optional(),
+  totalMs: z.number().int().positive().optional(),
+});
+
 export const modelSchema = z.strictObject({
   name: z.string().min(1).max(256),
+  /** A well-known provider: fills in base URL, the variable of the key and the price where they are left out. */
+  preset: z.string().max(64).optional(),
+  endpoints: z.array(endpointSchema).min(1).max(16).optional(),
+  batch: batchSchema.optional(),
+  timeouts: timeoutsSchema.optional(),
   /** `openai` speaks to any OpenAI-compatible server; `kb-extract` and `echo` are built in. */
   provider: z.enum(["openai", "kb-extract", "echo"]).default("openai"),
   baseUrl: z.url({ protocol: /^https?$/ }).optional(),
@@ -48,8 +82,43 @@ export const poolSchema = z.strictObject({
   models: z.array(modelSchema).min(1),
   /** Pools to try when every model of this one fails. */
   fallback: z.array(name).default([]),
+  /** The smaller pool that new conversations get from load level 1 on. */
+  degradeTo: name.optional(),
 });
 export type PoolConfig = z.infer<typeof poolSchema>;
+
+/** A rule holds when all that it names holds; the first one that holds decides. */
+export const routingRuleSchema = z.strictObject({
+  /** Shown in the reasons of a decision. */
+  name: z.string().max(128).optional(),
+  when: z.strictObject({
+    /** Any of these words or phrases, whole words, any case. */
+    keywords: z.array(z.string().min(1).max(128)).max(64).optional(),
+    minChars: z.number().int().nonnegative().optional(),
+    maxChars: z.number().int().nonnegative().optional(),
+    languages: z.array(z.string().max(35)).optional(),
+    channels: z.array(z.string().max(64)).optional(),
+    tenants: z.array(id).optional(),
+    assistants: z.array(name).optional(),
+    classes: z.array(z.enum(["ongoing", "new", "deferred"])).optional(),
+  }),
+  /** The pool that serves what matches. */
+  pool: name,
+});
+export type RoutingRule = z.infer<typeof routingRuleSchema>;
+
+const routingSchema = z.strictObject({
+  rules: z.array(routingRuleSchema).max(256).optional(),
+});
+
+/** When the governor degrades new conversations. Times are predicted drain times of the class `new`. */
+const governorSchema = z.strictObject({
+  /** Drain time from which level 1, 2, 3 begin. */
+  raiseMs: z.tuple([z.number().positive(), z.number().positive(), z.number().positive()]).optional(),
+  /** A level is left when the drain time was below this share of its threshold for `holdMs`. */
+  lowerShare: z.number().gt(0).lt(1).optional(),
+  holdMs: z.number().int().positive().optional(),
+});
 
 export const configSchema = z
   .strictObject({
@@ -67,16 +136,22 @@ export const configSchema = z
     /** Activations a host keeps in memory. */
     residency: z.number().int().positive().optional(),
     responseCache: z.boolean().default(true),
+    routing: routingSchema.optional(),
+    governor: governorSchema.optional(),
+    /** Unfinished jobs of a tenant that keep lane 0, over all hosts. */
+    tenantShare: z.number().int().positive().optional(),
   })
   .superRefine((config, context) => {
-    for (const [pool, { fallback }] of Object.entries(config.pools))
-      for (const other of fallback)
-        if (!(other in config.pools))
-          context.addIssue({
-            code: "custom",
-            path: ["pools", pool, "fallback"],
-            message: `there is no pool "${other}"`,
-          });
+    const known = (path: (string | number)[], pool: string): void => {
+      if (!Object.hasOwn(config.pools, pool))
+        context.addIssue({ code: "custom", path, message: `there is no pool "${pool}"` });
+    };
+    for (const [pool, { fallback, degradeTo }] of Object.entries(config.pools)) {
+      for (const other of fallback) known(["pools", pool, "fallback"], other);
+      if (degradeTo !== undefined) known(["pools", pool, "degradeTo"], degradeTo);
+    }
+    for (const [n, rule] of (config.routing?.rules ?? []).entries())
+      known(["routing", "rules", n, "pool"], rule.pool);
   });
 export type Config = z.infer<typeof configSchema>;
 export type ConfigInput = z.input<typeof configSchema>;

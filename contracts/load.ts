@@ -1,0 +1,64 @@
+/** How loaded a deployment is, and how well its models do: written by the governor and the workers, read by routers. */
+import { z } from "zod";
+import { CLASSES } from "./subjects.ts";
+
+export const LEVELS = [0, 1, 2, 3] as const;
+/**
+ * How far the governor has degraded, for new conversations only. 0: normal. 1: they get the smaller model. 2: they get
+ * caches and extracts of documents. 3: they are refused politely. Ongoing conversations keep their tier at every level.
+ */
+export type Level = (typeof LEVELS)[number];
+
+/** KV `config`, key `level`: the level in force, why, and since when. */
+export const LEVEL_KEY = "level";
+/** KV `config`, key `level-override`: set by an operator, wins over the governor until removed. */
+export const LEVEL_OVERRIDE_KEY = "level-override";
+
+export const levelRecordSchema = z.object({
+  level: z.union([z.literal(0), z.literal(1), z.literal(2), z.literal(3)]),
+  reason: z.string(),
+  /** Ms since the epoch. */
+  at: z.number(),
+  /** True while an operator holds it. */
+  manual: z.boolean(),
+  /** Instance of the governor that wrote it. */
+  by: z.string(),
+});
+export type LevelRecord = z.infer<typeof levelRecordSchema>;
+
+/** Predicted time to work off what waits, by pool and class. */
+export const drainSchema = z.object({
+  pool: z.string(),
+  cls: z.enum(CLASSES),
+  waiting: z.number(),
+  inFlight: z.number(),
+  /** Age of the oldest waiting job, ms. */
+  oldestMs: z.number(),
+  /** Tokens queued / tokens a second; jobs queued / jobs a second where tokens are not known. */
+  drainMs: z.number(),
+});
+export type Drain = z.infer<typeof drainSchema>;
+
+export const BREAKER_STATES = ["closed", "half-open", "open"] as const;
+
+/** KV `models`, key `<pool>.<model>.<worker>` as tokens, with a lifetime: what one worker sees of one model. */
+export const modelHealthSchema = z.object({
+  pool: z.string(),
+  model: z.string(),
+  worker: z.string(),
+  at: z.number(),
+  breaker: z.enum(BREAKER_STATES),
+  inFlight: z.number(),
+  /** Requests the worker would run at once now, after its adaptive limit. */
+  limit: z.number(),
+  /** Medians over the last requests, ms; 0 before the first. */
+  firstTokenMs: z.number(),
+  totalMs: z.number(),
+  /** Output tokens a second, over all running requests. */
+  tokensPerSecond: z.number(),
+  /** Finished requests a second. */
+  requestsPerSecond: z.number(),
+  /** Share of the last requests that failed for the model's fault. */
+  errorShare: z.number(),
+});
+export type ModelHealth = z.infer<typeof modelHealthSchema>;
