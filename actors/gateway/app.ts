@@ -54,7 +54,7 @@ export function createGateway(deps: GatewayDeps): FastifyInstance {
   observeRequests(app, deps.log);
   refuseAsProblems(app, deps);
   app.decorateRequest("caller", null);
-  app.addHook("onRequest", async (_request, reply) => {
+  app.addHook("onSend", async (_request, reply) => {
     // A connection that is kept would bring the next request here as well.
     if (streams.draining) reply.header("connection", "close");
   });

