@@ -1,0 +1,161 @@
+// What a model is shown, which assistant speaks, and which pool serves it.
+import { describe, expect, test } from "vitest";
+import { Assistants, instructionsFor } from "#actors/conversation/assistants.ts";
+import { phrase } from "#actors/conversation/phrases.ts";
+import { buildMessages, historyFingerprint } from "#actors/conversation/prompt.ts";
+import type { PastTurn } from "#actors/conversation/turn.ts";
+import { PolicyRouter } from "#actors/routing/router.ts";
+import { configSchema } from "#contracts/config.ts";
+import type { Passage } from "#contracts/job.ts";
+
+const config = configSchema.parse({
+  assistants: {
+    shop: { instructions: { en: "Sell.", nl: "Verkoop.", fr: "Vendez." }, knowledge: ["shop"] },
+    plain: { instructions: "Be brief." },
+  },
+  pools: {
+    small: { models: [{ name: "mini" }] },
+    big: { tier: "premium", models: [{ name: "grand" }, { name: "grander" }] },
+  },
+});
+const assistants = new Assistants(config);
+const past = (messages: string[], reply: string): PastTurn => ({
+  turn: 1,
+  messages: messages.map((text, n) => ({ id: `m${n}`, text, at: 0 })),
+  reply,
+  citations: [],
+  model: "",
+  cached: false,
+  outcome: "answered",
+  at: 0,
+});
+const passage: Passage = {
+  collection: "shop",
+  document: "d",
+  revision: 1,
+  title: "Delivery",
+  text: "Two days.",
+  score: 1,
+};
+
+describe("the prompt", () => {
+  const input = {
+    assistant: assistants.get("shop"),
+    locale: "nl-BE",
+    passages: [passage],
+    history: [past(["Hi", "there?"], "Hello!")],
+    question: "When?",
+  };
+
+  test("is instructions and numbered passages, then history, then the question", () => {
+    const messages = buildMessages(input);
+    expect(messages.map((m) => m.role)).toEqual(["system", "user", "assistant", "user"]);
+    expect(messages[0]?.content).toMatch(/^Verkoop\.\n\n[\s\S]*\[1\] Delivery\nTwo days\.$/);
+    expect(messages[1]?.content).toBe("Hi\nthere?");
+    expect(messages[3]?.content).toBe("When?");
+  });
+
+  test("tells an assistant with knowledge to say that it does not know, also when nothing was found", () => {
+    expect(buildMessages({ ...input, passages: [] })[0]?.content).toContain("you do not know");
+    expect(buildMessages({ ...input, assistant: assistants.get("plain"), passages: [] })[0]?.content).toBe(
+      "Be brief.",
+    );
+  });
+
+  test("has no empty messages: what the bot said unasked has no question, and no instructions no system message", () => {
+    const messages = buildMessages({
+      ...input,
+      assistant: { ...assistants.get("plain"), instructions: "" },
+      passages: [],
+      history: [past([], "Your parcel is on its way."), past(["Stop"], "")],
+    });
+    expect(messages.map((m) => m.role)).toEqual(["assistant", "user", "user"]);
+  });
+});
+
+describe("the fingerprint of a history", () => {
+  test("is empty for none, and changes with every question and reply", () => {
+    const prints = [
+      [past(["a"], "b")],
+      [past(["a"], "c")],
+      [past(["b"], "b")],
+      [past(["a", "b"], "")],
+      [past(["a\nb"], "")],
+    ].map(historyFingerprint);
+    expect(historyFingerprint([])).toBe("");
+    expect(new Set(prints).size).toBe(prints.length);
+  });
+});
+
+describe("an assistant", () => {
+  test("speaks the language asked for, its base, English, or the first it has", () => {
+    const shop = assistants.get("shop");
+    expect(["nl", "nl-BE", "fr-CA", "de"].map((locale) => instructionsFor(shop, locale))).toEqual([
+      "Verkoop.",
+      "Verkoop.",
+      "Vendez.",
+      "Sell.",
+    ]);
+    expect(instructionsFor({ ...shop, instructions: { ja: "x" } }, "de")).toBe("x");
+  });
+
+  test("that nobody knows is the first one", () => {
+    expect([undefined, "nobody", "__proto__", "plain"].map((name) => assistants.get(name).name)).toEqual([
+      "shop",
+      "shop",
+      "shop",
+      "plain",
+    ]);
+  });
+
+  test("has a version that changes with what changes its answers, and only then", () => {
+    const version = (change: object): string => {
+      const { shop } = config.assistants;
+      return new Assistants({ assistants: { shop: { ...shop!, ...change } } }).get("shop").version;
+    };
+    expect(version({})).toBe(assistants.get("shop").version);
+    expect(version({ handover: { after: 2, to: "desk" } })).toBe(version({}));
+    for (const change of [{ instructions: "x" }, { knowledge: [] }, { model: "big" }, { temperature: 1 }])
+      expect(version(change)).not.toBe(version({}));
+  });
+
+  test("apologises with the reference, in the user's language where it is known", () => {
+    expect(phrase("failed", "nl-BE", "abc123")).toMatch(/Sorry.*Referentie abc123/);
+    expect(phrase("failed", "ja", "abc123")).toMatch(/Sorry.*Reference abc123/);
+    expect(phrase("stopped", undefined)).toBe("Stopped.");
+  });
+});
+
+describe("the router", () => {
+  const router = new PolicyRouter(config);
+  const route = (policy: string, tier?: string) =>
+    router.route({
+      tenant: "t",
+      assistant: "shop",
+      policy,
+      question: "q",
+      locale: "en",
+      channel: "web",
+      cls: "new",
+      tier,
+    });
+
+  test("takes the pool or the model that the assistant names, else the first pool, and says why", () => {
+    expect(route("big")).toMatchObject({ pool: "big", tier: "premium" });
+    expect(route("grander")).toMatchObject({ pool: "big", model: "grander" });
+    expect(route("auto")).toMatchObject({ pool: "small", tier: "small" });
+    expect(route("no such")).toMatchObject({ pool: "small" });
+    for (const policy of ["big", "grander", "auto"]) expect(route(policy).reasons[0]).toBeTruthy();
+  });
+
+  test("keeps a conversation's tier whatever the assistant now says, unless the tier is gone", () => {
+    expect(route("small", "premium")).toMatchObject({ pool: "big", tier: "premium" });
+    expect(route("small", "closed down")).toMatchObject({ pool: "small" });
+  });
+
+  test("without a pool refuses to start", () => {
+    expect(() => new PolicyRouter({ pools: {} })).toThrow(
+      expect.objectContaining({ code: "config.invalid" }),
+    );
+  });
+});

@@ -1,0 +1,87 @@
+// An actor's queue in memory: bounded, in order across parking and reading back, suspects alone.
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { ENVELOPE_VERSION } from "#contracts/envelope.ts";
+import { LIMITS } from "#contracts/limits.ts";
+import { type Delivery, Mailbox } from "#runtime/actor/mailbox.ts";
+
+const delivery = (seq: number, suspect = false): Delivery => ({
+  seq,
+  suspect,
+  ack: () => {},
+  envelope: {
+    v: ENVELOPE_VERSION,
+    id: `m${seq}`,
+    tenant: "t",
+    kind: "k",
+    key: "x",
+    type: "go",
+    body: null,
+    at: 0,
+  },
+});
+const seqs = (of: readonly { seq: number }[]): number[] => of.map(({ seq }) => seq);
+
+function refill(mailbox: Mailbox): void {
+  if (mailbox.wantsRefill) mailbox.refill(mailbox.unpark().map(({ seq, suspect }) => delivery(seq, suspect)));
+}
+
+describe("a mailbox", () => {
+  test("gives messages in the order they came, whatever was parked, read back or put back in between", () => {
+    const step = fc.oneof(
+      fc.record({ do: fc.constant("push" as const), suspect: fc.boolean() }),
+      fc.record({ do: fc.constant("take" as const), most: fc.integer({ min: 1, max: 5 }) }),
+      fc.record({ do: fc.constant("fail" as const), most: fc.integer({ min: 1, max: 5 }) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 200 }), fc.integer({ min: 1, max: 6 }), (steps, limit) => {
+        const mailbox = new Mailbox(limit);
+        const got: number[] = [];
+        let pushed = 0;
+        let inMemory = 0;
+        for (const each of steps) {
+          if (each.do === "push") {
+            if (mailbox.push(delivery(++pushed, each.suspect))) inMemory++;
+          } else {
+            refill(mailbox);
+            const batch = mailbox.take(each.most);
+            expect(batch.length).toBeLessThanOrEqual(each.most);
+            if (batch.some((d) => d.suspect)) expect(batch).toHaveLength(1);
+            if (each.do === "fail") mailbox.putBack(batch);
+            else got.push(...seqs(batch));
+          }
+          expect(mailbox.length).toBeLessThanOrEqual(limit);
+        }
+        while (!mailbox.isEmpty) {
+          refill(mailbox);
+          got.push(...seqs(mailbox.take(3)));
+        }
+        expect(got).toEqual(Array.from({ length: pushed }, (_, n) => n + 1));
+        expect(inMemory).toBeLessThanOrEqual(pushed);
+      }),
+    );
+  });
+
+  test("says which messages it holds in memory, and keeps no body of those it parked", () => {
+    const mailbox = new Mailbox(2);
+    expect([1, 2, 3].map((seq) => mailbox.push(delivery(seq)))).toEqual([true, true, false]);
+    mailbox.take(2);
+    // Room again, but an older one is parked: the newer one may not overtake it.
+    expect(mailbox.push(delivery(4))).toBe(false);
+    expect(mailbox.unpark().every((parked) => !("envelope" in parked))).toBe(true);
+  });
+
+  test("holds as many as the limit says", () => {
+    const mailbox = new Mailbox();
+    const held = Array.from({ length: LIMITS.mailboxMessages + 5 }, (_, n) => mailbox.push(delivery(n)));
+    expect(held.filter(Boolean)).toHaveLength(LIMITS.mailboxMessages);
+  });
+
+  test("forgets everything at once and says how much of it was in memory", () => {
+    const mailbox = new Mailbox(2);
+    for (const seq of [1, 2, 3]) mailbox.push(delivery(seq));
+    expect(mailbox.clear()).toBe(2);
+    expect(mailbox.isEmpty).toBe(true);
+    expect(mailbox.take(5)).toEqual([]);
+  });
+});

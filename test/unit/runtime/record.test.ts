@@ -1,0 +1,102 @@
+// What an actor remembers: exact ids of what it processed, the effects it owes, and the limit of it all.
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { encode } from "#contracts/codec.ts";
+import { isId } from "#contracts/ids.ts";
+import { LIMITS } from "#contracts/limits.ts";
+import { decodeRecord, encodeRecord, type NextRecord, ProcessedIds } from "#runtime/actor/record.ts";
+
+const id = fc.string({ unit: "binary", minLength: 1, maxLength: 12 }).filter(isId);
+const ids = fc.uniqueArray(id, { maxLength: 400 });
+
+const next = (change: Partial<NextRecord> = {}): NextRecord => ({
+  op: "host.1",
+  state: { n: 1 },
+  stateVersion: 3,
+  processed: new ProcessedIds(["a"]),
+  newlyProcessed: ["b"],
+  outbox: [],
+  seq: 9,
+  timers: {},
+  attempts: {},
+  ...change,
+});
+
+describe("the ring of processed ids", () => {
+  test(`knows exactly the last ${LIMITS.processedIds} ids`, () => {
+    fc.assert(
+      fc.property(ids, (all) => {
+        const ring = new ProcessedIds();
+        for (const each of all) ring.add(each);
+        const kept = new Set(all.slice(-LIMITS.processedIds));
+        for (const each of all) expect(ring.has(each)).toBe(kept.has(each));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test("is the same after it was written and read, with the newly processed at its end", () => {
+    fc.assert(
+      fc.property(ids, fc.uniqueArray(id, { maxLength: 64 }), (old, extra) => {
+        const fresh = extra.filter((each) => !old.includes(each));
+        const read = ProcessedIds.split(new ProcessedIds(old).join(fresh));
+        const grown = new ProcessedIds(old);
+        for (const each of fresh) grown.add(each);
+        expect(read.join([])).toBe(grown.join([]));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test("does not forget an older id because a known one is added again", () => {
+    const full = Array.from({ length: LIMITS.processedIds }, (_, n) => `m${n}`);
+    const ring = new ProcessedIds(full);
+    ring.add("m7");
+    expect(full.every((each) => ring.has(each))).toBe(true);
+  });
+
+  test("of nothing is nothing", () => {
+    expect(ProcessedIds.split("").has("")).toBe(false);
+    expect(new ProcessedIds().join([])).toBe("");
+  });
+});
+
+describe("the record", () => {
+  test("comes back as it was written", () => {
+    const record = next({
+      outbox: [{ id: "k.t.x.4.0", k: "append", subject: "in.1.k.t.y", data: new Uint8Array([1, 2]) }],
+      timers: { remind: 4_001 },
+      attempts: { b: 2 },
+    });
+    const read = decodeRecord(encodeRecord(record));
+    expect(read).toMatchObject({ op: "host.1", state: { n: 1 }, stateVersion: 3, seq: 9 });
+    expect(read.timers).toEqual({ remind: 4_001 });
+    expect(read.attempts).toEqual({ b: 2 });
+    expect(read.outbox[0]).toMatchObject({ id: "k.t.x.4.0", k: "append", subject: "in.1.k.t.y" });
+    expect([read.processed.has("a"), read.processed.has("b")]).toEqual([true, true]);
+  });
+
+  test.each(["__proto__", "constructor", "toString"])(
+    "counts attempts and timers named %s as any other",
+    (name) => {
+      const read = decodeRecord(encodeRecord(next({ attempts: { [name]: 4 }, timers: { [name]: 7 } })));
+      expect(Object.getOwnPropertyDescriptor(read.attempts, name)?.value).toBe(4);
+      expect(Object.getOwnPropertyDescriptor(read.timers, name)?.value).toBe(7);
+    },
+  );
+
+  test("above the limit is refused, naming the limit", () => {
+    const tooLarge = () => encodeRecord(next({ state: "x".repeat(LIMITS.stateBytes) }));
+    expect(tooLarge).toThrow(expect.objectContaining({ code: "actor.state-too-large" }));
+    expect(tooLarge).toThrow("LIMITS.stateBytes");
+    expect(encodeRecord(next({ state: "x".repeat(LIMITS.stateBytes - 1_000) })).length).toBeLessThanOrEqual(
+      LIMITS.stateBytes,
+    );
+  });
+
+  test("of a later format is left alone", () => {
+    expect(() => decodeRecord(encode({ v: 2 }))).toThrow(
+      expect.objectContaining({ code: "actor.state-newer" }),
+    );
+  });
+});
