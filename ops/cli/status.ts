@@ -47,6 +47,8 @@ function show({ at, roles, streams, placement }: AdminStatus): void {
           ageOf(at - beat.startedAt),
           beat.draining ? "draining" : "running",
           Object.entries(beat.info)
+            // Clock readings are for machines.
+            .filter(([name]) => !name.endsWith("At"))
             .map(([name, value]) => `${name} ${value}`)
             .join(", "),
         ]),
