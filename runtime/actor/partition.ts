@@ -1,6 +1,5 @@
 /** One owned partition: pulls its messages under the epoch's consumer and hands them to activations. */
 import { decodeEnvelope, type Envelope } from "#contracts/envelope.ts";
-import { asJetclawError } from "#contracts/errors.ts";
 import { shardOf } from "#contracts/ids.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import {
@@ -177,7 +176,7 @@ export class OwnedPartition {
       this.#stream,
       message.subject,
       message.data,
-      asJetclawError(error).message,
+      error instanceof Error ? error.message : String(error),
     ).then(message.ack, (err) => host.log.error({ err }, "dead letter not stored, the message comes again"));
   }
 
