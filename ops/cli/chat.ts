@@ -74,11 +74,15 @@ async function talk(conversation: Conversation): Promise<void> {
   }
 }
 
-/** Prompts only when the answer before it is complete. */
+/** Prompts only when the answer before it is complete. Lines that were piped in are all taken, though input has ended. */
 async function* lines(terminal: Interface): AsyncGenerator<string> {
   const iterator = terminal[Symbol.asyncIterator]();
+  let open = process.stdin.isTTY;
+  terminal.once("close", () => {
+    open = false;
+  });
   for (;;) {
-    terminal.prompt();
+    if (open) terminal.prompt();
     const next = await iterator.next();
     if (next.done) return;
     yield next.value;
