@@ -58,12 +58,26 @@ export const jobSchema = z.object({
 });
 export type Job = z.infer<typeof jobSchema>;
 
+/** A delivery has room for this many attempts: the first, and one more for each restart in mid-answer. */
+const ATTEMPTS_PER_DELIVERY = 10;
+
+/** Number of an attempt. It grows over restarts and redeliveries, whatever a worker that died had reached. */
+export const attemptOf = (delivery: number, restarts: number): number =>
+  (delivery - 1) * ATTEMPTS_PER_DELIVERY + 1 + Math.min(restarts, ATTEMPTS_PER_DELIVERY - 1);
+
+/** How many attempts are known of, from the number of the last one: what a dead worker restarted is not. */
+export const attemptsUpTo = (attempt: number): number =>
+  attempt <= 0
+    ? 0
+    : Math.floor((attempt - 1) / ATTEMPTS_PER_DELIVERY) + 1 + ((attempt - 1) % ATTEMPTS_PER_DELIVERY);
+
 export const FINISH = ["stop", "length", "stopped", "failed"] as const;
 
 export const jobResultSchema = z.object({
   job: z.string(),
   turn: z.number().int(),
   step: z.number().int(),
+  /** The attempt whose text this is, see `attemptOf`. */
   attempt: z.number().int(),
   finish: z.enum(FINISH),
   /** Full text; for `stopped` and `failed` what had come so far. */
@@ -72,8 +86,9 @@ export const jobResultSchema = z.object({
   model: z.string(),
   /** How many numbered chunks were published for this attempt. */
   chunks: z.number().int(),
+  /** Of every attempt of this delivery: what was cut off was paid for too. */
   usage: usageSchema,
-  /** US dollars, where the model has a price. */
+  /** US dollars of that usage, where the models have a price. */
   costUsd: z.number().optional(),
   error: z.object({ code: z.string(), detail: z.string().optional() }).optional(),
   timings: z.object({ queuedMs: z.number(), firstTokenMs: z.number(), totalMs: z.number() }),

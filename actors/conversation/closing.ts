@@ -1,5 +1,6 @@
 /** Closing a turn: the record in TURNS, the `done` event, the state. All of it by the outbox of one commit. */
 import { shardOf } from "#contracts/ids.ts";
+import { attemptsUpTo } from "#contracts/job.ts";
 import { routeOf, tokensSubject, turnSubject } from "#contracts/subjects.ts";
 import { answerOf, RECORD_VERSION, type StreamEvent, type TurnRecord } from "#contracts/turn.ts";
 import type { SystemActor } from "#runtime/actor/define.ts";
@@ -55,7 +56,7 @@ export function recordOf(actor: ConversationActor, input: RecordInput): Omit<Tur
     usage: ending.usage,
     ...(closing.costUsd === undefined ? {} : { costUsd: closing.costUsd }),
     ...(route ? { route } : {}),
-    attempts: closing.attempt,
+    attempts: attemptsUpTo(closing.attempt),
     ...(closing.reference ? { reference: closing.reference } : {}),
     ...(closing.error ? { error: closing.error } : {}),
     startedAt: input.startedAt,

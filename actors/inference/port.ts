@@ -1,13 +1,16 @@
 /** What a model is to a worker, and what it answers. */
 import type { Citation } from "#contracts/content.ts";
 import type { Job } from "#contracts/job.ts";
+import type { ModelHealth } from "#contracts/load.ts";
 import type { Usage } from "#contracts/usage.ts";
 
 export interface ModelRun {
   /** Aborted by a stop, the deadline or a drain: the provider's request must end with it. */
   readonly signal: AbortSignal;
-  /** Delivery count of the job. */
+  /** Number of the attempt: grows with every delivery of the job and every restart inside one. */
   readonly attempt: number;
+  /** The answer must be whole by then, ms since the epoch; the job's deadline when left out. */
+  readonly until?: number | undefined;
   /** What to append to the answer, as it comes. */
   onText(text: string): void;
 }
@@ -33,4 +36,29 @@ export interface Model {
   run(job: Job, run: ModelRun): Promise<ModelAnswer>;
   /** What an answer that was cut short has probably used; absent where nothing is paid. */
   estimate?(job: Job, text: string): Usage;
+  /** From when on it is worth asking, ms since the epoch; earlier every endpoint of it rests. 0 or absent: now. */
+  readyAt?(): number;
+}
+
+/** What all workers together see of a pool, or of one model of it. */
+export interface PoolHealth {
+  readonly workers: number;
+  /** Of a model: what most workers see, in doubt the worse. Of a pool: that of its best model. */
+  readonly breaker: ModelHealth["breaker"];
+  readonly inFlight: number;
+  /** Requests that all workers together would run at once now; nothing for models whose breaker is open. */
+  readonly limit: number;
+  /** Ms, weighted by the requests that each worker saw. */
+  readonly firstTokenMs: number;
+  readonly totalMs: number;
+  readonly tokensPerSecond: number;
+  readonly requestsPerSecond: number;
+  readonly errorShare: number;
+}
+
+/** Model health as routers and the governor read it: at most a few seconds old. */
+export interface HealthView {
+  /** Undefined where no worker has said anything lately. */
+  of(pool: string, model?: string): PoolHealth | undefined;
+  stop(): void;
 }
