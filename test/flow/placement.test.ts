@@ -1,0 +1,277 @@
+// Hosts that come, go, vanish and misbehave: who owns what, how fast it is taken over, and that nothing of an actor is
+// lost or done twice on the way.
+import { afterEach, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { LIMITS } from "#contracts/limits.ts";
+import { routeOf } from "#contracts/subjects.ts";
+import { defineActor } from "#runtime/actor/define.ts";
+import type { Unsafe } from "#runtime/actor/host.ts";
+import { installKillPoints, type KillPoint } from "#runtime/observe/kill-point.ts";
+import { ActorWorld, type WorldHost } from "#test/harness/actor-world.ts";
+import { begun, type CounterState, counter } from "#test/harness/counter.ts";
+import { waitUntil } from "#test/harness/wait.ts";
+
+let world: ActorWorld;
+afterEach(async () => {
+  installKillPoints(undefined);
+  await world?.stop();
+});
+
+const tell = (key: string, type: string, body: unknown, id?: string) =>
+  world.tell("counter", key, type, body, id);
+const seen = async (key: string): Promise<readonly string[]> =>
+  (await world.state<CounterState>("counter", key))?.seen ?? [];
+const seenWhen = (key: string, count: number) =>
+  waitUntil(
+    async () => {
+      const names = await seen(key);
+      return names.length >= count && names;
+    },
+    { timeoutMs: 20_000, what: `${key} to have seen ${count}` },
+  );
+const ownersOf = (host: WorldHost) => host.placement.document.partitions.map((a) => ({ ...a }));
+
+/** Holds the first handler that comes to a step. */
+function holdAt(point: KillPoint): { readonly reached: () => boolean; readonly release: () => void } {
+  let held = false;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  installKillPoints((name) => {
+    if (name !== point || held) return undefined;
+    held = true;
+    return promise;
+  });
+  return { reached: () => held, release: resolve };
+}
+
+describe.each([2, 4])("%i shards", (shards) => {
+  test("hosts share the partitions evenly; who joins gets its share, who vanishes is replaced in seconds", async () => {
+    world = await ActorWorld.start(shards);
+    const first = await world.host([counter]);
+    await world.balanced(first);
+    const second = await world.host([counter]);
+    await world.balanced(first, second);
+    const before = ownersOf(first);
+    const third = await world.host([counter]);
+    await waitUntil(
+      () =>
+        [first, second, third].every(
+          ({ host }) => host.partitions.length >= 21 && host.partitions.length <= 22,
+        ),
+      { timeoutMs: 20_000, what: "three equal shares" },
+    );
+    const shared = ownersOf(first);
+    for (const [p, { owner, epoch }] of shared.entries()) {
+      const old = before[p] as (typeof shared)[number];
+      expect(epoch).toBe(owner === old.owner ? old.epoch : old.epoch + 1);
+      if (owner !== old.owner) expect(owner).toBe(third.instance);
+    }
+
+    const keys = Array.from({ length: 64 }, (_, n) => `left-${n}`);
+    await Promise.all(keys.map((key) => tell(key, "add", { name: "before" })));
+    for (const key of keys) await tell(key, "later", { timer: "t", afterMs: 1_000, name: "timer" });
+    await third.kill();
+    const goneAt = Date.now();
+    await Promise.all(keys.map((key) => tell(key, "add", { name: "after" })));
+    await waitUntil(() => first.host.partitions.length + second.host.partitions.length === shared.length, {
+      timeoutMs: 10_000,
+      what: "the partitions of the vanished host",
+    });
+    // Two seconds of silence before anybody may judge, and one to act.
+    expect(Date.now() - goneAt).toBeLessThan(LIMITS.suspectMs + 3_000);
+    await world.settled();
+    for (const key of keys) {
+      const names = await seen(key);
+      expect([...names].toSorted()).toEqual(["after", "before", "timer"]);
+      expect(names.indexOf("before")).toBeLessThan(names.indexOf("after"));
+    }
+    for (const [p, { owner, epoch }] of ownersOf(first).entries()) {
+      const old = shared[p] as (typeof shared)[number];
+      if (old.owner === third.instance) expect(epoch).toBeGreaterThan(old.epoch);
+      else expect({ owner, epoch }).toEqual(old);
+    }
+  });
+
+  test("a host that drains hands over under load without losing, doubling or reordering anything", async () => {
+    world = await ActorWorld.start(shards);
+    const staying = await world.host([counter]);
+    const leaving = await world.host([counter]);
+    await world.balanced(staying, leaving);
+    const keys = Array.from({ length: 20 }, (_, n) => `busy-${n}`);
+    const wanted = Array.from({ length: 30 }, (_, n) => `m${n}`);
+    let sent = 0;
+    const load = Promise.all(
+      keys.map(async (key) => {
+        for (const name of wanted) {
+          await tell(key, "add", { name }, name);
+          sent++;
+        }
+      }),
+    );
+    await waitUntil(() => sent > 100, { timeoutMs: 10_000, what: "some load" });
+    await leaving.leave();
+    await load;
+    await world.settled();
+    for (const key of keys) expect(await seen(key)).toEqual(wanted);
+    expect(staying.host.partitions).toHaveLength(64);
+  });
+});
+
+test("a host keeps no more actors in memory than its cap, and those it put away go on where they were", async () => {
+  world = await ActorWorld.start(2);
+  const residency = 10;
+  const { host } = await world.host([counter], { residency });
+  const keys = Array.from({ length: 60 }, (_, n) => `many-${n}`);
+  for (const name of ["one", "two", "three"]) {
+    await Promise.all(keys.map((key) => tell(key, "add", { name })));
+    await world.settled();
+    await waitUntil(() => host.resident <= residency, { timeoutMs: 5_000, what: "the cap" });
+    expect(host.resident).toBe(residency);
+  }
+  for (const key of keys) expect(await seen(key)).toEqual(["one", "two", "three"]);
+});
+
+describe("code of two versions side by side", () => {
+  const state = z.object({ seen: z.array(z.string()) });
+  const kind = (version: number) =>
+    defineActor({
+      kind: "versioned",
+      version,
+      state: version === 1 ? state : state.extend({ marked: z.boolean() }),
+      messages: { add: z.object({ name: z.string() }) },
+      initial: () => ({ seen: [], marked: true }),
+      upgrades: { 1: (old) => ({ ...(old as object), marked: true }) },
+      on: { add: (actor, { name }) => void actor.state.seen.push(`${name} by ${version}`) },
+    });
+  const names = async () => (await world.state<CounterState>("versioned", "x"))?.seen;
+
+  test("a state of the newer one is left alone by the older, which can leave, and no message is lost", async () => {
+    world = await ActorWorld.start(2);
+    const newer = await world.host([kind(2)]);
+    await world.tell("versioned", "x", "add", { name: "a" });
+    await world.settled();
+    await newer.leave();
+    const older = await world.host([kind(1)]);
+    await world.balanced(older);
+    await world.tell("versioned", "x", "add", { name: "b" });
+    await world.tell("versioned", "other", "add", { name: "c" });
+    await waitUntil(async () => (await world.waiting()) === 1 && older.host.held === 1, {
+      timeoutMs: 10_000,
+      what: "the older host to hold what it cannot read",
+    });
+    expect(await names()).toEqual(["a by 2"]);
+    const again = await world.host([kind(2)]);
+    await older.leave();
+    await world.settled();
+    expect(await names()).toEqual(["a by 2", "b by 2"]);
+    expect(again.host.partitions).toHaveLength(64);
+    expect(await world.deadLetters()).toEqual([]);
+  });
+});
+
+describe("the protections, each against the fault that it is for", () => {
+  async function ringRun(unsafe: Unsafe): Promise<readonly string[]> {
+    world = await ActorWorld.start(2);
+    await world.host([counter], { unsafe });
+    await tell("ring", "add", { name: "once" }, "same");
+    await seenWhen("ring", 1);
+    await tell("ring", "add", { name: "once" }, "same");
+    await world.settled();
+    return seen("ring");
+  }
+  test("with the ring a repeat is dropped", async () => {
+    expect(await ringRun({})).toEqual(["once"]);
+  });
+  test("without the ring a repeat is done twice", async () => {
+    expect(await ringRun({ ignoreRing: true })).toEqual(["once", "once"]);
+  });
+
+  /** A host dies between the commit and the publishing of what it caused. */
+  async function outboxRun(unsafe: Unsafe): Promise<readonly string[]> {
+    world = await ActorWorld.start(2);
+    const dying = await world.host([counter]);
+    const step = holdAt("host.afterCommit");
+    await tell("sender", "pass", { to: "receiver", name: "parcel" });
+    await waitUntil(() => step.reached(), { timeoutMs: 5_000, what: "the commit" });
+    await dying.kill();
+    installKillPoints(undefined);
+    await world.host([counter], { unsafe });
+    await world.settled();
+    expect(await seen("sender")).toEqual(["parcel"]);
+    return seen("receiver");
+  }
+  test("with the outbox the next owner sends what was committed", async () => {
+    expect(await outboxRun({})).toEqual(["parcel"]);
+  });
+  test("without the outbox it is lost", async () => {
+    expect(await outboxRun({ dropOutbox: true })).toEqual([]);
+  });
+
+  /** A host that lost its partitions without noticing finishes what it had begun. */
+  async function fenceRun(unsafe: Unsafe): Promise<readonly string[]> {
+    world = await ActorWorld.start(2);
+    const zombie = await world.host([counter], { unsafe });
+    await world.balanced(zombie);
+    const step = holdAt("host.afterHandler");
+    await tell("fenced", "add", { name: "first" });
+    await waitUntil(() => step.reached(), { timeoutMs: 5_000, what: "the handler" });
+    // It hears neither of the document nor that its consumers are deleted: only the store can refuse it.
+    zombie.placement.stop();
+    zombie.host.puller.close();
+    await world.host([counter]);
+    await seenWhen("fenced", 1);
+    await tell("fenced", "add", { name: "second" });
+    await seenWhen("fenced", 2);
+    const writes = (await world.stateRevisions()) + (unsafe.ignoreFence ? 1 : 0);
+    step.release();
+    if (unsafe.ignoreFence)
+      await waitUntil(async () => (await world.stateRevisions()) >= writes, {
+        timeoutMs: 5_000,
+        what: "the zombie's write",
+      });
+    else
+      await waitUntil(
+        () =>
+          !zombie.host.partitions.includes(
+            routeOf({ kind: "counter", tenant: "demo", key: "fenced" }).partition,
+          ),
+        {
+          timeoutMs: 5_000,
+          what: "the zombie to notice",
+        },
+      );
+    return seen("fenced");
+  }
+  test("with the fence an owner of yesterday writes nothing", async () => {
+    expect(await fenceRun({})).toEqual(["first", "second"]);
+  });
+  test("without the fence it overwrites what its successor wrote", async () => {
+    expect(await fenceRun({ ignoreFence: true })).toEqual(["first"]);
+  });
+});
+
+test("a message that its host never survives is begun a bounded number of times, while others go on", async () => {
+  world = await ActorWorld.start(2);
+  const name = "killer";
+  // An id that is also a property of every object must not hide the count of attempts.
+  await tell("victim", "hold", { name }, "constructor");
+  for (let deaths = 1; ; deaths++) {
+    const host = await world.host([counter]);
+    const letters = await waitUntil(
+      async () => {
+        const found = await world.deadLetters();
+        return (found.length > 0 || begun.get(name) === deaths) && found;
+      },
+      { timeoutMs: 10_000, what: `attempt ${deaths}` },
+    );
+    await tell("innocent", "add", { name: `${deaths}` });
+    await seenWhen("innocent", deaths);
+    if (letters.length > 0) break;
+    expect(deaths).toBeLessThanOrEqual(LIMITS.handlerAttempts + 1);
+    await host.kill();
+  }
+  expect(await world.deadLetters()).toMatchObject([
+    { id: "constructor", reason: "begun 5 times, never finished" },
+  ]);
+  await tell("victim", "add", { name: "next" });
+  expect(await seenWhen("victim", 1)).toEqual(["next"]);
+});
