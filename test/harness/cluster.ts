@@ -53,6 +53,8 @@ export class Cluster {
   readonly #members = new Set<Member>();
   readonly #spares: Member[] = [];
   #started = 0;
+  /** A later cluster on the same data is made of other processes, and their names must tell. */
+  readonly #run = Date.now().toString(36);
   #closed = false;
   #failure: Error | undefined;
 
@@ -106,7 +108,7 @@ export class Cluster {
     if (spare) this.#spares.splice(this.#spares.indexOf(spare), 1);
     const member = spare ?? this.#spawn();
     const name = how.frozenView ? "outdated" : role === "worker" ? "worker" : "host";
-    const instance = `${name}-${String(++this.#started).padStart(4, "0")}`;
+    const instance = `${name}-${String(++this.#started).padStart(4, "0")}-${this.#run}`;
     this.#members.add(member);
     void member.ended.then(() => {
       this.#members.delete(member);
