@@ -107,8 +107,14 @@ export const routingRuleSchema = z.strictObject({
 });
 export type RoutingRule = z.infer<typeof routingRuleSchema>;
 
+/** What is asked for a pool, one after the other; actors/routing/README.md says what each of them does. */
+export const ROUTING_STRATEGIES = ["keep", "assistant", "rules", "level", "health", "first"] as const;
+export type RoutingStrategy = (typeof ROUTING_STRATEGIES)[number];
+
 const routingSchema = z.strictObject({
   rules: z.array(routingRuleSchema).max(256).optional(),
+  /** Strategies in the order in which they speak; all of them, in the order above, when left out. */
+  order: z.array(z.enum(ROUTING_STRATEGIES)).min(1).max(16).optional(),
 });
 
 /** When the governor degrades new conversations. Times are predicted drain times of the class `new`. */

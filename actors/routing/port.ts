@@ -1,4 +1,5 @@
 /** Which pool and model serve a turn, with the reasons. */
+import type { BREAKER_STATES, Level } from "#contracts/load.ts";
 import type { PriorityClass } from "#contracts/subjects.ts";
 import type { RouteDecision } from "#contracts/turn.ts";
 
@@ -13,6 +14,22 @@ export interface RouteFeatures {
   readonly cls: PriorityClass;
   /** Tier the conversation already has; undefined in its first turn. */
   readonly tier?: string | undefined;
+  /** Model that served the conversation last; undefined before the first answer. */
+  readonly model?: string | undefined;
+}
+
+/** How one model of a pool does, over all workers that serve it. */
+export interface ModelSignal {
+  readonly breaker: (typeof BREAKER_STATES)[number];
+  /** Median time to the first token, ms; 0 where nothing was measured. */
+  readonly firstTokenMs: number;
+}
+
+/** What a decision knows of the deployment's present state. Read, never waited for. */
+export interface Signals {
+  readonly level: Level;
+  /** Undefined: nothing is known, and the model counts as healthy. */
+  health(pool: string, model: string): ModelSignal | undefined;
 }
 
 export interface Router {

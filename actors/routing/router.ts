@@ -1,44 +1,24 @@
-/** The first router: the assistant's policy names a pool or a model, "auto" the conversation's tier or the first pool. */
+/** The router that conversations ask: `decide` over the configuration, with what is known of the deployment now. */
 import type { Config } from "#contracts/config.ts";
-import { JetclawError } from "#contracts/errors.ts";
 import type { RouteDecision } from "#contracts/turn.ts";
-import type { RouteFeatures, Router } from "./port.ts";
+import { decide } from "./decide.ts";
+import { type Policy, policyOf } from "./policy.ts";
+import type { RouteFeatures, Router, Signals } from "./port.ts";
 
-interface Pool {
-  readonly name: string;
-  readonly tier: string;
-  readonly models: readonly string[];
-}
+/** Level 0, and nobody has complained about a model. */
+export const NO_SIGNALS: Signals = { level: 0, health: () => undefined };
 
 export class PolicyRouter implements Router {
-  readonly #pools: readonly Pool[];
+  readonly #policy: Policy;
+  readonly #signals: Signals;
 
-  constructor(config: Pick<Config, "pools">) {
-    this.#pools = Object.entries(config.pools).map(([name, pool]) => ({
-      name,
-      tier: pool.tier ?? name,
-      models: pool.models.map((m) => m.name),
-    }));
-    if (this.#pools.length === 0)
-      throw new JetclawError("config.invalid", "pools: at least one pool is needed");
+  /** @throws JetclawError `config.invalid` without a pool */
+  constructor(config: Pick<Config, "pools" | "routing">, signals: Signals = NO_SIGNALS) {
+    this.#policy = policyOf(config);
+    this.#signals = signals;
   }
 
   route(features: RouteFeatures): RouteDecision {
-    const kept = features.tier === undefined ? undefined : this.#pools.find((p) => p.tier === features.tier);
-    if (kept)
-      return { pool: kept.name, tier: kept.tier, reasons: [`the conversation keeps its tier ${kept.tier}`] };
-    const named = this.#pools.find((p) => p.name === features.policy);
-    if (named)
-      return { pool: named.name, tier: named.tier, reasons: [`the assistant names pool ${named.name}`] };
-    const holder = this.#pools.find((p) => p.models.includes(features.policy));
-    if (holder)
-      return {
-        pool: holder.name,
-        tier: holder.tier,
-        model: features.policy,
-        reasons: [`the assistant names model ${features.policy}`],
-      };
-    const first = this.#pools[0] as Pool;
-    return { pool: first.name, tier: first.tier, reasons: ["auto: the first pool"] };
+    return decide(features, this.#policy, this.#signals);
   }
 }
