@@ -1,0 +1,348 @@
+// A conversation from the first message to the erase, on a real server with a real worker and the echo model.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { encode } from "#contracts/codec.ts";
+import type { JobResult } from "#contracts/job.ts";
+import { tokensSubject } from "#contracts/subjects.ts";
+import type { StreamEvent } from "#contracts/turn.ts";
+import { NO_USAGE } from "#contracts/usage.ts";
+import type { RunningRole } from "#ops/compose/context.ts";
+import { ensureTokens } from "#runtime/nats/topology.ts";
+import { ConversationWorld } from "#test/harness/conversation-world.ts";
+import { waitUntil } from "#test/harness/wait.ts";
+
+const LATE_RESULT: JobResult = {
+  job: "of-old",
+  turn: 1,
+  step: 0,
+  attempt: 1,
+  finish: "stop",
+  text: "too late",
+  citations: [],
+  model: "echo",
+  chunks: 1,
+  usage: NO_USAGE,
+  timings: { queuedMs: 0, firstTokenMs: 0, totalMs: 0 },
+  worker: "w",
+};
+const NOTHING = { turns: 0, tokens: 0, jobs: 0, timers: 0 };
+const types = (events: readonly StreamEvent[]): string[] => events.map((event) => event.type);
+const has = (events: readonly StreamEvent[], type: StreamEvent["type"], turn = 1): boolean =>
+  events.some((event) => event.type === type && event.turn === turn);
+
+describe.each([2, 4])("a conversation, %i shards", (shards) => {
+  let world: ConversationWorld;
+  const workers: RunningRole[] = [];
+  const work = async (echo = {}): Promise<RunningRole> => {
+    const worker = await world.worker({ chunks: 4, replyBytes: 200, ...echo });
+    workers.push(worker);
+    return worker;
+  };
+  beforeAll(async () => {
+    world = await ConversationWorld.start(shards);
+    await world.host();
+  });
+  afterEach(async () => {
+    for (const worker of workers.splice(0)) await world.end(worker);
+  });
+  afterAll(() => world?.stop());
+
+  test("a question gets one turn: its event, its text in pieces, its end, and its place in the transcript", async () => {
+    await work();
+    const events = await world.follow("first");
+    await world.send("first", "m1", "How long is delivery?");
+    const [turn] = await world.closed("first", 1);
+    expect(turn).toMatchObject({ turn: 1, outcome: "answered", model: "echo", cached: false });
+    expect(turn?.messages).toMatchObject([{ id: "m1", text: "How long is delivery?" }]);
+    expect(turn?.reply).toContain("How long is delivery?");
+    await waitUntil(() => has(events, "done"), { timeoutMs: 5_000, what: "the end" });
+    expect(types(events)).toEqual(["turn", ...events.slice(1, -1).map(() => "delta"), "done"]);
+    expect(events[0]?.messages).toEqual(["m1"]);
+    const streamed = events.map((event) => (event.type === "delta" ? event.text : "")).join("");
+    expect([streamed, events.at(-1)?.text, events.at(-1)?.answer?.reply]).toEqual([
+      turn?.reply,
+      turn?.reply,
+      turn?.reply,
+    ]);
+    expect(await world.traces("first")).toMatchObject({ turns: 1, jobs: 0, timers: 0 });
+  });
+
+  test("a message that comes again gets the turn it has, and no second one", async () => {
+    await work();
+    await world.send("again", "m1", "Hello?");
+    await world.closed("again", 1);
+    const events = await world.follow("again");
+    await world.send("again", "m1", "Hello?");
+    await waitUntil(() => has(events, "done"), { timeoutMs: 5_000, what: "the repeated answer" });
+    expect(events.at(-1)).toMatchObject({ turn: 1, answer: { turn: 1, outcome: "answered" } });
+    await world.send("again", "m2", "And now?");
+    const turns = await world.closed("again", 2);
+    expect(turns.map((turn) => turn.messages.map((m) => m.id))).toEqual([["m1"], ["m2"]]);
+  });
+
+  test("what is said while a turn runs waits, stands last in the transcript, and becomes one next turn", async () => {
+    await world.send("busy", "m1", "First?");
+    await waitUntil(async () => (await world.status("busy")) === "answering", {
+      timeoutMs: 5_000,
+      what: "the job",
+    });
+    for (const id of ["m2", "m3"]) await world.send("busy", id, `More ${id}`);
+    const running = await world.client.transcript("demo", "busy");
+    expect(running?.turns).toMatchObject([{ turn: 1, reply: null, model: null, messages: [{ id: "m1" }] }]);
+    await work();
+    const turns = await world.closed("busy", 2);
+    expect(turns.map((turn) => [turn.turn, turn.messages.map((m) => m.id)])).toEqual([
+      [1, ["m1"]],
+      [2, ["m2", "m3"]],
+    ]);
+  });
+
+  test("messages of one WhatsApp burst are one turn", async () => {
+    await work();
+    for (const [n, text] of ["Hi", "I have", "a question"].entries())
+      await world.send("burst", `m${n}`, text, "whatsapp");
+    await waitUntil(async () => (await world.status("burst")) === "collecting", {
+      timeoutMs: 5_000,
+      what: "the burst to be collected",
+    });
+    const turns = await world.closed("burst", 1);
+    expect(turns.map((turn) => turn.messages.map((m) => m.text))).toEqual([["Hi", "I have", "a question"]]);
+    expect((await world.traces("burst")).timers).toBe(0);
+  });
+
+  test("a WhatsApp message during a turn that ends inside its quiet time is answered all the same", async () => {
+    await world.send("pause", "m1", "First", "web");
+    await waitUntil(async () => (await world.status("pause")) === "answering", {
+      timeoutMs: 5_000,
+      what: "the job",
+    });
+    await world.send("pause", "m2", "Second", "whatsapp");
+    await work();
+    const turns = await world.closed("pause", 2);
+    expect(turns.map((turn) => turn.messages.map((m) => m.id))).toEqual([["m1"], ["m2"]]);
+  });
+
+  test("the bot may speak first", async () => {
+    const events = await world.follow("said");
+    await world.tell("said", "say", { text: "Your parcel is here." });
+    const turns = await world.closed("said", 1);
+    expect(turns).toMatchObject([{ turn: 1, reply: "Your parcel is here.", outcome: "said", messages: [] }]);
+    expect(events).toMatchObject([{ type: "done", turn: 1, text: "Your parcel is here." }]);
+  });
+
+  test("thumbs are shown at their turn, the last ones count, and there are none for a turn that never was", async () => {
+    await world.tell("thumbs", "say", { text: "Hello." });
+    await world.closed("thumbs", 1);
+    await world.client.feedback("demo", "thumbs", 1, "down", "too short");
+    await world.client.feedback("demo", "thumbs", 1, "up");
+    expect((await world.closed("thumbs", 1))[0]?.feedback).toBe("up");
+    await expect(world.client.feedback("demo", "thumbs", 2, "up")).rejects.toMatchObject({
+      code: "session.not-found",
+    });
+    await expect(world.client.feedback("demo", "nobody", 1, "up")).rejects.toMatchObject({
+      code: "session.not-found",
+    });
+  });
+
+  describe("a stop", () => {
+    test("of a queued job takes it away and closes the turn within the grace", async () => {
+      await world.send("queued", "m1", "Long?");
+      await waitUntil(async () => (await world.traces("queued")).jobs === 1, {
+        timeoutMs: 5_000,
+        what: "the job",
+      });
+      const startedAt = Date.now();
+      await world.client.stop("demo", "queued");
+      await world.client.stop("demo", "queued");
+      const turns = await world.closed("queued", 1);
+      expect(Date.now() - startedAt).toBeLessThan(6_000);
+      expect(turns).toMatchObject([{ outcome: "stopped", reply: "Stopped." }]);
+      expect(await world.traces("queued")).toMatchObject({ turns: 1, jobs: 0, timers: 0 });
+    });
+
+    test("of a running answer ends it, and the conversation goes on", async () => {
+      const slow = await work({ delayMs: 60_000 });
+      await world.send("running", "m1", "Long?");
+      await waitUntil(async () => (await world.traces("running")).jobs === 1, {
+        timeoutMs: 5_000,
+        what: "the job",
+      });
+      await waitUntil(() => slow.readiness() === undefined, { timeoutMs: 5_000, what: "the worker" });
+      await world.client.stop("demo", "running");
+      expect(await world.closed("running", 1)).toMatchObject([{ outcome: "stopped" }]);
+      await world.end(slow);
+      await work();
+      await world.send("running", "m2", "Short?");
+      const turns = await world.closed("running", 2);
+      expect(turns.map((turn) => turn.outcome)).toEqual(["stopped", "answered"]);
+    });
+
+    test("of nothing changes nothing", async () => {
+      await world.client.stop("demo", "quiet");
+      await world.tell("quiet", "say", { text: "Still here." });
+      expect(await world.closed("quiet", 1)).toHaveLength(1);
+    });
+  });
+
+  describe("an erase", () => {
+    test("leaves nothing of a session in any stream, and its worker's late result makes nothing again", async () => {
+      const worker = await work({ delayMs: 700, chunks: 20 });
+      await world.send("erased", "m1", "First?");
+      await world.closed("erased", 1);
+      await world.client.feedback("demo", "erased", 1, "up");
+      await world.send("erased", "m2", "Second?");
+      await waitUntil(async () => (await world.traces("erased")).jobs === 1, {
+        timeoutMs: 5_000,
+        what: "the second job",
+      });
+      expect(await world.client.erase("demo", "erased")).toBe(true);
+      expect(await world.client.transcript("demo", "erased")).toBeUndefined();
+      await worker.drain();
+      await waitUntil(async () => JSON.stringify(await world.traces("erased")) === JSON.stringify(NOTHING), {
+        timeoutMs: 10_000,
+        what: "nothing to be left",
+      });
+      expect(await world.client.transcript("demo", "erased")).toBeUndefined();
+      expect(await world.client.replay("demo", "erased")).toEqual([]);
+    });
+
+    test("is done again for what a worker streamed on until its late result", async () => {
+      await world.tell("streamed", "say", { text: "Hello." });
+      await world.closed("streamed", 1);
+      await world.client.erase("demo", "streamed");
+      world.bus.publish(
+        tokensSubject("demo", "streamed", 1),
+        encode({ type: "delta", turn: 1, attempt: 1, number: 1, text: "x" }),
+      );
+      await waitUntil(async () => (await world.traces("streamed")).tokens === 1, {
+        timeoutMs: 5_000,
+        what: "the late chunk",
+      });
+      await world.tell("streamed", "result", LATE_RESULT);
+      await waitUntil(async () => (await world.traces("streamed")).tokens === 0, {
+        timeoutMs: 5_000,
+        what: "it to be removed",
+      });
+      expect(await world.client.transcript("demo", "streamed")).toBeUndefined();
+      expect(await world.traces("streamed")).toEqual(NOTHING);
+    });
+
+    test("of a collecting burst takes its timer along; of nobody says so", async () => {
+      await world.send("collecting", "m1", "Hi", "email");
+      await waitUntil(async () => (await world.traces("collecting")).timers === 1, {
+        timeoutMs: 5_000,
+        what: "the timer",
+      });
+      expect(await world.client.erase("demo", "collecting")).toBe(true);
+      expect(await world.traces("collecting")).toEqual(NOTHING);
+      expect(await world.client.erase("demo", "never-was")).toBe(false);
+    });
+
+    test("is followed by a new conversation with new turn numbers", async () => {
+      await work();
+      await world.send("reborn", "m1", "Old secret");
+      await world.closed("reborn", 1);
+      await world.client.erase("demo", "reborn");
+      await world.send("reborn", "m2", "New question");
+      const turns = await world.closed("reborn", 1);
+      expect(turns.map((turn) => [turn.turn, turn.messages.map((m) => m.id)])).toEqual([[2, ["m2"]]]);
+      expect(JSON.stringify(turns)).not.toContain("secret");
+    });
+  });
+
+  test("a reader that comes back gets what it has not seen, from any event on", async () => {
+    await work();
+    const events = await world.follow("resumed");
+    await world.send("resumed", "m1", "One?");
+    await world.closed("resumed", 1);
+    await world.send("resumed", "m2", "Two?");
+    await world.closed("resumed", 2);
+    await waitUntil(() => has(events, "done", 2), { timeoutMs: 5_000, what: "both turns" });
+    expect(await world.client.replay("demo", "resumed")).toEqual(events);
+    for (const [n, event] of events.entries())
+      expect(await world.client.replay("demo", "resumed", event)).toEqual(events.slice(n + 1));
+  });
+});
+
+describe("without a worker", () => {
+  test("a turn past its deadline ends in an apology with a reference, and the next one is answered", async () => {
+    const world = await ConversationWorld.start(2);
+    try {
+      await world.host({ turnDeadlineMs: 500 });
+      const events = await world.follow("waiting");
+      await world.send("waiting", "m1", "Anybody?");
+      const turns = await world.closed("waiting", 1);
+      expect(turns).toMatchObject([
+        { outcome: "failed", reply: expect.stringMatching(/^Sorry.*\(Reference [0-9a-z]{6,7}\)$/) },
+      ]);
+      expect(events.at(-1)?.answer).toMatchObject({
+        outcome: "failed",
+        reference: expect.stringMatching(/^[0-9a-z]{6,7}$/),
+      });
+      expect((await world.traces("waiting")).jobs).toBe(0);
+      await world.worker();
+      await world.send("waiting", "m2", "Now?");
+      expect((await world.closed("waiting", 2))[1]).toMatchObject({ outcome: "answered" });
+    } finally {
+      await world.stop();
+    }
+  });
+});
+
+describe("when the server restarts and the stream in memory is gone", () => {
+  test("a replay gives one end for each closed turn, and later turns are streamed and kept again", async () => {
+    const world = await ConversationWorld.start(2);
+    try {
+      await world.host();
+      await world.worker({ chunks: 3, replyBytes: 90 });
+      await world.send("lasting", "m1", "Before?");
+      const [before] = await world.closed("lasting", 1);
+      await world.nats.kill();
+      await world.nats.restart();
+      await waitUntil(
+        async () => (await world.bus.jsm.streams.info("TOKENS").catch(() => undefined)) !== undefined,
+        {
+          timeoutMs: 20_000,
+          what: "TOKENS to be made again",
+        },
+      );
+      expect(await world.client.replay("demo", "lasting")).toMatchObject([
+        { type: "turn", turn: 1, messages: ["m1"] },
+        { type: "done", turn: 1, text: before?.reply },
+      ]);
+      await world.send("lasting", "m2", "After?");
+      await world.closed("lasting", 2);
+      const after = await waitUntil(
+        async () => {
+          const events = await world.client.replay("demo", "lasting", {
+            turn: 1,
+            attempt: 999_999,
+            number: 1,
+          });
+          return has(events, "done", 2) && events;
+        },
+        { timeoutMs: 10_000, what: "the second turn in the stream" },
+      );
+      // Chunks that come within one coalescing time are one event.
+      expect(types(after).join(" ")).toMatch(/^turn( delta)+ done$/);
+    } finally {
+      await world.stop();
+    }
+  });
+
+  test("a replay without the stream still tells what was answered", async () => {
+    const world = await ConversationWorld.start(2);
+    try {
+      await world.host();
+      await world.tell("bare", "say", { text: "Hello." });
+      await world.closed("bare", 1);
+      await world.bus.jsm.streams.delete("TOKENS");
+      expect(types(await world.client.replay("demo", "bare"))).toEqual(["turn", "done"]);
+      await ensureTokens(world.bus);
+      await world.tell("bare", "say", { text: "Again." });
+      await world.closed("bare", 2);
+      expect(types(await world.client.replay("demo", "bare"))).toEqual(["turn", "done", "done"]);
+    } finally {
+      await world.stop();
+    }
+  });
+});

@@ -1,0 +1,148 @@
+// Conversation hosts and workers with the echo model on one real server, in one process, and what tests look at.
+import { ConversationClient } from "#actors/conversation/client.ts";
+import { configSchema } from "#contracts/config.ts";
+import { shardOf } from "#contracts/ids.ts";
+import {
+  inboundStream,
+  inferSessionFilter,
+  inferStream,
+  routeOf,
+  TOKENS,
+  timerFilter,
+  tokensSessionFilter,
+  turnSessionFilter,
+  turnsStream,
+} from "#contracts/subjects.ts";
+import { CONVERSATION, type StreamEvent, type TranscriptTurn } from "#contracts/turn.ts";
+import type { RoleContext, RunningRole } from "#ops/compose/context.ts";
+import { startConversationHost } from "#ops/compose/conversation.ts";
+import { startWorker, type WorkerOptions } from "#ops/compose/worker.ts";
+import { tellActor } from "#runtime/actor/client.ts";
+import { systemClock } from "#runtime/clock.ts";
+import { type Bus, connectBus } from "#runtime/nats/connect.ts";
+import { messagesFrom } from "#runtime/nats/reader.ts";
+import { type Deployment, provision } from "#runtime/nats/topology.ts";
+import { createLog } from "#runtime/observe/log.ts";
+import { startTestNats, type TestNats } from "./nats.ts";
+import { waitUntil } from "./wait.ts";
+
+const log = createLog({ level: process.env.JETCLAW_LOG_LEVEL ?? "silent" });
+const TENANT = "demo";
+const ANSWER_MS = 15_000;
+
+export class ConversationWorld {
+  readonly nats: TestNats;
+  readonly bus: Bus;
+  readonly deployment: Deployment;
+  readonly client: ConversationClient;
+  readonly #running = new Set<{ role: RunningRole; bus: Bus }>();
+  #names = 0;
+
+  private constructor(nats: TestNats, bus: Bus, deployment: Deployment) {
+    this.nats = nats;
+    this.bus = bus;
+    this.deployment = deployment;
+    this.client = new ConversationClient(bus, deployment, systemClock);
+  }
+
+  static async start(shards: number): Promise<ConversationWorld> {
+    const nats = await startTestNats();
+    const bus = await connectBus({ servers: nats.url, name: "test", log });
+    return new ConversationWorld(nats, bus, await provision(bus, { shards, pools: ["default"] }));
+  }
+
+  /** A conversation host with its reaper. */
+  host(options: { turnDeadlineMs?: number } = {}): Promise<RunningRole> {
+    return this.#start((context) =>
+      // The configuration's own minimum is for people; a test may be in a hurry.
+      startConversationHost({ ...context, config: { ...context.config, ...options } }),
+    );
+  }
+
+  worker(echo: WorkerOptions["echo"] = {}): Promise<RunningRole> {
+    return this.#start((context) => startWorker(context, { echo }));
+  }
+
+  async #start(role: (context: RoleContext) => Promise<RunningRole>): Promise<RunningRole> {
+    const instance = `member-${++this.#names}`;
+    const bus = await connectBus({ servers: this.nats.url, name: instance, log });
+    const config = configSchema.parse({
+      assistants: { default: { instructions: "Be brief." } },
+      pools: { default: { models: [{ name: "echo", provider: "echo" }] } },
+    });
+    const running = await role({
+      bus,
+      deployment: this.deployment,
+      config,
+      log,
+      clock: systemClock,
+      instance,
+    });
+    this.#running.add({ role: running, bus });
+    return running;
+  }
+
+  /** Ends a role at once. */
+  async end(role: RunningRole): Promise<void> {
+    for (const member of this.#running)
+      if (member.role === role && this.#running.delete(member)) {
+        await member.role.stop();
+        await member.bus.close();
+      }
+  }
+
+  async send(session: string, id: string, text: string, channel = "web"): Promise<void> {
+    await this.client.send({
+      tenant: TENANT,
+      session,
+      id,
+      body: { parts: [{ type: "text", text }], channel },
+    });
+  }
+
+  tell(session: string, type: string, body: unknown): Promise<string> {
+    return tellActor(this.bus, systemClock, { kind: CONVERSATION, tenant: TENANT, key: session }, type, body);
+  }
+
+  /** The closed turns, once there are that many and none runs. */
+  closed(session: string, count: number): Promise<readonly TranscriptTurn[]> {
+    return waitUntil(
+      async () => {
+        const transcript = await this.client.transcript(TENANT, session);
+        return transcript?.status === "idle" && transcript.turns.length >= count && transcript.turns;
+      },
+      { timeoutMs: ANSWER_MS, what: `${count} closed turns of ${session}`, pollMs: 30 },
+    );
+  }
+
+  status(session: string): Promise<string | undefined> {
+    return this.client.transcript(TENANT, session).then((t) => t?.status);
+  }
+
+  /** Events of the session from now on. */
+  async follow(session: string): Promise<StreamEvent[]> {
+    const events: StreamEvent[] = [];
+    await this.client.follow(TENANT, session, (event) => void events.push(event));
+    return events;
+  }
+
+  /** What every stream still holds of a session. */
+  async traces(session: string): Promise<Record<"turns" | "tokens" | "jobs" | "timers", number>> {
+    const route = routeOf({ kind: CONVERSATION, tenant: TENANT, key: session });
+    const shard = shardOf(route.partition, this.deployment.shards);
+    const count = async (stream: string, filter: string): Promise<number> =>
+      (await messagesFrom(this.bus, stream, filter, 1, 1_000)).length;
+    return {
+      turns: await count(turnsStream(shard), turnSessionFilter(shard, TENANT, session)),
+      tokens: await count(TOKENS, tokensSessionFilter(TENANT, session)),
+      jobs: await count(inferStream("default"), inferSessionFilter("default", TENANT, session)),
+      timers: await count(inboundStream(shard), timerFilter(route)),
+    };
+  }
+
+  async stop(): Promise<void> {
+    for (const { role } of [...this.#running]) await this.end(role);
+    await this.bus.close();
+    await this.nats.stop();
+  }
+}
