@@ -64,6 +64,7 @@ export async function openAndAnswer(actor: ConversationActor, answering: Answeri
     channel: open.channel,
     cls,
     tier: opened.tier,
+    model: opened.history.findLast((turn) => turn.model !== "" && !turn.cached)?.model,
   });
   const query: CacheQuery = {
     tenant: actor.tenant,
@@ -72,7 +73,8 @@ export async function openAndAnswer(actor: ConversationActor, answering: Answeri
     tier: route.tier,
     locale,
     question,
-    history: historyFingerprint(opened.history),
+    // Hashing the history is dear, and only a cache reads it.
+    history: answering.cache ? historyFingerprint(opened.history) : "",
     passages,
   };
   const cached = await answering.cache?.lookup(query);

@@ -2,13 +2,7 @@
  * The one place that holds a NATS connection. The rest of the product sees `Bus`: core messages and acknowledged
  * appends, in its own words and errors.
  */
-import {
-  JetStreamApiError,
-  type JetStreamClient,
-  type JetStreamManager,
-  jetstream,
-  jetstreamManager,
-} from "@nats-io/jetstream";
+import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import {
   connect,
   headers,
@@ -21,6 +15,7 @@ import {
 import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { Log } from "../observe/log.ts";
+import { Requests } from "./requests.ts";
 
 export interface CoreMessage {
   readonly subject: string;
@@ -64,6 +59,10 @@ export interface ConnectOptions {
 
 const encoder = new TextEncoder();
 const NO_DATA = encoder.encode("");
+/** How long an append waits for its acknowledgement unless told otherwise. */
+const APPEND_MS = 5_000;
+/** Codes of the server for an expected revision that is not the last one. */
+const STALE = new Set([10071, 10164]);
 /** JetStream time-outs in a row after which the connection is moved to another server. */
 const TIMEOUTS_BEFORE_MOVE = 3;
 
@@ -73,6 +72,7 @@ export class Bus {
   readonly js: JetStreamClient;
   readonly jsm: JetStreamManager;
   readonly log: Log;
+  readonly #requests: Requests;
   #timeouts = 0;
   readonly #onReconnect = new Set<() => void>();
 
@@ -81,6 +81,7 @@ export class Bus {
     this.js = jetstream(nc, { timeout: 5_000 });
     this.jsm = jsm;
     this.log = log;
+    this.#requests = new Requests(nc, this.inbox());
     void this.#watch();
   }
 
@@ -153,20 +154,16 @@ export class Bus {
   async append(subject: string, data: Uint8Array, options: AppendOptions = {}): Promise<Appended> {
     assertFits(data);
     try {
-      const ack = await this.js.publish(subject, data, {
-        ...(options.id === undefined ? {} : { msgID: options.id }),
-        ...(options.expectedRevision === undefined
-          ? {}
-          : { expect: { lastSubjectSequence: options.expectedRevision } }),
-        ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
-        ...(options.ttlMs === undefined ? {} : { ttl: `${Math.max(1, Math.ceil(options.ttlMs / 1_000))}s` }),
-        ...(options.schedule === undefined ? {} : { headers: scheduleHeaders(options.schedule) }),
-      });
+      const message = await this.#requests.send(
+        subject,
+        data,
+        headersOf(options),
+        options.timeoutMs ?? APPEND_MS,
+      );
       this.#timeouts = 0;
-      return ack;
+      return readAck(message.string());
     } catch (error) {
-      if (error instanceof JetStreamApiError && (error.code === 10071 || error.code === 10164))
-        throw new StaleRevision();
+      if (error instanceof StaleRevision) throw error;
       const mapped = natsError(error);
       if (mapped.code === "nats.unavailable") this.#countTimeout();
       throw mapped;
@@ -216,11 +213,37 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
   }
 }
 
-function scheduleHeaders(schedule: { at: number; target: string }): MsgHdrs {
+function headersOf(options: AppendOptions): MsgHdrs | undefined {
+  const { id, expectedRevision, ttlMs, schedule } = options;
+  if (id === undefined && expectedRevision === undefined && ttlMs === undefined && !schedule)
+    return undefined;
   const h = headers();
-  h.set("Nats-Schedule", `@at ${new Date(schedule.at).toISOString()}`);
-  h.set("Nats-Schedule-Target", schedule.target);
+  if (id !== undefined) h.set("Nats-Msg-Id", id);
+  if (expectedRevision !== undefined) h.set("Nats-Expected-Last-Subject-Sequence", String(expectedRevision));
+  if (ttlMs !== undefined) h.set("Nats-TTL", `${Math.max(1, Math.ceil(ttlMs / 1_000))}s`);
+  if (schedule) {
+    h.set("Nats-Schedule", `@at ${new Date(schedule.at).toISOString()}`);
+    h.set("Nats-Schedule-Target", schedule.target);
+  }
   return h;
+}
+
+interface PubAck {
+  readonly stream?: string;
+  readonly seq?: number;
+  readonly duplicate?: boolean;
+  readonly error?: { readonly code: number; readonly err_code: number; readonly description: string };
+}
+
+/** @throws StaleRevision, JetclawError `nats.unavailable` with what the server said */
+function readAck(text: string): Appended {
+  const ack = JSON.parse(text) as PubAck;
+  if (ack.error) {
+    if (STALE.has(ack.error.err_code)) throw new StaleRevision();
+    throw new JetclawError("nats.unavailable", ack.error.description);
+  }
+  if (!ack.stream) throw new JetclawError("nats.unavailable", "not an acknowledgement of a stream");
+  return { stream: ack.stream, seq: ack.seq ?? 0, duplicate: ack.duplicate === true };
 }
 
 function assertFits(data: Uint8Array): void {
