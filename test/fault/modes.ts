@@ -41,9 +41,7 @@ export async function kills(run: FaultRun, schedule: readonly Kill[]): Promise<v
     for (const kill of schedule.filter(({ point }) => roleOf(point) === role)) {
       if (run.timeIsUp) return;
       await killAt(run, random, kill);
-      run.say(
-        `kill ${++done}/${schedule.length} at ${kill.point}, ${run.recorder.answered} messages answered`,
-      );
+      run.say(`kill ${++done}/${schedule.length} at ${kill.point}, ${run.progress}`);
     }
   };
   await Promise.all([lane("conversation"), lane("worker")]);
@@ -103,7 +101,7 @@ export async function handovers(run: FaultRun, rounds: number): Promise<void> {
       else await host.kill();
     }
     await run.ownedBy(() => run.cluster.members("conversation"), "the new host to own every partition");
-    run.say(`handover ${round}/${rounds}, ${run.recorder.answered} messages answered`);
+    run.say(`handover ${round}/${rounds}, ${run.progress}`);
   }
 }
 
@@ -129,7 +127,7 @@ export async function freezes(run: FaultRun, times: number): Promise<void> {
     await pause(random.int(0, 1_500));
     victim.thaw();
     await within(rejoined(run, victim), 15_000);
-    run.say(`freeze ${n + 1}/${times} at ${point}, ${run.recorder.answered} messages answered`);
+    run.say(`freeze ${n + 1}/${times} at ${point}, ${run.progress}`);
   }
 }
 
@@ -152,8 +150,6 @@ export async function outdated(run: FaultRun, rounds: number): Promise<void> {
     await run.note("handover beside an outdated host", old);
     await Promise.all(old.map((host) => host.stop()));
     await waitUntil(async () => others().every((m) => m.joined), { timeoutMs: 30_000, what: "the new host" });
-    run.say(
-      `handover ${round}/${rounds} beside an outdated host, ${run.recorder.answered} messages answered`,
-    );
+    run.say(`handover ${round}/${rounds} beside an outdated host, ${run.progress}`);
   }
 }

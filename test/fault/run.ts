@@ -85,6 +85,10 @@ export class FaultRun {
     return Date.now() - this.#startedAt > this.#options.limitMs;
   }
 
+  get progress(): string {
+    return `${this.recorder.answered} messages answered, ${this.recorder.unanswered} waiting`;
+  }
+
   say(line: string): void {
     this.#options.say?.(line);
   }

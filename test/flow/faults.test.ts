@@ -1,4 +1,4 @@
-// The fault runs in small, for every `npm test`: as many kills, freezes and handovers as fit into 50 seconds, on a real
+// The fault runs in small, for every `npm test`: as many kills, freezes and handovers as fit into 40 seconds, on a real
 // cluster under load. `npm run test:fault` is the long version. JETCLAW_TEST_SEED repeats a run.
 import { randomInt } from "node:crypto";
 import { afterEach, expect, test } from "vitest";
@@ -23,7 +23,7 @@ async function expectNoViolation(started: FaultRun): Promise<void> {
 test(`kills at every named step, freezes in mid-step and handovers lose, double and reorder nothing (seed ${seed})`, {
   timeout: 180_000,
 }, async () => {
-  run = await FaultRun.start({ seed, hosts: 3, workers: 2, limitMs: 50_000 });
+  run = await FaultRun.start({ seed, hosts: 3, workers: 2, limitMs: 40_000 });
   await kills(run, scheduleOf(run.random.fork("schedule"), 24));
   await freezes(run, 2);
   await handovers(run, 2);
