@@ -8,13 +8,21 @@ import type { TurnsOptions } from "./turns.ts";
 const SAMPLE_SECONDS = 5;
 /** Caches and compiled code fill up first; the slope is taken over what follows. */
 const SETTLING_SHARE = 1 / 3;
+/** Few enough that hosts passivate from the first minute on; a leak shows beyond what they keep. */
+const RESIDENCY = 2_000;
 
 export async function benchMemory(
   options: Omit<TurnsOptions, "rounds">,
   minutes: number,
 ): Promise<BenchResult> {
+  const { sessions, turnsPerSession, payloads, chunks, model, sync, shards, hosts, workers } = options.side;
   const fsync = fsyncP50Ms(options.folder);
-  const side = await startOurs({ ...options.side, folder: options.folder, seed: options.seed });
+  const side = await startOurs({
+    ...options.side,
+    folder: options.folder,
+    seed: options.seed,
+    residency: RESIDENCY,
+  });
   const samples: [minute: number, mb: number][] = [];
   let turns = 0;
   const from = performance.now();
@@ -47,8 +55,15 @@ export async function benchMemory(
     config: {
       minutes,
       inFlight: options.inFlight,
-      ...options.side,
-      natsBin: undefined,
+      residency: RESIDENCY,
+      sessions,
+      turnsPerSession,
+      payloads,
+      chunks,
+      model,
+      sync,
+      shards,
+      processes: { client: 1, hosts, workers, natsServer: 1 },
       fsyncP50Ms: fsync,
       traceSampling: 0,
     },

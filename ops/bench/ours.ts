@@ -26,7 +26,7 @@ const TEXTS = 64;
 export async function startOurs(options: SideOptions): Promise<Side> {
   const { natsBin: bin, folder: dataDir, sync: syncInterval, payloads, seed } = options;
   const server = await startNatsServer({ bin, dataDir, port: 0, syncInterval, log: () => {} });
-  const simulator = options.model === "simulator" ? await startModel() : undefined;
+  const simulator = options.model === "simulator" ? await startModel(payloads.replyBytes) : undefined;
   const config = configFor(options, simulator?.url);
   const bus = await connectTo(server.url, "bench-client", createLog({ level: "warn" }));
   await provisionFor(bus, config);
@@ -91,13 +91,13 @@ export async function startOurs(options: SideOptions): Promise<Side> {
   };
 }
 
-async function startModel(): Promise<{ url: string; stop(): Promise<void> }> {
+async function startModel(replyBytes: number): Promise<{ url: string; stop(): Promise<void> }> {
   const { startSimulator } = await import("#ops/simulator/server.ts");
-  return startSimulator({ port: 0 });
+  return startSimulator({ port: 0, replyBytes });
 }
 
 function configFor(
-  { payloads, turnsPerSession, shards, seed, chunks }: SideOptions,
+  { payloads, turnsPerSession, shards, seed, residency }: SideOptions,
   simulatorUrl: string | undefined,
 ): Config {
   const { messageBytes, jobBytes, replyBytes } = payloads;
@@ -108,13 +108,14 @@ function configFor(
     randomFrom(seed),
   );
   const model = simulatorUrl
-    ? { name: `sim-${chunks}`, provider: "openai", baseUrl: `${simulatorUrl}/v1`, concurrency: SLOTS }
+    ? { name: "simulated", provider: "openai", baseUrl: `${simulatorUrl}/v1`, concurrency: SLOTS }
     : { name: "echo", provider: "echo", concurrency: SLOTS };
   return configSchema.parse({
     assistants: { bench: { instructions, knowledge: [] } },
     pools: { [POOL]: { models: [model] } },
     shards,
     responseCache: false,
+    residency,
   });
 }
 

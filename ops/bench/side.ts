@@ -54,4 +54,6 @@ export interface SideOptions {
   readonly chunks: number;
   readonly model: "echo" | "simulator";
   readonly seed: number;
+  /** Activations a host keeps; the product's default when left out. */
+  readonly residency?: number;
 }

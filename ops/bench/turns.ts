@@ -47,10 +47,11 @@ export async function benchTurns(options: TurnsOptions): Promise<BenchResult> {
     for (const which of order) {
       const folder = join(options.folder, `${which}-${n}`);
       const side = { ...options.side, folder, seed: options.seed + n };
+      const seen = (ours[n] ?? ours[n - 1])?.traffic;
       const measured = await measure(options, () =>
         which === "ours"
           ? startOurs(side)
-          : startBare(side, sizesOf((ours[n] ?? ours[n - 1])?.traffic as Traffic)),
+          : startBare({ ...side, chunks: side.chunks === 0 ? 0 : chunksPerTurn(seen) }, sizesOf(seen)),
       );
       (which === "ours" ? ours : bare).push(measured);
       say(
@@ -98,9 +99,9 @@ async function measure(
 }
 
 /** Mean bytes of what travels in a turn of ours. */
-function sizesOf({ publishes }: Traffic): RecordSizes {
+function sizesOf(traffic: Traffic | undefined): RecordSizes {
   const mean = (what: string): number => {
-    const entry = publishes[what];
+    const entry = traffic?.publishes[what];
     return entry ? Math.round(entry.bytes / entry.count) : 0;
   };
   return {
@@ -111,6 +112,13 @@ function sizesOf({ publishes }: Traffic): RecordSizes {
     turn: mean("turn"),
   };
 }
+
+/** Events of the stream besides the chunks: `turn` and `done`. */
+const FRAMES = 2;
+const chunksPerTurn = (traffic: Traffic | undefined): number =>
+  traffic && traffic.turns > 0
+    ? Math.max(0, Math.round((traffic.publishes.chunk?.count ?? 0) / traffic.turns) - FRAMES)
+    : 0;
 
 const STORED = ["message", "job", "result", "state", "turn", "timer"] as const;
 const storedPerTurn = ({ turns, publishes }: Traffic): number =>
@@ -177,10 +185,11 @@ function resultOf(
       rounds,
       inFlight,
       payloads: side.payloads,
-      measuredBytes: sizesOf(ours.at(-1)?.traffic as Traffic),
+      measuredBytes: sizesOf(ours.at(-1)?.traffic),
       sessions: side.sessions,
       turnsPerSession: side.turnsPerSession,
       chunks: side.chunks,
+      chunksPublishedPerTurn: chunksPerTurn(ours.at(-1)?.traffic),
       model: side.model,
       sync: side.sync,
       fsyncP50Ms: fsync,
