@@ -10,7 +10,7 @@ import type { Clock } from "#runtime/clock.ts";
 import { killPoint } from "#runtime/observe/kill-point.ts";
 import type { PooledModel } from "./models/registry.ts";
 import type { ModelPool } from "./pool.ts";
-import type { ModelAnswer } from "./port.ts";
+import type { BatchShare, ModelAnswer } from "./port.ts";
 import type { Stops } from "./stops.ts";
 
 export interface Outcome {
@@ -23,6 +23,7 @@ export interface Outcome {
   readonly served: PooledModel | undefined;
   /** From the start of the attempt; 0 when nothing came. */
   readonly firstTokenMs: number;
+  readonly batch?: BatchShare;
   /** For `failed`: `turn.deadline` or `turn.failed`, with what happened. */
   readonly error?: { readonly code: "turn.deadline" | "turn.failed"; readonly detail: string };
 }

@@ -68,10 +68,12 @@ async function execute(parts: ExecuteParts, message: Pulled, handBack: AbortSign
     attempt: message.deliveries,
     publish: (event) => parts.bus.publish(tokensSubject(job.tenant, job.session, job.turn), encode(event)),
   });
+  // Whatever a model records about this job hangs under its attempt.
+  const traced: Job = span.context ? { ...job, trace: span.context } : job;
   let outcome: Outcome;
   try {
     if (job.stream && message.deliveries > 1) chunks.restart();
-    outcome = await outcomeOf(parts, job, message, handBack, chunks);
+    outcome = await outcomeOf(parts, traced, message, handBack, chunks);
   } finally {
     chunks.close();
   }

@@ -15,6 +15,16 @@ export interface ModelRun {
   onText(text: string): void;
 }
 
+/** How a request travelled where several share one call. */
+export interface BatchShare {
+  /** Requests in the call. */
+  readonly size: number;
+  /** From its arrival to the moment the batch left. */
+  readonly waitMs: number;
+  /** The batch's own span, as a traceparent; undefined where none is recorded. */
+  readonly trace: string | undefined;
+}
+
 export interface ModelAnswer {
   /** The whole text; equal to everything that `onText` got. */
   readonly text: string;
@@ -22,6 +32,8 @@ export interface ModelAnswer {
   readonly usage: Usage;
   /** `length`: cut off by a limit. */
   readonly finish: "stop" | "length";
+  /** Where it was answered in a batch; its usage is then its share. */
+  readonly batch?: BatchShare;
 }
 
 export interface Model {

@@ -2,8 +2,14 @@
 import type { TraceContext } from "#contracts/envelope.ts";
 import type { Job } from "#contracts/job.ts";
 import { inferConsumer, inferStream } from "#contracts/subjects.ts";
+import { costOf } from "#contracts/usage.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
-import { chatRequestAttributes, chatResponseAttributes, receiveAttributes } from "#runtime/observe/genai.ts";
+import {
+  batchShareAttributes,
+  chatRequestAttributes,
+  chatResponseAttributes,
+  receiveAttributes,
+} from "#runtime/observe/genai.ts";
 import { type Span, SpanKind, startSpan } from "#runtime/observe/trace.ts";
 import type { Outcome } from "./attempt.ts";
 import type { PooledModel } from "./models/registry.ts";
@@ -50,5 +56,11 @@ export function finishSpan(span: Span, outcome: Outcome): void {
       ...outcome.usage,
     }),
   );
+  if (outcome.batch) {
+    const price = outcome.served?.price;
+    span.set(
+      batchShareAttributes({ ...outcome.batch, costUsd: price ? costOf(outcome.usage, price) : undefined }),
+    );
+  }
   span.end(outcome.error ? new Error(`${outcome.error.code}: ${outcome.error.detail}`) : undefined);
 }

@@ -46,6 +46,46 @@ export function chatResponseAttributes(response: ChatResponse): Attributes {
   };
 }
 
+export interface BatchRequest {
+  readonly provider: string;
+  readonly model: string;
+  readonly requests: number;
+}
+
+/** One call that answers several requests. */
+export function batchRequestAttributes(batch: BatchRequest): Attributes {
+  return {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": batch.provider,
+    "gen_ai.request.model": batch.model,
+    "messaging.batch.message_count": batch.requests,
+  };
+}
+
+export function batchResponseAttributes(usage: { inputTokens: number; outputTokens: number }): Attributes {
+  return {
+    "gen_ai.usage.input_tokens": usage.inputTokens,
+    "gen_ai.usage.output_tokens": usage.outputTokens,
+  };
+}
+
+export interface BatchPart {
+  readonly size: number;
+  readonly waitMs: number;
+  readonly trace: string | undefined;
+  readonly costUsd: number | undefined;
+}
+
+/** A request's part in its batch; its tokens stand under the usual names. */
+export function batchShareAttributes(part: BatchPart): Attributes {
+  return {
+    "messaging.batch.message_count": part.size,
+    "jetclaw.batch.wait_ms": part.waitMs,
+    ...(part.trace === undefined ? {} : { "jetclaw.batch.traceparent": part.trace }),
+    ...(part.costUsd === undefined ? {} : { "jetclaw.cost_usd": part.costUsd }),
+  };
+}
+
 export interface Receive {
   /** The stream. */
   readonly destination: string;

@@ -16,6 +16,13 @@ const counter = (name: string, description: string) => {
   const instrument = meter.createCounter(name, { description });
   return (labels: Labels = {}, by = 1): void => instrument.add(by, labels);
 };
+const histogramOf = (name: string, description: string, buckets: number[]) => {
+  const instrument = meter.createHistogram(name, {
+    description,
+    advice: { explicitBucketBoundaries: buckets },
+  });
+  return (value: number, labels: Labels = {}): void => instrument.record(value, labels);
+};
 const histogramMs = (name: string, description: string) => {
   const instrument = meter.createHistogram(name, {
     description,
@@ -39,6 +46,12 @@ export const metrics = {
   jobMs: histogramMs("job", "model time of an attempt"),
   queuedMs: histogramMs("job_queued", "wait of a job before a worker took it"),
   firstTokenMs: histogramMs("job_first_token", "job taken to first token"),
+  batchSize: histogramOf(
+    "batch_size",
+    "requests of a batch by model",
+    [1, 2, 4, 8, 12, 16, 24, 32, 64, 128, 256],
+  ),
+  batchWaitMs: histogramMs("batch_wait", "wait of a request for its batch by model"),
   tokens: counter("tokens", "model tokens by direction and pool"),
   costUsd: counter("cost_usd", "US dollars spent on models by pool"),
   cache: counter("cache_lookups", "cache look-ups by level and result"),

@@ -3,6 +3,7 @@ import type { ModelConfig, PoolConfig } from "#contracts/config.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import type { Price } from "#contracts/usage.ts";
 import type { Model } from "../port.ts";
+import { batchedModel, batchedRequests, isBatched } from "./batched.ts";
 import { type EchoOptions, echoModel } from "./echo.ts";
 import { kbExtractModel } from "./kb-extract.ts";
 import { openaiModel } from "./openai.ts";
@@ -25,13 +26,14 @@ export function modelsOf(pool: PoolConfig, options: RegistryOptions = {}): Poole
   return pool.models.map((config) => ({
     model: modelOf(config, options),
     price: config.price,
-    concurrency: config.concurrency,
+    concurrency: isBatched(config) ? batchedRequests(config) : config.concurrency,
   }));
 }
 
 function modelOf(config: ModelConfig, options: RegistryOptions): Model {
   switch (config.provider) {
     case "openai":
+      if (isBatched(config)) return batchedModel(config, secretOf(config));
       return openaiModel({ name: config.name, baseUrl: config.baseUrl, apiKey: secretOf(config) });
     case "kb-extract":
       return kbExtractModel(config.name);

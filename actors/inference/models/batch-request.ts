@@ -1,0 +1,170 @@
+/**
+ * One batch as one HTTP request, in the two shapes that servers know. What vLLM takes: the sampling options of a batch are
+ * shared by its requests, no tools, one answer each; `/chat/completions/batch` does not stream and counts tokens for the
+ * whole batch; `/completions` streams by `choices[].index` and counts for each choice where it is asked to.
+ */
+import type OpenAI from "openai";
+import { JetclawError } from "#contracts/errors.ts";
+import type { Job } from "#contracts/job.ts";
+import type { Usage } from "#contracts/usage.ts";
+import type { Entry } from "./batch-entry.ts";
+import { promptOf, STOP_SEQUENCES } from "./chat-template.ts";
+import { refusesStreamOptions } from "./openai-errors.ts";
+import { chunksOf } from "./openai-stream.ts";
+
+export type BatchMode = "chat-batch" | "prompt-array";
+
+export interface BatchCall {
+  readonly entries: readonly Entry[];
+  readonly signal: AbortSignal;
+  /** A sign of life came. */
+  onProgress(): void;
+}
+
+/** Sends a batch, feeds its entries, and resolves with what all of them used where the server says so. */
+export type SendBatch = (call: BatchCall) => Promise<Usage | undefined>;
+
+/** `/completions` stops after 16 tokens when it is not told otherwise. */
+const OUTPUT_TOKENS = 1_024;
+/** The jobs of a batch are named in a header up to this size; servers end requests with longer ones. */
+const HEADER_CHARS = 4_096;
+
+/** Requests with equal options can share a batch. */
+export function batchGroupOf({ maxOutputTokens, temperature }: Job): string {
+  return `${maxOutputTokens ?? ""}/${temperature ?? ""}`;
+}
+
+export function batchSender(client: OpenAI, model: string, mode: BatchMode): SendBatch {
+  return mode === "chat-batch" ? chatBatch(client, model) : promptArray(client, model);
+}
+
+function chatBatch(client: OpenAI, model: string): SendBatch {
+  return async ({ entries, signal }) => {
+    const { temperature, maxOutputTokens } = optionsOf(entries);
+    const response = await client
+      .post("/chat/completions/batch", {
+        signal,
+        headers: jobsHeaders(entries),
+        body: {
+          model,
+          messages: entries.map(({ job }) => job.messages),
+          ...(maxOutputTokens === undefined ? {} : { max_tokens: maxOutputTokens }),
+          ...(temperature === undefined ? {} : { temperature }),
+        },
+      })
+      .asResponse();
+    const body = objectOf(await jsonOf(response));
+    if (!Array.isArray(body.choices)) throw garbage();
+    const choices = new Map(
+      body.choices.map((choice: unknown) => [objectOf(choice).index, objectOf(choice)]),
+    );
+    for (const [index, entry] of entries.entries()) {
+      const choice = choices.get(index);
+      if (!choice)
+        entry.fail(new JetclawError("model.unavailable", "the batch's response lacks this answer"));
+      else entry.feed(objectOf(choice.message).content ?? "", choice.finish_reason ?? "stop", undefined);
+    }
+    return usageOf(body.usage);
+  };
+}
+
+function promptArray(client: OpenAI, model: string): SendBatch {
+  // What a server refuses once it is not asked for again.
+  let asks: "each" | "total" | "nothing" = "each";
+  const open = async ({ entries, signal }: BatchCall): Promise<Response> => {
+    const { temperature, maxOutputTokens = OUTPUT_TOKENS } = optionsOf(entries);
+    for (;;) {
+      try {
+        return await client
+          .post("/completions", {
+            signal,
+            headers: jobsHeaders(entries),
+            body: {
+              model,
+              prompt: entries.map(({ job }) => promptOf(job.messages)),
+              stream: true,
+              stop: STOP_SEQUENCES,
+              max_tokens: maxOutputTokens,
+              ...(temperature === undefined ? {} : { temperature }),
+              ...(asks === "nothing"
+                ? {}
+                : {
+                    stream_options: {
+                      include_usage: true,
+                      ...(asks === "each" ? { continuous_usage_stats: true } : {}),
+                    },
+                  }),
+            },
+          })
+          .asResponse();
+      } catch (error) {
+        if (asks === "nothing" || !refusesStreamOptions(error)) throw error;
+        asks = asks === "each" ? "total" : "nothing";
+      }
+    }
+  };
+  return async (call) => {
+    let total: Usage | undefined;
+    for await (const chunks of chunksOf(await open(call))) {
+      for (const chunk of chunks as readonly unknown[]) {
+        const { choices, usage } = objectOf(chunk);
+        if (Array.isArray(choices) && choices.length > 0)
+          for (const choice of choices)
+            feedChoice(call.entries, choice, choices.length === 1 ? usage : undefined);
+        else total = usageOf(usage) ?? total;
+      }
+      if (chunks.length > 0) call.onProgress();
+    }
+    return total;
+  };
+}
+
+function feedChoice(entries: readonly Entry[], choice: unknown, usage: unknown): void {
+  const { index, text, finish_reason } = objectOf(choice);
+  if (!Number.isInteger(index)) throw garbage();
+  // A count in the middle of an answer is no count of the answer.
+  entries[index as number]?.feed(text, finish_reason, finish_reason ? usageOf(usage) && usage : undefined);
+}
+
+function optionsOf(entries: readonly Entry[]): { temperature?: number; maxOutputTokens?: number } {
+  const { temperature, maxOutputTokens } = entries[0]?.job ?? {};
+  return {
+    ...(typeof temperature === "number" ? { temperature } : {}),
+    ...(typeof maxOutputTokens === "number" ? { maxOutputTokens } : {}),
+  };
+}
+
+/** Lets the provider's bill, or a proxy's, be matched with our jobs. */
+function jobsHeaders(entries: readonly Entry[]): Record<string, string> {
+  const jobs = entries.map(({ job }) => encodeURIComponent(job.id)).join(",");
+  if (jobs.length > HEADER_CHARS) return {};
+  return { "x-jetclaw-jobs": jobs, "x-jetclaw-attempts": entries.map(({ attempt }) => attempt).join(",") };
+}
+
+async function jsonOf(response: Response): Promise<unknown> {
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw garbage();
+  }
+}
+
+const garbage = (): JetclawError =>
+  new JetclawError("model.unavailable", "the response of the batch holds something else than answers");
+
+const objectOf = (value: unknown): Record<string, unknown> =>
+  typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+
+function usageOf(usage: unknown): Usage | undefined {
+  const {
+    prompt_tokens: inputTokens,
+    completion_tokens: outputTokens,
+    prompt_tokens_details,
+  } = objectOf(usage);
+  const cached = objectOf(prompt_tokens_details).cached_tokens;
+  if (!isCount(inputTokens) || !isCount(outputTokens)) return undefined;
+  return { inputTokens, outputTokens, ...(isCount(cached) ? { cachedInputTokens: cached } : {}) };
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;

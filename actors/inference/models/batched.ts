@@ -1,0 +1,49 @@
+/** From a model's configuration to its batching: the limits with their defaults, and how many requests it holds. */
+import type { ModelConfig } from "#contracts/config.ts";
+import { systemClock } from "#runtime/clock.ts";
+import type { BatchLimits } from "../batcher.ts";
+import type { Model } from "../port.ts";
+import { type BatchMode, batchSender } from "./batch-request.ts";
+import { BatchingModel } from "./batching.ts";
+import { openaiClient } from "./openai-client.ts";
+
+export type BatchedConfig = ModelConfig & {
+  readonly batch: NonNullable<ModelConfig["batch"]> & { readonly mode: BatchMode };
+};
+
+const MAX_REQUESTS = 16;
+const MAX_TOKENS = 32_768;
+const MAX_WAIT_MS = 20;
+const OPENAI_URL = "https://api.openai.com/v1";
+
+export function isBatched(config: ModelConfig): config is BatchedConfig {
+  return config.provider === "openai" && config.batch !== undefined && config.batch.mode !== "concurrent";
+}
+
+export function batchedModel(config: BatchedConfig, apiKey: string | undefined): Model {
+  const { name, baseUrl = OPENAI_URL, batch, timeouts } = config;
+  return new BatchingModel({
+    name,
+    mode: batch.mode,
+    limits: limitsOf(config),
+    send: batchSender(openaiClient(baseUrl, apiKey), name, batch.mode),
+    clock: systemClock,
+    timeouts,
+  });
+}
+
+/** A model's `concurrency` counts calls: batches at the provider at once. */
+function limitsOf({ batch, concurrency }: BatchedConfig): BatchLimits {
+  return {
+    maxRequests: batch.maxRequests ?? MAX_REQUESTS,
+    maxTokens: batch.maxTokens ?? MAX_TOKENS,
+    maxWaitMs: batch.maxWaitMs ?? MAX_WAIT_MS,
+    maxInFlight: concurrency,
+  };
+}
+
+/** Requests that a worker holds for it: every batch in flight full, and the next one gathered while they run. */
+export function batchedRequests(config: BatchedConfig): number {
+  const { maxRequests, maxInFlight } = limitsOf(config);
+  return maxRequests * (maxInFlight + 1);
+}
