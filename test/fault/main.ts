@@ -17,6 +17,8 @@ const NUMBERED: Readonly<Record<string, Mode>> = {
   "2": "kills",
   "5": "handover",
   "9": "freeze",
+  "18": "handover",
+  "22": "outdated",
   "24": "all",
 };
 
