@@ -1,5 +1,6 @@
 /** One inference request of a turn, self-contained, and what comes back of it. */
 import { z } from "zod";
+import { chatRequestSchema, toolCallSchema } from "./chat.ts";
 import { citationSchema } from "./content.ts";
 import { CLASSES } from "./subjects.ts";
 import { usageSchema } from "./usage.ts";
@@ -55,6 +56,13 @@ export const jobSchema = z.object({
   /** False: nobody reads a stream, do not publish chunks. */
   stream: z.boolean(),
   trace: z.object({ traceparent: z.string(), tracestate: z.string().nullish() }).nullish(),
+  /** A core subject: stream and result go there, and no actor hears of the job. Only below `reply.`. */
+  replyTo: z
+    .string()
+    .regex(/^reply\.[A-Za-z0-9_=-]{1,64}\.[A-Za-z0-9_-]{1,64}$/)
+    .nullish(),
+  /** Of the OpenAI-compatible endpoint: what goes to the provider besides the messages. */
+  chat: chatRequestSchema.nullish(),
 });
 export type Job = z.infer<typeof jobSchema>;
 
@@ -83,6 +91,7 @@ export const jobResultSchema = z.object({
   /** Full text; for `stopped` and `failed` what had come so far. */
   text: z.string(),
   citations: z.array(citationSchema),
+  toolCalls: z.array(toolCallSchema).optional(),
   model: z.string(),
   /** How many numbered chunks were published for this attempt. */
   chunks: z.number().int(),
@@ -90,8 +99,21 @@ export const jobResultSchema = z.object({
   usage: usageSchema,
   /** US dollars of that usage, where the models have a price. */
   costUsd: z.number().optional(),
-  error: z.object({ code: z.string(), detail: z.string().optional() }).optional(),
+  error: z
+    .object({
+      code: z.string(),
+      detail: z.string().optional(),
+      /** What the provider asked to wait. */
+      retryAfterSeconds: z.number().optional(),
+      /** HTTP status of the provider, where it gave one. */
+      upstreamStatus: z.number().int().optional(),
+    })
+    .optional(),
   timings: z.object({ queuedMs: z.number(), firstTokenMs: z.number(), totalMs: z.number() }),
   worker: z.string(),
 });
 export type JobResult = z.infer<typeof jobResultSchema>;
+
+/** True when more is asked than texts and a temperature: only the provider's chat completions can serve it. */
+export const needsChatApi = ({ chat }: Pick<Job, "chat">): boolean =>
+  !!chat && (!!chat.messages || Object.keys(chat.options).some((name) => name !== "temperature"));

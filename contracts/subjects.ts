@@ -132,7 +132,12 @@ export const CORE = {
   heartbeat: "member.host",
   /** A worker or reader says it lives: `beat.<role>`. */
   roleHeartbeat: (role: string): string => `beat.${role}`,
+  /** What the active governor measured, every round. */
+  load: "load.report",
   /** Stop of a session's running answer, heard by the worker. */
   control: (tenant: string, session: string): string => `ctl.${tokenOf(tenant)}.${tokenOf(session)}`,
   controlAll: "ctl.*.*",
+  /** Where a gateway hears of a job without an actor. Outside of what streams capture: nobody resumes it. */
+  reply: (gateway: string, id: string): string => `reply.${tokenOf(gateway)}.${tokenOf(id)}`,
+  replyAll: (gateway: string): string => `reply.${tokenOf(gateway)}.*`,
 } as const;

@@ -2,6 +2,7 @@
  * The model's part of an attempt: everything that can end it - the answer, a failure, the deadline, a stop by the
  * user, a drain - meets in one abort controller and comes out as one outcome.
  */
+import type { ToolCall } from "#contracts/chat.ts";
 import type { Citation } from "#contracts/content.ts";
 import { asJetclawError, type JetclawError } from "#contracts/errors.ts";
 import type { Job } from "#contracts/job.ts";
@@ -18,6 +19,7 @@ export interface Outcome {
   /** What came, whole or not. */
   readonly text: string;
   readonly citations: readonly Citation[];
+  readonly toolCalls?: readonly ToolCall[] | undefined;
   readonly usage: Usage;
   /** The model that answered or failed last; undefined when none was asked. */
   readonly served: PooledModel | undefined;
@@ -25,7 +27,12 @@ export interface Outcome {
   readonly firstTokenMs: number;
   readonly batch?: BatchShare;
   /** For `failed`: `turn.deadline` or `turn.failed`, with what happened. */
-  readonly error?: { readonly code: "turn.deadline" | "turn.failed"; readonly detail: string };
+  readonly error?: {
+    readonly code: "turn.deadline" | "turn.failed";
+    readonly detail: string;
+    readonly retryAfterSeconds?: number | undefined;
+    readonly upstreamStatus?: number | undefined;
+  };
 }
 
 export interface AttemptParts {
@@ -61,12 +68,16 @@ export async function runAttempt(job: Job, parts: AttemptParts): Promise<Outcome
     return { ...answer, served: state.served, firstTokenMs: state.firstTokenMs || clock.now() - startedAt };
   } catch (error) {
     if (ending.signal.aborted) return ended(ending.signal.reason as Ending, state, job);
-    const { code, detail } = asJetclawError(error);
+    const { code, detail, retryAfterSeconds } = asJetclawError(error);
     const reason =
       code === "internal.bug"
         ? "the model threw an unexpected error"
         : `${code}${detail ? `: ${detail}` : ""}`;
-    return { ...partial("failed", state, job), error: { code: "turn.failed", detail: reason } };
+    const upstreamStatus = statusIn(detail);
+    return {
+      ...partial("failed", state, job),
+      error: { code: "turn.failed", detail: reason, retryAfterSeconds, upstreamStatus },
+    };
   } finally {
     clearTimeout(timer);
     deaf();
@@ -134,4 +145,10 @@ function ended(why: Ending, state: Progress, job: Job): Outcome {
 function partial(finish: Outcome["finish"], { text, served, firstTokenMs }: Progress, job: Job): Outcome {
   const usage = text === "" ? NO_USAGE : (served?.model.estimate?.(job, text) ?? NO_USAGE);
   return { finish, text, citations: [], usage, served, firstTokenMs };
+}
+
+/** A provider's failure begins with the status it answered, as `modelError` words it. */
+function statusIn(detail: string | undefined): number | undefined {
+  const status = /\bHTTP (\d{3})\b/.exec(detail ?? "")?.[1];
+  return status === undefined ? undefined : Number(status);
 }

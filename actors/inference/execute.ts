@@ -63,10 +63,11 @@ async function execute(parts: ExecuteParts, message: Pulled, handBack: AbortSign
   metrics.queuedMs(queuedMs, { pool: parts.pool, class: job.cls });
   queueSpan(parts.pool, job, message);
   const span = startAttemptSpan(parts.models.candidates(job)[0], job, message.deliveries);
+  const streamTo = job.replyTo ?? tokensSubject(job.tenant, job.session, job.turn);
   const chunks = new Chunks({
     turn: job.turn,
     attempt: message.deliveries,
-    publish: (event) => parts.bus.publish(tokensSubject(job.tenant, job.session, job.turn), encode(event)),
+    publish: (event) => parts.bus.publish(streamTo, encode(event)),
   });
   // Whatever a model records about this job hangs under its attempt.
   const traced: Job = span.context ? { ...job, trace: span.context } : job;
@@ -187,13 +188,28 @@ function resultOf(
     finish: outcome.finish === "handed-back" ? "failed" : outcome.finish,
     text: outcome.text,
     citations: [...outcome.citations],
+    ...(outcome.toolCalls?.length ? { toolCalls: [...outcome.toolCalls] } : {}),
     model: served?.model.name ?? job.model ?? "",
     chunks,
     usage,
     ...(served?.price ? { costUsd: costOf(usage, served.price) } : {}),
-    ...(error ? { error: { code: error.code, detail: error.detail.slice(0, DETAIL_CHARS) } } : {}),
+    ...(error ? { error: errorOf(error) } : {}),
     timings: { ...timings, firstTokenMs: outcome.firstTokenMs },
     worker: parts.worker,
+  };
+}
+
+function errorOf({
+  code,
+  detail,
+  retryAfterSeconds,
+  upstreamStatus,
+}: NonNullable<Outcome["error"]>): NonNullable<JobResult["error"]> {
+  return {
+    code,
+    detail: detail.slice(0, DETAIL_CHARS),
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    ...(upstreamStatus === undefined ? {} : { upstreamStatus }),
   };
 }
 

@@ -1,4 +1,5 @@
 /** What a model is to a worker, and what it answers. */
+import type { ToolCall } from "#contracts/chat.ts";
 import type { Citation } from "#contracts/content.ts";
 import type { Job } from "#contracts/job.ts";
 import type { ModelHealth } from "#contracts/load.ts";
@@ -29,6 +30,8 @@ export interface ModelAnswer {
   /** The whole text; equal to everything that `onText` got. */
   readonly text: string;
   readonly citations: readonly Citation[];
+  /** Functions that the model wants to be called, whole; only where the job's `chat` names tools. */
+  readonly toolCalls?: readonly ToolCall[] | undefined;
   readonly usage: Usage;
   /** `length`: cut off by a limit. */
   readonly finish: "stop" | "length";

@@ -1,5 +1,6 @@
-/** What leaves the room: the result of a job to its conversation, or a job that nobody can read to DEADLETTER. */
+/** What leaves the room: the result of a job to whoever asked, or a job that nobody can read to DEADLETTER. */
 import { createHash } from "node:crypto";
+import type { ReplyEvent } from "#contracts/chat.ts";
 import { encode } from "#contracts/codec.ts";
 import type { TraceContext } from "#contracts/envelope.ts";
 import { asJetclawError } from "#contracts/errors.ts";
@@ -31,7 +32,8 @@ export interface Send {
 }
 
 /**
- * Resolves when the result can no longer be lost. Repeats while the store is not available and the job's deadline lets it.
+ * Resolves when the result can no longer be lost. A job without an actor has its result said once to the gateway that
+ * waits; the ack that follows on the same connection cannot overtake it. Repeats while the store is not available and the job's deadline lets it.
  * @throws JetclawError `nats.unavailable`, `nats.too-large`; the signal's reason
  */
 export async function sendResult(
@@ -40,6 +42,11 @@ export async function sendResult(
   result: JobResult,
   trace: TraceContext | undefined,
 ): Promise<void> {
+  if (job.replyTo) {
+    const event: ReplyEvent = { type: "result", result };
+    bus.publish(job.replyTo, encode(event));
+    return;
+  }
   for (let tries = 1; ; tries++) {
     try {
       await sendToActor(bus, {

@@ -11,16 +11,21 @@ interface Listener {
 
 /** A stop is tiny; anything larger is not one. */
 const STOP_BYTES = 1_024;
+/** Stops that came before their job did: a stop and a job can arrive in one packet. */
+const EARLY_STOPS = 1_024;
 
 export class Stops {
   readonly #listeners = new Map<string, Set<Listener>>();
+  /** Sessions and turns whose stop found nobody; the oldest go first. */
+  readonly #early = new Set<string>();
   readonly #subscription: { stop(): void };
 
   constructor(bus: Pick<Bus, "subscribe">) {
     this.#subscription = bus.subscribe(CORE.controlAll, ({ subject, data }) => {
-      const listeners = this.#listeners.get(subject.slice(subject.indexOf(".") + 1));
-      if (!listeners) return;
+      const key = subject.slice(subject.indexOf(".") + 1);
+      const listeners = this.#listeners.get(key);
       const turn = turnOf(data);
+      if (!listeners) return this.#remember(key, turn);
       for (const listener of [...listeners])
         if (turn === undefined || turn === listener.turn) listener.stop();
     });
@@ -33,10 +38,22 @@ export class Stops {
     const listeners = this.#listeners.get(key) ?? new Set();
     listeners.add(listener);
     this.#listeners.set(key, listeners);
+    if (this.#early.delete(`${key} ${turn}`)) stop();
     return () => {
       listeners.delete(listener);
       if (listeners.size === 0 && this.#listeners.get(key) === listeners) this.#listeners.delete(key);
     };
+  }
+
+  /** Without a turn a stop means what runs now, and nothing does. */
+  #remember(key: string, turn: number | undefined): void {
+    if (turn === undefined) return;
+    this.#early.add(`${key} ${turn}`);
+    if (this.#early.size <= EARLY_STOPS) return;
+    for (const oldest of this.#early) {
+      this.#early.delete(oldest);
+      break;
+    }
   }
 
   close(): void {
