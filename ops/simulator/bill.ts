@@ -1,4 +1,7 @@
-/** What the simulated provider would charge for: one line a request, so that tests can count what was paid twice. */
+/**
+ * What the simulated provider would charge for: one line a request, or an item of a batch, so that tests can count what
+ * was paid twice.
+ */
 export interface BillLine {
   /** Number of the request, from 0. */
   readonly n: number;
@@ -9,7 +12,11 @@ export interface BillLine {
   /** Job and attempt as jetclaw's headers name them; else any other id that the client sent. */
   readonly job: string | undefined;
   readonly attempt: number | undefined;
+  /** Items of the request, each with a line of its own; undefined for a request that is no batch. */
+  readonly batch?: number;
   readonly inputTokens: number;
+  /** Part of the input that the server remembered; absent where it remembers nothing. */
+  cachedTokens?: number;
   /** Tokens that were sent so far. */
   outputTokens: number;
   /** `open` while it runs, also while it hangs. `aborted`: the client went away first. */

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { answerTo, type ChatMessage, countTokens, tokensOf } from "./answer.ts";
 import type { Bill, BillLine } from "./bill.ts";
 import { type Fate, fateOf, type SimulatorOptions } from "./options.ts";
+import type { PrefixCache } from "./prefix-cache.ts";
 import { refuse, sendJson } from "./respond.ts";
 import type { Turnstile } from "./turnstile.ts";
 
@@ -20,6 +21,8 @@ export interface ChatContext {
   readonly options: SimulatorOptions;
   readonly bill: Bill;
   readonly turnstile: Turnstile;
+  /** What this server has read before; used where the options ask for it. */
+  readonly prefixes: PrefixCache;
   /** Number of this request, from 0. */
   readonly n: number;
 }
@@ -31,10 +34,14 @@ interface Exchange {
   readonly tokens: readonly string[];
   readonly cut: boolean;
   readonly usage: boolean;
+  /** Time to read what the server does not remember. */
+  readonly prefillMs: number;
+  /** The prompt is read, and after the answer that too: remembered from now on. */
+  readonly remember: (reply?: string) => void;
 }
 
 /** How far apart two writes of a paced stream are at least: finer timers cost more than they show. */
-const PACE_MS = 5;
+export const PACE_MS = 5;
 
 export async function chat(
   context: ChatContext,
@@ -47,6 +54,8 @@ export async function chat(
   if (!isMessages(messages)) return refuse(response, 400, "messages must be a list of messages with text");
   if (options.refuseStreamOptions && body.stream_options)
     return refuse(response, 400, "unknown field: stream_options");
+  if (countTokens(messages) > options.contextTokens)
+    return refuse(response, 400, `the context holds ${options.contextTokens} tokens`);
   const name = typeof model === "string" ? model : "simulated";
   const line = bill.add(newLine(request, n, name, body, countTokens(messages)));
   response.on("close", () => close(line, "aborted"));
@@ -60,6 +69,7 @@ export async function chat(
     );
     const tokens = all.slice(0, limit);
     const usage = body.stream_options?.include_usage === true;
+    const prefill = prefillOf(context, name, messages, line);
     await meet(fateOf(options, n), options, {
       response,
       line,
@@ -67,10 +77,30 @@ export async function chat(
       tokens,
       cut: tokens.length < all.length,
       usage,
+      ...prefill,
     });
   } finally {
     turnstile.leave();
   }
+}
+
+function prefillOf(
+  { options, prefixes }: ChatContext,
+  model: string,
+  messages: readonly ChatMessage[],
+  line: BillLine,
+): Pick<Exchange, "prefillMs" | "remember"> {
+  const { prefixCache, prefillMsPer1kTokens } = options;
+  const cached = prefixCache > 0 ? prefixes.cachedMessages(model, messages) : 0;
+  if (prefixCache > 0) line.cachedTokens = countTokens(messages.slice(0, cached));
+  return {
+    prefillMs: (countTokens(messages.slice(cached)) / 1_000) * prefillMsPer1kTokens,
+    remember(reply) {
+      if (prefixCache === 0) return;
+      const read = reply === undefined ? messages : [...messages, { role: "assistant", content: reply }];
+      prefixes.remember(model, read, prefixCache);
+    },
+  };
 }
 
 async function meet(fate: Fate, options: SimulatorOptions, exchange: Exchange): Promise<void> {
@@ -89,18 +119,16 @@ async function meet(fate: Fate, options: SimulatorOptions, exchange: Exchange): 
       return;
     case "half-stream":
     case "answer":
-      await pause(response, options.ttftMs);
+      await pause(response, options.ttftMs + exchange.prefillMs);
       if (line.outcome !== "open") return;
+      exchange.remember();
       if (line.stream) return await stream(exchange, options.tokensPerSecond, fate === "half-stream");
       return await whole(exchange, options.tokensPerSecond, fate === "half-stream");
   }
 }
 
-async function whole(
-  { response, line, model, tokens, cut }: Exchange,
-  perSecond: number,
-  half: boolean,
-): Promise<void> {
+async function whole(exchange: Exchange, perSecond: number, half: boolean): Promise<void> {
+  const { response, line, model, tokens, cut } = exchange;
   if (perSecond > 0) await pause(response, (tokens.length / perSecond) * 1_000);
   if (line.outcome !== "open") return;
   if (half) {
@@ -110,6 +138,7 @@ async function whole(
   }
   line.outputTokens = tokens.length;
   close(line, "finished");
+  exchange.remember(tokens.join(""));
   sendJson(response, 200, {
     id: line.id,
     object: "chat.completion",
@@ -158,6 +187,7 @@ async function stream(exchange: Exchange, perSecond: number, half: boolean): Pro
   text += eventOf(exchange, { choices: [choice({}, cut ? "length" : "stop")] });
   if (usage) text += eventOf(exchange, { choices: [], usage: usageOf(line) });
   close(line, "finished");
+  exchange.remember(tokens.join(""));
   response.end(`${text}data: [DONE]\n\n`);
 }
 
@@ -175,21 +205,26 @@ function eventOf({ line, model }: Exchange, rest: object): string {
   return `data: ${JSON.stringify(event)}\n\n`;
 }
 
-const usageOf = ({ inputTokens, outputTokens }: BillLine) => ({
+export const usageOf = ({
+  inputTokens,
+  outputTokens,
+  cachedTokens,
+}: Pick<BillLine, "inputTokens" | "outputTokens" | "cachedTokens">) => ({
   prompt_tokens: inputTokens,
   completion_tokens: outputTokens,
   total_tokens: inputTokens + outputTokens,
+  ...(cachedTokens === undefined ? {} : { prompt_tokens_details: { cached_tokens: cachedTokens } }),
 });
 
 /** The first outcome counts: the socket also closes after a complete answer. */
-function close(line: BillLine, outcome: BillLine["outcome"]): void {
+export function close(line: BillLine, outcome: BillLine["outcome"]): void {
   if (line.outcome !== "open") return;
   line.outcome = outcome;
   line.endedAt = Date.now();
 }
 
-function newLine(
-  request: IncomingMessage,
+export function newLine(
+  request: Pick<IncomingMessage, "headers">,
   n: number,
   model: string,
   body: ChatBody,
@@ -216,7 +251,7 @@ function newLine(
   };
 }
 
-function isMessages(messages: unknown): messages is ChatMessage[] {
+export function isMessages(messages: unknown): messages is ChatMessage[] {
   return (
     Array.isArray(messages) &&
     messages.every(
@@ -226,7 +261,7 @@ function isMessages(messages: unknown): messages is ChatMessage[] {
 }
 
 /** Ends early when the client goes away. */
-function pause(response: ServerResponse, ms: number): Promise<void> | undefined {
+export function pause(response: ServerResponse, ms: number): Promise<void> | undefined {
   if (ms <= 0 || response.destroyed) return undefined;
   return new Promise((resolve) => {
     const done = (): void => {
@@ -239,7 +274,7 @@ function pause(response: ServerResponse, ms: number): Promise<void> | undefined 
   });
 }
 
-function closed(response: ServerResponse): Promise<void> {
+export function closed(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     if (response.destroyed) resolve();
     else response.once("close", () => resolve());

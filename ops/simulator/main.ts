@@ -10,6 +10,8 @@ const FLAGS = {
   model: { type: "string", multiple: true },
   "ttft-ms": { type: "string" },
   "tokens-per-second": { type: "string" },
+  "prefix-cache": { type: "string" },
+  "prefill-ms-per-1k-tokens": { type: "string" },
   concurrency: { type: "string" },
   "error-rate": { type: "string" },
   "hang-rate": { type: "string" },
@@ -20,6 +22,7 @@ const FLAGS = {
   seed: { type: "string" },
   "reply-bytes": { type: "string" },
   "batch-factor": { type: "string" },
+  "context-tokens": { type: "string" },
   cite: { type: "boolean" },
   "refuse-stream-options": { type: "boolean" },
 } as const;
@@ -28,8 +31,11 @@ export const SIMULATOR_HELP = `jetclaw simulator [flags]: an OpenAI-compatible m
 
   --port 8000  --host 127.0.0.1  --model <name> (repeatable)  --seed 1
   --ttft-ms 0  --tokens-per-second 0 (at once)  --concurrency <n> (the rest waits)  --reply-bytes 200  --cite
+  --prefix-cache 0 (prefixes of prompts remembered)  --prefill-ms-per-1k-tokens 0 (for what is not remembered)
   --error-rate 0  --status 500  --retry-after <seconds>  --hang-rate 0  --half-stream-rate 0  --garbage-rate 0
-  --refuse-stream-options  --batch-factor 1 (reserved)
+  --refuse-stream-options  --context-tokens <n> (longer input is refused)
+  --batch-factor 2: the time of a batch of 16 as a multiple of a single request's, linear between and beyond;
+    --concurrency counts a batch as one
 
 GET /bill lists every request served, DELETE /bill forgets them.`;
 
@@ -52,6 +58,8 @@ export function parseFlags(argv: readonly string[]): Partial<SimulatorOptions> {
     models: values.model,
     ttftMs: number("ttft-ms"),
     tokensPerSecond: number("tokens-per-second"),
+    prefixCache: number("prefix-cache", 1_000_000),
+    prefillMsPer1kTokens: number("prefill-ms-per-1k-tokens"),
     concurrency: number("concurrency") || undefined,
     errorRate: number("error-rate", 1) ?? (values.status === undefined ? undefined : 1),
     hangRate: number("hang-rate", 1),
@@ -62,6 +70,7 @@ export function parseFlags(argv: readonly string[]): Partial<SimulatorOptions> {
     seed: number("seed"),
     replyBytes: number("reply-bytes", 1_000_000),
     batchFactor: number("batch-factor"),
+    contextTokens: number("context-tokens") || undefined,
     cite: values.cite,
     refuseStreamOptions: values["refuse-stream-options"],
   };

@@ -6,6 +6,10 @@ export interface SimulatorOptions {
   readonly models: readonly string[];
   /** Time to the first token. */
   readonly ttftMs: number;
+  /** Prefixes of prompts that the server remembers; 0 remembers none. */
+  readonly prefixCache: number;
+  /** Reading the part of a prompt that is not remembered, on top of `ttftMs`. */
+  readonly prefillMsPer1kTokens: number;
   /** Of one stream; 0 means at once. */
   readonly tokensPerSecond: number;
   /** Requests served at once; the rest wait in line. */
@@ -25,8 +29,10 @@ export interface SimulatorOptions {
   readonly replyBytes: number;
   /** Ends answers with the marker [1]. */
   readonly cite: boolean;
-  /** Reserved for the batch endpoints. */
+  /** What a batch of 16 costs in time, as a multiple of a single request. */
   readonly batchFactor: number;
+  /** A longer input is refused with 400, and with it the batch that holds it. */
+  readonly contextTokens: number;
   /** Answers 400 to `stream_options`, as older servers do. */
   readonly refuseStreamOptions: boolean;
   /** Overrides what is answered. */
@@ -40,6 +46,8 @@ export const DEFAULTS: SimulatorOptions = {
   host: "127.0.0.1",
   models: ["simulated"],
   ttftMs: 0,
+  prefixCache: 0,
+  prefillMsPer1kTokens: 0,
   tokensPerSecond: 0,
   concurrency: Number.POSITIVE_INFINITY,
   errorRate: 0,
@@ -51,10 +59,19 @@ export const DEFAULTS: SimulatorOptions = {
   seed: 1,
   replyBytes: 200,
   cite: false,
-  batchFactor: 1,
+  batchFactor: 2,
+  contextTokens: Number.POSITIVE_INFINITY,
   refuseStreamOptions: false,
   answer: undefined,
 };
+
+/**
+ * How many times as long as a single request a batch takes: linear in its size, 1 for one, the batch factor for 16. Both
+ * the time to the first token and the time between tokens are stretched by it.
+ */
+export function stretchOf({ batchFactor }: Pick<SimulatorOptions, "batchFactor">, items: number): number {
+  return 1 + ((items - 1) / 15) * (batchFactor - 1);
+}
 
 export type Fate = "answer" | "error" | "hang" | "half-stream" | "garbage";
 

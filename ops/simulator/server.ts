@@ -4,10 +4,12 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { batch } from "./batch.ts";
 import { Bill, type BillLine } from "./bill.ts";
 import { type ChatBody, chat } from "./chat.ts";
 import { DIMENSIONS, embed, encodeVector } from "./embedding.ts";
 import { DEFAULTS, type SimulatorOptions } from "./options.ts";
+import { PrefixCache } from "./prefix-cache.ts";
 import { refuse, sendJson } from "./respond.ts";
 import { Turnstile } from "./turnstile.ts";
 
@@ -26,12 +28,16 @@ export interface Simulator {
   stop(): Promise<void>;
 }
 
+const BATCH = "POST /v1/chat/completions/batch";
+const COMPLETIONS = "POST /v1/completions";
+const ROUTES = new Set(["POST /v1/chat/completions", BATCH, COMPLETIONS, "POST /v1/embeddings"]);
 const BODY_BYTES = 16 * 1024 * 1024;
 
 export async function startSimulator(options: Partial<SimulatorOptions> = {}): Promise<Simulator> {
   let current: SimulatorOptions = { ...DEFAULTS, ...options };
   const bill = new Bill();
   const turnstile = new Turnstile();
+  const prefixes = new PrefixCache();
   let requests = 0;
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -48,12 +54,14 @@ export async function startSimulator(options: Partial<SimulatorOptions> = {}): P
       bill.clear();
       return sendJson(response, 200, { requests: [], dropped: 0 });
     }
-    if (route !== "POST /v1/chat/completions" && route !== "POST /v1/embeddings")
-      return refuse(response, 404, `no route ${route}`);
+    if (!ROUTES.has(route)) return refuse(response, 404, `no route ${route}`);
     const body = await readJson(request);
     if (body === undefined) return refuse(response, 400, "the body is not JSON, or too large");
     if (route === "POST /v1/embeddings") return embeddings(response, body);
-    return chat({ options: current, bill, turnstile, n: requests++ }, request, response, body as ChatBody);
+    const context = { options: current, bill, turnstile, prefixes, n: requests++ };
+    if (route === BATCH) return batch(context, "chat", request, response, body);
+    if (route === COMPLETIONS) return batch(context, "text", request, response, body);
+    return chat(context, request, response, body as ChatBody);
   };
 
   const server = createServer((request, response) => {
