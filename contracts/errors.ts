@@ -94,6 +94,18 @@ export const ERRORS = {
     "Wait for Retry-After seconds.",
   ),
   "rate.limited": entry(429, "later", "Too many requests.", "Wait for Retry-After seconds."),
+  "load.refused": entry(
+    429,
+    "later",
+    "Too many people are asking; new conversations wait for a moment.",
+    "Wait for Retry-After seconds. Conversations that have begun go on.",
+  ),
+  "load.unknown": entry(
+    503,
+    "later",
+    "Nobody measures the load at the moment.",
+    "Try again; operators: jetclaw run governor.",
+  ),
   "turn.timeout": entry(
     504,
     "later",

@@ -13,6 +13,8 @@ export type Level = (typeof LEVELS)[number];
 export const LEVEL_KEY = "level";
 /** KV `config`, key `level-override`: set by an operator, wins over the governor until removed. */
 export const LEVEL_OVERRIDE_KEY = "level-override";
+/** KV `config`, key `level-history`: the last changes of the level, the newest last. */
+export const LEVEL_HISTORY_KEY = "level-history";
 
 export const levelRecordSchema = z.object({
   level: z.union([z.literal(0), z.literal(1), z.literal(2), z.literal(3)]),
@@ -26,7 +28,17 @@ export const levelRecordSchema = z.object({
 });
 export type LevelRecord = z.infer<typeof levelRecordSchema>;
 
-/** Predicted time to work off what waits, by pool and class. */
+/** What an operator asked for. It wins over the governor from the moment it is stored. */
+export const levelOverrideSchema = z.object({
+  /** null: the governor decides again. */
+  level: levelRecordSchema.shape.level.nullable(),
+  reason: z.string(),
+  at: z.number(),
+  by: z.string(),
+});
+export type LevelOverride = z.infer<typeof levelOverrideSchema>;
+
+/** What a job of this class that came now would wait for, by pool and class. */
 export const drainSchema = z.object({
   pool: z.string(),
   cls: z.enum(CLASSES),
@@ -34,10 +46,18 @@ export const drainSchema = z.object({
   inFlight: z.number(),
   /** Age of the oldest waiting job, ms. */
   oldestMs: z.number(),
-  /** Tokens queued / tokens a second; jobs queued / jobs a second where tokens are not known. */
+  /** Time to work off what waits in this class and in those before it, with what they leave of the capacity. */
   drainMs: z.number(),
 });
 export type Drain = z.infer<typeof drainSchema>;
+
+/** Core NATS, every round of the active governor: what it measured. */
+export interface LoadReport {
+  /** Instance of the governor. */
+  readonly by: string;
+  readonly at: number;
+  readonly drains: readonly Drain[];
+}
 
 export const BREAKER_STATES = ["closed", "half-open", "open"] as const;
 

@@ -2,18 +2,18 @@
  * Closes jobs that nobody answered: past their deadline, or with no worker alive. One active by lease. It reads the
  * oldest job of each class and lane from the leader and takes only what is overdue; no timer a turn is needed.
  */
-import { decode, encode } from "#contracts/codec.ts";
+import { decode } from "#contracts/codec.ts";
 import { JOB_VERSION, type Job, type JobResult } from "#contracts/job.ts";
-import { BUCKETS, CLASSES, inferLaneFilter, inferStream, type Lane } from "#contracts/subjects.ts";
+import { CLASSES, inferLaneFilter, inferStream, type Lane } from "#contracts/subjects.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
 import type { Clock } from "#runtime/clock.ts";
-import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
 import { sendToActor } from "#runtime/nats/inbound.ts";
-import { Kv } from "#runtime/nats/kv.ts";
 import { nextMessage, remove } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
+import { Lease } from "#runtime/placement/lease.ts";
 
 const LEASE_KEY = "lease.reaper";
 const LEASE_MS = 6_000;
@@ -31,13 +31,14 @@ export interface ReaperOptions {
 
 export class Reaper {
   readonly #options: ReaperOptions;
-  readonly #leases: Kv;
+  readonly #lease: Lease;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
 
   constructor(options: ReaperOptions) {
     this.#options = options;
-    this.#leases = new Kv(options.bus, BUCKETS.placement);
+    const { bus, clock, instance: owner } = options;
+    this.#lease = new Lease({ bus, clock, owner, key: LEASE_KEY, leaseMs: LEASE_MS });
   }
 
   start(): void {
@@ -53,33 +54,17 @@ export class Reaper {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#running;
+    await this.#lease
+      .release()
+      .catch((err) => this.#options.log.debug({ err }, "reaper: lease not given back"));
   }
 
   async #round(): Promise<void> {
-    if (!(await this.#holdsLease())) return;
+    // Two at once do no harm: what the reaper does is idempotent by job id.
+    if (!(await this.#lease.hold())) return;
     for (const pool of this.#options.pools)
       for (const cls of CLASSES)
         for (const lane of [0, 1] as const) await this.#sweep(pool, inferLaneFilter(pool, cls, lane as Lane));
-  }
-
-  /** Takes or renews the lease. A lease is no fence: what the reaper does is idempotent by job id. */
-  async #holdsLease(): Promise<boolean> {
-    const { clock, instance } = this.#options;
-    const entry = await this.#leases.getFromLeader(LEASE_KEY);
-    const held = entry.value ? decode<{ owner: string; until: number }>(entry.value) : undefined;
-    if (held && held.owner !== instance && held.until > clock.now()) return false;
-    if (held?.owner === instance && held.until - clock.now() > LEASE_MS / 2) return true;
-    try {
-      await this.#leases.update(
-        LEASE_KEY,
-        encode({ owner: instance, until: clock.now() + LEASE_MS }),
-        entry.revision,
-      );
-      return true;
-    } catch (error) {
-      if (error instanceof StaleRevision) return false;
-      throw error;
-    }
   }
 
   async #sweep(pool: string, filter: string): Promise<void> {

@@ -26,6 +26,10 @@ export interface LaneDepth {
   readonly waiting: number;
   /** Delivered, not yet acked. */
   readonly inFlight: number;
+  /** Deliveries that are over: acked, given back or timed out. */
+  readonly settled: number;
+  /** Stream sequence of the newest delivered message: what waits for its first delivery is behind it. */
+  readonly deliveredSeq: number;
 }
 
 export class WorkQueue {
@@ -101,9 +105,18 @@ export class WorkQueue {
       LANES.map(async ({ cls, lane }) => {
         try {
           const info = await this.#bus.jsm.consumers.info(this.#stream, inferConsumer(cls, lane));
-          return { cls, lane, waiting: info.num_pending, inFlight: info.num_ack_pending };
+          const inFlight = info.num_ack_pending;
+          return {
+            cls,
+            lane,
+            waiting: info.num_pending,
+            inFlight,
+            settled: info.delivered.consumer_seq - inFlight,
+            deliveredSeq: info.delivered.stream_seq,
+          };
         } catch (error) {
-          if (error instanceof JetStreamApiError) return { cls, lane, waiting: 0, inFlight: 0 };
+          if (error instanceof JetStreamApiError)
+            return { cls, lane, waiting: 0, inFlight: 0, settled: 0, deliveredSeq: 0 };
           throw natsError(error);
         }
       }),

@@ -1,0 +1,90 @@
+/**
+ * One active of several by a key in KV `placement`. A lease is no fence: whoever acts under it writes by
+ * compare-and-set, or does what is harmless twice.
+ */
+import { decode, encode } from "#contracts/codec.ts";
+import { BUCKETS } from "#contracts/subjects.ts";
+import type { Clock } from "../clock.ts";
+import { type Bus, StaleRevision } from "../nats/connect.ts";
+import { Kv } from "../nats/kv.ts";
+
+export interface LeaseOptions {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  /** Key in KV `placement`: `lease.<what>`. */
+  readonly key: string;
+  /** Instance that wants it. */
+  readonly owner: string;
+  /** Silence of the holder after which another one takes over. */
+  readonly leaseMs: number;
+}
+
+interface Holding {
+  /** Empty where it was given back. */
+  readonly owner: string;
+  /** For people, and for hosts of an older version, which go by it. */
+  readonly until: number;
+}
+
+/** Giving back is a courtesy: a store that does not answer must not hold up a process that ends. */
+const RELEASE_MS = 1_000;
+
+export class Lease {
+  readonly #options: LeaseOptions;
+  readonly #kv: Kv;
+  #mine: { readonly revision: number; readonly at: number } | undefined;
+  #others: { readonly revision: number; readonly at: number } | undefined;
+
+  constructor(options: LeaseOptions) {
+    this.#options = options;
+    this.#kv = new Kv(options.bus, BUCKETS.placement);
+  }
+
+  /**
+   * Takes or renews; to be asked before each piece of work. Others are judged by how long their entry has not changed
+   * on our own clock, so clocks of machines need not agree.
+   * @throws JetclawError `nats.unavailable`
+   */
+  async hold(): Promise<boolean> {
+    const { clock, owner, leaseMs } = this.#options;
+    if (this.#mine) {
+      if (clock.now() - this.#mine.at < leaseMs / 3) return true;
+      if (await this.#take(this.#mine.revision)) return true;
+    }
+    const entry = await this.#kv.getFromLeader(this.#options.key);
+    const held = entry.value ? decode<Holding>(entry.value) : undefined;
+    if (held && held.owner !== "" && held.owner !== owner) {
+      if (this.#others?.revision !== entry.revision)
+        this.#others = { revision: entry.revision, at: clock.now() };
+      if (clock.now() - this.#others.at < leaseMs) return false;
+    }
+    return this.#take(entry.revision);
+  }
+
+  /** Gives it back, so that the next one need not wait; harmless when it is not held. */
+  async release(): Promise<void> {
+    const mine = this.#mine;
+    this.#mine = undefined;
+    if (!mine) return;
+    try {
+      const nobody: Holding = { owner: "", until: 0 };
+      await this.#kv.update(this.#options.key, encode(nobody), mine.revision, { timeoutMs: RELEASE_MS });
+    } catch (error) {
+      if (!(error instanceof StaleRevision)) throw error;
+    }
+  }
+
+  async #take(revision: number): Promise<boolean> {
+    const { clock, key, owner, leaseMs } = this.#options;
+    const at = clock.now();
+    this.#mine = undefined;
+    try {
+      const holding: Holding = { owner, until: at + leaseMs };
+      this.#mine = { revision: await this.#kv.update(key, encode(holding), revision), at };
+      return true;
+    } catch (error) {
+      if (error instanceof StaleRevision) return false;
+      throw error;
+    }
+  }
+}
