@@ -288,6 +288,35 @@ describe("without a worker", () => {
   });
 });
 
+describe("what waited while no host lived and is handled in one burst", () => {
+  test("a stop is for the question before it, an erase for all before it, and what follows is answered", async () => {
+    const world = await ConversationWorld.start(2);
+    try {
+      await world.send("hasty", "m1", "Never mind?");
+      await world.client.stop("demo", "hasty");
+      await world.send("hasty", "m2", "This one?");
+      await world.send("forgetful", "m1", "A secret?");
+      await world.tell("forgetful", "erase", {});
+      await world.send("forgetful", "m2", "A question?");
+      await world.host();
+      await waitUntil(async () => (await world.status("hasty")) === "answering", {
+        timeoutMs: 10_000,
+        what: "the host",
+      });
+      await world.worker();
+      const hasty = await world.closed("hasty", 2);
+      expect(hasty.map((turn) => [turn.messages.map((m) => m.id), turn.outcome])).toEqual([
+        [["m1"], "stopped"],
+        [["m2"], "answered"],
+      ]);
+      const forgetful = await world.closed("forgetful", 1);
+      expect(forgetful.map((turn) => turn.messages.map((m) => m.id))).toEqual([["m2"]]);
+    } finally {
+      await world.stop();
+    }
+  });
+});
+
 describe("when the server restarts and the stream in memory is gone", () => {
   test("a replay gives one end for each closed turn, and later turns are streamed and kept again", async () => {
     const world = await ConversationWorld.start(2);

@@ -1,0 +1,47 @@
+// The order in which effects leave: together where nothing depends on it, in order on one subject, and never past a
+// purge that was recorded between them.
+import { expect, test } from "vitest";
+import { publishOutbox } from "#runtime/actor/outbox.ts";
+import type { StoredEffect } from "#runtime/actor/record.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+
+const data = new Uint8Array();
+const append = (id: string, subject: string): StoredEffect => ({ id, k: "append", subject, data });
+const purge = (id: string): StoredEffect => ({ id, k: "purge", subject: "turn.*", stream: "TURNS-0" });
+
+/** Every request takes a while; what began and ended is written down. */
+function slowBus(): { bus: Bus; seen: string[] } {
+  const seen: string[] = [];
+  const request = async (what: string): Promise<void> => {
+    seen.push(`> ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    seen.push(`< ${what}`);
+  };
+  const bus = {
+    publish: (subject: string) => void seen.push(`emit ${subject}`),
+    append: (_: string, __: Uint8Array, { id }: { id: string }) => request(id),
+    jsm: { streams: { purge: async () => request("purge").then(() => ({ purged: 1 })) } },
+  };
+  return { bus: bus as unknown as Bus, seen };
+}
+const publish = async (effects: StoredEffect[]): Promise<string[]> => {
+  const { bus, seen } = slowBus();
+  await publishOutbox(bus, effects, new AbortController().signal);
+  return seen;
+};
+
+test("effects on different subjects go out together, those on one subject one after the other", async () => {
+  const seen = await publish([append("a1", "a"), append("b1", "b"), append("a2", "a")]);
+  expect(seen.slice(0, 2)).toEqual(["> a1", "> b1"]);
+  expect(seen.indexOf("> a2")).toBeGreaterThan(seen.indexOf("< a1"));
+  expect(seen).toHaveLength(6);
+});
+
+test("a purge removes what was recorded before it and nothing that was recorded after it", async () => {
+  const seen = await publish([append("before", "turn.a"), purge("p"), append("after", "turn.a")]);
+  expect(seen).toEqual(["> before", "< before", "> purge", "< purge", "> after", "< after"]);
+});
+
+test("nothing is left to do when there is nothing to publish", async () => {
+  expect(await publish([])).toEqual([]);
+});
