@@ -5,6 +5,7 @@ import type { Job } from "#contracts/job.ts";
 import type { Usage } from "#contracts/usage.ts";
 import type { ModelAnswer } from "../port.ts";
 import { citationsOf } from "./citations.ts";
+import { ToolCallReader } from "./tool-calls.ts";
 
 /** An answer longer than this is cut off: it would not fit the envelope of its result. */
 const ANSWER_CHARS = 200_000;
@@ -13,6 +14,7 @@ const CHARS_PER_TOKEN = 4;
 
 export class AnswerReader {
   readonly #onText: (text: string) => void;
+  readonly #tools = new ToolCallReader();
   #text = "";
   #finish: "stop" | "length" | undefined;
   #usage: Usage | undefined;
@@ -40,6 +42,7 @@ export class AnswerReader {
     const content: unknown = choice.delta?.content;
     if (typeof content === "string") this.#add(content);
     else if (content !== undefined && content !== null) throw garbage();
+    this.#tools.read(choice.delta?.tool_calls);
     if (choice.finish_reason === "content_filter" && this.#text === "")
       throw new JetclawError("model.rejected", "the provider filtered the answer");
     if (choice.finish_reason) this.#finish ??= choice.finish_reason === "length" ? "length" : "stop";
@@ -49,10 +52,13 @@ export class AnswerReader {
   answer(job: Job): ModelAnswer {
     if (this.#finish === undefined)
       throw new JetclawError("model.unavailable", "the stream ended before the answer did");
-    if (this.#text.trim() === "") throw new JetclawError("model.unavailable", "the answer is empty");
+    const toolCalls = this.#tools.calls();
+    if (this.#text.trim() === "" && !toolCalls)
+      throw new JetclawError("model.unavailable", "the answer is empty");
     return {
       text: this.#text,
       citations: citationsOf(this.#text, job.passages),
+      ...(toolCalls ? { toolCalls } : {}),
       usage: this.#usage ?? estimateUsage(job, this.#text),
       finish: this.#finish,
     };

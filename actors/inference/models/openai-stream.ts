@@ -15,6 +15,10 @@ const EVENT_CHARS = 1_048_576;
  * @throws JetclawError `model.unavailable` for what is no JSON, or an error that the server sends as an event
  */
 export async function* chunksOf(response: Response): AsyncGenerator<readonly ChatCompletionChunk[]> {
+  if (response.headers.get("content-type")?.startsWith("application/json")) {
+    yield [wholeChunk(await response.text())];
+    return;
+  }
   let events: EventSourceMessage[] = [];
   let done = false;
   const parser = createParser({ maxBufferSize: EVENT_CHARS, onEvent: (event) => void events.push(event) });
@@ -37,6 +41,16 @@ export async function* chunksOf(response: Response): AsyncGenerator<readonly Cha
   parser.feed("\n\n");
   yield take();
 }
+
+/** An answer that was not streamed, as the one chunk it would have been. */
+function wholeChunk(text: string): ChatCompletionChunk {
+  const { choices, ...rest } = chunkOf(text);
+  if (!Array.isArray(choices)) throw new JetclawError("model.unavailable", "the answer has no choices");
+  return { ...rest, choices: choices.map((choice) => ({ ...choice, delta: messageOf(choice) })) };
+}
+
+const messageOf = (choice: unknown): ChatCompletionChunk.Choice.Delta =>
+  ((choice as { message?: unknown } | null)?.message ?? {}) as ChatCompletionChunk.Choice.Delta;
 
 function chunkOf(data: string): ChatCompletionChunk {
   let chunk: unknown;
