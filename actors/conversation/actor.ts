@@ -33,6 +33,7 @@ import { metrics } from "#runtime/observe/metrics.ts";
 import { type Answering, openAndAnswer } from "./answering.ts";
 import { closeWith, recordOf, recordSubject } from "./closing.ts";
 import { phrase } from "./phrases.ts";
+import { restoreState, storeState } from "./stored.ts";
 import {
   type ConversationState,
   type Decision,
@@ -72,17 +73,22 @@ export function conversationKind(answering: Answering): ActorKind {
     // A result counts only for the job that the open turn waits for, so the ring holds twice as many user messages.
     remembers: (type) => type !== "result",
     initial: initialState,
+    store: (state) => storeState(state as ConversationState),
+    restore: restoreState,
     view: (state) => state,
     upgrade: (state, from) => applyUpgrades(CONVERSATION, STATE_VERSION, {}, state, from),
     parse: (type, body) => parseMessage(CONVERSATION, conversationMessages, type, body),
     async run(erased, burst) {
       const actor = erased as ConversationActor;
+      const job = actor.state.open?.job?.id;
       for (const message of burst) {
         // A stop is for the question before it, also when both waited side by side.
         if (message.type === "stop") await openAll(actor, answering);
         receive(actor, message, answering);
       }
       await openAll(actor, answering);
+      if (job !== undefined && actor.state.open?.job?.id !== job)
+        actor.afterCommit(() => answering.lanes?.finished(job));
     },
     repeated: (actor, message) => repeat(actor as ConversationActor, message),
     poisoned: (actor, message, reference) =>

@@ -26,6 +26,7 @@ import { sendToActor } from "#runtime/nats/inbound.ts";
 import { messagesFrom } from "#runtime/nats/reader.ts";
 import type { Deployment } from "#runtime/nats/topology.ts";
 import type { Conversations, IncomingMessage } from "./port.ts";
+import { restoreState } from "./stored.ts";
 import type { ConversationState, PastTurn } from "./turn.ts";
 
 const PAGE = 256;
@@ -94,7 +95,8 @@ export class ConversationClient implements Conversations {
 
   async transcript(tenant: string, session: string): Promise<Transcript | undefined> {
     const route = routeOf({ kind: CONVERSATION, tenant, key: session });
-    const state = await readActorState<ConversationState>(this.#bus, this.#deployment, route);
+    const stored = await readActorState(this.#bus, this.#deployment, route);
+    const state = stored === undefined ? undefined : restoreState(stored);
     if (!state || state.createdAt === 0) return undefined;
     const shard = shardOf(route.partition, this.#deployment.shards);
     const turns = new Map<number, TranscriptTurn>();

@@ -18,6 +18,7 @@ import { LIMITS } from "#contracts/limits.ts";
 import type { PriorityClass } from "#contracts/subjects.ts";
 import type { Outcome, RouteDecision, UserMessage } from "#contracts/turn.ts";
 import { NO_USAGE, type Usage } from "#contracts/usage.ts";
+import { bytesOf } from "./stored.ts";
 
 export interface Asked {
   readonly id: string;
@@ -263,10 +264,7 @@ export function emptyEnding(outcome: "failed" | "stopped", reply: string): Endin
 /** Keeps the newest turns within the bounds of count and bytes, at least the last one. */
 export function boundHistory(history: readonly PastTurn[]): readonly PastTurn[] {
   let kept = history.slice(-LIMITS.historyTurns);
-  const bytes = (turn: PastTurn): number =>
-    Buffer.byteLength(turn.reply) +
-    turn.messages.reduce((n, m) => n + Buffer.byteLength(m.text), 0) +
-    turn.citations.reduce((n, c) => n + Buffer.byteLength(c.passage ?? "") + 128, 0);
+  const bytes = (turn: PastTurn): number => bytesOf(turn).length;
   let total = kept.reduce((n, t) => n + bytes(t), 0);
   while (kept.length > 1 && total > LIMITS.historyBytes) {
     total -= bytes(kept[0] as PastTurn);

@@ -322,6 +322,7 @@ export class Activation {
     const outcome = await this.#encodedCommit({
       op: host.nextOperation(),
       state: draft.state,
+      ...(kind.store ? { stored: kind.store(draft.state) } : {}),
       stateVersion: kind.version,
       processed: loaded.record.processed,
       newlyProcessed: ids,

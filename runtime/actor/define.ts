@@ -79,6 +79,10 @@ export interface ActorKind {
   /** False for messages whose repeats the handler itself drops: their ids need no place among the processed ones. */
   remembers(type: string): boolean;
   initial(): unknown;
+  /** What is stored for a state, where that is not the state itself. */
+  store?(state: unknown): unknown;
+  /** The state of what was stored, in this version. */
+  restore?(stored: unknown): unknown;
   view(state: unknown): unknown;
   /** Brings a stored state to this version. @throws JetclawError `actor.state-newer` */
   upgrade(state: unknown, from: number): unknown;

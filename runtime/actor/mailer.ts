@@ -78,7 +78,8 @@ export class ActorMailer {
     );
     if (!entry.value) return undefined;
     const record = decodeRecord(entry.value);
-    return { value: kind.view(kind.upgrade(record.state, record.stateVersion)) };
+    const state = kind.upgrade(record.state, record.stateVersion);
+    return { value: kind.view(kind.restore ? kind.restore(state) : state) };
   }
 
   #kind(name: string): ActorKind {

@@ -88,6 +88,8 @@ export class ProcessedIds {
 export interface NextRecord {
   readonly op: string;
   readonly state: unknown;
+  /** What is written for the state, where that is not the state itself. */
+  readonly stored?: unknown;
   readonly stateVersion: number;
   readonly processed: ProcessedIds;
   readonly newlyProcessed: readonly string[];
@@ -103,7 +105,7 @@ export function encodeRecord(next: NextRecord): Uint8Array {
     v: ACTOR_RECORD_VERSION,
     sv: next.stateVersion,
     op: next.op,
-    s: next.state,
+    s: next.stored ?? next.state,
     ids: next.processed.join(next.newlyProcessed),
     ob: next.outbox,
     seq: next.seq,
