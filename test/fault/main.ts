@@ -1,9 +1,11 @@
 // `npm run test:fault`: a seeded schedule of faults on a real cluster under load, and what the checker found.
 //   --mode kills|handover|freeze|outdated|all   --seed S   --minutes M   --kills N --handovers N --freezes N
+//   --points host (steps whose names begin so)   --model echo|simulator   --calm (a kill waits until the last one is overcome)
 //   --hosts N --workers N --per-second N   --control no-ring|no-outbox|no-fence   --json
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import type { Unsafe } from "#runtime/actor/host.ts";
+import { KILL_POINTS } from "#runtime/observe/kill-point.ts";
 import { freezes, handovers, kills, outdated, scheduleOf } from "./modes.ts";
 import { jsonOf, textOf } from "./report.ts";
 import { FaultRun } from "./run.ts";
@@ -41,6 +43,9 @@ const { values } = parseArgs({
     workers: { type: "string", default: "2" },
     "per-second": { type: "string", default: "100" },
     control: { type: "string" },
+    model: { type: "string", default: "echo" },
+    calm: { type: "boolean", default: false },
+    points: { type: "string", default: "" },
     json: { type: "boolean", default: false },
   },
 });
@@ -67,6 +72,8 @@ function modeOf(): Mode {
 }
 
 const mode = modeOf();
+const points = KILL_POINTS.filter((point) => point.startsWith(values.points));
+if (points.length === 0) refuse(`--points is the beginning of a step: ${KILL_POINTS.join(", ")}`);
 const seed = values.seed === undefined ? randomInt(1, 2 ** 31) : number("seed");
 const unsafe =
   values.control === undefined
@@ -80,6 +87,8 @@ const run = await FaultRun.start({
   // A handover moves everything from one host to the next.
   hosts: mode === "handover" || mode === "outdated" ? 1 : number("hosts"),
   outdatedHost: mode === "outdated",
+  calm: values.calm,
+  simulator: values.model === "simulator",
   workers: number("workers"),
   perSecond: number("per-second"),
   limitMs: number("minutes") * 60_000,
@@ -88,7 +97,7 @@ const run = await FaultRun.start({
 });
 try {
   if (mode === "kills" || mode === "all")
-    await kills(run, scheduleOf(run.random.fork("schedule"), number("kills")));
+    await kills(run, scheduleOf(run.random.fork("schedule"), number("kills"), points));
   if (mode === "freeze" || mode === "all") await freezes(run, number("freezes"));
   if (mode === "handover" || mode === "all") await handovers(run, number("handovers"));
   if (mode === "outdated") await outdated(run, number("handovers"));

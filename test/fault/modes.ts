@@ -22,7 +22,7 @@ export function scheduleOf(
   while (order.length < kills) order.push(...random.shuffle(points));
   return order
     .slice(0, kills)
-    .map((point) => ({ point, nth: random.int(1, AFTER_ANOTHER.includes(point) ? 8 : 12) }));
+    .map((point) => ({ point, nth: random.int(1, AFTER_ANOTHER.includes(point) ? 4 : 12) }));
 }
 
 const roleOf = (point: KillPoint): MemberRole => (point.startsWith("worker.") ? "worker" : "conversation");
@@ -31,7 +31,7 @@ const roleOf = (point: KillPoint): MemberRole => (point.startsWith("worker.") ? 
 const AFTER_ANOTHER: readonly KillPoint[] = ["host.midTakeover", "host.afterLoad"];
 
 /** A step that is not passed in this time is given up and counted as armed only. */
-const HIT_LIMIT_MS = 6_000;
+const HIT_LIMIT_MS = 10_000;
 
 /** Kills hosts and workers by the schedule, each role in a lane of its own. */
 export async function kills(run: FaultRun, schedule: readonly Kill[]): Promise<void> {
@@ -49,6 +49,7 @@ export async function kills(run: FaultRun, schedule: readonly Kill[]): Promise<v
 
 async function killAt(run: FaultRun, random: Random, { point, nth }: Kill): Promise<void> {
   const role = roleOf(point);
+  if (run.calm) await run.calmness();
   const [victim, other] = await twoOf(run, random, role);
   const count = run.points[point] ?? { armed: 0, hit: 0 };
   run.points[point] = count;

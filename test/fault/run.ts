@@ -1,7 +1,9 @@
 // One fault run: a cluster under load, watched from outside, whatever is done to it meanwhile, and the judgement.
 
+import type { PoolConfig } from "#contracts/config.ts";
 import { routeOf } from "#contracts/subjects.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
+import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
 import type { KillPoint } from "#runtime/observe/kill-point.ts";
 import { PlacementStore } from "#runtime/placement/document.ts";
 import { checkHistory, type Verdict } from "#test/harness/checker.ts";
@@ -23,6 +25,10 @@ export interface FaultRunOptions extends ClusterOptions {
   /** After this time no further fault is begun. */
   readonly limitMs: number;
   readonly say?: (line: string) => void;
+  /** The next kill waits until the last one is overcome: then the time a takeover takes can be read. */
+  readonly calm?: boolean;
+  /** An OpenAI-compatible server with a bill instead of the model inside the workers. */
+  readonly simulator?: boolean;
 }
 
 export interface PointCount {
@@ -41,6 +47,9 @@ export interface Outcome {
 
 const DRAIN_MS = 90_000;
 const ANSWERS_MS = 10_000;
+const CALM_MESSAGES = 15;
+/** Slow enough to be caught in mid-stream. */
+const SIMULATED = { ttftMs: 20, tokensPerSecond: 400, replyBytes: 200 };
 
 export class FaultRun {
   readonly cluster: Cluster;
@@ -52,6 +61,7 @@ export class FaultRun {
   readonly #load: Load;
   readonly #placement: PlacementStore;
   readonly #startedAt = Date.now();
+  #simulator: Simulator | undefined;
 
   private constructor(options: FaultRunOptions, cluster: Cluster, recorder: Recorder, random: Random) {
     const { tenants = 4, sessions = 80, perSecond = 100 } = options;
@@ -72,13 +82,28 @@ export class FaultRun {
 
   /** Resolves when the cluster takes work and people have begun to write. */
   static async start(options: FaultRunOptions): Promise<FaultRun> {
-    const cluster = await Cluster.start({ spares: 2, ...options });
+    const simulator = options.simulator
+      ? await startSimulator({ ...SIMULATED, seed: options.seed })
+      : undefined;
+    const pools = simulator ? { pools: simulatedPool(simulator.baseUrl) } : {};
+    const cluster = await Cluster.start({ spares: 2, ...options, ...pools });
     const recorder = new Recorder();
     await observe({ bus: cluster.bus, deployment: cluster.deployment, recorder, closedOf: closedTurnsOf });
     const run = new FaultRun(options, cluster, recorder, randomOf(options.seed));
+    run.#simulator = simulator;
     run.#load.start();
     await waitUntil(() => recorder.answered > 20, { timeoutMs: 30_000, what: "the first answers" });
     return run;
+  }
+
+  get calm(): boolean {
+    return this.#options.calm === true;
+  }
+
+  /** Resolves when hardly anybody waits, or after a while. */
+  async calmness(): Promise<void> {
+    const few = (): boolean => this.recorder.unanswered < CALM_MESSAGES;
+    await waitUntil(few, { timeoutMs: 30_000, what: "a quiet moment" }).catch(() => {});
   }
 
   get timeIsUp(): boolean {
@@ -129,6 +154,10 @@ export class FaultRun {
         timeoutMs: ANSWERS_MS,
         what: "the last answers",
       }).catch(() => {});
+      for (const { job = "", endedAt = 0 } of this.#simulator
+        ?.bill()
+        .filter((line) => line.outcome === "finished") ?? [])
+        this.recorder.add({ type: "billed", job, at: endedAt });
       this.recorder.add({ type: "settled", queues, at: Date.now() });
       const verdict = checkHistory(this.recorder.events);
       const faults: Record<string, number> = {};
@@ -146,7 +175,18 @@ export class FaultRun {
     }
   }
 
-  close(): Promise<void> {
-    return this.cluster.close();
+  async close(): Promise<void> {
+    await this.cluster.close();
+    await this.#simulator?.close();
+    this.#simulator = undefined;
   }
+}
+
+function simulatedPool(baseUrl: string): Readonly<Record<string, PoolConfig>> {
+  return {
+    default: {
+      models: [{ name: "simulated", provider: "openai", baseUrl, apiKey: "none", concurrency: 16 }],
+      fallback: [],
+    },
+  };
 }

@@ -103,6 +103,7 @@ class Check {
       case "fail":
       case "unknown":
       case "result":
+      case "billed":
         break;
     }
   }

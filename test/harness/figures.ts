@@ -22,6 +22,8 @@ export interface Figures {
   readonly duplicateRecords: number;
   /** Attempts that came to a result beyond the first of their job: what a model was paid for twice. */
   readonly jobsRunTwice: number;
+  /** Whole answers on the provider's bill beyond the first of their job; 0 where no provider was simulated. */
+  readonly paidTwice: number;
   /** Turns that ended otherwise than answered. */
   readonly apologies: number;
   /** Longest time in which nothing was answered while somebody waited. */
@@ -53,6 +55,7 @@ export function figuresOf(
   const published = new Map<string, number>();
   const records = new Map<string, number>();
   const results = new Map<string, number>();
+  const billed = new Map<string, number>();
   let [sent, unknown, apologies] = [0, 0, 0];
   const acked = new Set<string>();
   for (const event of events) {
@@ -67,6 +70,7 @@ export function figuresOf(
     } else if (event.type === "unknown") unknown++;
     else if (event.type === "effect" && !event.stored) count(published, event.id);
     else if (event.type === "result") count(results, `${nameOf(event)}/${event.job}`);
+    else if (event.type === "billed") count(billed, event.job);
     else if (event.type === "record") {
       const turn = `${nameOf(event)}/${event.turn}`;
       if (!turns.has(turn) && event.outcome !== "answered") apologies++;
@@ -95,6 +99,7 @@ export function figuresOf(
     duplicateEffects: beyondFirst(published),
     duplicateRecords: beyondFirst(records),
     jobsRunTwice: beyondFirst(results),
+    paidTwice: beyondFirst(billed),
     apologies,
     longestGapMs: longestGap(answered),
     answerP50Ms: quantile(latencies, 0.5),

@@ -63,6 +63,12 @@ export interface Executed extends SessionRef {
   readonly attempt: number;
   readonly at: number;
 }
+/** A model's provider charges for a whole answer. */
+export interface Billed {
+  readonly type: "billed";
+  readonly job: string;
+  readonly at: number;
+}
 /** What the queues held when the run was over. */
 export interface Settled {
   readonly type: "settled";
@@ -78,6 +84,7 @@ export type HistoryEvent =
   | Delivered
   | Asked
   | Executed
+  | Billed
   | Settled;
 
 /** Who said a text travels inside the text, so that a leak shows wherever the text turns up. */
