@@ -126,6 +126,10 @@ export const BUCKETS = {
   deliveries: "deliveries",
 } as const;
 
+/** Key in the bucket `models`: what one worker sees of one model. */
+export const modelHealthKey = (health: { pool: string; model: string; worker: string }): string =>
+  `${tokenOf(health.pool)}.${tokenOf(health.model)}.${tokenOf(health.worker)}`;
+
 /** Core NATS subjects: nothing on them is stored. */
 export const CORE = {
   /** A host takes part in placement. */

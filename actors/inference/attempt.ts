@@ -4,11 +4,12 @@
  */
 import type { ToolCall } from "#contracts/chat.ts";
 import type { Citation } from "#contracts/content.ts";
-import { asJetclawError, type JetclawError } from "#contracts/errors.ts";
-import type { Job } from "#contracts/job.ts";
-import { NO_USAGE, type Usage } from "#contracts/usage.ts";
+import { asJetclawError } from "#contracts/errors.ts";
+import { attemptOf, type Job } from "#contracts/job.ts";
+import { addUsage, costOf, NO_USAGE, type Usage } from "#contracts/usage.ts";
 import type { Clock } from "#runtime/clock.ts";
 import { killPoint } from "#runtime/observe/kill-point.ts";
+import type { ModelFailure } from "./failure.ts";
 import type { PooledModel } from "./models/registry.ts";
 import type { ModelPool } from "./pool.ts";
 import type { BatchShare, ModelAnswer } from "./port.ts";
@@ -20,7 +21,12 @@ export interface Outcome {
   readonly text: string;
   readonly citations: readonly Citation[];
   readonly toolCalls?: readonly ToolCall[] | undefined;
+  /** Number of the attempt that gave the text. */
+  readonly attempt: number;
+  /** Of the answer and of every one before it that was cut off. */
   readonly usage: Usage;
+  /** US dollars of that usage; undefined where no model has a price. */
+  readonly costUsd: number | undefined;
   /** The model that answered or failed last; undefined when none was asked. */
   readonly served: PooledModel | undefined;
   /** From the start of the attempt; 0 when nothing came. */
@@ -39,10 +45,13 @@ export interface AttemptParts {
   readonly pool: ModelPool;
   readonly stops: Stops;
   readonly clock: Clock;
-  readonly attempt: number;
+  /** How often the job was delivered. */
+  readonly delivery: number;
   readonly handBack: AbortSignal;
   readonly onText: (text: string) => void;
-  readonly onFailure: (model: PooledModel, error: JetclawError) => void;
+  /** What was streamed so far is void: an attempt of this number begins. */
+  readonly onRestart: (attempt: number) => void;
+  readonly onFailure: (model: PooledModel, error: ModelFailure) => void;
 }
 
 /** The result must reach the conversation before the deadline: the model ends this much earlier, or at nine tenths. */
@@ -51,33 +60,46 @@ const RESULT_MARGIN_MS = 1_000;
 type Ending = "stopped" | "handed-back" | "deadline";
 
 export async function runAttempt(job: Job, parts: AttemptParts): Promise<Outcome> {
-  const { clock, stops, handBack } = parts;
+  const { clock, stops, handBack, delivery } = parts;
   const startedAt = clock.now();
   const leftMs = job.deadline - startedAt;
-  const state = { text: "", firstTokenMs: 0, served: undefined as PooledModel | undefined };
+  const state: Progress = {
+    text: "",
+    firstTokenMs: 0,
+    served: undefined,
+    attempt: attemptOf(delivery, 0),
+    restarts: 0,
+    startedAt,
+    until: job.deadline - Math.min(RESULT_MARGIN_MS, Math.max(0, leftMs) / 10),
+    spent: { usage: NO_USAGE, costUsd: undefined },
+  };
   if (leftMs <= 0) return ended("deadline", state, job);
   const ending = new AbortController();
   const end = (why: Ending) => (): void => ending.abort(why);
-  const timer = setTimeout(end("deadline"), leftMs - Math.min(RESULT_MARGIN_MS, leftMs / 10));
+  const timer = setTimeout(end("deadline"), state.until - startedAt);
   const deaf = stops.listen(job.tenant, job.session, job.turn, end("stopped"));
   const onHandBack = end("handed-back");
   handBack.addEventListener("abort", onHandBack, { once: true });
   if (handBack.aborted) onHandBack();
   try {
-    const answer = await ask(job, parts, ending.signal, state, startedAt);
-    return { ...answer, served: state.served, firstTokenMs: state.firstTokenMs || clock.now() - startedAt };
+    const answer = await ask(job, parts, ending.signal, state);
+    const { served, attempt } = state;
+    const spent = plus(state.spent, answer.usage, served);
+    return {
+      ...answer,
+      ...spent,
+      served,
+      attempt,
+      firstTokenMs: state.firstTokenMs || clock.now() - startedAt,
+    };
   } catch (error) {
     if (ending.signal.aborted) return ended(ending.signal.reason as Ending, state, job);
-    const { code, detail, retryAfterSeconds } = asJetclawError(error);
+    const { code, detail } = asJetclawError(error);
     const reason =
       code === "internal.bug"
         ? "the model threw an unexpected error"
         : `${code}${detail ? `: ${detail}` : ""}`;
-    const upstreamStatus = statusIn(detail);
-    return {
-      ...partial("failed", state, job),
-      error: { code: "turn.failed", detail: reason, retryAfterSeconds, upstreamStatus },
-    };
+    return { ...partial("failed", state, job), error: { code: "turn.failed", detail: reason } };
   } finally {
     clearTimeout(timer);
     deaf();
@@ -85,10 +107,22 @@ export async function runAttempt(job: Job, parts: AttemptParts): Promise<Outcome
   }
 }
 
+interface Spent {
+  readonly usage: Usage;
+  readonly costUsd: number | undefined;
+}
+
 interface Progress {
   text: string;
   firstTokenMs: number;
   served: PooledModel | undefined;
+  attempt: number;
+  restarts: number;
+  /** Of answers that were cut off. */
+  spent: Spent;
+  readonly startedAt: number;
+  /** The answer must be whole by then. */
+  readonly until: number;
 }
 
 /** Ends with the signal even where a model ignores it: an attempt never outlives its deadline. */
@@ -97,7 +131,6 @@ async function ask(
   parts: AttemptParts,
   signal: AbortSignal,
   state: Progress,
-  startedAt: number,
 ): Promise<ModelAnswer> {
   let abandon: () => void = () => {};
   const aborted = new Promise<never>((_, reject) => {
@@ -109,7 +142,8 @@ async function ask(
   let held: Promise<void> | undefined;
   const onText = (text: string): void => {
     if (signal.aborted || text === "") return;
-    if (state.text === "") state.firstTokenMs = Math.max(1, parts.clock.now() - startedAt);
+    if (state.text === "" && state.restarts === 0)
+      state.firstTokenMs = Math.max(1, parts.clock.now() - state.startedAt);
     state.text += text;
     parts.onText(text);
     held = killPoint("worker.midStream") ?? held;
@@ -117,10 +151,18 @@ async function ask(
   try {
     const run = parts.pool.run(
       job,
-      { signal, attempt: parts.attempt, onText },
+      { signal, attempt: state.attempt, until: state.until, onText },
       {
         onTry: (model) => {
+          // The next model begins: what the one before had said was paid for, and is void.
+          if (state.text !== "") state.spent = plus(state.spent, partUsage(state, job), state.served);
+          state.text = "";
           state.served = model;
+        },
+        onRestart: () => {
+          state.attempt = attemptOf(parts.delivery, ++state.restarts);
+          parts.onRestart(state.attempt);
+          return state.attempt;
         },
         onFailure: parts.onFailure,
       },
@@ -142,13 +184,19 @@ function ended(why: Ending, state: Progress, job: Job): Outcome {
 }
 
 /** Who stops a model in mid-answer has paid for what came: the model estimates it where it can. */
-function partial(finish: Outcome["finish"], { text, served, firstTokenMs }: Progress, job: Job): Outcome {
-  const usage = text === "" ? NO_USAGE : (served?.model.estimate?.(job, text) ?? NO_USAGE);
-  return { finish, text, citations: [], usage, served, firstTokenMs };
+function partial(finish: Outcome["finish"], state: Progress, job: Job): Outcome {
+  const { text, served, firstTokenMs, attempt } = state;
+  const spent = plus(state.spent, partUsage(state, job), served);
+  return { finish, text, citations: [], ...spent, attempt, served, firstTokenMs };
 }
 
-/** A provider's failure begins with the status it answered, as `modelError` words it. */
-function statusIn(detail: string | undefined): number | undefined {
-  const status = /\bHTTP (\d{3})\b/.exec(detail ?? "")?.[1];
-  return status === undefined ? undefined : Number(status);
+const partUsage = ({ text, served }: Progress, job: Job): Usage =>
+  text === "" ? NO_USAGE : (served?.model.estimate?.(job, text) ?? NO_USAGE);
+
+function plus(spent: Spent, usage: Usage, model: PooledModel | undefined): Spent {
+  const cost = model?.price && costOf(usage, model.price);
+  return {
+    usage: addUsage(spent.usage, usage),
+    costUsd: cost === undefined ? spent.costUsd : (spent.costUsd ?? 0) + cost,
+  };
 }

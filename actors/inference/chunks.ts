@@ -15,6 +15,7 @@ export interface ChunkOptions {
 export class Chunks {
   readonly #options: ChunkOptions;
   readonly #chunkMs: number;
+  #attempt: number;
   #waiting = "";
   #sent = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -22,17 +23,24 @@ export class Chunks {
 
   constructor(options: ChunkOptions) {
     this.#options = options;
+    this.#attempt = options.attempt;
     this.#chunkMs = options.chunkMs ?? LIMITS.chunkMs;
   }
 
-  /** How many numbered chunks were published. */
+  /** How many numbered chunks of the current attempt were published. */
   get sent(): number {
     return this.#sent;
   }
 
-  /** Tells readers that what an earlier attempt streamed is void. */
-  restart(): void {
-    const { turn, attempt, publish } = this.#options;
+  /** Tells readers that what an earlier attempt streamed is void, and begins the attempt of this number. */
+  restart(attempt = this.#attempt): void {
+    if (this.#closed) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#waiting = "";
+    this.#sent = 0;
+    this.#attempt = attempt;
+    const { turn, publish } = this.#options;
     publish({ type: "restart", turn, attempt, number: 0 });
   }
 
@@ -60,9 +68,9 @@ export class Chunks {
 
   #publish(): void {
     if (this.#waiting === "") return;
-    const { turn, attempt, publish } = this.#options;
+    const { turn, publish } = this.#options;
     const text = this.#waiting;
     this.#waiting = "";
-    publish({ type: "delta", turn, attempt, number: ++this.#sent, text });
+    publish({ type: "delta", turn, attempt: this.#attempt, number: ++this.#sent, text });
   }
 }

@@ -4,10 +4,10 @@
  */
 import { decodeUntrusted, encode } from "#contracts/codec.ts";
 import { asJetclawError } from "#contracts/errors.ts";
-import { type Job, type JobResult, jobSchema } from "#contracts/job.ts";
+import { attemptOf, type Job, type JobResult, jobSchema } from "#contracts/job.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { tokensSubject } from "#contracts/subjects.ts";
-import { costOf, NO_USAGE } from "#contracts/usage.ts";
+import { NO_USAGE } from "#contracts/usage.ts";
 import type { Clock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
@@ -62,11 +62,12 @@ async function execute(parts: ExecuteParts, message: Pulled, handBack: AbortSign
   const queuedMs = Math.max(0, takenAt - job.at);
   metrics.queuedMs(queuedMs, { pool: parts.pool, class: job.cls });
   queueSpan(parts.pool, job, message);
-  const span = startAttemptSpan(parts.models.candidates(job)[0], job, message.deliveries);
+  const first = attemptOf(message.deliveries, 0);
+  const span = startAttemptSpan(parts.models.candidates(job)[0], job, first);
   const streamTo = job.replyTo ?? tokensSubject(job.tenant, job.session, job.turn);
   const chunks = new Chunks({
     turn: job.turn,
-    attempt: message.deliveries,
+    attempt: first,
     publish: (event) => parts.bus.publish(streamTo, encode(event)),
   });
   // Whatever a model records about this job hangs under its attempt.
@@ -83,7 +84,6 @@ async function execute(parts: ExecuteParts, message: Pulled, handBack: AbortSign
   const result = resultOf(
     parts,
     job,
-    message,
     outcome,
     { queuedMs, totalMs: parts.clock.now() - takenAt },
     chunks.sent,
@@ -117,7 +117,9 @@ function outcomeOf(
       finish: "failed",
       text: "",
       citations: [],
+      attempt: attemptOf(message.deliveries, 0),
       usage: NO_USAGE,
+      costUsd: undefined,
       served: undefined,
       firstTokenMs: 0,
       error,
@@ -127,17 +129,21 @@ function outcomeOf(
     pool: parts.models,
     stops: parts.stops,
     clock: parts.clock,
-    attempt: message.deliveries,
+    delivery: message.deliveries,
     handBack,
     onText: (text) => {
       if (job.stream) chunks.add(text);
+    },
+    onRestart: (attempt) => {
+      if (job.stream) chunks.restart(attempt);
     },
     onFailure: (model, error) =>
       parts.log.warn(
         {
           pool: parts.pool,
           model: model.model.name,
-          code: error.code,
+          reason: error.reason,
+          ...(error.cause === undefined ? {} : { err: error.cause }),
           detail: error.detail,
           session: sessionHash(job.session),
         },
@@ -174,17 +180,16 @@ async function buryJob(parts: ExecuteParts, message: Pulled, detail: string): Pr
 function resultOf(
   parts: ExecuteParts,
   job: Job,
-  message: Pulled,
   outcome: Outcome,
   timings: { queuedMs: number; totalMs: number },
   chunks: number,
 ): JobResult {
-  const { served, usage, error } = outcome;
+  const { served, usage, costUsd, error } = outcome;
   return {
     job: job.id,
     turn: job.turn,
     step: job.step,
-    attempt: message.deliveries,
+    attempt: outcome.attempt,
     finish: outcome.finish === "handed-back" ? "failed" : outcome.finish,
     text: outcome.text,
     citations: [...outcome.citations],
@@ -192,7 +197,7 @@ function resultOf(
     model: served?.model.name ?? job.model ?? "",
     chunks,
     usage,
-    ...(served?.price ? { costUsd: costOf(usage, served.price) } : {}),
+    ...(costUsd === undefined ? {} : { costUsd }),
     ...(error ? { error: errorOf(error) } : {}),
     timings: { ...timings, firstTokenMs: outcome.firstTokenMs },
     worker: parts.worker,

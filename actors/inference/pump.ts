@@ -21,8 +21,8 @@ export type RunJob = (message: Pulled, handBack: AbortSignal) => Promise<void>;
 
 export interface PumpOptions {
   readonly queue: PumpQueue;
-  /** Jobs held at once. */
-  readonly slots: number;
+  /** Jobs held at once; a function where models let through more or fewer from one moment to the next. */
+  readonly slots: number | (() => number);
   readonly run: RunJob;
   readonly log: Log;
 }
@@ -62,7 +62,8 @@ export class Pump {
   }
 
   get slots(): number {
-    return this.#options.slots;
+    const { slots } = this.#options;
+    return typeof slots === "number" ? slots : slots();
   }
 
   get inFlight(): number {
@@ -96,7 +97,7 @@ export class Pump {
   #resume(): void {
     if (this.#state !== "running") return;
     if (this.#asking !== undefined) return;
-    const next = nextAsk(this.#marked, this.#options.slots - this.#held.size, this.#permits);
+    const next = nextAsk(this.#marked, this.slots - this.#held.size, this.#permits);
     if (next === undefined) return;
     // Unmarked before the question leaves: a bell that rings meanwhile marks the lane again.
     this.#marked &= ~next.bit;
@@ -133,7 +134,7 @@ export class Pump {
     if (this.#state !== "running") return;
     // With no slot free nothing can be asked; mark all, so that the next free slot also finds redelivered jobs,
     // for which no bell rings.
-    if (this.#held.size >= this.#options.slots) this.#marked = ALL_LANES;
+    if (this.#held.size >= this.slots) this.#marked = ALL_LANES;
     else void this.#sweepIfStored();
   }
 

@@ -2,7 +2,6 @@
 import type { TraceContext } from "#contracts/envelope.ts";
 import type { Job } from "#contracts/job.ts";
 import { inferConsumer, inferStream } from "#contracts/subjects.ts";
-import { costOf } from "#contracts/usage.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
 import {
   batchShareAttributes,
@@ -57,10 +56,7 @@ export function finishSpan(span: Span, outcome: Outcome): void {
     }),
   );
   if (outcome.batch) {
-    const price = outcome.served?.price;
-    span.set(
-      batchShareAttributes({ ...outcome.batch, costUsd: price ? costOf(outcome.usage, price) : undefined }),
-    );
+    span.set(batchShareAttributes({ ...outcome.batch, costUsd: outcome.costUsd }));
   }
   span.end(outcome.error ? new Error(`${outcome.error.code}: ${outcome.error.detail}`) : undefined);
 }

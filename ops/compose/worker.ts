@@ -1,6 +1,8 @@
 /** The role `worker`: a pump a pool, the models of the pools, and a beat that says how busy they are. */
 import { hostname } from "node:os";
 import { executor } from "#actors/inference/execute.ts";
+import { publishHealth } from "#actors/inference/health.ts";
+import { Member } from "#actors/inference/member.ts";
 import { modelsOf, type RegistryOptions } from "#actors/inference/models/registry.ts";
 import { ModelPool } from "#actors/inference/pool.ts";
 import { Pump } from "#actors/inference/pump.ts";
@@ -24,6 +26,7 @@ export interface WorkerOptions extends RegistryOptions {
 
 interface Part {
   readonly pool: string;
+  readonly models: ModelPool;
   readonly queue: WorkQueue;
   readonly pump: Pump;
 }
@@ -33,17 +36,14 @@ export async function startWorker(ctx: RoleContext, options: WorkerOptions = {})
   const names = options.pools ?? Object.keys(ctx.config.pools);
   if (names.length === 0)
     throw new JetclawError("config.invalid", "a worker needs a pool; configure one under pools");
-  const pools = names.map((name) => ({
-    name,
-    models: new ModelPool(modelsOf(poolOf(ctx, name), options), ctx.clock),
-  }));
+  const pools = modelPools(ctx, names, options);
   const stops = new Stops(ctx.bus);
   const parts: Part[] = [];
   for (const { name, models } of pools) {
     const queue = await WorkQueue.open(ctx.bus, name);
     const pump = new Pump({
       queue: queueOf(ctx, name, queue),
-      slots: options.slots ?? models.concurrency,
+      slots: slotsOf(models, options.slots),
       run: executor({
         bus: ctx.bus,
         clock: ctx.clock,
@@ -55,9 +55,38 @@ export async function startWorker(ctx: RoleContext, options: WorkerOptions = {})
       }),
       log: ctx.log,
     });
-    parts.push({ pool: name, queue, pump });
+    parts.push({ pool: name, models, queue, pump });
   }
   return run(ctx, parts, stops, options.graceMs ?? LIMITS.drainMs);
+}
+
+/** A pool that falls back on another one uses that one's members, so that both see the same breakers and limits. */
+function modelPools(
+  ctx: RoleContext,
+  names: readonly string[],
+  options: WorkerOptions,
+): { name: string; models: ModelPool }[] {
+  const made = new Map<string, Member[]>();
+  const membersOf = (name: string): Member[] => {
+    const known = made.get(name);
+    if (known) return known;
+    const members = modelsOf(poolOf(ctx, name), options).map((model) => new Member(model, ctx.clock));
+    made.set(name, members);
+    return members;
+  };
+  return names.map((name) => {
+    const fallback = poolOf(ctx, name).fallback.filter((other) => other !== name);
+    return { name, models: new ModelPool(membersOf(name), ctx.clock, fallback.map(membersOf)) };
+  });
+}
+
+/** What the models let through now; a number of slots that was asked for holds while nothing limits them. */
+function slotsOf(models: ModelPool, asked: number | undefined): () => number {
+  if (asked === undefined) return () => models.capacity;
+  return () => {
+    const { capacity } = models;
+    return capacity >= models.concurrency ? asked : Math.min(asked, capacity);
+  };
 }
 
 function poolOf(ctx: RoleContext, name: string): RoleContext["config"]["pools"][string] {
@@ -93,6 +122,13 @@ function run(ctx: RoleContext, parts: readonly Part[], stops: Stops, graceMs: nu
     }),
     () => state !== "running",
   );
+  const health = publishHealth({
+    bus: ctx.bus,
+    clock: ctx.clock,
+    log: ctx.log,
+    worker: ctx.instance,
+    members: parts.flatMap(({ pool, models }) => models.members.map((member) => ({ pool, member }))),
+  });
   const reconnects = ctx.bus.onReconnect(() => {
     for (const { pump } of parts) pump.sweep();
   });
@@ -111,6 +147,7 @@ function run(ctx: RoleContext, parts: readonly Part[], stops: Stops, graceMs: nu
       await Promise.all(parts.map(({ pump }) => pump.drain(0)));
       state = "stopped";
       reconnects.stop();
+      await health.stop();
       stops.close();
       for (const { queue } of parts) queue.close();
       presence.stop();

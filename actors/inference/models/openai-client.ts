@@ -1,7 +1,8 @@
 /** The SDK's client as we use it: it makes requests and classifies errors; configuration and retries are ours. */
 import OpenAI from "openai";
+import { connectingFetch } from "./dispatcher.ts";
 
-export function openaiClient(baseUrl: string, apiKey: string | undefined): OpenAI {
+export function openaiClient(baseUrl: string, apiKey: string | undefined, connectMs?: number): OpenAI {
   return new OpenAI({
     baseURL: baseUrl,
     apiKey: apiKey ?? "none",
@@ -14,5 +15,6 @@ export function openaiClient(baseUrl: string, apiKey: string | undefined): OpenA
     logLevel: "off",
     // A configured address that redirects elsewhere would carry the key and the conversation there.
     fetchOptions: { redirect: "error" },
+    fetch: connectingFetch(connectMs),
   });
 }

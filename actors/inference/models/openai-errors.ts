@@ -1,9 +1,11 @@
 /** What goes wrong with an OpenAI-compatible server, in our codes. */
 import { APIConnectionError, APIError } from "openai";
 import { JetclawError } from "#contracts/errors.ts";
+import { type FailureReason, ModelFailure } from "../failure.ts";
+import { restOf } from "./rate-limits.ts";
 
-/** A provider's word about how long to wait is believed up to this. */
-const RETRY_AFTER_LIMIT_SECONDS = 3_600;
+/** Codes of a 429 that no waiting cures: the account is empty. */
+const EXHAUSTED = /insufficient_quota|billing|insufficient_balance|exceeded_current_quota/i;
 
 /**
  * The detail names status and code only: providers repeat parts of the key and of the prompt in their messages, and
@@ -12,25 +14,32 @@ const RETRY_AFTER_LIMIT_SECONDS = 3_600;
 export function modelError(error: unknown): JetclawError {
   if (error instanceof JetclawError) return error;
   if (error instanceof APIConnectionError)
-    return new JetclawError("model.unavailable", `no connection${causeOf(error)}`);
+    return new ModelFailure("failed", `no connection${causeOf(error)}`);
   if (error instanceof APIError) {
     const status: unknown = error.status;
     if (typeof status !== "number")
-      return new JetclawError("model.unavailable", `an error inside the stream${codeOf(error)}`);
-    const detail = `HTTP ${status}${codeOf(error)}`;
-    const retryAfterSeconds = retryAfterOf(error.headers);
-    if (status === 408 || status === 409 || status === 429 || status >= 500)
-      return new JetclawError(
-        "model.unavailable",
-        detail,
-        retryAfterSeconds === undefined ? {} : { retryAfterSeconds },
-      );
-    return new JetclawError("model.rejected", detail);
+      return new ModelFailure("failed", `an error inside the stream${codeOf(error)}`);
+    const reason = reasonOf(status, codeOf(error));
+    const waits = reason === "limited" || reason === "overloaded";
+    return new ModelFailure(
+      reason,
+      `HTTP ${status}${codeOf(error)}`,
+      waits ? restOf(error.headers, Date.now()) : undefined,
+    );
   }
   if (error instanceof SyntaxError)
-    return new JetclawError("model.unavailable", "the stream holds something else than JSON");
+    return new ModelFailure("failed", "the stream holds something else than JSON");
   // What is left comes from reading the socket: `terminated`, `other side closed` and their like.
-  return new JetclawError("model.unavailable", `the connection broke${causeOf(error)}`);
+  return new ModelFailure("failed", `the connection broke${causeOf(error)}`);
+}
+
+function reasonOf(status: number, code: string): FailureReason {
+  if (status === 402 || (status === 429 && EXHAUSTED.test(code))) return "exhausted";
+  if (status === 429) return "limited";
+  if (status === 401 || status === 403) return "unauthorized";
+  if (status === 404) return "missing";
+  if (status === 503 || status === 529) return "overloaded";
+  return status === 408 || status === 409 || status >= 500 ? "failed" : "refused";
 }
 
 /** Older and stricter servers answer 400 to an option they do not know, and name it. */
@@ -53,13 +62,4 @@ function causeOf(error: unknown): string {
     if (typeof code === "string" && /^[A-Z0-9_]{1,64}$/.test(code)) return ` (${code})`;
   }
   return "";
-}
-
-function retryAfterOf(headers: Headers | undefined): number | undefined {
-  const value = headers?.get("retry-after");
-  if (!value) return undefined;
-  const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1_000;
-  return Number.isFinite(seconds)
-    ? Math.min(RETRY_AFTER_LIMIT_SECONDS, Math.max(0, Math.ceil(seconds)))
-    : undefined;
 }

@@ -2,42 +2,40 @@
  * Any OpenAI-compatible server, always streamed: a token is the only sign of life a model gives, and a stream is what
  * a stop can cancel. Retries are not made here: who calls decides whether and where.
  */
-import OpenAI from "openai";
 import type { ChatCompletionCreateParamsStreaming } from "openai/resources/chat/completions";
 import type { Job } from "#contracts/job.ts";
-import type { Model, ModelAnswer, ModelRun } from "../port.ts";
+import type { ModelAnswer, ModelRun } from "../port.ts";
+import type { Endpoint } from "./endpoints.ts";
 import { AnswerReader, estimateUsage } from "./openai-answer.ts";
+import { openaiClient } from "./openai-client.ts";
 import { modelError, refusesStreamOptions } from "./openai-errors.ts";
 import { chunksOf } from "./openai-stream.ts";
-import { Patience } from "./patience.ts";
+import { Patience, type Timeouts } from "./patience.ts";
+import { usedUp } from "./rate-limits.ts";
 
 export interface OpenAiOptions {
   readonly name: string;
   /** `.../v1`; OpenAI's own when left out. */
   readonly baseUrl?: string | undefined;
   readonly apiKey?: string | undefined;
+  readonly timeouts?: Timeouts | undefined;
 }
 
 const OPENAI_URL = "https://api.openai.com/v1";
 
-export function openaiModel({ name, baseUrl = OPENAI_URL, apiKey }: OpenAiOptions): Model {
-  // Every value that the SDK would otherwise read from the environment is given: configuration is ours to read.
-  const client = new OpenAI({
-    baseURL: baseUrl,
-    apiKey: apiKey ?? "none",
-    adminAPIKey: null,
-    organization: null,
-    project: null,
-    webhookSecret: null,
-    maxRetries: 0,
-    logLevel: "off",
-    // A configured address that redirects elsewhere would carry the key and the conversation there.
-    fetchOptions: { redirect: "error" },
-  });
-  const own = new URL(baseUrl).hostname === "api.openai.com";
+/** One address with one key. */
+export function openaiEndpoint({
+  name,
+  baseUrl = OPENAI_URL,
+  apiKey,
+  timeouts,
+}: OpenAiOptions): Pick<Endpoint, "model" | "onUsedUp"> {
+  const client = openaiClient(baseUrl, apiKey, timeouts?.connectMs);
+  const own = /^api\.openai\.com$|\.openai\.azure\.com$/.test(new URL(baseUrl).hostname);
   let asksUsage = true;
+  let tellUsedUp: (ms: number) => void = () => {};
 
-  const open = async (job: Job, run: ModelRun, signal: AbortSignal): Promise<Response> => {
+  const send = async (job: Job, run: ModelRun, signal: AbortSignal): Promise<Response> => {
     const options = { signal, headers: jobHeaders(job.id, run.attempt) };
     try {
       return await client.chat.completions.create(requestOf(name, job, own, asksUsage), options).asResponse();
@@ -48,15 +46,22 @@ export function openaiModel({ name, baseUrl = OPENAI_URL, apiKey }: OpenAiOption
     }
   };
 
-  return {
+  const open = async (job: Job, run: ModelRun, signal: AbortSignal): Promise<Response> => {
+    const response = await send(job, run, signal);
+    const ms = usedUp(response.headers, Date.now());
+    if (ms !== undefined) tellUsedUp(ms);
+    return response;
+  };
+
+  const model = {
     name,
     provider: "openai",
     estimate: estimateUsage,
-    async run(job, run): Promise<ModelAnswer> {
-      const patience = new Patience(run.signal, job.deadline - Date.now());
+    async run(job: Job, run: ModelRun): Promise<ModelAnswer> {
+      const patience = new Patience(run.signal, (run.until ?? job.deadline) - Date.now(), timeouts);
       const reader = new AnswerReader(run.onText);
       try {
-        patience.arm("first");
+        patience.arm(isStreamed(job) ? "first" : "whole");
         for await (const chunks of chunksOf(await open(job, run, patience.signal))) {
           for (const chunk of chunks) reader.read(chunk);
           if (reader.full) break;
@@ -73,7 +78,16 @@ export function openaiModel({ name, baseUrl = OPENAI_URL, apiKey }: OpenAiOption
       }
     },
   };
+  return {
+    model,
+    onUsedUp(tell) {
+      tellUsedUp = tell;
+    },
+  };
 }
+
+/** A caller of the endpoint who reads no stream gets none made: a whole answer costs a fifth of its chunks. */
+const isStreamed = (job: Job): boolean => job.stream || !job.chat;
 
 /** Lets the provider's bill, or a proxy's, be matched with our jobs. */
 function jobHeaders(id: string, attempt: number): Record<string, string> {
@@ -88,11 +102,13 @@ function requestOf(
   usage: boolean,
 ): ChatCompletionCreateParamsStreaming {
   const limit = job.maxOutputTokens ?? undefined;
+  const stream = isStreamed(job);
   return {
+    ...(job.chat?.options as Partial<ChatCompletionCreateParamsStreaming> | undefined),
     model,
-    messages: job.messages as ChatCompletionCreateParamsStreaming["messages"],
-    stream: true,
-    ...(usage ? { stream_options: { include_usage: true } } : {}),
+    messages: (job.chat?.messages ?? job.messages) as ChatCompletionCreateParamsStreaming["messages"],
+    stream: stream as true,
+    ...(usage && stream ? { stream_options: { include_usage: true } } : {}),
     // OpenAI's newer models refuse `max_tokens`; many compatible servers know nothing else.
     ...(limit === undefined ? {} : own ? { max_completion_tokens: limit } : { max_tokens: limit }),
     ...(job.temperature === null || job.temperature === undefined ? {} : { temperature: job.temperature }),

@@ -1,27 +1,48 @@
 /** How long a model may be silent, and the one signal that ends its request: ours, or its caller's. */
-import { JetclawError } from "#contracts/errors.ts";
+import { ModelFailure } from "../failure.ts";
 
-/** Longest wait for the first sign of an answer. */
+export interface Timeouts {
+  /** Until a connection stands. */
+  readonly connectMs?: number | undefined;
+  /** Longest wait for the first sign of an answer; what is left of the deadline may make it shorter. */
+  readonly firstTokenMs?: number | undefined;
+  /** Longest silence inside an answer. */
+  readonly betweenTokensMs?: number | undefined;
+  /** Longest answer, whatever the deadline. */
+  readonly totalMs?: number | undefined;
+}
+
 const FIRST_TOKEN_MS = 20_000;
 /** So that a silent model leaves time for one more try and for the apology. */
 const FIRST_TOKEN_SHARE = 0.45;
-/** Longest silence inside an answer. */
 const BETWEEN_TOKENS_MS = 10_000;
 /** After the finish reason only usage may follow: nobody waits long for that. */
 const AFTER_FINISH_MS = 1_000;
+/** A silent server leaves a quarter of the time for another one. */
+const WHOLE_SHARE = 0.75;
 
-export type Phase = "first" | "between" | "finished";
+/** `whole`: an answer that is not streamed gives no sign before it is there. */
+export type Phase = "first" | "between" | "finished" | "whole";
 
 export class Patience {
   readonly #controller = new AbortController();
   readonly #parent: AbortSignal;
-  readonly #firstTokenMs: number;
+  readonly #phases: Readonly<Record<Phase, number>>;
+  readonly #total: NodeJS.Timeout | undefined;
   readonly #onParent = (): void => this.#controller.abort(this.#parent.reason);
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(parent: AbortSignal, remainingMs: number) {
+  constructor(parent: AbortSignal, remainingMs: number, timeouts: Timeouts = {}) {
+    const { firstTokenMs = FIRST_TOKEN_MS, betweenTokensMs = BETWEEN_TOKENS_MS, totalMs } = timeouts;
     this.#parent = parent;
-    this.#firstTokenMs = Math.min(FIRST_TOKEN_MS, Math.max(1, remainingMs * FIRST_TOKEN_SHARE));
+    this.#phases = {
+      first: Math.min(firstTokenMs, Math.max(1, remainingMs * FIRST_TOKEN_SHARE)),
+      between: betweenTokensMs,
+      finished: AFTER_FINISH_MS,
+      whole: Math.max(1, remainingMs * WHOLE_SHARE),
+    };
+    if (totalMs !== undefined)
+      this.#total = setTimeout(() => this.#giveUp(`no whole answer within ${totalMs} ms`), totalMs);
     if (parent.aborted) this.#onParent();
     else parent.addEventListener("abort", this.#onParent, { once: true });
   }
@@ -33,15 +54,18 @@ export class Patience {
   /** Starts the wait for the next sign of life anew. */
   arm(phase: Phase): void {
     clearTimeout(this.#timer);
-    const ms = { first: this.#firstTokenMs, between: BETWEEN_TOKENS_MS, finished: AFTER_FINISH_MS }[phase];
-    this.#timer = setTimeout(() => {
-      const what = phase === "first" ? "no first token" : "no further token";
-      this.#controller.abort(new JetclawError("model.unavailable", `${what} within ${Math.round(ms)} ms`));
-    }, ms);
+    const ms = this.#phases[phase];
+    const what = { first: "no first token", whole: "no answer" }[phase as string] ?? "no further token";
+    this.#timer = setTimeout(() => this.#giveUp(`${what} within ${Math.round(ms)} ms`), ms);
   }
 
   end(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#total);
     this.#parent.removeEventListener("abort", this.#onParent);
+  }
+
+  #giveUp(detail: string): void {
+    this.#controller.abort(new ModelFailure("timeout", detail));
   }
 }

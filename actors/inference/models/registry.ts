@@ -2,11 +2,13 @@
 import type { ModelConfig, PoolConfig } from "#contracts/config.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import type { Price } from "#contracts/usage.ts";
+import { systemClock } from "#runtime/clock.ts";
 import type { Model } from "../port.ts";
 import { batchedModel, batchedRequests, isBatched } from "./batched.ts";
 import { type EchoOptions, echoModel } from "./echo.ts";
+import { type Endpoint, rotating } from "./endpoints.ts";
 import { kbExtractModel } from "./kb-extract.ts";
-import { openaiModel } from "./openai.ts";
+import { openaiEndpoint } from "./openai.ts";
 
 /** A model as a pool offers it. */
 export interface PooledModel {
@@ -33,8 +35,7 @@ export function modelsOf(pool: PoolConfig, options: RegistryOptions = {}): Poole
 function modelOf(config: ModelConfig, options: RegistryOptions): Model {
   switch (config.provider) {
     case "openai":
-      if (isBatched(config)) return batchedModel(config, secretOf(config));
-      return openaiModel({ name: config.name, baseUrl: config.baseUrl, apiKey: secretOf(config) });
+      return rotating(config.name, endpointsOf(config), systemClock);
     case "kb-extract":
       return kbExtractModel(config.name);
     case "echo":
@@ -42,7 +43,27 @@ function modelOf(config: ModelConfig, options: RegistryOptions): Model {
   }
 }
 
-function secretOf({ name, apiKey }: ModelConfig): string | undefined {
+/** What an endpoint leaves out it has from its model. */
+function endpointsOf(config: ModelConfig): Endpoint[] {
+  const { name, timeouts } = config;
+  const places = config.endpoints ?? [{}];
+  const seen = new Map<string, number>();
+  return places.map((place) => {
+    const baseUrl = place.baseUrl ?? config.baseUrl;
+    const apiKey = secretOf(name, place.apiKey ?? config.apiKey);
+    // Several keys of one address are told apart by their order; a key has no place in an id.
+    const key = (seen.get(baseUrl ?? "") ?? 0) + 1;
+    seen.set(baseUrl ?? "", key);
+    const id = `${baseUrl ?? ""} ${key}`;
+    const concurrency = Math.ceil(config.concurrency / places.length);
+    const at = { ...config, concurrency, ...(baseUrl === undefined ? {} : { baseUrl }) };
+    return isBatched(at)
+      ? { id, concurrency: batchedRequests(at), model: batchedModel(at, apiKey) }
+      : { id, concurrency, ...openaiEndpoint({ name, baseUrl, apiKey, timeouts }) };
+  });
+}
+
+function secretOf(name: string, apiKey: ModelConfig["apiKey"]): string | undefined {
   if (apiKey === undefined || typeof apiKey === "string") return apiKey;
   throw new JetclawError("config.invalid", `the key of model ${name} is a reference that was not resolved`);
 }

@@ -1,5 +1,7 @@
 // Which model of a pool serves a job, and what happens when it fails.
 import { describe, expect, test } from "vitest";
+import { ModelFailure } from "#actors/inference/failure.ts";
+import { Member } from "#actors/inference/member.ts";
 import type { PooledModel } from "#actors/inference/models/registry.ts";
 import { ModelPool } from "#actors/inference/pool.ts";
 import type { ModelRun } from "#actors/inference/port.ts";
@@ -8,8 +10,10 @@ import { NO_USAGE } from "#contracts/usage.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { jobOf } from "#test/harness/inference.ts";
 
-type Behaviour = "answers" | "fails" | "rejects" | "speaks and fails";
+type Behaviour = "answers" | "fails" | "rejects" | "is not let in" | "speaks and fails";
 const asked: string[] = [];
+/** Text and restarts in their order. */
+let heard = "";
 
 function model(name: string, behave: Behaviour | (() => Behaviour)): PooledModel {
   return {
@@ -22,6 +26,7 @@ function model(name: string, behave: Behaviour | (() => Behaviour)): PooledModel
         asked.push(name);
         const behaviour = typeof behave === "string" ? behave : behave();
         if (behaviour === "rejects") throw new JetclawError("model.rejected");
+        if (behaviour === "is not let in") throw new ModelFailure("unauthorized", "HTTP 401");
         if (behaviour === "fails") throw new JetclawError("model.unavailable");
         onText("some");
         if (behaviour === "speaks and fails") throw new JetclawError("model.unavailable");
@@ -31,15 +36,32 @@ function model(name: string, behave: Behaviour | (() => Behaviour)): PooledModel
   };
 }
 
-const clock = { ...systemClock, sleep: async () => {} };
+/** Waiting takes no time: the clock jumps. */
+let skippedMs = 0;
+const clock = {
+  ...systemClock,
+  now: () => Date.now() + skippedMs,
+  sleep: async (ms: number) => {
+    skippedMs += ms;
+  },
+};
 async function serve(
   models: PooledModel[],
   job = jobOf(),
   pool = new ModelPool(models, clock),
 ): Promise<string> {
   asked.length = 0;
-  const run = { signal: new AbortController().signal, attempt: 1, onText: () => {} };
-  const outcome = await pool.run(job, run, { onTry() {}, onFailure() {} }).then(
+  skippedMs = 0;
+  heard = "";
+  const onText = (text: string): void => {
+    heard += text;
+  };
+  const run = { signal: new AbortController().signal, attempt: 1, onText };
+  const onRestart = (): number => {
+    heard += "|2|";
+    return 2;
+  };
+  const outcome = await pool.run(job, run, { onTry() {}, onFailure() {}, onRestart }).then(
     () => "answered",
     (error: unknown) => (error as JetclawError).code,
   );
@@ -54,27 +76,58 @@ describe("a pool", () => {
     expect(await serve(models, jobOf({ model: "unknown" }))).toBe("a: answered");
   });
 
-  test("goes on to the next model, and asks the best once more when all failed", async () => {
+  test("goes on to the next model at once, and asks everybody again, a few times, when all failed", async () => {
     expect(await serve([model("a", "fails"), model("b", "answers")])).toBe("a b: answered");
-    expect(await serve([model("a", "fails"), model("b", "fails")])).toBe("a b a: model.unavailable");
-    expect(await serve([model("a", "fails")])).toBe("a a: model.unavailable");
-  });
-
-  test("tries nothing again after a first token or a refusal", async () => {
-    expect(await serve([model("a", "speaks and fails"), model("b", "answers")])).toBe("a: model.unavailable");
-    expect(await serve([model("a", "rejects"), model("b", "answers")])).toBe("a: model.rejected");
-  });
-
-  test("does not retry when the deadline leaves no time", async () => {
-    expect(await serve([model("a", "fails")], jobOf({ deadline: Date.now() + 100 }))).toBe(
-      "a: model.unavailable",
+    let fails = 2;
+    const flaky = model("a", () => (fails-- > 0 ? "fails" : "answers"));
+    expect(await serve([flaky])).toBe("a a a: answered");
+    expect(await serve([model("a", "fails"), model("b", "fails")])).toMatch(
+      /^a b( a| b){2,16}: model.unavailable$/,
     );
   });
 
-  test("passes over a model that failed three times in a row", async () => {
+  test("goes along the fallback list when its own models fail, and shares what is known about them", async () => {
+    const spare = new Member(model("spare", "answers"), clock);
+    const pool = new ModelPool([model("a", "fails"), model("b", "fails")], clock, [[spare]]);
+    expect(await serve([], jobOf(), pool)).toBe("a b spare: answered");
+    for (let i = 0; i < 2; i++) await serve([], jobOf(), pool);
+    expect(await serve([], jobOf(), pool)).toBe("spare: answered");
+    expect(spare.health()).toMatchObject({ breaker: "closed", inFlight: 0 });
+  });
+
+  test("begins anew under the next attempt after a first token, and keeps to what the request is refused for", async () => {
+    expect(await serve([model("a", "speaks and fails"), model("b", "answers")])).toBe("a b: answered");
+    expect(heard).toBe("some|2|some");
+    expect(await serve([model("a", "rejects"), model("b", "answers")])).toBe("a: model.rejected");
+  });
+
+  test("an answer does not begin anew without end", async () => {
+    expect(await serve([model("a", "speaks and fails"), model("b", "speaks and fails")])).toBe(
+      "a b a b: model.unavailable",
+    );
+  });
+
+  test("a model whose key is refused is left for the next one, and never asked again by that job", async () => {
+    expect(await serve([model("a", "is not let in"), model("b", "answers")])).toBe("a b: answered");
+    expect(await serve([model("a", "is not let in")])).toBe("a: model.rejected");
+  });
+
+  test("does not begin a try that cannot end in time", async () => {
+    expect(await serve([model("a", "fails")], jobOf({ deadline: Date.now() + 300 }))).toBe(
+      "a: model.unavailable",
+    );
+    expect(await serve([model("a", "answers")], jobOf({ deadline: Date.now() + 200 }))).toBe(
+      ": model.unavailable",
+    );
+  });
+
+  test("passes over a model whose breaker is open, and runs as much as the others let through", async () => {
     const models = [model("a", "fails"), model("b", "answers")];
     const pool = new ModelPool(models, clock);
+    expect(pool.capacity).toBe(4);
     for (let i = 0; i < 3; i++) expect(await serve(models, jobOf(), pool)).toBe("a b: answered");
     expect(await serve(models, jobOf(), pool)).toBe("b: answered");
+    expect(pool.capacity).toBe(2);
+    expect(pool.members[0]?.breaker).toBe("open");
   });
 });
