@@ -246,10 +246,15 @@ describe.each([2, 4])("two hosts, %i shards", (shards) => {
   test("a message in a wrong partition is moved to the right one, once", async () => {
     const route = routeTo("moved");
     const wrong = `in.${(route.partition + 1) % PARTITIONS}.${route.path}`;
+    const moved: string[] = [];
+    const right = world.bus.subscribe(inboundSubject(route), ({ subject }) => void moved.push(subject));
+    await world.bus.flush();
     for (let n = 0; n < 2; n++) await world.bus.append(wrong, encodeEnvelope(envelopeTo("moved")));
     expect(await seenWhen("moved", 1)).toEqual(["raw"]);
     await world.settled();
     expect(await seen("moved")).toEqual(["raw"]);
+    expect(moved).toContain(inboundSubject(route));
+    right.stop();
   });
 
   test("a flooded actor stops no other of its partition, and gets all of its messages in order", async () => {
