@@ -2,16 +2,28 @@
 import { JOB_VERSION, type Job, type Passage } from "#contracts/job.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { inferSubject, type PriorityClass, tokensSubject } from "#contracts/subjects.ts";
-import { turnEvent } from "#contracts/turn.ts";
+import { type RouteDecision, turnEvent } from "#contracts/turn.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
 import type { SystemActor } from "#runtime/actor/define.ts";
 import type { Deployment } from "#runtime/nats/topology.ts";
 import type { Log } from "#runtime/observe/log.ts";
-import type { CacheQuery, ResponseCache } from "../cache/port.ts";
+import { metrics } from "#runtime/observe/metrics.ts";
+import type { CachedAnswer, CacheQuery, ResponseCache } from "../cache/port.ts";
+import type { LevelReader } from "../governor/port.ts";
 import type { Retriever } from "../knowledge/port.ts";
 import type { Router } from "../routing/port.ts";
 import type { Assistant, Assistants } from "./assistants.ts";
-import { closeWith } from "./closing.ts";
+import { type Closing, closeWith } from "./closing.ts";
+import {
+  type Extract,
+  extractClosing,
+  isNew,
+  refusal,
+  type Treatment,
+  treatmentOf,
+  withLevel,
+} from "./degradation.ts";
+import type { Lanes } from "./lanes.ts";
 import { buildMessages, historyFingerprint } from "./prompt.ts";
 import { awaitJob, type ConversationState, openTurn } from "./turn.ts";
 
@@ -28,6 +40,14 @@ export interface Answering {
   /** ISO 639-1 code of a text's language, where it can be told. */
   readonly languageOf: (text: string) => string | undefined;
   readonly turnDeadlineMs: number;
+  /** Absent: nothing is degraded. */
+  readonly level?: LevelReader | undefined;
+  /** Answers new conversations at level 2; absent: they keep going to the pools. */
+  readonly extract?: Extract | undefined;
+  /** Tiers of all pools: at level 2 a cached answer of any of them will do. */
+  readonly tiers?: readonly string[] | undefined;
+  /** Absent: every job takes lane 0. */
+  readonly lanes?: Lanes | undefined;
 }
 
 type ConversationActor = SystemActor<ConversationState>;
@@ -36,6 +56,7 @@ const DEFERRED_CHANNELS = new Set(["email"]);
 
 export async function openAndAnswer(actor: ConversationActor, answering: Answering): Promise<void> {
   const { assistants, router } = answering;
+  const { shards } = answering.deployment;
   const opened = openTurn(actor.state);
   const { open } = opened;
   const assistant = assistants.get(opened.assistant);
@@ -46,6 +67,8 @@ export async function openAndAnswer(actor: ConversationActor, answering: Answeri
     .join("\n");
   const locale = opened.locale ?? answering.languageOf(question) ?? DEFAULT_LOCALE;
   const cls = classOf(opened, open.channel);
+  const level = answering.level?.level() ?? 0;
+  const treatment = treatmentOf(level, cls, opened);
   actor.emit(
     tokensSubject(actor.tenant, actor.key, open.turn),
     turnEvent(
@@ -54,8 +77,12 @@ export async function openAndAnswer(actor: ConversationActor, answering: Answeri
     ),
   );
 
+  if (treatment === "refuse") {
+    actor.afterCommit(() => metrics.refusals({ reason: "load.refused" }));
+    return closeWith(actor, shards, refusal(level, locale));
+  }
   const passages = await retrieve(actor, answering, assistant, question, locale);
-  const route = router.route({
+  const chosen = router.route({
     tenant: actor.tenant,
     assistant: assistant.name,
     policy: assistant.model,
@@ -66,6 +93,7 @@ export async function openAndAnswer(actor: ConversationActor, answering: Answeri
     tier: opened.tier,
     model: opened.history.findLast((turn) => turn.model !== "" && !turn.cached)?.model,
   });
+  const route = withLevel(chosen, level);
   const query: CacheQuery = {
     tenant: actor.tenant,
     assistant: assistant.name,
@@ -77,53 +105,90 @@ export async function openAndAnswer(actor: ConversationActor, answering: Answeri
     history: answering.cache ? historyFingerprint(opened.history) : "",
     passages,
   };
-  const cached = await answering.cache?.lookup(query);
+  const cached = await lookUp(answering, query, treatment);
   if (cached) {
-    actor.state = { ...actor.state, tier: actor.state.tier ?? route.tier };
-    return closeWith(actor, answering.deployment.shards, {
-      ending: {
-        outcome: "answered",
-        reply: cached.reply,
-        citations: cached.citations,
-        model: cached.model,
-        cached: true,
-        usage: NO_USAGE,
-      },
-      attempt: 0,
-      lastChunk: 0,
-      cacheLevel: "response",
-    });
+    // Without a tier the next turn, at a lower level, is routed like a first one.
+    if (treatment === "normal") actor.state = { ...actor.state, tier: actor.state.tier ?? route.tier };
+    return closeWith(actor, shards, { ...ofCache(cached), ...(level > 0 ? { route } : {}) });
   }
-  const deadline = actor.now + answering.turnDeadlineMs;
+  if (treatment === "extract" && answering.extract)
+    return closeWith(actor, shards, extractClosing(level, answering.extract, question, passages, locale));
   const messages = buildMessages({ assistant, locale, passages, history: opened.history, question });
-  const job = (id: string): Job => ({
-    v: JOB_VERSION,
-    id,
-    tenant: actor.tenant,
-    session: actor.key,
+  const { maxOutputTokens, temperature } = assistant;
+  const id = appendJob(actor, answering, route, {
     turn: open.turn,
-    step: 0,
-    pool: route.pool,
-    model: route.model ?? null,
     cls,
-    lane: 0,
-    at: actor.now,
-    deadline,
     messages,
     question,
     locale,
     passages: [...passages],
-    maxOutputTokens: assistant.maxOutputTokens ?? null,
-    temperature: assistant.temperature ?? null,
-    stream: true,
-    trace: actor.trace ?? null,
+    maxOutputTokens: maxOutputTokens ?? null,
+    temperature: temperature ?? null,
   });
-  const id = actor.append(
-    inferSubject({ pool: route.pool, cls, lane: 0, tenant: actor.tenant, session: actor.key }),
-    job,
-  );
-  actor.state = awaitJob(actor.state, { id, step: 0, pool: route.pool, cls, deadline, route, locale });
   if (answering.cache) actor.afterCommit(() => answering.pending.remember(id, query, actor.now));
+}
+
+type JobContent = Pick<
+  Job,
+  "turn" | "cls" | "messages" | "question" | "locale" | "passages" | "maxOutputTokens" | "temperature"
+>;
+
+/** The open turn waits for a job, in the lane that its tenant's backlog gives. */
+function appendJob(
+  actor: ConversationActor,
+  { lanes, turnDeadlineMs }: Answering,
+  route: RouteDecision,
+  content: JobContent,
+): string {
+  const { tenant, key: session, now } = actor;
+  const { pool } = route;
+  const { cls, locale } = content;
+  const deadline = now + turnDeadlineMs;
+  const lane = lanes?.laneOf(tenant, now) ?? 0;
+  const id = actor.append(
+    inferSubject({ pool, cls, lane, tenant, session }),
+    (id): Job => ({
+      ...content,
+      v: JOB_VERSION,
+      id,
+      tenant,
+      session,
+      step: 0,
+      pool,
+      model: route.model ?? null,
+      lane,
+      at: now,
+      deadline,
+      stream: true,
+      trace: actor.trace ?? null,
+    }),
+  );
+  lanes?.reserve(id, tenant, now);
+  actor.afterCommit(() => lanes?.committed(id, deadline));
+  actor.state = awaitJob(actor.state, { id, step: 0, pool, cls, deadline, route, locale });
+  return id;
+}
+
+const ofCache = ({ reply, citations, model }: CachedAnswer): Closing => ({
+  ending: { outcome: "answered", reply, citations, model, cached: true, usage: NO_USAGE },
+  attempt: 0,
+  lastChunk: 0,
+  cacheLevel: "response",
+});
+
+/** Under load an answer of any tier is better than none of a model. */
+async function lookUp(
+  { cache, tiers = [] }: Answering,
+  query: CacheQuery,
+  treatment: Treatment,
+): ReturnType<ResponseCache["lookup"]> {
+  if (!cache) return undefined;
+  const others = treatment === "extract" ? tiers.filter((tier) => tier !== query.tier) : [];
+  for (const tier of [query.tier, ...others]) {
+    const found = await cache.lookup({ ...query, tier });
+    if (found) return found;
+  }
+  return undefined;
 }
 
 /** Without its knowledge a turn is still answered, and the model is told of no passages. */
@@ -149,10 +214,10 @@ async function retrieve(
   }
 }
 
-/** First turn, ongoing, or a channel on which nobody waits. */
+/** No model has answered yet, ongoing, or a channel on which nobody waits. */
 function classOf(state: ConversationState, channel: string): PriorityClass {
   if (DEFERRED_CHANNELS.has(channel)) return "deferred";
-  return state.history.length === 0 ? "new" : "ongoing";
+  return isNew(state) ? "new" : "ongoing";
 }
 
 /**

@@ -2,7 +2,13 @@
 import { shardOf } from "#contracts/ids.ts";
 import { attemptsUpTo } from "#contracts/job.ts";
 import { routeOf, tokensSubject, turnSubject } from "#contracts/subjects.ts";
-import { answerOf, RECORD_VERSION, type StreamEvent, type TurnRecord } from "#contracts/turn.ts";
+import {
+  answerOf,
+  RECORD_VERSION,
+  type RouteDecision,
+  type StreamEvent,
+  type TurnRecord,
+} from "#contracts/turn.ts";
 import type { SystemActor } from "#runtime/actor/define.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { type Asked, type ConversationState, closeTurn, type Ending } from "./turn.ts";
@@ -17,6 +23,8 @@ export interface Closing {
   readonly reference?: string;
   readonly error?: string;
   readonly costUsd?: number;
+  /** Of a turn that is closed without a job; else the job's own is recorded. */
+  readonly route?: RouteDecision;
 }
 
 type ConversationActor = SystemActor<ConversationState>;
@@ -37,7 +45,7 @@ interface RecordInput {
 export function recordOf(actor: ConversationActor, input: RecordInput): Omit<TurnRecord, "id"> {
   const { closing } = input;
   const { ending } = closing;
-  const route = actor.state.open?.job?.route;
+  const route = closing.route ?? actor.state.open?.job?.route;
   return {
     v: RECORD_VERSION,
     type: "turn",

@@ -4,9 +4,13 @@ import type { ResponseCache } from "#actors/cache/port.ts";
 import { conversationKind } from "#actors/conversation/actor.ts";
 import { PendingQueries } from "#actors/conversation/answering.ts";
 import { Assistants } from "#actors/conversation/assistants.ts";
+import { Lanes, shareOf } from "#actors/conversation/lanes.ts";
 import { Reaper } from "#actors/conversation/reaper.ts";
+import { watchLevel } from "#actors/governor/watch.ts";
+import { extract } from "#actors/inference/models/kb-extract.ts";
 import type { Retriever } from "#actors/knowledge/port.ts";
-import { PolicyRouter } from "#actors/routing/router.ts";
+import { NO_SIGNALS, PolicyRouter } from "#actors/routing/router.ts";
+import type { Config } from "#contracts/config.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { ActorKind } from "#runtime/actor/define.ts";
 import { ActorHost, type Unsafe } from "#runtime/actor/host.ts";
@@ -33,19 +37,50 @@ export interface ConversationHostOptions {
 /** Answers without passages. */
 const NO_KNOWLEDGE: Retriever = { retrieve: async () => [], revisionOf: () => undefined };
 
+/** Unfinished jobs of a tenant that keep lane 0: the slots of four models, more than people of one tenant hold at once. */
+const TENANT_SHARE = 32;
+
+const tiersOf = ({ pools }: Config): string[] => [
+  ...new Set(Object.entries(pools).map(([name, { tier }]) => tier ?? name)),
+];
+
+/** This host's part of a tenant's share. Hosts are counted by the document: beats would count who only comes or goes. */
+function shareReader(tenantShare: number, placement: () => Placement): () => number {
+  let known = { revision: -1, share: tenantShare };
+  return () => {
+    const { document } = placement();
+    if (document.revision !== known.revision) {
+      const hosts = new Set(document.partitions.flatMap(({ owner }) => owner ?? []));
+      known = { revision: document.revision, share: shareOf(tenantShare, hosts.size) };
+    }
+    return known.share;
+  };
+}
+
 /** Starts a host; resolves when it takes part in placement and holds its first partitions. */
 export async function startConversationHost(
   ctx: RoleContext,
   options: ConversationHostOptions = {},
 ): Promise<RunningRole> {
   const { bus, log, clock, deployment, config, instance } = ctx;
+  const level = watchLevel(bus);
+  const signals = {
+    ...NO_SIGNALS,
+    get level() {
+      return level.level();
+    },
+  };
   const conversation = conversationKind({
     deployment,
     assistants: new Assistants(config),
     retriever: options.retriever ?? NO_KNOWLEDGE,
     cache: config.responseCache ? options.cache : undefined,
     pending: new PendingQueries(),
-    router: new PolicyRouter(config),
+    router: new PolicyRouter(config, signals),
+    level,
+    extract,
+    tiers: tiersOf(config),
+    lanes: new Lanes({ share: shareReader(config.tenantShare ?? TENANT_SHARE, () => placement) }),
     log,
     languageOf: options.languageOf ?? (() => undefined),
     turnDeadlineMs: config.turnDeadlineMs ?? LIMITS.turnDeadlineMs,
@@ -95,6 +130,7 @@ export async function startConversationHost(
       reconnected.stop();
       await reaper.stop();
       placement.stop();
+      level.stop();
       host.close();
     },
   };

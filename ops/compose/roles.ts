@@ -84,6 +84,14 @@ export const ROLES = {
       return startInvalidatorRole(context);
     },
   },
+  governor: {
+    about: "measures the queues and sets the load level; one is active, others stand by",
+    stage: STAGE.workers,
+    async start(context) {
+      const { startGovernor } = await import("./governor.ts");
+      return startGovernor(context);
+    },
+  },
 } as const satisfies Record<string, RoleEntry>;
 
 /** Loads what the roles are made of ahead of time, while something else is waited for. */
@@ -94,6 +102,7 @@ export async function preload(): Promise<void> {
     import("./retrieval.ts"),
     import("./worker.ts"),
     import("./invalidator.ts"),
+    import("./governor.ts"),
   ]);
 }
 

@@ -1,0 +1,65 @@
+/** The operator's side: which level and why, what it was before, and holding it by hand. */
+import { decode, encode } from "#contracts/codec.ts";
+import { JetclawError } from "#contracts/errors.ts";
+import {
+  LEVEL_HISTORY_KEY,
+  LEVEL_KEY,
+  LEVEL_OVERRIDE_KEY,
+  type Level,
+  type LevelOverride,
+  type LevelRecord,
+} from "#contracts/load.ts";
+import { BUCKETS } from "#contracts/subjects.ts";
+import type { Clock } from "#runtime/clock.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+import { Kv } from "#runtime/nats/kv.ts";
+import { scaleValue } from "./drain.ts";
+import type { DrainReport, LevelStatus, LoadAdmin } from "./port.ts";
+import type { LoadWatch } from "./watch.ts";
+
+export function createLoadAdmin(bus: Bus, clock: Clock, load?: LoadWatch): LoadAdmin {
+  const kv = new Kv(bus, BUCKETS.config);
+  const read = async <T>(key: string): Promise<T | undefined> => {
+    const { value } = await kv.getFromLeader(key);
+    return value ? decode<T>(value) : undefined;
+  };
+  return {
+    async status(): Promise<LevelStatus> {
+      const [record, asked, history = []] = await Promise.all([
+        read<LevelRecord>(LEVEL_KEY),
+        read<LevelOverride>(LEVEL_OVERRIDE_KEY),
+        read<LevelRecord[]>(LEVEL_HISTORY_KEY),
+      ]);
+      const held = asked && asked.level !== null ? { ...asked, level: asked.level } : undefined;
+      const { level, reason, at, by } = held ?? record ?? { level: 0, reason: "", at: 0, by: "" };
+      return {
+        level,
+        reason,
+        at,
+        by,
+        manual: held !== undefined,
+        override: held ?? null,
+        history: history.toReversed(),
+      };
+    },
+    async override(level: Level | null, reason: string, by: string): Promise<LevelOverride> {
+      const asked: LevelOverride = { level, reason, by, at: clock.now() };
+      await kv.put(LEVEL_OVERRIDE_KEY, encode(asked));
+      return asked;
+    },
+    drain(pool: string): DrainReport {
+      const report = load?.report();
+      const classes = report?.drains.filter((drain) => drain.pool === pool) ?? [];
+      if (!report || classes.length === 0)
+        throw new JetclawError("load.unknown", report ? `pool ${pool}` : "no governor was heard lately");
+      return {
+        pool,
+        value: scaleValue(classes),
+        waiting: classes.reduce((sum, { waiting }) => sum + waiting, 0),
+        inFlight: classes.reduce((sum, { inFlight }) => sum + inFlight, 0),
+        at: report.at,
+        classes,
+      };
+    },
+  };
+}
