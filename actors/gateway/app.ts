@@ -21,6 +21,7 @@ import { eventRoutes } from "./routes/events.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { knowledgeRoutes } from "./routes/knowledge.ts";
 import { messageRoutes } from "./routes/messages.ts";
+import { openAiRoutes } from "./routes/openai.ts";
 import { SessionHub } from "./session-hub.ts";
 import { type GatewayDeps, type GatewaySettings, settingsOf } from "./settings.ts";
 import { SseStreams } from "./sse.ts";
@@ -54,6 +55,7 @@ export function createGateway(deps: GatewayDeps): FastifyInstance {
   observeRequests(app, deps.log);
   refuseAsProblems(app, deps);
   app.decorateRequest("caller", null);
+  app.decorateRequest("allowance", null);
   app.addHook("onSend", async (_request, reply) => {
     // A connection that is kept would bring the next request here as well.
     if (streams.draining) reply.header("connection", "close");
@@ -101,6 +103,8 @@ async function registerV1(
     adminRoutes,
   ])
     v1.register(async (scope) => routes(typed(scope), parts));
+  const { completions } = parts.deps;
+  if (completions) v1.register(async (scope) => openAiRoutes(typed(scope), parts, completions));
 }
 
 function refuseAsProblems(app: FastifyInstance, { log }: GatewayDeps): void {

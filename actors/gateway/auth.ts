@@ -4,12 +4,14 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { JetclawError } from "#contracts/errors.ts";
 import { hashKey, sameDigest } from "./keys.ts";
 import { type Identity, type KeyStore, SCOPES, type Scope } from "./port.ts";
-import type { Throttle } from "./throttle.ts";
+import type { Allowance, Throttle } from "./throttle.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
     /** Set by `authenticate`, so present in every route below /v1. */
     caller: Identity | null;
+    /** Of the caller's key, for headers that tell it. */
+    allowance: Allowance | null;
   }
 }
 
@@ -58,7 +60,7 @@ export function authenticate(app: FastifyInstance, { keys, throttle, demoKey }: 
       throw new JetclawError("auth.missing");
     }
     throttle.noteSuccess(request.ip, digest);
-    await throttle.admitRequest(identity.id);
+    request.allowance = await throttle.admitRequest(identity.id);
     request.caller = identity;
   });
 }

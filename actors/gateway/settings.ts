@@ -5,11 +5,15 @@ import type { KnowledgeStore } from "#actors/knowledge/port.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { Clock } from "#runtime/clock.ts";
 import type { Log } from "#runtime/observe/log.ts";
+import type { Completions } from "./openai/port.ts";
 import type { ActorMailer, AdminSource, KeyStore, Readiness } from "./port.ts";
 
 export const GATEWAY_DEFAULTS = {
   /** How long `POST .../messages` waits: a turn's deadline and what its closing may take. */
   waitMs: LIMITS.turnDeadlineMs + 5_000,
+  /** How long a chat completion may take unless the caller says otherwise, and at most. */
+  completionMs: LIMITS.turnDeadlineMs as number,
+  completionMostMs: 500_000,
   /** How long a message to an actor waits for a reply unless the caller says otherwise. */
   actorWaitMs: 5_000,
   /** How long `?wait=indexed` waits. */
@@ -55,6 +59,8 @@ export interface GatewayDeps {
   readonly keys: KeyStore;
   readonly actors: ActorMailer;
   readonly admin: AdminSource;
+  /** The OpenAI-compatible endpoint; without it there are no such routes. */
+  readonly completions?: Completions | undefined;
   readonly readiness: () => Readiness;
   readonly clock: Clock;
   readonly log: Log;

@@ -53,8 +53,8 @@ export class SseStreams {
   }
 
   /** Takes the reply over. From here on a failure is an `error` event. */
-  open(reply: FastifyReply): SseStream {
-    const stream = new SseStream(reply, {
+  open(reply: FastifyReply, { plain = false } = {}): SseStream {
+    const stream = new SseStream(reply, plain, {
       shareBytes: this.#limits.streamBufferBytes,
       account: (change) => {
         this.#buffered += change;
@@ -80,6 +80,7 @@ export class SseStreams {
   close(): void {
     clearInterval(this.#heartbeat);
     this.drain();
+    for (const stream of [...this.#open]) stream.abort();
   }
 }
 
@@ -94,13 +95,16 @@ interface Share {
 export class SseStream {
   readonly #raw: ServerResponse;
   readonly #share: Share;
+  readonly #plain: boolean;
   readonly #closers = new Set<() => void>();
   #unread = 0;
   #closed = false;
   #catchUp: NodeJS.Timeout | undefined;
 
-  constructor(reply: FastifyReply, share: Share) {
+  /** A plain stream has data alone: no fields of ours, no resuming, no moving. */
+  constructor(reply: FastifyReply, plain: boolean, share: Share) {
     this.#raw = reply.raw;
+    this.#plain = plain;
     this.#share = share;
     const headers = reply.getHeaders() as OutgoingHttpHeaders;
     reply.hijack();
@@ -115,7 +119,7 @@ export class SseStream {
       // Asks proxies of the nginx kind not to collect the stream.
       "x-accel-buffering": "no",
     });
-    this.#write(`retry: ${RETRY_MS}\n\n`);
+    if (!plain) this.#write(`retry: ${RETRY_MS}\n\n`);
     if (this.#raw.destroyed) this.#close();
   }
 
@@ -134,6 +138,11 @@ export class SseStream {
     this.#write(`event: ${event}\n${id === undefined ? "" : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`);
   }
 
+  /** Events without a name or an id, in one write. */
+  data(lines: readonly string[]): void {
+    this.#write(lines.map((line) => `data: ${line}\n\n`).join(""));
+  }
+
   comment(): void {
     this.#write(":\n\n");
   }
@@ -146,9 +155,17 @@ export class SseStream {
 
   /** Ends with the request to come back over a new connection, which another gateway may take. */
   move(): void {
-    if (this.#closed) return;
+    // Nobody can go on with a plain stream elsewhere: it gets the grace of the drain.
+    if (this.#closed || this.#plain) return;
     const { socket } = this.#raw;
     this.#raw.end(`retry: ${MOVE_MS}\n\n`, () => socket?.end());
+    this.#close();
+  }
+
+  /** Breaks off, so that what came cannot be taken for all there is. */
+  abort(): void {
+    if (this.#closed) return;
+    this.#raw.destroy();
     this.#close();
   }
 

@@ -6,6 +6,13 @@ import { metrics } from "#runtime/observe/metrics.ts";
 
 const RECENT = 10_000;
 
+/** What a key may still ask in the present second. */
+export interface Allowance {
+  readonly limit: number;
+  readonly remaining: number;
+  readonly resetMs: number;
+}
+
 export class Throttle {
   readonly #requests: RateLimiterMemory;
   readonly #failures: RateLimiterMemory;
@@ -18,8 +25,9 @@ export class Throttle {
   }
 
   /** @throws JetclawError `rate.limited` */
-  async admitRequest(keyId: string): Promise<void> {
-    await take(this.#requests, keyId, "rate.limited");
+  async admitRequest(keyId: string): Promise<Allowance> {
+    const { remainingPoints, msBeforeNext } = await take(this.#requests, keyId, "rate.limited");
+    return { limit: this.#requests.points, remaining: Math.max(0, remainingPoints), resetMs: msBeforeNext };
   }
 
   /**
@@ -43,9 +51,9 @@ export class Throttle {
   }
 }
 
-async function take(limiter: RateLimiterMemory, key: string, code: ErrorCode): Promise<void> {
+async function take(limiter: RateLimiterMemory, key: string, code: ErrorCode): Promise<RateLimiterRes> {
   try {
-    await limiter.consume(key);
+    return await limiter.consume(key);
   } catch (refused) {
     if (refused instanceof RateLimiterRes) refuse(refused, code);
     throw refused;

@@ -6,9 +6,13 @@ import { createAdminSource } from "#actors/gateway/admin-source.ts";
 import { createGateway } from "#actors/gateway/app.ts";
 import { assertBindable, isLoopback } from "#actors/gateway/auth.ts";
 import { KvKeyStore } from "#actors/gateway/keys.ts";
+import { JobCompletions } from "#actors/gateway/openai/completions.ts";
 import type { ActorMailer, Readiness } from "#actors/gateway/port.ts";
 import type { GatewaySettings } from "#actors/gateway/settings.ts";
+import type { LevelReader } from "#actors/governor/port.ts";
 import type { KnowledgeStore } from "#actors/knowledge/port.ts";
+import type { Router } from "#actors/routing/port.ts";
+import { PolicyRouter } from "#actors/routing/router.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { announce, Presence } from "#runtime/observe/presence.ts";
@@ -30,6 +34,10 @@ export interface GatewayOptions {
   readonly demoKey?: boolean;
   /** The built chat page. */
   readonly staticDir?: string | undefined;
+  /** The level in force, where a governor is followed. */
+  readonly level?: LevelReader | undefined;
+  /** Chooses pools for the OpenAI-compatible endpoint; one without signals when left out. */
+  readonly router?: Router | undefined;
   readonly corsOrigins?: readonly string[];
   readonly settings?: Partial<GatewaySettings>;
   /** How long a drain lets waits finish. */
@@ -46,9 +54,12 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
   const { host, port, conversations, knowledge, actors, readiness, staticDir } = options;
   const keys = await KvKeyStore.open(bus, clock);
   const presence = new Presence(bus);
+  // Without a pool nothing can be completed, and the routes do not exist.
+  const completions = Object.keys(config.pools).length > 0 ? completionsOf(ctx, options) : undefined;
   const release = (): void => {
     presence.stop();
     keys.close();
+    completions?.close();
   };
   const app = createGateway({
     conversations,
@@ -56,13 +67,18 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
     actors,
     readiness,
     keys,
+    completions,
     clock,
     log,
     staticDir,
     corsOrigins: options.corsOrigins,
     onReconnect: (listener) => bus.onReconnect(listener),
     demoKey: options.demoKey !== false && isLoopback(host),
-    settings: { waitMs: (config.turnDeadlineMs ?? LIMITS.turnDeadlineMs) + CLOSING_MS, ...options.settings },
+    settings: {
+      waitMs: (config.turnDeadlineMs ?? LIMITS.turnDeadlineMs) + CLOSING_MS,
+      completionMs: config.turnDeadlineMs ?? LIMITS.turnDeadlineMs,
+      ...options.settings,
+    },
     admin: createAdminSource({
       bus,
       clock,
@@ -109,6 +125,11 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
     },
   };
 }
+
+const completionsOf = (
+  { bus, clock, log, config, instance }: RoleContext,
+  { level, router = new PolicyRouter(config) }: GatewayOptions,
+): JobCompletions => new JobCompletions({ bus, clock, log, config, instance, level, router });
 
 /** Connections the kernel keeps for us while we are busy; with the default of 511 it dropped 840 of 10,000 that came at once. */
 const BACKLOG = 4_096;
