@@ -7,22 +7,29 @@ const PLOTTED: readonly (readonly [figure: string, title: string])[] = [
   ["p99Ms", "p99 ms under load"],
   ["p50AtOneMs", "p50 ms, one in flight"],
   ["cpuMsPerTurn", "CPU ms a turn, all processes"],
+  ["meanFirstTokenMs", "ms to the first token, mean"],
+  ["meanFirstTokenOngoingMs", "the same from the second turn on"],
+  ["cachedShare", "share of the input that was cached"],
+  ["jobsPerSecond", "jobs/s (more is better)"],
+  ["p50AtLowLoadMs", "p50 ms at low load"],
+  ["batchSizeMean", "requests a call"],
 ];
 const WIDTH = 720;
 const BAR = 360;
 const LEFT = 250;
 const ROW = 56;
 
-export function plot({ bench, figures, baselines }: BenchResult): string {
+/** `prefix` is what the names of the baselines begin with. */
+export function plot({ bench, figures, baselines }: BenchResult, prefix = "barePipeline"): string {
   const rows = PLOTTED.filter(([name]) => figures[name] !== undefined).map(([name, title], index) => {
     const own = figures[name] ?? 0;
-    const base = baselines[`barePipeline${name[0]?.toUpperCase()}${name.slice(1)}`] ?? 0;
+    const base = baselines[`${prefix}${name[0]?.toUpperCase()}${name.slice(1)}`] ?? 0;
     const scale = BAR / Math.max(own, base, Number.EPSILON);
     const y = 60 + index * ROW;
     const bar = (value: number, dy: number, colour: string, label: string): string =>
       `<rect x="${LEFT}" y="${y + dy}" width="${(value * scale).toFixed(1)}" height="16" fill="${colour}"/>` +
       `<text x="${(LEFT + value * scale + 6).toFixed(1)}" y="${y + dy + 13}">${value} ${label}</text>`;
-    return `<text x="${LEFT - 10}" y="${y + 22}" text-anchor="end">${title}</text>${bar(own, 0, "#2563eb", "jetclaw")}${bar(base, 19, "#9ca3af", "bare")}`;
+    return `<text x="${LEFT - 10}" y="${y + 22}" text-anchor="end">${title}</text>${bar(own, 0, "#2563eb", "jetclaw")}${bar(base, 19, "#9ca3af", prefix === "barePipeline" ? "bare" : prefix)}`;
   });
   const height = 80 + rows.length * ROW;
   return [

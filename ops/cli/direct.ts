@@ -2,7 +2,9 @@
 import { createAdminSource } from "#actors/gateway/admin-source.ts";
 import { KvKeyStore } from "#actors/gateway/keys.ts";
 import type { AdminStatus, KeyStore } from "#actors/gateway/port.ts";
+import { createLoadAdmin } from "#actors/governor/admin.ts";
 import { LIMITS } from "#contracts/limits.ts";
+import type { Level } from "#contracts/load.ts";
 import { systemClock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { createLog } from "#runtime/observe/log.ts";
@@ -33,6 +35,11 @@ export function withKeys<T>(url: string, work: (keys: KeyStore) => Promise<T>): 
       keys.close();
     }
   });
+}
+
+/** The load level in force. */
+export function readLevel(url: string): Promise<Level> {
+  return onBus(url, async (bus) => (await createLoadAdmin(bus, systemClock).status()).level);
 }
 
 export function readStatus(url: string): Promise<AdminStatus> {

@@ -10,6 +10,7 @@ import { initCommand } from "./init.ts";
 import { kbCommand } from "./kb.ts";
 import { keysCommand } from "./keys.ts";
 import { provisionCommand } from "./provision.ts";
+import { routeCommand } from "./route.ts";
 import { runCommand } from "./run.ts";
 import { simulatorCommand } from "./simulator.ts";
 import { statusCommand } from "./status.ts";
@@ -44,6 +45,7 @@ Settings come from jetclaw.config.ts and JETCLAW_* variables; ops/cli/README.md 
     keysCommand(),
     runCommand(),
     provisionCommand(),
+    routeCommand(),
     benchCommand(),
     simulatorCommand(),
   ];

@@ -7,9 +7,11 @@ import { Assistants } from "#actors/conversation/assistants.ts";
 import { Lanes, shareOf } from "#actors/conversation/lanes.ts";
 import { Reaper } from "#actors/conversation/reaper.ts";
 import { watchLevel } from "#actors/governor/watch.ts";
+import { watchHealth } from "#actors/inference/health.ts";
 import { extract } from "#actors/inference/models/kb-extract.ts";
 import type { Retriever } from "#actors/knowledge/port.ts";
-import { NO_SIGNALS, PolicyRouter } from "#actors/routing/router.ts";
+import { PolicyRouter } from "#actors/routing/router.ts";
+import { liveSignals } from "#actors/routing/signals.ts";
 import type { Config } from "#contracts/config.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { ActorKind } from "#runtime/actor/define.ts";
@@ -64,19 +66,14 @@ export async function startConversationHost(
 ): Promise<RunningRole> {
   const { bus, log, clock, deployment, config, instance } = ctx;
   const level = watchLevel(bus);
-  const signals = {
-    ...NO_SIGNALS,
-    get level() {
-      return level.level();
-    },
-  };
+  const health = await watchHealth(bus);
   const conversation = conversationKind({
     deployment,
     assistants: new Assistants(config),
     retriever: options.retriever ?? NO_KNOWLEDGE,
     cache: config.responseCache ? options.cache : undefined,
     pending: new PendingQueries(),
-    router: new PolicyRouter(config, signals),
+    router: new PolicyRouter(config, liveSignals(level, health)),
     level,
     extract,
     tiers: tiersOf(config),
@@ -131,6 +128,7 @@ export async function startConversationHost(
       await reaper.stop();
       placement.stop();
       level.stop();
+      health.stop();
       host.close();
     },
   };

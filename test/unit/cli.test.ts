@@ -50,6 +50,8 @@ test("what prints data can print it as JSON", () => {
     "keys revoke",
     "provision",
     "turns",
+    "affinity",
+    "route explain",
     "chat",
   ];
   const commands = leaves(program());
