@@ -5,6 +5,7 @@ import { Command, Option } from "commander";
 import type { BenchResult } from "../bench/shape.ts";
 import type { TurnsOptions } from "../bench/turns.ts";
 import { readSettings } from "../settings.ts";
+import { batchCommand } from "./bench-batch.ts";
 import { usage } from "./failure.ts";
 import { columns, note, print, printJson } from "./print.ts";
 
@@ -33,7 +34,50 @@ export function benchCommand(): Command {
   return new Command("bench")
     .description("measure this machine: turns")
     .addHelpText("after", "\nExamples:\n  jetclaw bench turns\n  jetclaw bench turns --json --seconds 30")
-    .addCommand(turnsCommand());
+    .addCommand(turnsCommand())
+    .addCommand(affinityCommand())
+    .addCommand(batchCommand({ count, tableOf }));
+}
+
+interface AffinityFlags
+  extends Pick<TurnsFlags, "seed" | "seconds" | "inFlight" | "rounds" | "json" | "plot"> {
+  readonly endpoints: number;
+  readonly turns: number;
+  readonly prefillMsPer1kTokens: number;
+}
+
+function affinityCommand(): Command {
+  return new Command("affinity")
+    .description(
+      "what it saves that a conversation stays with its model server, beside turns that go anywhere",
+    )
+    .addOption(count("--seed <n>", "of texts", 1, 0))
+    .addOption(count("--seconds <n>", "measured for each of the two", 15))
+    .addOption(count("--in-flight <n>", "conversations at once", 64))
+    .addOption(count("--rounds <n>", "alternations of the two; figures are medians", 3))
+    .addOption(count("--endpoints <n>", "simulated model servers", 2))
+    .addOption(count("--turns <n>", "of a conversation", 6))
+    .addOption(
+      count(
+        "--prefill-ms-per-1k-tokens <n>",
+        "what a server takes to read what it does not remember",
+        250,
+        0,
+      ),
+    )
+    .option("--json", "print JSON")
+    .option("--plot <file.svg>", "draw the figures beside the baseline")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  jetclaw bench affinity\n  jetclaw bench affinity --endpoints 4 --json",
+    )
+    .action(async (flags: AffinityFlags) => {
+      const { benchAffinity, SCATTERED } = await import("../bench/affinity.ts");
+      const result = await benchAffinity({ ...flags, say: note });
+      if (flags.plot) await writeFile(flags.plot, (await import("../bench/plot.ts")).plot(result, SCATTERED));
+      if (flags.json) printJson(result);
+      else print(tableOf(result, SCATTERED));
+    });
 }
 
 function turnsCommand(): Command {
@@ -107,15 +151,15 @@ async function runTurns(flags: TurnsFlags): Promise<void> {
   else print(tableOf(result));
 }
 
-function tableOf({ figures, baselines, units, config }: BenchResult): string {
+function tableOf({ figures, baselines, units, config }: BenchResult, prefix = "barePipeline"): string {
   const rows = Object.entries(figures).map(([name, value]) => {
-    const base = baselines[`barePipeline${name[0]?.toUpperCase()}${name.slice(1)}`];
+    const base = baselines[`${prefix}${name[0]?.toUpperCase()}${name.slice(1)}`];
     return [name, value, base ?? "", units[name] ?? ""];
   });
   const setting = Object.entries(config).map(
     ([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`,
   );
-  return `${columns(["FIGURE", "JETCLAW", "BARE", "UNIT"], rows)}\n\n${setting.join(", ")}`;
+  return `${columns(["FIGURE", "JETCLAW", prefix === "barePipeline" ? "BARE" : prefix.toUpperCase(), "UNIT"], rows)}\n\n${setting.join(", ")}`;
 }
 
 function count(flags: string, description: string, value: number, least = 1): Option {
