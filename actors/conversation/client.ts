@@ -93,6 +93,12 @@ export class ConversationClient implements Conversations {
     return reply;
   }
 
+  async exists(tenant: string, session: string): Promise<boolean> {
+    const route = routeOf({ kind: CONVERSATION, tenant, key: session });
+    const state = await readActorState<ConversationState>(this.#bus, this.#deployment, route);
+    return state !== undefined && state.createdAt !== 0;
+  }
+
   async transcript(tenant: string, session: string): Promise<Transcript | undefined> {
     const route = routeOf({ kind: CONVERSATION, tenant, key: session });
     const stored = await readActorState(this.#bus, this.#deployment, route);

@@ -31,6 +31,8 @@ export interface Conversations {
   ): Promise<void>;
   /** Erases the conversation and everything of it. False when there was none. */
   erase(tenant: string, session: string): Promise<boolean>;
+  /** Whether the conversation has begun: its first message was processed, and it was not erased since. */
+  exists(tenant: string, session: string): Promise<boolean>;
   /** The whole conversation in order, a running turn last; undefined when there is none (or it was erased). */
   transcript(tenant: string, session: string): Promise<Transcript | undefined>;
   /** Live events of a session from now on. Resolves when the server has the subscription. */

@@ -20,6 +20,7 @@ import { conversationRoutes } from "./routes/conversations.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { knowledgeRoutes } from "./routes/knowledge.ts";
+import { loadRoutes } from "./routes/load.ts";
 import { messageRoutes } from "./routes/messages.ts";
 import { openAiRoutes } from "./routes/openai.ts";
 import { SessionHub } from "./session-hub.ts";
@@ -103,6 +104,8 @@ async function registerV1(
     adminRoutes,
   ])
     v1.register(async (scope) => routes(typed(scope), parts));
+  const { load } = parts.deps;
+  if (load) v1.register(async (scope) => loadRoutes(typed(scope), load));
   const { completions } = parts.deps;
   if (completions) v1.register(async (scope) => openAiRoutes(typed(scope), parts, completions));
 }

@@ -71,6 +71,11 @@ export class SessionHub {
     return { release };
   }
 
+  /** Whether this gateway accepted a message of the session that no turn has answered yet. */
+  awaits(tenant: string, session: string): boolean {
+    return (this.#sessions.get(keyOf(tenant, session))?.unanswered.size ?? 0) > 0;
+  }
+
   /** A wait learned otherwise (from the transcript) that a message has its answer. */
   answered(tenant: string, session: string, id: string): void {
     const held = this.#sessions.get(keyOf(tenant, session));

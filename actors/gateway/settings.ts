@@ -1,6 +1,7 @@
 /** What can be set of a gateway, each with its default, and what it is made of. */
 
 import type { Conversations } from "#actors/conversation/port.ts";
+import type { LevelReader, LoadAdmin } from "#actors/governor/port.ts";
 import type { KnowledgeStore } from "#actors/knowledge/port.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { Clock } from "#runtime/clock.ts";
@@ -61,6 +62,10 @@ export interface GatewayDeps {
   readonly admin: AdminSource;
   /** The OpenAI-compatible endpoint; without it there are no such routes. */
   readonly completions?: Completions | undefined;
+  /** The level in force; without it nobody is refused for load. */
+  readonly level?: LevelReader | undefined;
+  /** Without it there are no routes about load. */
+  readonly load?: LoadAdmin | undefined;
   readonly readiness: () => Readiness;
   readonly clock: Clock;
   readonly log: Log;

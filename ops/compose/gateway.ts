@@ -17,6 +17,7 @@ import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { announce, Presence } from "#runtime/observe/presence.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
+import { followLoad } from "./load.ts";
 import { readPlacement } from "./placement-summary.ts";
 
 export { readPlacement } from "./placement-summary.ts";
@@ -54,10 +55,12 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
   const { host, port, conversations, knowledge, actors, readiness, staticDir } = options;
   const keys = await KvKeyStore.open(bus, clock);
   const presence = new Presence(bus);
+  const load = followLoad(ctx);
   // Without a pool nothing can be completed, and the routes do not exist.
   const completions = Object.keys(config.pools).length > 0 ? completionsOf(ctx, options) : undefined;
   const release = (): void => {
     presence.stop();
+    load.stop();
     keys.close();
     completions?.close();
   };
@@ -67,6 +70,8 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
     actors,
     readiness,
     keys,
+    level: load.level,
+    load: load.admin,
     completions,
     clock,
     log,

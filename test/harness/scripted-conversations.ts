@@ -147,6 +147,10 @@ export class ScriptedConversations implements Conversations {
     return existed;
   }
 
+  async exists(tenant: string, session: string): Promise<boolean> {
+    return this.session(tenant, session).turns.length > 0;
+  }
+
   async transcript(tenant: string, session: string): Promise<Transcript | undefined> {
     const { turns } = this.session(tenant, session);
     if (turns.length === 0) return undefined;

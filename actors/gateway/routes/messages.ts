@@ -8,6 +8,7 @@ import { answerSchema, type StreamEvent, type UserMessage, userMessageSchema } f
 import { AnswerWait } from "../answer-wait.ts";
 import { callerOf, requireScope } from "../auth.ts";
 import { idSchema, parsePrefer, sessionParams, wantsEventStream } from "../input.ts";
+import { refuseForLoad } from "../load-gate.ts";
 import { contextOf, traceIdOf } from "../observe.ts";
 import type { GatewayParts, Routes } from "../parts.ts";
 import { problemOf, problemSchema } from "../problems.ts";
@@ -77,6 +78,7 @@ async function sendMessage(
   const message = { tenant, session, id, body: userMessageOf(body), trace: contextOf(request) };
   if (streaming) streams.assertRoom();
 
+  await refuseForLoad(parts, tenant, session);
   const place = await hub.admit(tenant, session, id);
   const waiting = prefer.respondAsync
     ? undefined

@@ -88,7 +88,7 @@ describe("levels", () => {
         fc.array(fc.double({ min: 0, max: 0.999, noNaN: true }), { maxLength: 100 }),
         (level, shares) => {
           const raise = policy.raiseMs[level - 1] as number;
-          const [low, high] = [raise * policy.lowerShare, policy.raiseMs[level] ?? 3 * raise];
+          const [low, high] = [raise * policy.lowerShare, [...policy.raiseMs, 3 * raise][level] as number];
           const drains = shares.map((share) => low + share * (high - low));
           expect(play(drains, initialLevel(0, level as Level)).changes).toEqual([]);
         },
