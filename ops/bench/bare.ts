@@ -5,26 +5,41 @@ import { startNatsServer } from "#runtime/nats/server.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { connectTo } from "../compose/open.ts";
 import { BARE_TURNS, bareInSubject, paddings, provisionBare } from "./bare-pipeline.ts";
-import { startChild } from "./children.ts";
+import type { ChildTask } from "./child.ts";
+import { startChildren } from "./children.ts";
+import { type Cleanup, startCleanly } from "./cleanup.ts";
 import { Sessions } from "./sessions.ts";
 import type { RecordSizes, Side, SideOptions } from "./side.ts";
 import { cpuOf, watchTraffic } from "./watch.ts";
 
-export async function startBare(options: SideOptions, sizes: RecordSizes): Promise<Side> {
+export const startBare = (options: SideOptions, sizes: RecordSizes): Promise<Side> =>
+  startCleanly((cleanup) => start(options, sizes, cleanup));
+
+async function start(options: SideOptions, sizes: RecordSizes, cleanup: Cleanup): Promise<Side> {
   const { natsBin: bin, folder: dataDir, sync: syncInterval, shards, hosts, workers, chunks } = options;
+  cleanup.add(() => rm(dataDir, { recursive: true, force: true }));
   const server = await startNatsServer({ bin, dataDir, port: 0, syncInterval, log: () => {} });
   const bus = await connectTo(server.url, "bare-client", createLog({ level: "warn" }));
+  cleanup.add(server.stop);
+  cleanup.add(() => bus.close());
   await provisionBare(bus, shards);
   const all = Array.from({ length: shards }, (_, shard) => shard);
-  const task = (own: number[]) => ({ natsUrl: server.url, bare: { shards, own, sizes, chunks } });
-  const hostChildren = await Promise.all(
+  const task = (kind: "bare-host" | "bare-worker", own: number[]): ChildTask => ({
+    kind,
+    natsUrl: server.url,
+    bare: { shards, own, sizes, chunks },
+  });
+  const hostChildren = await startChildren(
     Array.from({ length: hosts }, (_, h) =>
-      startChild({ kind: "bare-host", ...task(all.filter((s) => s % hosts === h)) }),
+      task(
+        "bare-host",
+        all.filter((s) => s % hosts === h),
+      ),
     ),
+    cleanup,
   );
-  const workerChildren = await Promise.all(
-    Array.from({ length: workers }, () => startChild({ kind: "bare-worker", ...task([]) })),
-  );
+  const workerTasks = Array.from({ length: workers }, () => task("bare-worker", []));
+  const workerChildren = await startChildren(workerTasks, cleanup);
 
   const sessions = new Sessions(options.sessions, options.turnsPerSession, "b");
   const pad = paddings(sizes).message;
@@ -51,11 +66,6 @@ export async function startBare(options: SideOptions, sizes: RecordSizes): Promi
     cpu: () => cpuOf(hostChildren, workerChildren, server.pid),
     hostRssMb: async () =>
       (await Promise.all(hostChildren.map((child) => child.usage()))).map(({ rssMb }) => rssMb),
-    async stop() {
-      await Promise.all([...hostChildren, ...workerChildren].map((child) => child.stop()));
-      await bus.close();
-      await server.stop();
-      await rm(dataDir, { recursive: true, force: true });
-    },
+    stop: () => cleanup.run(),
   };
 }

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ChildTask, FromChild, ToChild } from "./child.ts";
+import type { Cleanup } from "./cleanup.ts";
 
 export interface Usage {
   readonly cpuMs: number;
@@ -18,11 +19,17 @@ export interface Child {
 const START_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 20_000;
 
+/** Resolves when all of them take work; each is known to the cleanup from its start. */
+export function startChildren(tasks: readonly ChildTask[], cleanup: Cleanup): Promise<Child[]> {
+  return Promise.all(tasks.map((task) => startChild(task, cleanup)));
+}
+
 /** Resolves when the process takes work. */
-export async function startChild(task: ChildTask): Promise<Child> {
+export async function startChild(task: ChildTask, cleanup?: Cleanup): Promise<Child> {
   // The same file as TypeScript in a clone and as JavaScript in the package.
   const entry = fileURLToPath(new URL(`./child${extname(import.meta.filename)}`, import.meta.url));
   const child = fork(entry, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  cleanup?.add(() => stop(child));
   await answer(child, "ready", { do: "start", task }, START_LIMIT_MS);
   return {
     usage: async () => (await answer(child, "usage", { do: "usage" }, START_LIMIT_MS)).usage,

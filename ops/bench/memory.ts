@@ -1,5 +1,4 @@
 /** `jetclaw bench turns --watch-memory`: minutes of load with ever new sessions; the memory of hosts must stay flat. */
-import { rm } from "node:fs/promises";
 import { closedLoop } from "./load.ts";
 import { startOurs } from "./ours.ts";
 import { type BenchResult, describeMachine, fsyncP50Ms, round, slope } from "./shape.ts";
@@ -38,7 +37,6 @@ export async function benchMemory(
     }
   } finally {
     await side.stop();
-    await rm(options.folder, { recursive: true, force: true });
   }
   const settled = samples.slice(Math.floor(samples.length * SETTLING_SHARE));
   const figures = {

@@ -8,7 +8,8 @@ import { startNatsServer } from "#runtime/nats/server.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { connectTo, contextOf, provisionFor } from "../compose/open.ts";
 import type { RoleTask } from "./child.ts";
-import { startChild } from "./children.ts";
+import { startChildren } from "./children.ts";
+import { type Cleanup, startCleanly } from "./cleanup.ts";
 import { Sessions } from "./sessions.ts";
 import { randomFrom, textOf } from "./shape.ts";
 import type { Side, SideOptions } from "./side.ts";
@@ -23,12 +24,19 @@ const JOB_FIELDS_BYTES = 500;
 /** Different questions, so that nothing can be answered from memory. */
 const TEXTS = 64;
 
-export async function startOurs(options: SideOptions): Promise<Side> {
+export const startOurs = (options: SideOptions): Promise<Side> =>
+  startCleanly((cleanup) => start(options, cleanup));
+
+async function start(options: SideOptions, cleanup: Cleanup): Promise<Side> {
   const { natsBin: bin, folder: dataDir, sync: syncInterval, payloads, seed } = options;
+  cleanup.add(() => rm(dataDir, { recursive: true, force: true }));
   const server = await startNatsServer({ bin, dataDir, port: 0, syncInterval, log: () => {} });
+  cleanup.add(server.stop);
   const simulator = options.model === "simulator" ? await startModel(payloads.replyBytes) : undefined;
+  if (simulator) cleanup.add(simulator.stop);
   const config = configFor(options, simulator?.url);
   const bus = await connectTo(server.url, "bench-client", createLog({ level: "warn" }));
+  cleanup.add(() => bus.close());
   await provisionFor(bus, config);
   const echo = { replyBytes: payloads.replyBytes, chunks: options.chunks };
   const task = (kind: "host" | "worker"): RoleTask => ({
@@ -38,9 +46,13 @@ export async function startOurs(options: SideOptions): Promise<Side> {
     slots: SLOTS,
     echo,
   });
-  const hosts = await Promise.all(Array.from({ length: options.hosts }, () => startChild(task("host"))));
-  const workers = await Promise.all(
-    Array.from({ length: options.workers }, () => startChild(task("worker"))),
+  const hosts = await startChildren(
+    Array.from({ length: options.hosts }, () => task("host")),
+    cleanup,
+  );
+  const workers = await startChildren(
+    Array.from({ length: options.workers }, () => task("worker")),
+    cleanup,
   );
 
   const sessions = new Sessions(options.sessions, options.turnsPerSession, "s");
@@ -81,13 +93,7 @@ export async function startOurs(options: SideOptions): Promise<Side> {
       ),
     cpu: () => cpuOf(hosts, workers, server.pid),
     hostRssMb: async () => (await Promise.all(hosts.map((child) => child.usage()))).map(({ rssMb }) => rssMb),
-    async stop() {
-      await Promise.all([...workers, ...hosts].map((child) => child.stop()));
-      await bus.close();
-      await simulator?.stop();
-      await server.stop();
-      await rm(dataDir, { recursive: true, force: true });
-    },
+    stop: () => cleanup.run(),
   };
 }
 

@@ -2,7 +2,6 @@
  * `jetclaw bench turns`: whole durable turns a second and their latency, ours and the bare pipeline in turn, each round
  * on a fresh server with fresh processes. Medians over the rounds.
  */
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { startBare } from "./bare.ts";
 import { closedLoop, type Measured, steadyRate } from "./load.ts";
@@ -59,7 +58,6 @@ export async function benchTurns(options: TurnsOptions): Promise<BenchResult> {
       );
     }
   }
-  await rm(options.folder, { recursive: true, force: true });
   return resultOf(options, ours, bare, fsync);
 }
 

@@ -1,12 +1,12 @@
 /** `jetclaw bench`: what a machine reaches, beside a baseline measured in the same run. */
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { BenchResult } from "../bench/shape.ts";
 import type { TurnsOptions } from "../bench/turns.ts";
 import { readSettings } from "../settings.ts";
 import { batchCommand } from "./bench-batch.ts";
-import { usage } from "./failure.ts";
+import { EXIT, usage } from "./failure.ts";
 import { columns, note, print, printJson } from "./print.ts";
 
 interface TurnsFlags {
@@ -143,12 +143,22 @@ async function runTurns(flags: TurnsFlags): Promise<void> {
       model: flags.model,
     },
   };
-  const result = flags.watchMemory
-    ? await (await import("../bench/memory.ts")).benchMemory(options, flags.minutes)
-    : await (await import("../bench/turns.ts")).benchTurns(options);
+  const { endAll } = await import("../bench/cleanup.ts");
+  const leaveNothing = async (): Promise<void> => {
+    await endAll();
+    await rm(options.folder, { recursive: true, force: true });
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => void leaveNothing().finally(() => process.exit(EXIT.failed)));
+  const result = await measure(flags, options).finally(leaveNothing);
   if (flags.plot) await writeFile(flags.plot, (await import("../bench/plot.ts")).plot(result));
   if (flags.json) printJson(result);
   else print(tableOf(result));
+}
+
+async function measure({ watchMemory, minutes }: TurnsFlags, options: TurnsOptions): Promise<BenchResult> {
+  if (!watchMemory) return (await import("../bench/turns.ts")).benchTurns(options);
+  return (await import("../bench/memory.ts")).benchMemory(options, minutes);
 }
 
 function tableOf({ figures, baselines, units, config }: BenchResult, prefix = "barePipeline"): string {
