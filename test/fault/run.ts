@@ -100,10 +100,14 @@ export class FaultRun {
     return this.#options.calm === true;
   }
 
-  /** Resolves when hardly anybody waits, or after a while. */
+  /** Resolves when every partition has a living owner and hardly anybody waits. */
   async calmness(): Promise<void> {
+    await this.ownedBy(
+      () => this.cluster.members("conversation").filter((m) => m.joined),
+      "a living owner of every partition",
+    );
     const few = (): boolean => this.recorder.unanswered < CALM_MESSAGES;
-    await waitUntil(few, { timeoutMs: 30_000, what: "a quiet moment" }).catch(() => {});
+    await waitUntil(few, { timeoutMs: 30_000, what: "a quiet moment" });
   }
 
   get timeIsUp(): boolean {
