@@ -8,6 +8,7 @@ import { JetclawError } from "#contracts/errors.ts";
 import { findConfigFile, importConfigFile } from "./config/file.ts";
 import { poolFromEnvironment } from "./config/model.ts";
 import { checkParts, describeInactive } from "./config/parts.ts";
+import { withPresets } from "./config/presets.ts";
 import { withModelSecrets } from "./config/secrets.ts";
 import type { Settings } from "./settings.ts";
 
@@ -41,7 +42,8 @@ export async function loadConfig(settings: Settings, options: LoadOptions): Prom
   if (!parsed.success)
     throw new JetclawError("config.invalid", `${path ?? "configuration"}: ${z.prettifyError(parsed.error)}`);
   checkParts(parsed.data);
-  const declared = options.callsModels ? await withModelSecrets(parsed.data, process.env) : parsed.data;
+  const preset = { ...parsed.data, pools: withPresets(parsed.data.pools) };
+  const declared = options.callsModels ? await withModelSecrets(preset, process.env) : preset;
   const notices = describeInactive(declared, settings);
   const pools = { ...declared.pools };
   if (Object.keys(pools).length === 0) {
@@ -68,8 +70,8 @@ function checkModels({ assistants, pools }: Config): void {
         `assistants.${name}.model is "${model}", which is none of ${[...known].join(", ")}`,
       );
   for (const [pool, { models }] of Object.entries(pools))
-    for (const { name, provider, baseUrl } of models)
-      if (provider === "openai" && !baseUrl)
+    for (const { name, provider, baseUrl, endpoints } of models)
+      if (provider === "openai" && !baseUrl && !endpoints?.every((each) => each.baseUrl))
         throw new JetclawError(
           "config.invalid",
           `pools.${pool}: the model "${name}" has no baseUrl, such as http://127.0.0.1:8000/v1`,

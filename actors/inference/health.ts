@@ -95,7 +95,8 @@ export async function watchHealth(bus: Bus, now: () => number = Date.now): Promi
   const known = new Map<string, { health: ModelHealth; heardAt: number }>();
   const watch = await new Kv(bus, BUCKETS.models).watch(">", ({ key, value }) => {
     const parsed = value && value.length > 0 ? modelHealthSchema.safeParse(readOf(value)) : undefined;
-    if (parsed?.success) known.set(key, { health: parsed.data, heardAt: now() });
+    // A limit of 0 is a farewell.
+    if (parsed?.success && parsed.data.limit > 0) known.set(key, { health: parsed.data, heardAt: now() });
     else known.delete(key);
   });
   return {

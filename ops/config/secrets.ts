@@ -32,20 +32,31 @@ export async function withModelSecrets(config: Config, environment: Environment)
   const pools: Config["pools"] = {};
   for (const [name, pool] of Object.entries(config.pools)) {
     const models = await Promise.all(
-      pool.models.map(async (model) =>
-        model.apiKey === undefined
-          ? model
-          : {
-              ...model,
-              apiKey: await resolveSecret(
-                model.apiKey,
-                `pools.${name}: the key of the model "${model.name}"`,
-                environment,
-              ),
-            },
-      ),
+      pool.models.map(async (model) => {
+        const key = `pools.${name}: the key of the model "${model.name}"`;
+        const { endpoints } = model;
+        return {
+          ...(await withKey(model, key, environment)),
+          ...(endpoints
+            ? {
+                endpoints: await Promise.all(
+                  endpoints.map((each, n) => withKey(each, `${key}, endpoint ${n + 1},`, environment)),
+                ),
+              }
+            : {}),
+        };
+      }),
     );
     pools[name] = { ...pool, models };
   }
   return { ...config, pools };
+}
+
+async function withKey<T extends { apiKey?: Secret | undefined }>(
+  holder: T,
+  key: string,
+  environment: Environment,
+): Promise<T> {
+  if (holder.apiKey === undefined) return holder;
+  return { ...holder, apiKey: await resolveSecret(holder.apiKey, key, environment) };
 }

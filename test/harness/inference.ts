@@ -53,8 +53,14 @@ export interface InferenceWorld {
   /** Everything streamed to a session from now on. */
   follow(job: Job): Promise<StreamEvent[]>;
   /** A worker on a connection of its own. */
-  worker(models: unknown[], options?: WorkerOptions & { pool?: string }): Promise<TestWorker>;
+  worker(models: unknown[], options?: TestWorkerOptions): Promise<TestWorker>;
   stop(): Promise<void>;
+}
+
+export interface TestWorkerOptions extends WorkerOptions {
+  readonly pool?: string;
+  /** Models of the pools on its fallback list, which the worker does not serve itself. */
+  readonly fallback?: Readonly<Record<string, unknown[]>>;
 }
 
 export interface TestWorker {
@@ -94,13 +100,16 @@ export async function inferenceWorld(pools: readonly string[]): Promise<Inferenc
       await bus.flush();
       return events;
     },
-    async worker(models, { pool = "default", ...options } = {}) {
+    async worker(models, { pool = "default", fallback = {}, ...options } = {}) {
       const instance = `worker-${++instances}`;
       const own = await connect(instance);
-      const config = configSchema.parse({ pools: { [pool]: { models } } });
+      const others = Object.entries(fallback).map(([name, those]) => [name, { models: those }]);
+      const config = configSchema.parse({
+        pools: { ...Object.fromEntries(others), [pool]: { models, fallback: Object.keys(fallback) } },
+      });
       const role = await startWorker(
         { bus: own, deployment, config, log: silentLog, clock: systemClock, instance },
-        options,
+        { pools: [pool], ...options },
       );
       const worker: TestWorker = {
         drain: () => role.drain(),

@@ -52,7 +52,7 @@ export function timeOf(text: string, now: number): number | undefined {
     return bounded(sum);
   }
   const date = Date.parse(value);
-  return value.length <= 40 && Number.isFinite(date) ? bounded(date - now) : undefined;
+  return /^.{0,30}\d{4}.{0,20}$/.test(value) && Number.isFinite(date) ? bounded(date - now) : undefined;
 }
 
 const bounded = (ms: number): number => Math.min(LONGEST_MS, Math.max(0, Math.ceil(ms)));

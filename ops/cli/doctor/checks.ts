@@ -166,7 +166,14 @@ const checkModels: Check = async ({ settings }) => {
   const remote = models.filter(({ provider }) => provider === "openai");
   if (remote.length === 0) return ok(`${models.map(({ name }) => name).join(", ")}, built in`);
   const problems: string[] = [];
-  for (const { name, baseUrl = "", apiKey } of remote) {
+  const places = remote.flatMap((model) =>
+    (model.endpoints ?? [{}]).map((endpoint) => ({
+      name: model.name,
+      baseUrl: endpoint.baseUrl ?? model.baseUrl ?? "",
+      apiKey: endpoint.apiKey ?? model.apiKey,
+    })),
+  );
+  for (const { name, baseUrl, apiKey } of places) {
     try {
       const listed = await modelsOf(baseUrl, typeof apiKey === "string" ? apiKey : undefined);
       if (listed.length > 0 && !listed.includes(name)) problems.push(`${baseUrl} does not list "${name}"`);

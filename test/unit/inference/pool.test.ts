@@ -6,6 +6,7 @@ import type { PooledModel } from "#actors/inference/models/registry.ts";
 import { ModelPool } from "#actors/inference/pool.ts";
 import type { ModelRun } from "#actors/inference/port.ts";
 import { JetclawError } from "#contracts/errors.ts";
+import { attemptOf, attemptsUpTo } from "#contracts/job.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { jobOf } from "#test/harness/inference.ts";
@@ -130,4 +131,11 @@ describe("a pool", () => {
     expect(pool.capacity).toBe(2);
     expect(pool.members[0]?.breaker).toBe("open");
   });
+});
+
+test("numbers of attempts grow over restarts and redeliveries, and tell how many there were", () => {
+  expect([attemptOf(1, 0), attemptOf(1, 1), attemptOf(2, 0), attemptOf(3, 2)]).toEqual([1, 2, 11, 23]);
+  for (let delivery = 1; delivery < 6; delivery++)
+    expect(attemptOf(delivery, 99)).toBeLessThan(attemptOf(delivery + 1, 0));
+  expect([0, 1, 2, 11, 23].map(attemptsUpTo)).toEqual([0, 1, 2, 2, 5]);
 });
