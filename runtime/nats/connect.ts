@@ -16,6 +16,7 @@ import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { Log } from "../observe/log.ts";
 import { Requests } from "./requests.ts";
+import { batchWrites } from "./write-batching.ts";
 
 export interface CoreMessage {
   readonly subject: string;
@@ -65,6 +66,8 @@ const APPEND_MS = 5_000;
 const STALE = new Set([10071, 10164]);
 /** JetStream time-outs in a row after which the connection is moved to another server. */
 const TIMEOUTS_BEFORE_MOVE = 3;
+/** After a move the new server gets this long: appends under way time out together. */
+const REST_MS = 10_000;
 
 export class Bus {
   /** For files of this folder only. */
@@ -74,6 +77,7 @@ export class Bus {
   readonly log: Log;
   readonly #requests: Requests;
   #timeouts = 0;
+  #movedAt = 0;
   readonly #onReconnect = new Set<() => void>();
 
   constructor(nc: NatsConnection, jsm: JetStreamManager, log: Log) {
@@ -170,10 +174,12 @@ export class Bus {
     }
   }
 
-  /** A client on an isolated node stays there until it is told to move. */
+  /** A client on an isolated node stays there until it is told to move; one that is moving already is left alone. */
   #countTimeout(): void {
-    if (++this.#timeouts < TIMEOUTS_BEFORE_MOVE) return;
+    const now = Date.now();
+    if (++this.#timeouts < TIMEOUTS_BEFORE_MOVE || now - this.#movedAt < REST_MS) return;
     this.#timeouts = 0;
+    this.#movedAt = now;
     this.log.warn("JetStream does not answer, moving to another server");
     this.nc.reconnect().catch(() => {});
   }
@@ -205,6 +211,7 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
       timeout: 5_000,
       ...options.credentials,
     });
+    batchWrites(nc);
     return new Bus(nc, await jetstreamManager(nc, { timeout: 5_000 }), options.log);
   } catch (cause) {
     throw new JetclawError("nats.unavailable", `cannot connect to ${[options.servers].flat().join(", ")}`, {
