@@ -27,6 +27,8 @@ export class ModelFailure extends JetclawError {
   readonly reason: FailureReason;
   /** How long the provider wants to be left alone, where it says so. */
   readonly restMs: number | undefined;
+  /** Of a call that several requests shared, and that another one of them reports: it is not counted again. */
+  repeated = false;
 
   constructor(reason: FailureReason, detail: string, restMs?: number, cause?: unknown) {
     super(REJECTIONS.includes(reason) ? "model.rejected" : "model.unavailable", detail, {
@@ -52,8 +54,8 @@ export function failureOf(thrown: unknown): ModelFailure {
 /** Another model may answer: only what is wrong with the request itself is wrong everywhere. */
 export const mayGoOn = ({ reason }: ModelFailure): boolean => reason !== "refused";
 /** The model is to blame; a limited or misconfigured key says nothing about its health. */
-export const isFault = ({ reason }: ModelFailure): boolean =>
-  reason === "failed" || reason === "timeout" || reason === "overloaded";
+export const isFault = ({ reason, repeated }: ModelFailure): boolean =>
+  !repeated && (reason === "failed" || reason === "timeout" || reason === "overloaded");
 /** Fewer requests at once would have helped. */
-export const isCongestion = ({ reason }: ModelFailure): boolean =>
-  reason === "limited" || reason === "timeout" || reason === "overloaded";
+export const isCongestion = ({ reason, repeated }: ModelFailure): boolean =>
+  !repeated && (reason === "limited" || reason === "timeout" || reason === "overloaded");

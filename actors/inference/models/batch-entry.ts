@@ -1,8 +1,8 @@
 /** One request on its way through a batch: it has a signal, an answer and an end of its own, whatever happens to the others. */
-import { asJetclawError, JetclawError } from "#contracts/errors.ts";
 import type { Job } from "#contracts/job.ts";
 import type { Usage } from "#contracts/usage.ts";
 import type { Waiting } from "../batcher.ts";
+import { failureOf, ModelFailure } from "../failure.ts";
 import type { BatchShare, ModelAnswer, ModelRun } from "../port.ts";
 import { AnswerReader, estimateUsage } from "./openai-answer.ts";
 
@@ -20,6 +20,7 @@ export class Entry implements Waiting {
   readonly attempt: number;
   readonly arrivedAt: number;
   readonly tokens: number;
+  readonly deadline: number;
   /** Changed when a refused batch is split. */
   group: string;
   /** The batch it travels in; known when it leaves the queue. */
@@ -40,6 +41,7 @@ export class Entry implements Waiting {
     this.job = job;
     this.attempt = run.attempt;
     this.arrivedAt = now;
+    this.deadline = run.until ?? job.deadline;
     this.group = group;
     this.tokens = estimateUsage(job, "").inputTokens;
     this.#owner = owner;
@@ -53,10 +55,6 @@ export class Entry implements Waiting {
       this.#reject = reject;
     });
     run.signal.addEventListener("abort", this.#onAbort, { once: true });
-  }
-
-  get deadline(): number {
-    return this.job.deadline;
   }
 
   get open(): boolean {
@@ -78,7 +76,7 @@ export class Entry implements Waiting {
     if (this.#settled || this.#reader.finished) return;
     try {
       if (typeof content !== "string" && content !== undefined && content !== null)
-        throw new JetclawError("model.unavailable", "an answer in the batch is no text");
+        throw new ModelFailure("failed", "an answer in the batch is no text");
       const chunk = {
         choices: [{ delta: { content: this.#trimmed(content) }, finish_reason: reason }],
         usage,
@@ -107,7 +105,7 @@ export class Entry implements Waiting {
 
   fail(error: unknown): void {
     if (this.#settled) return;
-    this.#reject(asJetclawError(error));
+    this.#reject(failureOf(error));
     this.#settle(false);
   }
 

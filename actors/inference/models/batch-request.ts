@@ -4,9 +4,9 @@
  * whole batch; `/completions` streams by `choices[].index` and counts for each choice where it is asked to.
  */
 import type OpenAI from "openai";
-import { JetclawError } from "#contracts/errors.ts";
 import type { Job } from "#contracts/job.ts";
 import type { Usage } from "#contracts/usage.ts";
+import { ModelFailure } from "../failure.ts";
 import type { Entry } from "./batch-entry.ts";
 import { promptOf, STOP_SEQUENCES } from "./chat-template.ts";
 import { refusesStreamOptions } from "./openai-errors.ts";
@@ -60,8 +60,7 @@ function chatBatch(client: OpenAI, model: string): SendBatch {
     );
     for (const [index, entry] of entries.entries()) {
       const choice = choices.get(index);
-      if (!choice)
-        entry.fail(new JetclawError("model.unavailable", "the batch's response lacks this answer"));
+      if (!choice) entry.fail(new ModelFailure("failed", "the batch's response lacks this answer"));
       else entry.feed(objectOf(choice.message).content ?? "", choice.finish_reason ?? "stop", undefined);
     }
     return usageOf(body.usage);
@@ -150,8 +149,8 @@ async function jsonOf(response: Response): Promise<unknown> {
   }
 }
 
-const garbage = (): JetclawError =>
-  new JetclawError("model.unavailable", "the response of the batch holds something else than answers");
+const garbage = (): ModelFailure =>
+  new ModelFailure("failed", "the response of the batch holds something else than answers");
 
 const objectOf = (value: unknown): Record<string, unknown> =>
   typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};

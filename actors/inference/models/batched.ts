@@ -5,6 +5,7 @@ import type { BatchLimits } from "../batcher.ts";
 import type { Model } from "../port.ts";
 import { type BatchMode, batchSender } from "./batch-request.ts";
 import { BatchingModel } from "./batching.ts";
+import { openaiEndpoint } from "./openai.ts";
 import { openaiClient } from "./openai-client.ts";
 
 export type BatchedConfig = ModelConfig & {
@@ -26,7 +27,8 @@ export function batchedModel(config: BatchedConfig, apiKey: string | undefined):
     name,
     mode: batch.mode,
     limits: limitsOf(config),
-    send: batchSender(openaiClient(baseUrl, apiKey), name, batch.mode),
+    send: batchSender(openaiClient(baseUrl, apiKey, timeouts?.connectMs), name, batch.mode),
+    single: openaiEndpoint({ name, baseUrl, apiKey, timeouts }).model,
     clock: systemClock,
     timeouts,
   });

@@ -4,44 +4,32 @@
  * `batch-request.ts`.
  */
 import { APIError } from "openai";
-import { JetclawError } from "#contracts/errors.ts";
-import type { Job } from "#contracts/job.ts";
+import { type Job, needsChatApi } from "#contracts/job.ts";
 import type { Usage } from "#contracts/usage.ts";
 import type { Clock } from "#runtime/clock.ts";
 import { batchRequestAttributes, batchResponseAttributes } from "#runtime/observe/genai.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { type Span, SpanKind, startSpan } from "#runtime/observe/trace.ts";
 import { type BatchLimits, nextBatch } from "../batcher.ts";
+import { failureOf, ModelFailure } from "../failure.ts";
 import type { Model, ModelAnswer, ModelRun } from "../port.ts";
 import { Entry } from "./batch-entry.ts";
 import { type BatchMode, batchGroupOf, type SendBatch } from "./batch-request.ts";
 import { restOf, shareUsage } from "./batch-usage.ts";
 import { estimateUsage } from "./openai-answer.ts";
 import { modelError } from "./openai-errors.ts";
+import { Patience, type Timeouts } from "./patience.ts";
 
 export interface BatchingOptions {
   readonly name: string;
   readonly mode: BatchMode;
   readonly limits: BatchLimits;
   readonly send: SendBatch;
+  /** Serves what a batch cannot carry: tools, and options of a caller's own. */
+  readonly single: Model;
   readonly clock: Clock;
-  readonly timeouts?:
-    | {
-        readonly firstTokenMs?: number | undefined;
-        readonly betweenTokensMs?: number | undefined;
-        readonly totalMs?: number | undefined;
-      }
-    | undefined;
+  readonly timeouts?: Timeouts | undefined;
 }
-
-/** Longest wait for the first sign of a streamed batch; a share of the time left leaves some for another model. */
-const FIRST_TOKEN_MS = 20_000;
-const FIRST_TOKEN_SHARE = 0.45;
-const BETWEEN_TOKENS_MS = 10_000;
-/** After every answer is complete at most the count of tokens is missing. */
-const AFTER_FINISH_MS = 1_000;
-/** A batch that is not streamed gives no sign before its end, so it may take more of the time. */
-const WHOLE_SHARE = 0.6;
 
 /** The request as such is refused: one of the batch is not valid, and the server does not say which. */
 const REFUSED = new Set([400, 413, 422]);
@@ -49,7 +37,7 @@ const REFUSED = new Set([400, 413, 422]);
 interface Batch {
   readonly entries: readonly Entry[];
   readonly controller: AbortController;
-  readonly patience: { arm(phase: "first" | "between" | "finished"): void; end(): void };
+  readonly patience: Patience;
   open: number;
   aborted: boolean;
 }
@@ -75,6 +63,7 @@ export class BatchingModel implements Model {
 
   async run(job: Job, run: ModelRun): Promise<ModelAnswer> {
     run.signal.throwIfAborted();
+    if (needsChatApi(job)) return this.#options.single.run(job, run);
     const group = this.#alone.has(job) ? this.#newGroup("alone") : batchGroupOf(job);
     const entry = new Entry(job, run, group, this.#options.clock.now(), this);
     this.#waiting.add(entry);
@@ -123,8 +112,8 @@ export class BatchingModel implements Model {
     const span = this.#startSpan(entries);
     let failed: unknown;
     try {
-      batch.patience.arm("first");
-      const { signal } = batch.controller;
+      batch.patience.arm(this.#options.mode === "chat-batch" ? "whole" : "first");
+      const { signal } = batch.patience;
       const total = await this.#options.send({
         entries,
         signal,
@@ -149,7 +138,12 @@ export class BatchingModel implements Model {
     const batch: Batch = {
       entries,
       controller,
-      patience: this.#patience(entries, controller, now),
+      // As long as the one with most time left allows; the others end by their own signals.
+      patience: new Patience(
+        controller.signal,
+        Math.max(...entries.map(({ deadline }) => deadline)) - now,
+        this.#options.timeouts,
+      ),
       open: entries.length,
       aborted: false,
     };
@@ -168,10 +162,17 @@ export class BatchingModel implements Model {
     const status: unknown = thrown instanceof APIError ? thrown.status : undefined;
     if (typeof status === "number" && REFUSED.has(status) && open.length > 1) return this.#split(open);
     if (status === 500 && open.length > 1) for (const { job } of open) this.#alone.add(job);
-    const error = modelError(reasonOf(batch, thrown));
+    const { reason, detail = "", restMs } = failureOf(modelError(reasonOf(batch, thrown)));
+    let repeated = false;
     for (const entry of open) {
-      if (entry.finished) entry.finish();
-      else entry.fail(error);
+      if (entry.finished) {
+        entry.finish();
+        continue;
+      }
+      const failure = new ModelFailure(reason, detail, restMs);
+      failure.repeated = repeated;
+      repeated = true;
+      entry.fail(failure);
     }
   }
 
@@ -212,32 +213,11 @@ export class BatchingModel implements Model {
     for (const entry of entries) entry.share = { ...entry.share, trace: span.context?.traceparent };
     return span;
   }
-
-  /** The batch may last as long as the one with most time left allows; the others end by their own signals. */
-  #patience(entries: readonly Entry[], controller: AbortController, now: number): Batch["patience"] {
-    const { mode, timeouts } = this.#options;
-    const left = Math.max(...entries.map(({ deadline }) => deadline)) - now;
-    const firstMs =
-      mode === "chat-batch"
-        ? (timeouts?.totalMs ?? left * WHOLE_SHARE)
-        : (timeouts?.firstTokenMs ?? Math.min(FIRST_TOKEN_MS, left * FIRST_TOKEN_SHARE));
-    const betweenMs = timeouts?.betweenTokensMs ?? BETWEEN_TOKENS_MS;
-    let timer: NodeJS.Timeout | undefined;
-    return {
-      arm(phase) {
-        clearTimeout(timer);
-        const wait = { first: firstMs, between: betweenMs, finished: AFTER_FINISH_MS }[phase];
-        const ms = Math.max(1, Math.round(wait));
-        const what = phase === "first" ? "no sign of an answer" : "no further token";
-        timer = setTimeout(
-          () => controller.abort(new JetclawError("model.unavailable", `${what} within ${ms} ms`)),
-          ms,
-        );
-      },
-      end: () => clearTimeout(timer),
-    };
-  }
 }
+
+/** What ended our patience says more than how the request ended. */
+const reasonOf = ({ patience: { signal } }: Batch, thrown: unknown): unknown =>
+  signal.reason instanceof ModelFailure ? signal.reason : thrown;
 
 /** After a whole response: what is complete gets its share of the count, what is not has failed. */
 function settle(entries: readonly Entry[], total: Usage | undefined): void {
@@ -247,11 +227,5 @@ function settle(entries: readonly Entry[], total: Usage | undefined): void {
   const shares = rest && shareUsage(rest, usages(complete));
   for (const [n, entry] of complete.entries()) entry.finish(shares?.[n]);
   for (const entry of entries)
-    entry.fail(new JetclawError("model.unavailable", "the stream ended before the answer did"));
+    entry.fail(new ModelFailure("failed", "the stream ended before the answer did"));
 }
-
-/** What aborted the request says more than how the request ended. */
-const reasonOf = ({ controller }: Batch, thrown: unknown): unknown =>
-  controller.signal.aborted && controller.signal.reason instanceof JetclawError
-    ? controller.signal.reason
-    : thrown;

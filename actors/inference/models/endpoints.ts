@@ -116,7 +116,13 @@ function nextOf(
   }))[0];
 }
 
-function rest(place: Place, { reason, restMs }: ModelFailure, hasOthers: boolean, clock: Clock): void {
+function rest(
+  place: Place,
+  { reason, restMs, repeated }: ModelFailure,
+  hasOthers: boolean,
+  clock: Clock,
+): void {
+  if (repeated) return;
   const doubled = (first: number, most: number): number =>
     Math.min(most, first * 2 ** Math.min(10, place.strikes)) * (0.75 + clock.random() / 2);
   let ms = 0;
