@@ -9,7 +9,7 @@ import { attemptOf, type Job } from "#contracts/job.ts";
 import { addUsage, costOf, NO_USAGE, type Usage } from "#contracts/usage.ts";
 import type { Clock } from "#runtime/clock.ts";
 import { killPoint } from "#runtime/observe/kill-point.ts";
-import type { ModelFailure } from "./failure.ts";
+import { type FailureReason, ModelFailure } from "./failure.ts";
 import type { PooledModel } from "./models/registry.ts";
 import type { ModelPool } from "./pool.ts";
 import type { BatchShare, ModelAnswer } from "./port.ts";
@@ -94,12 +94,20 @@ export async function runAttempt(job: Job, parts: AttemptParts): Promise<Outcome
     };
   } catch (error) {
     if (ending.signal.aborted) return ended(ending.signal.reason as Ending, state, job);
-    const { code, detail } = asJetclawError(error);
+    const { code, detail, retryAfterSeconds } = asJetclawError(error);
     const reason =
       code === "internal.bug"
         ? "the model threw an unexpected error"
         : `${code}${detail ? `: ${detail}` : ""}`;
-    return { ...partial("failed", state, job), error: { code: "turn.failed", detail: reason } };
+    return {
+      ...partial("failed", state, job),
+      error: {
+        code: "turn.failed",
+        detail: reason,
+        retryAfterSeconds,
+        upstreamStatus: statusOf(error, detail),
+      },
+    };
   } finally {
     clearTimeout(timer);
     deaf();
@@ -199,4 +207,13 @@ function plus(spent: Spent, usage: Usage, model: PooledModel | undefined): Spent
     usage: addUsage(spent.usage, usage),
     costUsd: cost === undefined ? spent.costUsd : (spent.costUsd ?? 0) + cost,
   };
+}
+
+const STATUSES: Partial<Record<FailureReason, number>> = { limited: 429, overloaded: 503, timeout: 504 };
+
+/** What the provider said as an HTTP status, or would have said: callers of the endpoint are answered in kind. */
+function statusOf(error: unknown, detail: string | undefined): number | undefined {
+  const known = error instanceof ModelFailure ? STATUSES[error.reason] : undefined;
+  const said = /\bHTTP (\d{3})\b/.exec(detail ?? "")?.[1];
+  return known ?? (said === undefined ? undefined : Number(said));
 }

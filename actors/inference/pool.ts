@@ -19,6 +19,8 @@ const RESTARTS = 3;
 const LEAST_MS = 250;
 /** A retry after a wait needs at least as much time as the wait took. */
 const RETRY_SHARE = 0.5;
+/** Whoever waits at the endpoint can read a Retry-After: a longer wait than this is theirs, not ours. */
+const TOLD_MS = 1_000;
 
 export interface PoolHooks {
   /** A model was asked; the last one named is the one that answered or failed last. */
@@ -133,6 +135,8 @@ export class ModelPool {
       if (timely) return timely;
       const waitMs = this.#waitOf(trial, now);
       if (ready.length > 0 || waitMs === undefined || waitMs > leftMs * RETRY_SHARE) throw lastOf(trial);
+      if (job.replyTo && waitMs > TOLD_MS)
+        throw trial.last ?? new ModelFailure("limited", "every model rests", waitMs);
       await this.#clock.sleep(waitMs, signal);
     }
   }

@@ -106,7 +106,7 @@ const CALLERS_FAULT = [400, 413, 422];
 export function failureOfResult({ finish, error }: JobResult): JetclawError {
   if (finish === "stopped")
     return new OpenAiRefusal("The request was cancelled.", { status: 499, code: "cancelled" });
-  if (error?.code === "turn.deadline")
+  if (error?.code === "turn.deadline" || error?.upstreamStatus === 504)
     return new OpenAiRefusal("The answer was not complete within the time of the request.", {
       as: "turn.deadline",
       code: "timeout",
