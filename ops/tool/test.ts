@@ -1,4 +1,5 @@
 // Runs the tests: gets the real parts they need first, says which, and leaves the rest to vitest.
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readSettings } from "#ops/settings.ts";
@@ -12,8 +13,26 @@ const TEST_LIMIT_MS = 20 * 60_000;
 const FAULT_LIMIT_MS = 3 * 3_600_000;
 const PROJECTS = ["unit", "conformance", "flow", "package"];
 
+/** What the same tests run against where Docker is: the server as its makers ship it. */
+const NATS_IMAGE = "nats:2.15";
+/** Left out there: they signal the server's process or start a binary of their own. */
+const PROCESS_TESTS = ["**/nats-server.test.ts", "**/faults.test.ts", "**/kill-everything.test.ts"];
+
 export async function test(args: string[]): Promise<void> {
-  await vitest(PROJECTS, args, await prepare());
+  const env = await prepare();
+  await vitest(PROJECTS, args, env);
+  if (process.exitCode || args.length > 0) return;
+  const missing = dockerMissing();
+  if (missing) return say(`Not run against the official image ${NATS_IMAGE}: ${missing}`);
+  say(`The same on the official image ${NATS_IMAGE}:`);
+  const exclude = PROCESS_TESTS.flatMap((pattern) => ["--exclude", pattern]);
+  await vitest(["conformance", "flow"], exclude, { ...env, JETCLAW_TEST_NATS_IMAGE: NATS_IMAGE });
+}
+
+function dockerMissing(): string | undefined {
+  const { error, status } = spawnSync("docker", ["info"], { stdio: "ignore", timeout: 10_000 });
+  if (error) return "docker is not installed.";
+  return status === 0 ? undefined : "no Docker engine answers.";
 }
 
 export async function e2e(args: string[]): Promise<void> {

@@ -31,6 +31,8 @@ export interface TestNats {
 
 /** Resolves when the server greets clients and JetStream is on. */
 export async function startTestNats(options: TestNatsOptions = {}): Promise<TestNats> {
+  const image = process.env.JETCLAW_TEST_NATS_IMAGE;
+  if (image) return (await import("./nats-container.ts")).startNatsContainer(image, options);
   const log = options.log ?? (() => {});
   const bin = await ensureNatsServer({ log, given: process.env.NATS_SERVER_BIN });
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), "jetclaw-test-nats-")));
