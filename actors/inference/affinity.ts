@@ -27,9 +27,20 @@ export interface EndpointLoad {
  */
 export const SAVES_MS = 250;
 
-/** What keeps its endpoint: a conversation of a tenant. Ids hold no white space, so the space is unambiguous. */
-export const affinityKey = ({ tenant, session }: Pick<Job, "tenant" | "session">): string =>
-  `${tenant} ${session}`;
+/** More of a message tells conversations hardly better apart. */
+const KEY_CHARS = 1_000;
+
+/**
+ * What keeps its endpoint: a conversation of a tenant. A request without a conversation of ours is known by how its
+ * messages begin, up to what the user said first: the next request of the same chat begins alike.
+ */
+export function affinityKey({ tenant, session, replyTo, messages }: KeyParts): string {
+  // Ids hold no white space, so the space is unambiguous.
+  if (!replyTo) return `${tenant} ${session}`;
+  const beginning = messages.slice(0, messages.findIndex(({ role }) => role === "user") + 1);
+  return [tenant, ...beginning.map(({ content }) => content.slice(0, KEY_CHARS))].join(" ");
+}
+type KeyParts = Pick<Job, "tenant" | "session" | "replyTo" | "messages">;
 
 /**
  * All endpoints, the one to ask first in front: the conversation's own, unless it rests, is full, or its wait costs more

@@ -10,9 +10,11 @@ import { JobCompletions } from "#actors/gateway/openai/completions.ts";
 import type { ActorMailer, Readiness } from "#actors/gateway/port.ts";
 import type { GatewaySettings } from "#actors/gateway/settings.ts";
 import type { LevelReader } from "#actors/governor/port.ts";
+import { watchHealth } from "#actors/inference/health.ts";
 import type { KnowledgeStore } from "#actors/knowledge/port.ts";
 import type { Router } from "#actors/routing/port.ts";
 import { PolicyRouter } from "#actors/routing/router.ts";
+import { liveSignals } from "#actors/routing/signals.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { announce, Presence } from "#runtime/observe/presence.ts";
@@ -37,7 +39,7 @@ export interface GatewayOptions {
   readonly staticDir?: string | undefined;
   /** The level in force, where a governor is followed. */
   readonly level?: LevelReader | undefined;
-  /** Chooses pools for the OpenAI-compatible endpoint; one without signals when left out. */
+  /** Chooses pools for the OpenAI-compatible endpoint; by the live level and health when left out. */
   readonly router?: Router | undefined;
   readonly corsOrigins?: readonly string[];
   readonly settings?: Partial<GatewaySettings>;
@@ -54,13 +56,19 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
   const { bus, clock, config, deployment, instance, log } = ctx;
   const { host, port, conversations, knowledge, actors, readiness, staticDir } = options;
   const keys = await KvKeyStore.open(bus, clock);
+  const health = await watchHealth(bus);
   const presence = new Presence(bus);
   const load = followLoad(ctx);
+  const level = options.level ?? load.level;
   // Without a pool nothing can be completed, and the routes do not exist.
-  const completions = Object.keys(config.pools).length > 0 ? completionsOf(ctx, options) : undefined;
+  const completions =
+    Object.keys(config.pools).length > 0
+      ? completionsOf(ctx, level, options.router ?? new PolicyRouter(config, liveSignals(level, health)))
+      : undefined;
   const release = (): void => {
     presence.stop();
     load.stop();
+    health.stop();
     keys.close();
     completions?.close();
   };
@@ -133,7 +141,8 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
 
 const completionsOf = (
   { bus, clock, log, config, instance }: RoleContext,
-  { level, router = new PolicyRouter(config) }: GatewayOptions,
+  level: LevelReader,
+  router: Router,
 ): JobCompletions => new JobCompletions({ bus, clock, log, config, instance, level, router });
 
 /** Connections the kernel keeps for us while we are busy; with the default of 511 it dropped 840 of 10,000 that came at once. */

@@ -13,7 +13,9 @@ const loads = fc.array(fc.record({ resting: fc.boolean(), full: fc.boolean(), wa
   minLength: 8,
   maxLength: 8,
 });
-const keys = Array.from({ length: 4_000 }, (_, n) => affinityKey({ tenant: "demo", session: `s${n}` }));
+const keys = Array.from({ length: 4_000 }, (_, n) =>
+  affinityKey({ tenant: "demo", session: `s${n}`, messages: [] }),
+);
 
 describe("the order of endpoints", () => {
   test("holds each endpoint once, whatever their load", () => {
@@ -74,6 +76,24 @@ describe("the order of endpoints", () => {
     }
     const fair = keys.length / count;
     for (const { id } of endpoints) expect(Math.abs((hits.get(id) ?? 0) / fair - 1)).toBeLessThan(0.15);
+  });
+
+  test("knows a chat of a stateless client by how it begins", () => {
+    const ask = (...contents: string[]) =>
+      affinityKey({
+        tenant: "demo",
+        session: `request-${contents.length}`,
+        replyTo: "reply.here",
+        messages: [
+          { role: "system", content: "Be brief." },
+          ...contents.map((content, n) => ({
+            role: n % 2 === 0 ? ("user" as const) : ("assistant" as const),
+            content,
+          })),
+        ],
+      });
+    expect(ask("hello", "hi", "and then?")).toBe(ask("hello"));
+    expect(ask("good morning")).not.toBe(ask("hello"));
   });
 
   test("stays for a wait that the prefix pays, leaves for a longer one", () => {
