@@ -64,12 +64,14 @@ export function watchLevel(bus: Bus): LevelWatch {
   return {
     ready: read(),
     level(): Level {
+      const { value: current } = record;
       const held = override.value?.level;
-      if (held !== null && held !== undefined) return held;
-      const current = record.value;
+      // Both keys are of one stream: a record of the governor's own that came later says that it was let go.
+      const released = current !== undefined && !current.manual && record.revision > override.revision;
+      if (held !== null && held !== undefined && !released) return held;
       if (!current) return 0;
       // Between an operator's letting go and the governor's next round the record still names the held level.
-      if (current.manual) return override.value && override.value.at > current.at ? 0 : current.level;
+      if (current.manual) return held === null && override.revision > record.revision ? 0 : current.level;
       return Date.now() - heardAt > LAPSE_MS ? 0 : current.level;
     },
     stop() {

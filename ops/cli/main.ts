@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { enableCompileCache } from "node:module";
 import { Command } from "commander";
+import { autoscaleCommand } from "./autoscale.ts";
 import { benchCommand } from "./bench.ts";
 import { chatCommand } from "./chat.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -9,6 +10,7 @@ import { EXIT, reportFailure } from "./failure.ts";
 import { initCommand } from "./init.ts";
 import { kbCommand } from "./kb.ts";
 import { keysCommand } from "./keys.ts";
+import { levelCommand } from "./level.ts";
 import { provisionCommand } from "./provision.ts";
 import { routeCommand } from "./route.ts";
 import { runCommand } from "./run.ts";
@@ -42,8 +44,10 @@ Settings come from jetclaw.config.ts and JETCLAW_* variables; ops/cli/README.md 
     kbCommand(),
     statusCommand(),
     doctorCommand(),
+    levelCommand(),
     keysCommand(),
     runCommand(),
+    autoscaleCommand(),
     provisionCommand(),
     routeCommand(),
     benchCommand(),

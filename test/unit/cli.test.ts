@@ -44,6 +44,7 @@ test("what prints data can print it as JSON", () => {
     "kb ls",
     "kb import",
     "status",
+    "level",
     "doctor",
     "keys create",
     "keys ls",
