@@ -15,6 +15,7 @@ import { startNatsServer } from "#runtime/nats/server.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { connectTo, provisionFor } from "../compose/open.ts";
 import { startChild } from "./children.ts";
+import { type Cleanup, startCleanly } from "./cleanup.ts";
 import { randomFrom, textOf } from "./shape.ts";
 
 export const BATCH_MODES = ["chat-batch", "prompt-array"] as const;
@@ -46,12 +47,19 @@ const POOL = "default";
 const DEADLINE_MS = 60_000;
 const START_LIMIT_MS = 30_000;
 
-export async function startBatchSide(options: BatchSideOptions): Promise<BatchSide> {
+export const startBatchSide = (options: BatchSideOptions): Promise<BatchSide> =>
+  startCleanly((cleanup) => start(options, cleanup));
+
+async function start(options: BatchSideOptions, cleanup: Cleanup): Promise<BatchSide> {
   const { natsBin: bin, folder: dataDir, payloads } = options;
   const server = await startNatsServer({ bin, dataDir, port: 0, syncInterval: "1s", log: () => {} });
+  cleanup.add(() => rm(dataDir, { recursive: true, force: true }));
+  cleanup.add(() => server.stop());
   const backend = await startBackend(options);
+  cleanup.add(async () => backend.process.kill("SIGTERM"));
   const config = configOf(options, backend.url);
   const bus = await connectTo(server.url, "bench-client", createLog({ level: "warn" }));
+  cleanup.add(() => bus.close());
   await provisionFor(bus, config);
   const worker = await startChild({
     kind: "worker",
@@ -60,6 +68,7 @@ export async function startBatchSide(options: BatchSideOptions): Promise<BatchSi
     slots: slotsOf(options),
     echo: { replyBytes: 0, chunks: 0 },
   });
+  cleanup.add(() => worker.stop());
   const waiting = new Map<string, (result: JobResult) => void>();
   bus.subscribe("in.*.conversation.>", ({ data }) => {
     const { body } = decode<{ body: JobResult }>(data);
@@ -81,13 +90,7 @@ export async function startBatchSide(options: BatchSideOptions): Promise<BatchSi
     },
     callSizes: () => backend.callSizes(),
     workerCpuMs: async () => (await worker.usage()).cpuMs,
-    async stop() {
-      await worker.stop();
-      backend.process.kill("SIGTERM");
-      await bus.close();
-      await server.stop();
-      await rm(dataDir, { recursive: true, force: true });
-    },
+    stop: () => cleanup.run(),
   };
 }
 

@@ -5,6 +5,7 @@ import { Command, Option } from "commander";
 import type { BatchOptions } from "../bench/batch.ts";
 import type { BenchResult } from "../bench/shape.ts";
 import { readSettings } from "../settings.ts";
+import { EXIT } from "./failure.ts";
 import { note, print, printJson } from "./print.ts";
 
 interface BatchFlags
@@ -48,6 +49,9 @@ export function batchCommand({ count, tableOf }: BenchParts): Command {
       const { natsServerBin: given, cacheDir } = settings;
       const natsBin = await ensureNatsServer({ log: note, given, cacheDir });
       const { benchBatch, UNBATCHED } = await import("../bench/batch.ts");
+      const { endAll } = await import("../bench/cleanup.ts");
+      for (const signal of ["SIGINT", "SIGTERM"] as const)
+        process.once(signal, () => void endAll().finally(() => process.exit(EXIT.failed)));
       const result = await benchBatch({
         ...flags,
         natsBin,
