@@ -16,7 +16,7 @@ export interface Breaker {
   readonly failuresInRow: number;
   /** The last outcomes while closed, true for a failure. */
   readonly recent: readonly boolean[];
-  /** While open: nobody asks before. Ms since the epoch. */
+  /** Nobody asks before: while open its end, while half-open when its probe is given up. Ms since the epoch. */
   readonly until: number;
   /** How long it was open last time. */
   readonly openMs: number;
@@ -28,6 +28,8 @@ const WINDOW = 20;
 const WINDOW_LEAST = 10;
 const OPEN_FIRST_MS = 1_000;
 const OPEN_MOST_MS = 30_000;
+/** A probe that has not ended by then never will. */
+const PROBE_MOST_MS = 60_000;
 
 export const CLOSED: Breaker = {
   state: "closed",
@@ -38,17 +40,14 @@ export const CLOSED: Breaker = {
   openMs: 0,
 };
 
-/** From when on it may be asked; Infinity while the one probe of a half-open breaker is under way. */
-export function readyAt({ state, until }: Breaker): number {
-  if (state === "closed") return 0;
-  return state === "open" ? until : Number.POSITIVE_INFINITY;
-}
+/** From when on it may be asked. */
+export const readyAt = ({ state, until }: Breaker): number => (state === "closed" ? 0 : until);
 
 /** A request begins. @returns undefined when it must not */
 export function admit(breaker: Breaker, now: number): Breaker | undefined {
   if (breaker.state === "closed") return breaker;
   if (readyAt(breaker) > now) return undefined;
-  return { ...breaker, state: "half-open", era: breaker.era + 1 };
+  return { ...breaker, state: "half-open", era: breaker.era + 1, until: now + PROBE_MOST_MS };
 }
 
 export function succeed(breaker: Breaker, era: number): Breaker {

@@ -7,7 +7,7 @@ import type { ModelHealth } from "#contracts/load.ts";
 import type { Price } from "#contracts/usage.ts";
 import type { Clock } from "#runtime/clock.ts";
 import { admit, type Breaker, CLOSED, callOff, fail, readyAt, succeed } from "./breaker.ts";
-import { failureOf, isCongestion, isFault } from "./failure.ts";
+import { failureOf, isCongestion, isFault, ModelFailure } from "./failure.ts";
 import { allowed, decrease, fullLimit, increase, type Limit } from "./limit.ts";
 import type { PooledModel } from "./models/registry.ts";
 import type { Model, ModelAnswer, ModelRun } from "./port.ts";
@@ -17,6 +17,8 @@ import { Stats } from "./stats.ts";
 const PROBE_MS = 200;
 /** A median costs a sort; between two jobs it hardly changes. */
 const LEAST_AGE_MS = 1_000;
+/** Who had this long and did not end before the deadline is too slow; who had less may have been asked too late. */
+const FAIR_MS = 10_000;
 const CHARS_PER_TOKEN = 4;
 
 export class Member implements PooledModel {
@@ -65,11 +67,10 @@ export class Member implements PooledModel {
   /** When it is worth asking: 0 for now. */
   readyAt(now: number): number {
     const rested = this.model.readyAt?.() ?? 0;
-    const at = readyAt(this.#breaker);
-    return Math.max(
-      rested > now ? rested : 0,
-      at === Number.POSITIVE_INFINITY ? now + PROBE_MS : at > now ? at : 0,
-    );
+    const healed = readyAt(this.#breaker);
+    const asked = this.#breaker.state === "half-open" ? Math.min(healed, now + PROBE_MS) : healed;
+    const at = Math.max(rested, asked);
+    return at > now ? at : 0;
   }
 
   /** Time that a try needs at least to be worth its price: until its first token, as far as is known. */
@@ -106,8 +107,10 @@ export class Member implements PooledModel {
       return answer;
     } catch (error) {
       const now = this.#clock.now();
-      const failure = failureOf(error);
-      const stopped = run.signal.aborted;
+      const stopped = run.signal.aborted && !ranOut(run.signal, now - startedAt);
+      const failure = run.signal.aborted
+        ? new ModelFailure("timeout", "ran into the deadline")
+        : failureOf(error);
       const fault = !stopped && isFault(failure);
       this.#turn(
         fault ? fail(this.#breaker, era, now, this.#clock.random()) : callOff(this.#breaker, era, now),
@@ -115,7 +118,7 @@ export class Member implements PooledModel {
       if (!stopped && isCongestion(failure)) this.#limit = decrease(this.#limit, startedAt, now);
       const outputTokens = Math.ceil(heard.chars / CHARS_PER_TOKEN);
       if (fault) this.#note(startedAt, { failed: true, firstTokenMs: heard.firstTokenMs, outputTokens });
-      if (stopped) throw error;
+      if (run.signal.aborted) throw error;
       throw failure;
     } finally {
       this.#running--;
@@ -148,3 +151,6 @@ export class Member implements PooledModel {
     if (changed) this.onChange();
   }
 }
+
+/** A drip that never falls silent ends with its job's deadline: that is the model's fault, a stop by a user is not. */
+const ranOut = ({ reason }: AbortSignal, ranMs: number): boolean => reason === "deadline" && ranMs >= FAIR_MS;

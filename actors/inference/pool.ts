@@ -12,6 +12,8 @@ import type { ModelAnswer, ModelRun } from "./port.ts";
 
 /** Wait before everybody is asked once more; doubled each time. */
 const RETRY_MS = 250;
+/** Jobs that wait for the same model do not come back in the same millisecond. */
+const SPREAD_MS = 50;
 /** How often everybody is asked once more, and how often an answer begins anew. */
 const ROUNDS = 4;
 const RESTARTS = 3;
@@ -151,11 +153,11 @@ export class ModelPool {
     const backoffMs = RETRY_MS * 2 ** trial.rounds * jitter;
     // Somebody who rests may be back before a new round would begin.
     if (untried.length > 0 && (trial.tried.size === 0 || restMs(untried) <= backoffMs))
-      return restMs(untried) + RETRY_MS * 0.1 * jitter;
+      return restMs(untried) + SPREAD_MS * jitter;
     if (all.length === 0 || trial.rounds >= ROUNDS) return undefined;
     trial.rounds++;
     trial.tried.clear();
-    return Math.max(restMs(all), backoffMs);
+    return Math.max(restMs(all) + SPREAD_MS * jitter, backoffMs);
   }
 
   #order(job: Pick<Job, "model">): Member[] {

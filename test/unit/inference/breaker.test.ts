@@ -26,7 +26,8 @@ describe("a breaker", () => {
     const at = readyAt(open);
     const probing = admit(open, at) as Breaker;
     expect(probing.state).toBe("half-open");
-    expect(admit(probing, at + 60_000)).toBeUndefined();
+    expect(admit(probing, at + 59_999)).toBeUndefined();
+    expect(admit(probing, at + 60_000)?.era).toBeGreaterThan(probing.era);
     expect(succeed(probing, probing.era).state).toBe("closed");
     const again = fail(probing, probing.era, at, 0.5);
     expect(readyAt(again) - at).toBe(2 * at);

@@ -74,6 +74,31 @@ describe("a model of a worker", () => {
   });
 });
 
+test("a model that drips until the deadline is too slow; one that was asked late, or stopped, is not", async () => {
+  for (const [reason, ranMs, state] of [
+    ["deadline", 20_000, "open"],
+    ["deadline", 2_000, "closed"],
+    ["stopped", 20_000, "closed"],
+  ] as const) {
+    let now = NOW;
+    const ending = new AbortController();
+    const run = async (): Promise<never> => {
+      now += ranMs;
+      ending.abort(reason);
+      throw ending.signal.reason;
+    };
+    const member = new Member(
+      { price: undefined, concurrency: 10, model: { name: "m", provider: "test", run } },
+      { ...systemClock, now: () => now },
+    );
+    for (let i = 0; i < 3; i++)
+      await expect(member.ask(jobOf(), { signal: ending.signal, attempt: 1, onText() {} })).rejects.toBe(
+        reason,
+      );
+    expect(member.breaker).toBe(state);
+  }
+});
+
 describe("the health of a pool", () => {
   const health = (change: Partial<ModelHealth> = {}): ModelHealth => ({
     pool: "p",
