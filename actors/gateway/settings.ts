@@ -32,7 +32,7 @@ export const GATEWAY_DEFAULTS = {
   /** Streams open at once. */
   streams: 10_000,
   /** Requests a second and key. */
-  requestsPerSecond: 1_000,
+  requestsPerSecond: 10_000,
   /** Wrong keys a minute and address before the address is refused. */
   wrongKeysPerMinute: 30,
   /** Unanswered messages a session. */

@@ -1,6 +1,7 @@
 /** Entry of a benchmark's process: a host or a worker, of ours or of the bare pipeline. Its parent drives it. */
 import type { Config } from "#contracts/config.ts";
 import type { BareTask } from "./bare-pipeline.ts";
+import type { EndpointTask } from "./endpoint-parts.ts";
 
 export interface RoleTask {
   readonly kind: "host" | "worker";
@@ -10,7 +11,7 @@ export interface RoleTask {
   readonly slots: number;
   readonly echo: { readonly replyBytes: number; readonly chunks: number };
 }
-export type ChildTask = RoleTask | BareChildTask;
+export type ChildTask = RoleTask | BareChildTask | EndpointTask;
 interface BareChildTask {
   readonly kind: "bare-host" | "bare-worker";
   readonly natsUrl: string;
@@ -28,7 +29,10 @@ export type FromChild =
 let stop: () => Promise<void> = async () => {};
 
 async function start(task: ChildTask): Promise<void> {
-  if ("config" in task) {
+  if ("port" in task) {
+    const { startEndpointPart } = await import("./endpoint-parts.ts");
+    stop = await startEndpointPart(task);
+  } else if ("config" in task) {
     const { startRoleForBench } = await import("./ours.ts");
     stop = await startRoleForBench(task);
   } else {

@@ -6,6 +6,7 @@ import type { BenchResult } from "../bench/shape.ts";
 import type { TurnsOptions } from "../bench/turns.ts";
 import { readSettings } from "../settings.ts";
 import { batchCommand } from "./bench-batch.ts";
+import { endpointCommand } from "./bench-endpoint.ts";
 import { EXIT, usage } from "./failure.ts";
 import { columns, note, print, printJson } from "./print.ts";
 
@@ -36,7 +37,8 @@ export function benchCommand(): Command {
     .addHelpText("after", "\nExamples:\n  jetclaw bench turns\n  jetclaw bench turns --json --seconds 30")
     .addCommand(turnsCommand())
     .addCommand(affinityCommand())
-    .addCommand(batchCommand({ count, tableOf }));
+    .addCommand(batchCommand({ count, tableOf }))
+    .addCommand(endpointCommand({ count, tableOf }));
 }
 
 interface AffinityFlags
