@@ -8,36 +8,21 @@ import { poolSchema } from "#contracts/config.ts";
 import { type ChatMessage, JOB_VERSION, type Job } from "#contracts/job.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { type Simulator, startSimulator } from "../simulator/server.ts";
-import { type BenchResult, describeMachine, median, quantile, randomFrom, round, textOf } from "./shape.ts";
+import {
+  type AffinityOptions,
+  type Figures,
+  figuresOf,
+  PAYLOADS,
+  PREFIXES,
+  resultOf,
+  TOKENS_PER_SECOND,
+  TTFT_MS,
+  type Turn,
+} from "./affinity-figures.ts";
+import { type BenchResult, randomFrom, textOf } from "./shape.ts";
 
-export interface AffinityOptions {
-  readonly seed: number;
-  /** Measured for each of the two orders, over all rounds. */
-  readonly seconds: number;
-  /** Conversations at once. */
-  readonly inFlight: number;
-  readonly rounds: number;
-  readonly endpoints: number;
-  readonly turns: number;
-  readonly prefillMsPer1kTokens: number;
-  readonly say: (line: string) => void;
-}
-
-/** A help desk's instructions, and short turns. Four bytes are about a token. */
-const PAYLOADS = { instructionBytes: 2_048, messageBytes: 256, replyBytes: 512 };
-/** Prefixes of one server: enough for every open conversation, so that what is lost was lost by moving. */
-const PREFIXES = 20_000;
-const TTFT_MS = 20;
-const TOKENS_PER_SECOND = 2_000;
 const DEADLINE_MS = 30_000;
 const WARM_UP_SECONDS = 1;
-
-interface Turn {
-  readonly turn: number;
-  readonly firstTokenMs: number;
-  readonly inputTokens: number;
-  readonly cachedTokens: number;
-}
 
 export async function benchAffinity(options: AffinityOptions): Promise<BenchResult> {
   const rounds: Record<"on" | "off", Figures[]> = { on: [], off: [] };
@@ -167,89 +152,5 @@ function jobOf(session: string, turn: number, messages: readonly ChatMessage[], 
     locale: "en",
     passages: [],
     stream: true,
-  };
-}
-
-interface Figures {
-  readonly meanFirstTokenMs: number;
-  readonly p50FirstTokenMs: number;
-  readonly p99FirstTokenMs: number;
-  readonly meanFirstTokenOngoingMs: number;
-  readonly cachedShare: number;
-  readonly turnsPerSecond: number;
-}
-
-function figuresOf(turns: readonly Turn[], seconds: number): Figures {
-  const times = turns.map(({ firstTokenMs }) => firstTokenMs);
-  const ongoing = turns.filter(({ turn }) => turn > 1).map(({ firstTokenMs }) => firstTokenMs);
-  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-  const mean = (values: readonly number[]): number => round(sum(values) / (values.length || 1));
-  const input = sum(turns.map(({ inputTokens }) => inputTokens));
-  return {
-    meanFirstTokenMs: mean(times),
-    p50FirstTokenMs: round(quantile(times, 0.5)),
-    p99FirstTokenMs: round(quantile(times, 0.99)),
-    meanFirstTokenOngoingMs: mean(ongoing),
-    cachedShare: round(sum(turns.map(({ cachedTokens }) => cachedTokens)) / (input || 1)),
-    turnsPerSecond: round(turns.length / seconds, 1),
-  };
-}
-
-const UNITS: Readonly<Record<keyof Figures, string>> = {
-  meanFirstTokenMs: "ms",
-  p50FirstTokenMs: "ms",
-  p99FirstTokenMs: "ms",
-  meanFirstTokenOngoingMs: "ms",
-  cachedShare: "ratio",
-  turnsPerSecond: "turns/s",
-};
-const NAMES = Object.keys(UNITS) as (keyof Figures)[];
-/** Baselines stand beside their figures under this prefix. */
-export const SCATTERED = "scattered";
-
-function resultOf(options: AffinityOptions, on: readonly Figures[], off: readonly Figures[]): BenchResult {
-  const { seed, seconds, rounds, inFlight, endpoints, turns, prefillMsPer1kTokens } = options;
-  const medians = (of: readonly Figures[]): Figures =>
-    Object.fromEntries(NAMES.map((name) => [name, round(median(of.map((each) => each[name])))])) as Record<
-      keyof Figures,
-      number
-    >;
-  const figures = medians(on);
-  const base = medians(off);
-  const named = NAMES.map((name) => [name, `${SCATTERED}${name[0]?.toUpperCase()}${name.slice(1)}`] as const);
-  return {
-    bench: "affinity",
-    seed,
-    machine: describeMachine("none"),
-    config: {
-      seconds,
-      rounds,
-      inFlight,
-      endpoints,
-      turnsPerConversation: turns,
-      payloads: PAYLOADS,
-      server: {
-        ttftMs: TTFT_MS,
-        tokensPerSecond: TOKENS_PER_SECOND,
-        prefillMsPer1kTokens,
-        prefixes: PREFIXES,
-      },
-      traceSampling: 0,
-      processes: { all: 1 },
-    },
-    figures: {
-      ...figures,
-      firstTokenRatio: round(figures.meanFirstTokenMs / (base.meanFirstTokenMs || 1)),
-    },
-    units: {
-      ...Object.fromEntries(
-        named.flatMap(([name, other]) => [
-          [name, UNITS[name]],
-          [other, UNITS[name]],
-        ]),
-      ),
-      firstTokenRatio: "ratio",
-    },
-    baselines: Object.fromEntries(named.map(([name, other]) => [other, base[name]])),
   };
 }

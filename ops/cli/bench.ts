@@ -74,7 +74,8 @@ function affinityCommand(): Command {
       "\nExamples:\n  jetclaw bench affinity\n  jetclaw bench affinity --endpoints 4 --json",
     )
     .action(async (flags: AffinityFlags) => {
-      const { benchAffinity, SCATTERED } = await import("../bench/affinity.ts");
+      const { benchAffinity } = await import("../bench/affinity.ts");
+      const { SCATTERED } = await import("../bench/affinity-figures.ts");
       const result = await benchAffinity({ ...flags, say: note });
       if (flags.plot) await writeFile(flags.plot, (await import("../bench/plot.ts")).plot(result, SCATTERED));
       if (flags.json) printJson(result);
