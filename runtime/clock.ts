@@ -1,5 +1,5 @@
 /** The seam through which the runtime sees time and chance, so that tests can own both. */
-import { randomBytes } from "node:crypto";
+import { randomText } from "./random-pool.ts";
 
 export interface Clock {
   /** Milliseconds since the epoch. */
@@ -14,7 +14,7 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  id: () => randomBytes(16).toString("base64url"),
+  id: () => randomText(16, "base64url"),
   random: () => Math.random(),
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {

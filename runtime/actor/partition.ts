@@ -53,6 +53,8 @@ export class OwnedPartition {
     this.#channel = options.host.puller.channel(
       this.#stream,
       partitionConsumer(options.partition, options.epoch),
+      // Given back it would be overtaken by what comes next, and its session would be out of order.
+      (message) => this.#receive(message),
     );
     this.#owned = {
       signal: this.#abort.signal,

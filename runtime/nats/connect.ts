@@ -43,6 +43,13 @@ export interface Appended {
   readonly duplicate: boolean;
 }
 
+export interface DirectMessage {
+  readonly data: Uint8Array;
+  readonly seq: number;
+  /** What a bucket did with the key, where it is not a plain value: `DEL`, `PURGE`, a marker's reason. */
+  readonly operation: string;
+}
+
 /** The expected revision was not the last one: somebody else wrote. */
 export class StaleRevision extends Error {
   constructor() {
@@ -172,6 +179,28 @@ export class Bus {
       if (mapped.code === "nats.unavailable") this.#countTimeout();
       throw mapped;
     }
+  }
+
+  /**
+   * The last message of a subject from whichever replica answers: with one replica it is never behind, with more it
+   * may be. Undefined when the stream holds none.
+   */
+  async directLast(stream: string, subject: string): Promise<DirectMessage | undefined> {
+    const message = await this.#requests.send(
+      `$JS.API.DIRECT.GET.${stream}.${subject}`,
+      NO_DATA,
+      undefined,
+      APPEND_MS,
+    );
+    const head = message.headers;
+    if (head?.code === 404) return undefined;
+    if (head?.code !== 0)
+      throw new JetclawError("nats.unavailable", head?.description ?? "not a stored message");
+    return {
+      data: message.data,
+      seq: Number(head.get("Nats-Sequence")),
+      operation: head.get("KV-Operation") || head.get("Nats-Marker-Reason"),
+    };
   }
 
   /** A client on an isolated node stays there until it is told to move; one that is moving already is left alone. */

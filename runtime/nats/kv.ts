@@ -25,13 +25,12 @@ export class Kv {
     return `$KV.${this.bucket}.${key}`;
   }
 
-  /** Read from any replica: fast, may be behind. Write back with the revision it names. */
+  /** Read from any replica: fast, may be behind where there are several. Write back with the revision it names. */
   async get(key: string): Promise<KvEntry> {
     try {
-      return entryOf(
-        key,
-        await this.#bus.jsm.direct.getMessage(`KV_${this.bucket}`, { last_by_subj: this.subjectOf(key) }),
-      );
+      const message = await this.#bus.directLast(`KV_${this.bucket}`, this.subjectOf(key));
+      if (!message) return { key, value: undefined, revision: 0 };
+      return { key, value: message.operation === "" ? message.data : undefined, revision: message.seq };
     } catch (error) {
       throw natsError(error);
     }

@@ -61,9 +61,13 @@ export class Puller {
     }, 1_000);
   }
 
-  /** A channel to one consumer. */
-  channel(stream: string, consumer: string): PullChannel {
-    const channel = new PullChannel(this.#bus, stream, consumer, () => void this.#channels.delete(channel));
+  /**
+   * A channel to one consumer. A message that comes after its request was taken for broken goes to `onLate`; without
+   * one it is given back, which lets later messages overtake it.
+   */
+  channel(stream: string, consumer: string, onLate?: (message: Pulled) => void): PullChannel {
+    const onClose = (): void => void this.#channels.delete(channel);
+    const channel = new PullChannel(this.#bus, stream, consumer, { onClose, onLate });
     this.#channels.add(channel);
     return channel;
   }
@@ -88,10 +92,17 @@ export class PullChannel {
   #closed = false;
   readonly #stopListening: () => void;
   readonly #onClose: () => void;
+  readonly #onLate: ((message: Pulled) => void) | undefined;
 
-  constructor(bus: Bus, stream: string, consumer: string, onClose: () => void) {
+  constructor(
+    bus: Bus,
+    stream: string,
+    consumer: string,
+    hooks: { onClose: () => void; onLate?: ((message: Pulled) => void) | undefined },
+  ) {
     this.#bus = bus;
-    this.#onClose = onClose;
+    this.#onClose = hooks.onClose;
+    this.#onLate = hooks.onLate;
     this.#next = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
     this.#prefix = bus.inbox();
     const subscription = bus.nc.subscribe(`${this.#prefix}.*`, {
@@ -134,7 +145,7 @@ export class PullChannel {
     if (!isStatus(message)) {
       const pulled = toPulled(message);
       const next = this.#open.entries().next().value;
-      if (!next) return pulled.nak();
+      if (!next) return this.#onLate && !this.#closed ? this.#onLate(pulled) : pulled.nak();
       const [token, open] = next;
       open.lastHeardAt = Date.now();
       open.left--;

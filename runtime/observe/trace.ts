@@ -2,7 +2,6 @@
  * Spans over the OpenTelemetry API. Without an exporter a span costs nothing: its context passes the parent through,
  * so that a process without tracing never cuts a trace in two.
  */
-import { randomBytes } from "node:crypto";
 import {
   type Attributes,
   type Span as OtelSpan,
@@ -12,6 +11,7 @@ import {
   trace,
 } from "@opentelemetry/api";
 import type { TraceContext } from "#contracts/envelope.ts";
+import { randomText } from "../random-pool.ts";
 
 export { SpanKind } from "@opentelemetry/api";
 export type { TraceContext } from "#contracts/envelope.ts";
@@ -100,5 +100,5 @@ export function parseTraceparent(
 
 /** A context for a request that brought none and is not sampled here: problems can still name a trace id. */
 export function freshContext(): TraceContext {
-  return { traceparent: `00-${randomBytes(16).toString("hex")}-${randomBytes(8).toString("hex")}-00` };
+  return { traceparent: `00-${randomText(16, "hex")}-${randomText(8, "hex")}-00` };
 }
