@@ -1,14 +1,14 @@
 // Providers that limit, fail, hang, cut and lie, behind workers on a real NATS: every turn is answered by somebody else
 // or told in time, nothing is paid for after its deadline, and what a user reads is one answer. What the providers saw is
 // read from their bills.
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { watchHealth } from "#actors/inference/health.ts";
 import type { HealthView } from "#actors/inference/port.ts";
+import { attemptOf } from "#contracts/job.ts";
 import { DEFAULTS } from "#ops/simulator/options.ts";
 import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
 import { type InferenceWorld, inferenceWorld, jobOf, type TestWorker } from "#test/harness/inference.ts";
+import { frozenServer, keyedServer } from "#test/harness/providers.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
 let world: InferenceWorld;
@@ -152,6 +152,20 @@ describe("a provider that fails", () => {
     },
   );
 
+  // Only Linux is known to drop what a full backlog cannot hold.
+  test.runIf(process.platform === "linux")(
+    "by taking no connection is given up long before the patience for a first token ends",
+    async () => {
+      const { baseUrl, end } = await frozenServer();
+      await work([{ name: "first", baseUrl, timeouts: { connectMs: 500 } }, second()]);
+      const { result } = await answerOf();
+      end();
+      expect(result).toMatchObject({ finish: "stop", model: "second" });
+      // Node's HTTP client looks at this clock about twice a second.
+      expect(result.timings.totalMs).toBeLessThan(3_000);
+    },
+  );
+
   test("in mid-answer leaves a restart, the other's whole answer, and the price of both", async () => {
     bad.set({ halfStreamRate: 1, tokensPerSecond: 50 });
     await work([first(), second()]);
@@ -167,6 +181,29 @@ describe("a provider that fails", () => {
       (whole?.outputTokens ?? 0) + (cut?.outputTokens ?? 0) + 1,
     );
     expect(result.costUsd).toBeCloseTo((result.usage.inputTokens + 2 * result.usage.outputTokens) / 1e6, 9);
+  });
+
+  test("and then a worker that leaves: attempts stay in order, and the request that nobody hears ends", async () => {
+    bad.set({ halfStreamRate: 1, tokensPerSecond: 50 });
+    good.set({ tokensPerSecond: 20, answer: () => "the second one answers at length ".repeat(20) });
+    const leaving = await world.worker([first(), second()]);
+    const job = jobOf();
+    const events = await world.follow(job);
+    await world.submit(job);
+    await waitUntil(() => events.some(({ type, attempt }) => type === "delta" && attempt === 2), {
+      timeoutMs: 5_000,
+      what: "the second attempt to speak",
+    });
+    await leaving.stop();
+    await work([{ name: "echo", provider: "echo" }], { echo: { chunks: 2 } });
+    expect(await world.resultOf(job)).toMatchObject({ finish: "stop", attempt: attemptOf(2, 0) });
+    const attempts = events.map(({ attempt }) => attempt);
+    expect(attempts).toEqual([...attempts].sort((a, b) => a - b));
+    expect(events.filter(({ type }) => type === "restart").map(({ attempt }) => attempt)).toEqual([2, 11]);
+    await waitUntil(() => good.bill()[0]?.outcome === "aborted", {
+      timeoutMs: 2_000,
+      what: "the provider to see the end",
+    });
   });
 
   test("is not asked when too little time is left for an answer", async () => {
@@ -218,28 +255,3 @@ describe("a breaker", () => {
     });
   });
 });
-
-/** One address, three keys: one has no quota left, one is refused, one works. */
-async function keyedServer(keys: string[]): Promise<{ server: Server; baseUrl: string }> {
-  const server = createServer((request, response) => {
-    const key = (request.headers.authorization ?? "").slice("Bearer ".length);
-    keys.push(key);
-    request.resume();
-    if (key === "empty") {
-      response.writeHead(429, {
-        "x-ratelimit-remaining-requests": "0",
-        "x-ratelimit-reset-requests": "1m0s",
-      });
-      return response.end(JSON.stringify({ error: { message: "slow down", code: "rate_limit_exceeded" } }));
-    }
-    if (key === "refused") {
-      response.writeHead(401);
-      return response.end(JSON.stringify({ error: { message: "no", code: "invalid_api_key" } }));
-    }
-    response.writeHead(200, { "content-type": "text/event-stream" });
-    const chunk = { choices: [{ index: 0, delta: { content: "fine" }, finish_reason: "stop" }] };
-    return response.end(`data: ${JSON.stringify(chunk)}\n\ndata: [DONE]\n\n`);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return { server, baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1` };
-}
