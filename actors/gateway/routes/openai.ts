@@ -51,6 +51,8 @@ export function openAiRoutes(app: App, parts: GatewayParts, completions: Complet
         body: completionBody,
         response: completionResponses,
       },
+      // A page's policies mean nothing to a program that reads JSON; `nosniff` stays.
+      helmet: false,
       // The schema describes; the body is checked by hand in `request.ts`.
       validatorCompiler: () => (value) => ({ value }),
     },
@@ -83,6 +85,7 @@ class Exchange {
     const answer = new CompletionAnswer(asked.stream ? (text) => this.#say(text) : undefined);
     const running = this.#begin(asked, timeoutMs, answer);
     this.#reply.header("x-request-id", running.id);
+    this.#reply.header("x-content-type-options", "nosniff");
     if (asked.stream)
       this.#chunks = new ChunkWriter(running.id, this.#nowSeconds(), asked.model, asked.includeUsage);
     const timer = setTimeout(() => answer.fail(tooLate()), timeoutMs);
