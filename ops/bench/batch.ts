@@ -1,6 +1,7 @@
 /**
  * `jetclaw bench batch`: what batching gains over a backend that gains from batches, and what it costs a job that comes
- * alone. The same worker with and without batches in turn, each round on a fresh server with fresh processes.
+ * alone. The same worker with and without batches, each round on fresh servers with fresh processes: the full load in turn,
+ * the low load on both at once.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -37,7 +38,7 @@ const WARM_UP_SECONDS = 1;
 /** Low load: what one request after the other would keep busy of the backend. */
 const LOW_LOAD = 0.2;
 /** A quantile needs this many jobs. */
-const LOW_LOAD_JOBS = 60;
+const LOW_LOAD_JOBS = 100;
 
 interface Figures {
   readonly jobsPerSecond: number;
@@ -73,13 +74,12 @@ export const UNBATCHED = "unbatched";
 export async function benchBatch(options: BatchOptions): Promise<BenchResult> {
   const { rounds, say } = options;
   const fsync = fsyncP50Ms(options.folder);
-  const measured: Record<"batched" | "unbatched", Figures[]> = { batched: [], unbatched: [] };
+  const measured: Record<Which, Figures[]> = { batched: [], unbatched: [] };
   try {
     for (let n = 0; n < rounds; n++) {
-      // The order changes, so that a machine that slows down slows both.
-      const order = n % 2 === 0 ? (["batched", "unbatched"] as const) : (["unbatched", "batched"] as const);
-      for (const which of order) {
-        const figures = await measure(options, which === "batched", n);
+      const both = await measure(options, n);
+      for (const which of ["batched", "unbatched"] as const) {
+        const figures = both[which];
         measured[which].push(figures);
         const { jobsPerSecond, p50AtLowLoadMs, batchSizeMean } = figures;
         say(
@@ -93,45 +93,79 @@ export async function benchBatch(options: BatchOptions): Promise<BenchResult> {
   return resultOf(options, mediansOf(measured.batched), mediansOf(measured.unbatched), fsync);
 }
 
-async function measure(options: BatchOptions, batched: boolean, n: number): Promise<Figures> {
-  const { natsBin, modelMs, maxRequests, inFlight, rounds } = options;
-  const side = await startBatchSide({
+type Which = "batched" | "unbatched";
+
+async function measure(options: BatchOptions, n: number): Promise<Record<Which, Figures>> {
+  const { modelMs, inFlight, maxRequests } = options;
+  const random = randomFrom(options.seed + n);
+  const batched = await startSide(options, "batched", n);
+  try {
+    const unbatched = await startSide(options, "unbatched", n);
+    try {
+      for (const side of [batched, unbatched])
+        await closedLoop(side, Math.min(inFlight, maxRequests), WARM_UP_SECONDS);
+      for (const side of [batched, unbatched]) await side.callSizes();
+      // Both at once: what disturbs a machine that does little else disturbs both.
+      const [low, lowBase] = await lowLoad([batched, unbatched], modelMs, random);
+      const full = async (side: BatchSide, times: readonly number[]): Promise<Figures> => {
+        const lowSizes = await side.callSizes();
+        return figuresOf(options, side, times, lowSizes);
+      };
+      // The order changes, so that a machine that slows down slows both.
+      if (n % 2 === 0) {
+        const own = await full(batched, low);
+        return { batched: own, unbatched: await full(unbatched, lowBase) };
+      }
+      const base = await full(unbatched, lowBase);
+      return { batched: await full(batched, low), unbatched: base };
+    } finally {
+      await unbatched.stop();
+    }
+  } finally {
+    await batched.stop();
+  }
+}
+
+function startSide(options: BatchOptions, which: Which, n: number): Promise<BatchSide> {
+  const { natsBin, modelMs, maxRequests, mode, seed, folder } = options;
+  return startBatchSide({
     natsBin,
     modelMs,
     maxRequests,
     batchFactor: BATCH_FACTOR,
     payloads: PAYLOADS,
-    seed: options.seed + n,
-    folder: join(options.folder, `${batched ? "batched" : "unbatched"}-${n}`),
-    mode: batched ? options.mode : "concurrent",
+    seed: seed + n,
+    folder: join(folder, `${which}-${n}`),
+    mode: which === "batched" ? mode : "concurrent",
   });
-  try {
-    await closedLoop(side, Math.min(inFlight, maxRequests), WARM_UP_SECONDS);
-    await side.callSizes();
-    const low = await lowLoad(side, modelMs, randomFrom(options.seed + n));
-    const lowSizes = await side.callSizes();
-    const cpuBefore = await side.workerCpuMs();
-    const seconds = options.seconds / rounds;
-    const full = await closedLoop(side, inFlight, seconds);
-    const cpu = (await side.workerCpuMs()) - cpuBefore;
-    const sizes = await side.callSizes();
-    const mean = (of: readonly number[]): number => of.reduce((a, b) => a + b, 0) / (of.length || 1);
-    return {
-      jobsPerSecond: round(full.inTime.length / seconds, 1),
-      p50Ms: round(quantile(full.inTime, 0.5)),
-      p99Ms: round(quantile(full.inTime, 0.99)),
-      p50AtLowLoadMs: round(quantile(low, 0.5)),
-      p99AtLowLoadMs: round(quantile(low, 0.99)),
-      batchSizeMean: round(mean(sizes), 2),
-      batchSizeP10: quantile(sizes, 0.1),
-      batchSizeP50: quantile(sizes, 0.5),
-      fullBatchShare: round(sizes.filter((size) => size === maxRequests).length / (sizes.length || 1)),
-      batchSizeMeanAtLowLoad: round(mean(lowSizes), 2),
-      cpuWorkerMsPerJob: round(cpu / (full.all || 1)),
-    };
-  } finally {
-    await side.stop();
-  }
+}
+
+/** The full load, together with what the low load before it gave. */
+async function figuresOf(
+  { maxRequests, inFlight, rounds, ...options }: BatchOptions,
+  side: BatchSide,
+  low: readonly number[],
+  lowSizes: readonly number[],
+): Promise<Figures> {
+  const cpuBefore = await side.workerCpuMs();
+  const seconds = options.seconds / rounds;
+  const full = await closedLoop(side, inFlight, seconds);
+  const cpu = (await side.workerCpuMs()) - cpuBefore;
+  const sizes = await side.callSizes();
+  const mean = (of: readonly number[]): number => of.reduce((a, b) => a + b, 0) / (of.length || 1);
+  return {
+    jobsPerSecond: round(full.inTime.length / seconds, 1),
+    p50Ms: round(quantile(full.inTime, 0.5)),
+    p99Ms: round(quantile(full.inTime, 0.99)),
+    p50AtLowLoadMs: round(quantile(low, 0.5)),
+    p99AtLowLoadMs: round(quantile(low, 0.99)),
+    batchSizeMean: round(mean(sizes), 2),
+    batchSizeP10: quantile(sizes, 0.1),
+    batchSizeP50: quantile(sizes, 0.5),
+    fullBatchShare: round(sizes.filter((size) => size === maxRequests).length / (sizes.length || 1)),
+    batchSizeMeanAtLowLoad: round(mean(lowSizes), 2),
+    cpuWorkerMsPerJob: round(cpu / (full.all || 1)),
+  };
 }
 
 async function closedLoop(
@@ -154,15 +188,21 @@ async function closedLoop(
   return { inTime, all };
 }
 
-/** Jobs at random moments, as people send them: some meet each other, most come alone. */
-async function lowLoad(side: BatchSide, modelMs: number, random: () => number): Promise<number[]> {
-  const running: Promise<number>[] = [];
+/** Jobs at random moments, as people send them: some meet each other, most come alone. Each goes to all sides. */
+async function lowLoad<const Sides extends readonly BatchSide[]>(
+  sides: Sides,
+  modelMs: number,
+  random: () => number,
+): Promise<{ [Side in keyof Sides]: number[] }> {
+  const running: Promise<number>[][] = sides.map(() => []);
   for (let n = 0; n < LOW_LOAD_JOBS; n++) {
     const gapMs = (-Math.log(1 - random()) * modelMs) / LOW_LOAD;
     await new Promise((resolve) => setTimeout(resolve, gapMs));
-    running.push(side.job());
+    // Who is first in the turn of the event loop changes.
+    const order = sides.map((_, at) => (at + n) % sides.length);
+    for (const at of order) running[at]?.push((sides[at] as BatchSide).job());
   }
-  return Promise.all(running);
+  return (await Promise.all(running.map((all) => Promise.all(all)))) as { [Side in keyof Sides]: number[] };
 }
 
 const mediansOf = (of: readonly Figures[]): Figures =>
@@ -193,7 +233,7 @@ function resultOf(options: BatchOptions, own: Figures, base: Figures, fsync: num
       sync: "1s",
       fsyncP50Ms: fsync,
       traceSampling: 0,
-      processes: { client: 1, worker: 1, simulator: 1, natsServer: 1 },
+      processes: { client: 1, workers: 2, simulators: 2, natsServers: 2 },
     },
     figures: {
       ...own,

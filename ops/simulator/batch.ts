@@ -171,24 +171,25 @@ async function stream(
     const elapsed = (performance.now() - startedAt) / 1_000;
     const due = perSecond > 0 ? Math.min(end, 1 + Math.floor(elapsed * perSecond)) : end;
     let text = "";
-    for (; sent < due; sent++)
-      for (const [index, { tokens, line, cut }] of items.entries()) {
-        const token = tokens[sent];
-        if (token === undefined) continue;
-        line.outputTokens = sent + 1;
-        const last = sent + 1 === tokens.length;
-        text += event({
-          choices: [
-            {
-              index,
-              text: sent === 0 ? ` ${token}` : token,
-              finish_reason: last ? (cut ? "length" : "stop") : null,
-            },
-          ],
-          ...(usage.each ? { usage: usageOf(line) } : {}),
-        });
-        if (last) close(line, "finished");
-      }
+    // Tokens that are due together travel together, as they do from a server whose reader is slower than its model.
+    for (const [index, { tokens, line, cut }] of items.entries()) {
+      const piece = tokens.slice(sent, due).join("");
+      if (piece === "") continue;
+      line.outputTokens = Math.min(due, tokens.length);
+      const last = due >= tokens.length;
+      text += event({
+        choices: [
+          {
+            index,
+            text: sent === 0 ? ` ${piece}` : piece,
+            finish_reason: last ? (cut ? "length" : "stop") : null,
+          },
+        ],
+        ...(usage.each ? { usage: usageOf(line) } : {}),
+      });
+      if (last) close(line, "finished");
+    }
+    sent = due;
     response.write(text);
     if (sent < end) await pause(response, Math.max(PACE_MS, 1_000 / perSecond));
     if (response.destroyed) return;
