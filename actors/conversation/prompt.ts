@@ -5,7 +5,7 @@ import { type Assistant, instructionsFor } from "./assistants.ts";
 import type { PastTurn } from "./turn.ts";
 
 const GROUNDING =
-  "Answer from the numbered passages below and mark each statement with the number of its passage in square brackets, like [1]. " +
+  "Answer from the numbered passages that come with the question and mark each statement with the number of its passage in square brackets, like [1]. " +
   "If the passages do not answer the question, say that you do not know. Answer in the language of the question.";
 
 export interface PromptInput {
@@ -20,8 +20,6 @@ export function buildMessages(input: PromptInput): ChatMessage[] {
   const { assistant, locale, passages, history, question } = input;
   const parts = [instructionsFor(assistant, locale)];
   if (assistant.knowledge.length > 0) parts.push(GROUNDING);
-  if (passages.length > 0)
-    parts.push(passages.map((p, n) => `[${n + 1}] ${p.title}\n${p.text}`).join("\n\n"));
   const system = parts.filter(Boolean).join("\n\n");
   return [
     ...(system ? [{ role: "system" as const, content: system }] : []),
@@ -31,8 +29,18 @@ export function buildMessages(input: PromptInput): ChatMessage[] {
         : []),
       ...(turn.reply ? [{ role: "assistant" as const, content: turn.reply }] : []),
     ]),
-    { role: "user", content: question },
+    { role: "user", content: withPassages(question, passages) },
   ];
+}
+
+/**
+ * Passages go with the question, not with the instructions: they differ from turn to turn, and what stays the same at
+ * the front is what a provider's prompt cache keeps.
+ */
+function withPassages(question: string, passages: readonly Passage[]): string {
+  if (passages.length === 0) return question;
+  const numbered = passages.map((p, n) => `[${n + 1}] ${p.title}\n${p.text}`).join("\n\n");
+  return `Passages:\n\n${numbered}\n\nQuestion: ${question}`;
 }
 
 /** Fingerprint of the history a model would see; empty for none, so that first turns share their cached answers. */
