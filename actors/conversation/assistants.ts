@@ -12,11 +12,17 @@ export class Assistants {
   readonly #byName: ReadonlyMap<string, Assistant>;
   readonly #first: Assistant;
 
-  constructor(config: Pick<Config, "assistants">) {
+  constructor(config: Pick<Config, "assistants"> & Partial<Pick<Config, "pools">>) {
+    // Another model gives other answers, also where it serves under the same tier.
+    const models = Object.entries(config.pools ?? {}).map(([name, pool]) => [
+      name,
+      pool.tier,
+      pool.models.map((m) => [m.provider, m.name]),
+    ]);
     const all = Object.entries(config.assistants).map(([name, assistant]) => ({
       ...assistant,
       name,
-      version: versionOf(assistant),
+      version: versionOf(assistant, models),
     }));
     this.#byName = new Map(all.map((a) => [a.name, a]));
     const first = all[0];
@@ -40,10 +46,10 @@ export function instructionsFor(assistant: AssistantConfig, locale: string): str
   );
 }
 
-function versionOf(assistant: AssistantConfig): string {
+function versionOf(assistant: AssistantConfig, models: unknown): string {
   const { instructions, knowledge, model, maxOutputTokens, temperature } = assistant;
   return createHash("sha256")
-    .update(JSON.stringify([instructions, knowledge, model, maxOutputTokens, temperature]))
+    .update(JSON.stringify([instructions, knowledge, model, maxOutputTokens, temperature, models]))
     .digest("hex")
     .slice(0, 12);
 }
