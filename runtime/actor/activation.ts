@@ -140,8 +140,14 @@ export class Activation {
   async #handle(batch: readonly Delivery[]): Promise<void> {
     const fresh = this.#freshOf(batch);
     if (fresh.length === 0) return;
-    if (fresh[0]?.suspect)
-      return this.#options.host.suspects(() => this.#handleSuspect(fresh[0] as Delivery));
+    const [first] = fresh;
+    if (first?.suspect) {
+      // Begun once and never finished: from now on alone on its host, so that nobody else is blamed for a second death.
+      const again = this.#attemptsOf(first) > 0;
+      return again
+        ? this.#options.host.suspects(() => this.#handleSuspect(first))
+        : this.#handleSuspect(first);
+    }
     await this.#process(fresh);
   }
 
@@ -180,13 +186,18 @@ export class Activation {
       if (effect.k === "emit") host.bus.publish(effect.subject, effect.data as Uint8Array);
   }
 
+  #attemptsOf({ envelope: { id } }: Delivery): number {
+    const { attempts } = (this.#loaded as Loaded).record;
+    // Ids come from outside: one of them may be called `constructor`.
+    return Object.hasOwn(attempts, id) ? (attempts[id] as number) : 0;
+  }
+
   /** A message that was pending at a takeover: its attempt is written first, so one that kills hosts is found out. */
   async #handleSuspect(delivery: Delivery): Promise<void> {
     const { id } = delivery.envelope;
     for (;;) {
       const { record } = this.#loaded as Loaded;
-      // Ids come from outside: one of them may be called `constructor`.
-      const attempts = (Object.hasOwn(record.attempts, id) ? (record.attempts[id] as number) : 0) + 1;
+      const attempts = this.#attemptsOf(delivery) + 1;
       if (attempts > LIMITS.handlerAttempts)
         return this.#poison([delivery], new Error(`begun ${attempts - 1} times, never finished`));
       if (

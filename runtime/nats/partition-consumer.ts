@@ -32,7 +32,8 @@ const TRIES = 8;
  */
 export async function replaceConsumer(bus: Bus, options: ReplaceOptions): Promise<{ deliveredUpTo: number }> {
   let deliveredUpTo = 0;
-  let lower = [`${options.prefix}${options.epoch - 1}`];
+  // Its own name too: an earlier take of this epoch may have left messages pending that nobody holds any more.
+  let lower = [`${options.prefix}${options.epoch - 1}`, options.name];
   for (let tried = 0; ; tried++) {
     try {
       for (const name of lower)

@@ -30,6 +30,8 @@ export interface PlacementOptions {
 /** Partitions moved for balance in one document, and how long a document rests before the next such move. */
 const MOVES_A_ROUND = 8;
 const ROUND_MS = 250;
+/** How long a host waits for each one before it to balance. */
+const BALANCE_PATIENCE_MS = 3_000;
 /** Partitions taken at once: the meta leader serialises consumer changes anyway. */
 const TAKES_AT_ONCE = 16;
 
@@ -48,6 +50,7 @@ export class Placement {
   #applying: Promise<void> | undefined;
   #planning: Promise<void> | undefined;
   #lastTickAt = 0;
+  #unbalancedSince: number | undefined;
   #ready: () => void = () => {};
   /** Resolves when this host has been given its first partitions. */
   readonly ready: Promise<void>;
@@ -163,8 +166,13 @@ export class Placement {
     const rank = members.filter((m) => m.weight > 0 && m.instance < this.#options.instance).length;
     const orphaned = owners.some((o) => o === undefined || !members.some((m) => m.instance === o));
     const next = assign(owners, members, orphaned ? 0 : MOVES_A_ROUND);
-    if (rank > 0 && !orphaned) return;
-    if (next.every((owner, p) => owner === owners[p])) return;
+    if (next.every((owner, p) => owner === owners[p])) {
+      this.#unbalancedSince = undefined;
+      return;
+    }
+    // Balance is the first one's work; when it does nothing, the next one's.
+    this.#unbalancedSince ??= now;
+    if (!orphaned && now - this.#unbalancedSince < rank * BALANCE_PATIENCE_MS) return;
     const waitMs = orphaned ? rank * 300 : ROUND_MS;
     const { revision } = this.#document;
     this.#planning = this.#options.host.clock
