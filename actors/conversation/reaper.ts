@@ -2,7 +2,8 @@
  * Closes jobs that nobody answered: past their deadline, or with no worker alive. One active by lease. It reads the
  * oldest job of each class and lane from the leader and takes only what is overdue; no timer a turn is needed.
  */
-import { decode } from "#contracts/codec.ts";
+import type { ReplyEvent } from "#contracts/chat.ts";
+import { decode, encode } from "#contracts/codec.ts";
 import { JOB_VERSION, type Job, type JobResult } from "#contracts/job.ts";
 import { CLASSES, inferLaneFilter, inferStream, type Lane } from "#contracts/subjects.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
@@ -81,7 +82,7 @@ export class Reaper {
     }
   }
 
-  /** The actor gets a failed result under the id that a worker would have used: only one of them counts. */
+  /** Whoever asked gets a failed result, an actor under the id that a worker would have used: only one of them counts. */
   async #close(job: Job): Promise<void> {
     const { bus, clock, instance } = this.#options;
     const result: JobResult = {
@@ -99,6 +100,7 @@ export class Reaper {
       timings: { queuedMs: clock.now() - job.at, firstTokenMs: 0, totalMs: 0 },
       worker: `reaper ${instance}`,
     };
+    if (job.replyTo) return bus.publish(job.replyTo, encode({ type: "result", result } satisfies ReplyEvent));
     await sendToActor(bus, {
       id: `${job.id}.r`,
       tenant: job.tenant,
