@@ -26,14 +26,24 @@ export function laneBit(cls: PriorityClass, lane: Lane): LaneSet {
   return 1 << (CLASSES.indexOf(cls) * 2 + lane);
 }
 
-/** Undefined when nothing can or needs to be asked. */
-export function nextAsk(marked: LaneSet, free: number, permits: number): Ask | undefined {
+/** Bits below it are the lanes of `ongoing`. */
+const FIRST_NOT_ONGOING = 2;
+/** Share of the slots that only ongoing conversations get while there are any: they never wait for new ones to end. */
+const RESERVED_SHARE = 1 / 4;
+
+/** Slots kept free for ongoing conversations. */
+export const reservedOf = (slots: number): number => Math.floor(slots * RESERVED_SHARE);
+
+/** Undefined when nothing can or needs to be asked. `reserved` slots are given to ongoing jobs only. */
+export function nextAsk(marked: LaneSet, free: number, permits: number, reserved = 0): Ask | undefined {
   if (free <= 0 || marked === NO_LANES) return undefined;
   const first = lowestBit(marked);
+  if (first >= FIRST_NOT_ONGOING && free <= reserved) return undefined;
   const lowestClass = Math.floor((31 - Math.clz32(marked)) / 2);
   const phase = permits % AGEING_EVERY;
-  if (Math.floor(first / 2) === lowestClass) return ask(first, free);
-  if (phase < AGEING_EVERY - 1) return ask(first, Math.min(free, AGEING_EVERY - 1 - phase));
+  const most = first >= FIRST_NOT_ONGOING ? free - reserved : free;
+  if (Math.floor(first / 2) === lowestClass) return ask(first, most);
+  if (phase < AGEING_EVERY - 1) return ask(first, Math.min(most, AGEING_EVERY - 1 - phase));
   // Inside the class the aged permits take turns, so that its second lane moves too.
   const preferred = lowestClass * 2 + (Math.floor(permits / AGEING_EVERY) % 2);
   return ask(marked & (1 << preferred) ? preferred : preferred ^ 1, 1);

@@ -6,7 +6,7 @@ import { LIMITS } from "#contracts/limits.ts";
 import type { Lane, PriorityClass } from "#contracts/subjects.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
 import type { Log } from "#runtime/observe/log.ts";
-import { ALL_LANES, type Ask, type LaneSet, laneBit, nextAsk } from "./order.ts";
+import { ALL_LANES, type Ask, type LaneSet, laneBit, nextAsk, reservedOf } from "./order.ts";
 
 /** The queue of a pool as the pump sees it. */
 export interface PumpQueue {
@@ -37,6 +37,8 @@ interface Held {
 const TICK_MS = LIMITS.jobAckWaitMs / 3;
 /** A take that lasted longer brings jobs whose ack wait is nearly over: somebody else gets them too. */
 const STALE_TAKE_MS = (LIMITS.jobAckWaitMs * 2) / 3;
+/** Slots are reserved for ongoing jobs for so long after the last one; without any, every slot is for all. */
+const ONGOING_MEMORY_MS = 10_000;
 /** What a run that was told to give back may still need to do so. */
 const HAND_BACK_MS = 1_000;
 
@@ -48,6 +50,7 @@ export class Pump {
   #state: "running" | "draining" | "drained" = "running";
   #marked: LaneSet = ALL_LANES;
   #permits = 0;
+  #ongoingAt = 0;
   #asking: Promise<void> | undefined;
   #sweeping = false;
 
@@ -97,7 +100,9 @@ export class Pump {
   #resume(): void {
     if (this.#state !== "running") return;
     if (this.#asking !== undefined) return;
-    const next = nextAsk(this.#marked, this.slots - this.#held.size, this.#permits);
+    const { slots } = this;
+    const reserved = Date.now() - this.#ongoingAt < ONGOING_MEMORY_MS ? reservedOf(slots) : 0;
+    const next = nextAsk(this.#marked, slots - this.#held.size, this.#permits, reserved);
     if (next === undefined) return;
     // Unmarked before the question leaves: a bell that rings meanwhile marks the lane again.
     this.#marked &= ~next.bit;
@@ -112,6 +117,7 @@ export class Pump {
     const taken = await this.#options.queue.take(cls, lane, batch);
     if (taken.length === batch) this.#marked |= bit;
     this.#permits += taken.length;
+    if (cls === "ongoing" && taken.length > 0) this.#ongoingAt = Date.now();
     const refused = this.#state !== "running" || Date.now() - askedAt > STALE_TAKE_MS;
     for (const message of taken) {
       if (refused) giveBack(message);

@@ -68,6 +68,24 @@ describe("nextAsk", () => {
     );
   });
 
+  test("keeps reserved slots for ongoing jobs, and takes nothing from them", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: ALL_LANES }),
+        fc.integer({ min: 1, max: 100 }),
+        fc.nat(),
+        fc.nat({ max: 100 }),
+        (marked, free, permits, reserved) => {
+          const ask = nextAsk(marked, free, permits, reserved);
+          const ongoingMarked = (marked & 3) !== 0;
+          if (ongoingMarked) expect(ask).toBeDefined();
+          else if (free <= reserved) expect(ask).toBeUndefined();
+          else expect(ask?.batch).toBeLessThanOrEqual(free - reserved);
+        },
+      ),
+    );
+  });
+
   test("gives the lowest class that holds something its permit in sixteen", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 40 }), (slots) => {
