@@ -15,6 +15,7 @@ import { commit, type Loaded, load, type Owned } from "./commit.ts";
 import { deadLetter } from "./dead-letter.ts";
 import type { ActorKind } from "./define.ts";
 import { Draft } from "./draft.ts";
+import { attemptsAfter, attemptsOf, timersAfter } from "./handled.ts";
 import type { HostContext } from "./host.ts";
 import { type Delivery, Mailbox } from "./mailbox.ts";
 import { publishOutbox } from "./outbox.ts";
@@ -143,7 +144,7 @@ export class Activation {
     const [first] = fresh;
     if (first?.suspect) {
       // Begun once and never finished: from now on alone on its host, so that nobody else is blamed for a second death.
-      const again = this.#attemptsOf(first) > 0;
+      const again = attemptsOf((this.#loaded as Loaded).record.attempts, first) > 0;
       return again
         ? this.#options.host.suspects(() => this.#handleSuspect(first))
         : this.#handleSuspect(first);
@@ -186,18 +187,12 @@ export class Activation {
       if (effect.k === "emit") host.bus.publish(effect.subject, effect.data as Uint8Array);
   }
 
-  #attemptsOf({ envelope: { id } }: Delivery): number {
-    const { attempts } = (this.#loaded as Loaded).record;
-    // Ids come from outside: one of them may be called `constructor`.
-    return Object.hasOwn(attempts, id) ? (attempts[id] as number) : 0;
-  }
-
   /** A message that was pending at a takeover: its attempt is written first, so one that kills hosts is found out. */
   async #handleSuspect(delivery: Delivery): Promise<void> {
     const { id } = delivery.envelope;
     for (;;) {
       const { record } = this.#loaded as Loaded;
-      const attempts = this.#attemptsOf(delivery) + 1;
+      const attempts = attemptsOf(record.attempts, delivery) + 1;
       if (attempts > LIMITS.handlerAttempts)
         return this.#poison([delivery], new Error(`begun ${attempts - 1} times, never finished`));
       if (
@@ -294,11 +289,8 @@ export class Activation {
     const { host, owned } = this.#options;
     const { record } = this.#loaded as Loaded;
     draft.answerSilent();
-    for (const { envelope } of deliveries)
-      if (envelope.timer) draft.timers = without(draft.timers, envelope.timer);
-    let attempts = record.attempts;
-    for (const { envelope } of deliveries)
-      if (Object.hasOwn(attempts, envelope.id)) attempts = withoutKey(attempts, envelope.id);
+    draft.timers = timersAfter(draft.timers, deliveries);
+    const attempts = attemptsAfter(record.attempts, deliveries);
     const last = deliveries[deliveries.length - 1] as Delivery;
     const ids = deliveries.flatMap(({ envelope }) =>
       this.#options.kind.remembers(envelope.type) ? [envelope.id] : [],
@@ -393,17 +385,4 @@ class HandlerFailed extends Error {
   constructor(cause: unknown) {
     super("handler failed", { cause });
   }
-}
-
-function without(
-  timers: Record<string, number>,
-  fired: { name: string; generation: number },
-): Record<string, number> {
-  // The handler may have scheduled the same timer anew: only the generation that fired is over.
-  return timers[fired.name] === fired.generation ? withoutKey(timers, fired.name) : timers;
-}
-
-function withoutKey<T>(record: Readonly<Record<string, T>>, key: string): Record<string, T> {
-  const { [key]: _, ...rest } = record;
-  return rest;
 }

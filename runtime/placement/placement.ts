@@ -242,7 +242,7 @@ export class Placement {
     const { host } = this.#options;
     const queue = this.#wanted();
     const worker = async (): Promise<void> => {
-      for (let p = queue.shift(); p !== undefined; p = queue.shift()) await this.#take(p);
+      for (let p = queue.shift(); p !== undefined && !this.#stopped; p = queue.shift()) await this.#take(p);
     };
     await Promise.all(Array.from({ length: Math.min(TAKES_AT_ONCE, queue.length) }, worker));
     if (host.partitions.length > 0) this.#ready();
@@ -266,6 +266,7 @@ export class Placement {
       });
     } catch (error) {
       if (error instanceof SupersededEpoch) return this.#reread();
+      if (this.#stopped) return;
       host.log.warn({ err: error, partition, epoch }, "partition not taken yet, trying again");
       return host.clock.sleep(100);
     }
