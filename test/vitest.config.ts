@@ -10,9 +10,11 @@ interface ProjectOptions {
   name: string;
   include: string[];
   testTimeout: number;
+  /** Files share the modules of their process: for tests of pure code, where loading is most of the time. */
+  shared?: boolean;
 }
 
-function project({ name, include, testTimeout }: ProjectOptions) {
+function project({ name, include, testTimeout, shared = false }: ProjectOptions) {
   return {
     root,
     resolve: { conditions },
@@ -23,6 +25,7 @@ function project({ name, include, testTimeout }: ProjectOptions) {
       testTimeout,
       hookTimeout: 60_000,
       pool: "forks" as const,
+      isolate: !shared,
       // A child process that a test starts from a worker inherits these through process.execArgv.
       execArgv: ["--conditions=jetclaw-src", "--disable-warning=ExperimentalWarning"],
     },
@@ -37,7 +40,12 @@ export default defineConfig({
     passWithNoTests: true,
     reporters: ["default"],
     projects: [
-      project({ name: "unit", include: ["test/unit/**/*.test.ts", "test/*.test.ts"], testTimeout: 10_000 }),
+      project({
+        name: "unit",
+        include: ["test/unit/**/*.test.ts", "test/*.test.ts"],
+        testTimeout: 10_000,
+        shared: true,
+      }),
       project({ name: "conformance", include: ["test/conformance/**/*.test.ts"], testTimeout: 30_000 }),
       project({ name: "flow", include: ["test/flow/**/*.test.ts"], testTimeout: 60_000 }),
       project({ name: "package", include: ["test/package/**/*.test.ts"], testTimeout: 180_000 }),

@@ -109,14 +109,18 @@ describe("an assistant", () => {
   });
 
   test("has a version that changes with what changes its answers, and only then", () => {
-    const version = (change: object): string => {
+    const version = (change: object, pools = config.pools): string => {
       const { shop } = config.assistants;
-      return new Assistants({ assistants: { shop: { ...shop!, ...change } } }).get("shop").version;
+      return new Assistants({ assistants: { shop: { ...shop!, ...change } }, pools }).get("shop").version;
     };
     expect(version({})).toBe(assistants.get("shop").version);
     expect(version({ handover: { after: 2, to: "desk" } })).toBe(version({}));
     for (const change of [{ instructions: "x" }, { knowledge: [] }, { model: "big" }, { temperature: 1 }])
       expect(version(change)).not.toBe(version({}));
+    const other = configSchema.parse({
+      pools: { default: { models: [{ name: "another", provider: "echo" }] } },
+    });
+    expect(version({}, other.pools)).not.toBe(version({}));
   });
 
   test("apologises with the reference, in the user's language where it is known", () => {
