@@ -12,6 +12,8 @@ import { ALL_LANES, type Ask, type LaneSet, laneBit, nextAsk, reservedOf } from 
 export interface PumpQueue {
   take(cls: PriorityClass, lane: Lane, most: number): Promise<Pulled[]>;
   onBell(ring: (cls: PriorityClass, lane: Lane) => void): { stop(): void };
+  /** Waits for one job of a lane; exactly one of the two is called. */
+  stand?(cls: PriorityClass, lane: Lane, onMessage: (message: Pulled) => void, onEnd: () => void): void;
   /** Jobs in the stream, held by anyone or waiting. */
   stored(): Promise<number>;
 }
@@ -39,6 +41,12 @@ const TICK_MS = LIMITS.jobAckWaitMs / 3;
 const STALE_TAKE_MS = (LIMITS.jobAckWaitMs * 2) / 3;
 /** Slots are reserved for ongoing jobs for so long after the last one; without any, every slot is for all. */
 const ONGOING_MEMORY_MS = 10_000;
+/** Where idle slots wait, and the share of the slots that may. */
+const STANDING: readonly { cls: PriorityClass; lane: Lane }[] = [
+  { cls: "ongoing", lane: 0 },
+  { cls: "new", lane: 0 },
+];
+const STANDING_SHARE = 1 / 4;
 /** What a run that was told to give back may still need to do so. */
 const HAND_BACK_MS = 1_000;
 
@@ -51,13 +59,18 @@ export class Pump {
   #marked: LaneSet = ALL_LANES;
   #permits = 0;
   #ongoingAt = 0;
+  /** Lanes on which one job is waited for, by bit; true when its bell has rung. Each stands for a slot. */
+  readonly #standing = new Map<LaneSet, boolean>();
   #asking: Promise<void> | undefined;
   #sweeping = false;
 
   constructor(options: PumpOptions) {
     this.#options = options;
     this.#bell = options.queue.onBell((cls, lane) => {
-      this.#marked |= laneBit(cls, lane);
+      const bit = laneBit(cls, lane);
+      // The first bell of a lane is for the job that a standing request brings; the next one is for one more.
+      if (this.#standing.get(bit) === false) return void this.#standing.set(bit, true);
+      this.#marked |= bit;
       this.#resume();
     });
     this.#tick = setInterval(() => this.#onTick(), TICK_MS);
@@ -102,8 +115,9 @@ export class Pump {
     if (this.#asking !== undefined) return;
     const { slots } = this;
     const reserved = Date.now() - this.#ongoingAt < ONGOING_MEMORY_MS ? reservedOf(slots) : 0;
-    const next = nextAsk(this.#marked, slots - this.#held.size, this.#permits, reserved);
-    if (next === undefined) return;
+    const free = slots - this.#held.size - this.#standing.size;
+    const next = nextAsk(this.#marked, free, this.#permits, reserved);
+    if (next === undefined) return this.#stand(slots, free);
     // Unmarked before the question leaves: a bell that rings meanwhile marks the lane again.
     this.#marked &= ~next.bit;
     this.#asking = this.#ask(next).finally(() => {
@@ -112,15 +126,43 @@ export class Pump {
     });
   }
 
+  /** With nothing to ask for, a few slots wait at the lanes that answer people: their next job comes without a question. */
+  #stand(slots: number, free: number): void {
+    const { queue } = this.#options;
+    if (!queue.stand) return;
+    const most = Math.min(STANDING.length, Math.floor(slots * STANDING_SHARE), free + this.#standing.size);
+    for (const { cls, lane } of STANDING.slice(0, most)) {
+      const bit = laneBit(cls, lane);
+      if (this.#standing.has(bit) || this.#marked & bit) continue;
+      this.#standing.set(bit, false);
+      queue.stand(
+        cls,
+        lane,
+        (message) => {
+          this.#standing.delete(bit);
+          this.#accept(cls, [message]);
+          this.#resume();
+        },
+        () => {
+          this.#standing.delete(bit);
+          this.#resume();
+        },
+      );
+    }
+  }
+
   async #ask({ cls, lane, bit, batch }: Ask): Promise<void> {
     const askedAt = Date.now();
     const taken = await this.#options.queue.take(cls, lane, batch);
     if (taken.length === batch) this.#marked |= bit;
+    this.#accept(cls, taken, Date.now() - askedAt > STALE_TAKE_MS);
+  }
+
+  #accept(cls: PriorityClass, taken: readonly Pulled[], stale = false): void {
     this.#permits += taken.length;
     if (cls === "ongoing" && taken.length > 0) this.#ongoingAt = Date.now();
-    const refused = this.#state !== "running" || Date.now() - askedAt > STALE_TAKE_MS;
     for (const message of taken) {
-      if (refused) giveBack(message);
+      if (stale || this.#state !== "running") giveBack(message);
       else this.#start(message);
     }
   }

@@ -100,6 +100,7 @@ function poolOf(ctx: RoleContext, name: string): RoleContext["config"]["pools"][
 
 const queueOf = (ctx: RoleContext, pool: string, queue: WorkQueue) => ({
   take: queue.take.bind(queue),
+  stand: queue.stand.bind(queue),
   onBell: queue.onBell.bind(queue),
   stored: async () => (await streamState(ctx.bus, inferStream(pool))).messages,
 });
@@ -112,7 +113,7 @@ function run(ctx: RoleContext, parts: readonly Part[], stops: Stops, graceMs: nu
     {
       role: "worker",
       instance: ctx.instance,
-      where: `${hostname()}:${process.pid}`,
+      where: `${hostname()}/${process.pid}`,
       startedAt: ctx.clock.now(),
     },
     () => ({

@@ -19,6 +19,9 @@ export const LANES: readonly { cls: PriorityClass; lane: Lane }[] = CLASSES.flat
   { cls, lane: 1 as Lane },
 ]);
 
+/** How long a standing request waits before it is made anew. */
+const STAND_MS = 30_000;
+
 export interface LaneDepth {
   readonly cls: PriorityClass;
   readonly lane: Lane;
@@ -38,6 +41,7 @@ export class WorkQueue {
   readonly #puller: Puller;
   readonly #stream: string;
   readonly #channels = new Map<string, PullChannel>();
+  readonly #standing = new Map<string, PullChannel>();
 
   private constructor(bus: Bus, pool: string) {
     this.pool = pool;
@@ -53,7 +57,13 @@ export class WorkQueue {
   /** Opens the queue and makes its consumers where they are missing. */
   static async open(bus: Bus, pool: string): Promise<WorkQueue> {
     const queue = new WorkQueue(bus, pool);
-    await queue.ensureConsumers();
+    try {
+      await queue.ensureConsumers();
+    } catch (error) {
+      // Whoever asks again would leave six channels and a timer behind each time.
+      queue.close();
+      throw error;
+    }
     return queue;
   }
 
@@ -88,6 +98,26 @@ export class WorkQueue {
           resolve(taken);
         },
       });
+    });
+  }
+
+  /**
+   * Waits for one message of a lane, so that an idle worker is handed it without asking first. `onEnd` is called when
+   * none came in time; a message given back or taken counts as delivered like any other.
+   */
+  stand(cls: PriorityClass, lane: Lane, onMessage: (message: Pulled) => void, onEnd: () => void): void {
+    const name = inferConsumer(cls, lane);
+    let channel = this.#standing.get(name);
+    if (!channel) {
+      // A channel of its own: messages name their subject, not their request, and would be taken for those of a take.
+      channel = this.#puller.channel(this.#stream, name);
+      this.#standing.set(name, channel);
+    }
+    channel.request({
+      batch: 1,
+      expiresMs: STAND_MS,
+      onMessage,
+      onEnd: (end) => (end === "filled" ? undefined : onEnd()),
     });
   }
 
