@@ -131,14 +131,28 @@ export class Bus {
       callback: (error, message) => {
         if (error) this.log.error({ err: error, subject }, "subscription failed");
         else
-          handler({
-            subject: message.subject,
-            data: message.data,
-            respond: (data) => void message.respond(data),
-          });
+          this.guard(subject, () =>
+            handler({
+              subject: message.subject,
+              data: message.data,
+              respond: (data) => void message.respond(data),
+            }),
+          );
       },
     });
     return { stop: () => subscription.unsubscribe() };
+  }
+
+  /**
+   * For callbacks of this folder: what one of them throws would end the reader of nats.js, and the whole connection
+   * would hear nothing until the server counts it for dead.
+   */
+  guard(subject: string, callback: () => void): void {
+    try {
+      callback();
+    } catch (err) {
+      this.log.error({ err, subject }, "a message's handler threw, going on with the next");
+    }
   }
 
   /** A fresh subject on which replies to `replyTo` arrive. */

@@ -111,11 +111,13 @@ export class Kv {
     if (missing === 0) ready();
     void (async () => {
       for await (const entry of watch) {
-        onEntry({
-          key: entry.key,
-          value: entry.operation === "PUT" ? entry.value : undefined,
-          revision: entry.revision,
-        });
+        this.#bus.guard(this.subjectOf(entry.key), () =>
+          onEntry({
+            key: entry.key,
+            value: entry.operation === "PUT" ? entry.value : undefined,
+            revision: entry.revision,
+          }),
+        );
         if ((entry.delta ?? 0) === 0) ready();
       }
       ready();

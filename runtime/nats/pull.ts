@@ -107,7 +107,7 @@ export class PullChannel {
     this.#prefix = bus.inbox();
     const subscription = bus.nc.subscribe(`${this.#prefix}.*`, {
       callback: (error, message) => {
-        if (!error) this.#receive(message);
+        if (!error) bus.guard(message.subject, () => this.#receive(message));
       },
     });
     this.#stopListening = () => subscription.unsubscribe();

@@ -28,6 +28,7 @@ export class Requests {
     nc.subscribe(`${inbox}.*`, {
       callback: (error, message) => (error ? undefined : this.#receive(message)),
     });
+    void nc.closed().then(() => this.#fail(() => true, "the connection was closed"));
   }
 
   /** @throws JetclawError `nats.unavailable` when nobody is there to answer, or nobody did in time */
@@ -57,10 +58,14 @@ export class Requests {
 
   #sweep(): void {
     const now = Date.now();
+    this.#fail(({ until }) => until <= now, "no answer in time");
+  }
+
+  #fail(over: (pending: Pending) => boolean, why: string): void {
     for (const [token, pending] of this.#pending) {
-      if (pending.until > now) continue;
+      if (!over(pending)) continue;
       this.#pending.delete(token);
-      pending.reject(new JetclawError("nats.unavailable", "no answer in time"));
+      pending.reject(new JetclawError("nats.unavailable", why));
     }
     if (this.#pending.size > 0) return;
     clearInterval(this.#timer);

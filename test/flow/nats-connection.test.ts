@@ -1,0 +1,93 @@
+// What a process keeps of its connection when something of its own fails: handlers that throw, requests that nobody
+// will answer any more, queues that are not there.
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { encode } from "#contracts/codec.ts";
+import { BUCKETS } from "#contracts/subjects.ts";
+import { type Bus, connectBus } from "#runtime/nats/connect.ts";
+import { Kv } from "#runtime/nats/kv.ts";
+import { provision } from "#runtime/nats/topology.ts";
+import { WorkQueue } from "#runtime/nats/work-queue.ts";
+import { createLog } from "#runtime/observe/log.ts";
+import { startTestNats, type TestNats } from "#test/harness/nats.ts";
+import { waitUntil } from "#test/harness/wait.ts";
+
+const log = createLog({ level: "silent" });
+const IN_TIME = { timeoutMs: 2_000, what: "what was sent to be heard" };
+let nats: TestNats;
+let bus: Bus;
+let errors: unknown[] = [];
+
+beforeAll(async () => {
+  nats = await startTestNats();
+  bus = await connectBus({
+    servers: nats.url,
+    name: "test",
+    log: Object.assign(Object.create(log), { error: (said: unknown) => void errors.push(said) }),
+  });
+  await provision(bus, { shards: 1, pools: [] });
+});
+afterEach(() => {
+  errors = [];
+});
+afterAll(async () => {
+  await bus?.close();
+  await nats?.stop();
+});
+
+test("a handler that throws is told to the log, and the connection goes on hearing", async () => {
+  const heard: string[] = [];
+  const bad = bus.subscribe("bad.>", ({ subject }) => {
+    throw new Error(`cannot read ${subject}`);
+  });
+  const good = bus.subscribe("good.>", ({ subject }) => void heard.push(subject));
+  bus.publish("bad.1", encode({}));
+  bus.publish("good.1", encode({}));
+  await waitUntil(async () => heard.length === 1, IN_TIME);
+  bus.publish("good.2", encode({}));
+  await waitUntil(async () => heard.length === 2, IN_TIME);
+  expect(errors).toHaveLength(1);
+  bad.stop();
+  good.stop();
+});
+
+test("a watcher that throws at an entry gets the next ones", async () => {
+  const kv = new Kv(bus, BUCKETS.config);
+  const seen: number[] = [];
+  const watch = await kv.watch("watched", ({ revision }) => {
+    seen.push(revision);
+    if (seen.length === 1) throw new Error("cannot read the first one");
+  });
+  const first = await kv.put("watched", encode(1));
+  await waitUntil(async () => seen.length === 1, IN_TIME);
+  const second = await kv.put("watched", encode(2));
+  await waitUntil(async () => seen.length === 2, IN_TIME);
+  expect(seen).toEqual([first, second]);
+  expect(errors).toHaveLength(1);
+  watch.stop();
+});
+
+test("what waits for an acknowledgement fails at once when its connection is closed", async () => {
+  const other = await connectBus({ servers: nats.url, name: "closing", log });
+  // Somebody listens and never answers: nothing but the close can end the wait.
+  const deaf = bus.subscribe("deaf", () => {});
+  await bus.flush();
+  const waiting = other.append("deaf", encode({}), { timeoutMs: 30_000 });
+  const failed = expect(waiting).rejects.toMatchObject({ code: "nats.unavailable" });
+  await other.flush();
+  const startedAt = performance.now();
+  await other.close();
+  await failed;
+  expect(performance.now() - startedAt).toBeLessThan(2_500);
+  deaf.stop();
+});
+
+test("a queue that cannot be opened leaves nothing behind", async () => {
+  const subscriptions = (): number =>
+    (bus.nc as unknown as { protocol: { subscriptions: { all(): unknown[] } } }).protocol.subscriptions.all()
+      .length;
+  const before = subscriptions();
+  for (let n = 0; n < 3; n++)
+    await expect(WorkQueue.open(bus, "nowhere")).rejects.toMatchObject({ code: "nats.unavailable" });
+  // A closed channel listens for another second, to give back what is under way.
+  await waitUntil(async () => subscriptions() <= before, { timeoutMs: 5_000, what: "no channel to listen" });
+});
