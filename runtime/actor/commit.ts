@@ -14,6 +14,10 @@ export interface Loaded {
   revision: number;
 }
 
+/** Waits between two writes of the same commit, doubled each time. */
+const FIRST_WAIT_MS = 20;
+const LONGEST_WAIT_MS = 2_000;
+
 /** A partition as its activations see it. */
 export interface Owned {
   /** Aborted when ownership ends. */
@@ -75,7 +79,7 @@ export async function commit(
 ): Promise<"committed" | "stale" | "lost"> {
   const bytes = encodeRecord(next);
   const kv = host.kvOf(shardOfRoute(route, host.deployment));
-  for (;;) {
+  for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2)) {
     owned.signal.throwIfAborted();
     try {
       // A control run writes over whatever another host has written, to prove that this would be found out.
@@ -96,7 +100,11 @@ export async function commit(
         return "committed";
       }
       // The write may still be under way: writing the same bytes over the same revision again can only succeed once.
-      if (entry.revision === loaded.revision) continue;
+      if (entry.revision === loaded.revision) {
+        // A store that is full refuses at once: all its actors together must not keep it busy with that.
+        await host.clock.sleep(waitMs * (0.5 + host.clock.random()), owned.signal);
+        continue;
+      }
       return (await retrying(host.log, owned.signal, "read the placement", () => owned.stillOwned()))
         ? "stale"
         : "lost";
