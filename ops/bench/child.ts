@@ -2,6 +2,7 @@
 import type { Config } from "#contracts/config.ts";
 import type { BareTask } from "./bare-pipeline.ts";
 import type { EndpointTask } from "./endpoint-parts.ts";
+import type { PartTask } from "./part.ts";
 
 export interface RoleTask {
   readonly kind: "host" | "worker";
@@ -11,7 +12,7 @@ export interface RoleTask {
   readonly slots: number;
   readonly echo: { readonly replyBytes: number; readonly chunks: number };
 }
-export type ChildTask = RoleTask | BareChildTask | EndpointTask;
+export type ChildTask = RoleTask | BareChildTask | EndpointTask | PartTask;
 interface BareChildTask {
   readonly kind: "bare-host" | "bare-worker";
   readonly natsUrl: string;
@@ -29,7 +30,10 @@ export type FromChild =
 let stop: () => Promise<void> = async () => {};
 
 async function start(task: ChildTask): Promise<void> {
-  if ("port" in task) {
+  if (task.kind === "part") {
+    const { startPart } = await import("./part.ts");
+    stop = await startPart(task);
+  } else if ("port" in task) {
     const { startEndpointPart } = await import("./endpoint-parts.ts");
     stop = await startEndpointPart(task);
   } else if ("config" in task) {

@@ -13,6 +13,9 @@ const PLOTTED: readonly (readonly [figure: string, title: string])[] = [
   ["jobsPerSecond", "jobs/s (more is better)"],
   ["p50AtLowLoadMs", "p50 ms at low load"],
   ["batchSizeMean", "requests a call"],
+  ["idleCoreShare", "cores, workers that wait"],
+  ["pullsPerJob", "pulls a job"],
+  ["cpuMsPerJob", "CPU ms a job, pumps and server"],
 ];
 const WIDTH = 720;
 const BAR = 360;

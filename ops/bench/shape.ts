@@ -12,6 +12,8 @@ export interface BenchResult {
   /** Unit of each figure and baseline by its name. */
   readonly units: Readonly<Record<string, string>>;
   readonly baselines: Readonly<Record<string, number>>;
+  /** What happened over time, `[seconds, value]`, where a benchmark tells a story: material of its plot. */
+  readonly series?: Readonly<Record<string, readonly (readonly [number, number])[]>>;
 }
 
 export function describeMachine(natsServer: string): Record<string, string | number> {

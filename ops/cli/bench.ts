@@ -7,6 +7,7 @@ import type { TurnsOptions } from "../bench/turns.ts";
 import { readSettings } from "../settings.ts";
 import { batchCommand } from "./bench-batch.ts";
 import { endpointCommand } from "./bench-endpoint.ts";
+import { loadCommands } from "./bench-load.ts";
 import { EXIT, usage } from "./failure.ts";
 import { columns, note, print, printJson } from "./print.ts";
 
@@ -32,13 +33,15 @@ const PAYLOADS = { messageBytes: 512, jobBytes: 4_096, replyBytes: 1_024 };
 const TURNS_PER_SESSION = 3;
 
 export function benchCommand(): Command {
-  return new Command("bench")
-    .description("measure this machine: turns")
+  const bench = new Command("bench")
+    .description("measure this machine, beside a baseline where there is one")
     .addHelpText("after", "\nExamples:\n  jetclaw bench turns\n  jetclaw bench turns --json --seconds 30")
     .addCommand(turnsCommand())
     .addCommand(affinityCommand())
     .addCommand(batchCommand({ count, tableOf }))
     .addCommand(endpointCommand({ count, tableOf }));
+  for (const command of loadCommands({ count, tableOf })) bench.addCommand(command);
+  return bench;
 }
 
 interface AffinityFlags

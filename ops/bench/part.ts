@@ -1,0 +1,102 @@
+/** The child's side of the benchmarks of load: one role of a deployment, the simulated models, or a pump with no model. */
+import { Pump } from "#actors/inference/pump.ts";
+import type { Config } from "#contracts/config.ts";
+import { inferStream } from "#contracts/subjects.ts";
+import { systemClock } from "#runtime/clock.ts";
+import { streamState } from "#runtime/nats/reader.ts";
+import { WorkQueue } from "#runtime/nats/work-queue.ts";
+import { createLog } from "#runtime/observe/log.ts";
+import type { RoleContext } from "../compose/context.ts";
+import { connectTo, contextOf, provisionFor } from "../compose/open.ts";
+import type { SimulatorOptions } from "../simulator/options.ts";
+
+interface RolePart {
+  readonly kind: "part";
+  readonly part: "host" | "worker" | "governor" | "pump";
+  readonly natsUrl: string;
+  readonly config: Config;
+  /** Jobs that a pump holds at once; a worker goes by the concurrency of its models. */
+  readonly slots: number;
+  /** Time that a job takes: of the echo model in a worker, of nothing at all in a pump. */
+  readonly modelMs: number;
+}
+interface SimulatorPart {
+  readonly kind: "part";
+  readonly part: "simulators";
+  readonly simulators: readonly Partial<SimulatorOptions>[];
+}
+export type PartTask = RolePart | SimulatorPart;
+
+const READY_POLL_MS = 20;
+
+/** @returns what ends it */
+export async function startPart(task: PartTask): Promise<() => Promise<void>> {
+  if (task.part === "simulators") {
+    const { startSimulator } = await import("../simulator/server.ts");
+    const running = await Promise.all(task.simulators.map((options) => startSimulator(options)));
+    return async () => void (await Promise.all(running.map((each) => each.stop())));
+  }
+  const log = createLog({ level: "error", role: task.part });
+  const bus = await connectTo(task.natsUrl, `bench-${task.part}`, log);
+  const context = contextOf(bus, await provisionFor(bus, task.config), task.config, log);
+  const role = await startRole(context, task);
+  while (role.readiness() !== undefined) await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+  return async () => {
+    await role.drain();
+    await role.stop();
+    await bus.close();
+  };
+}
+
+interface Started {
+  readiness(): string | undefined;
+  drain(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+async function startRole(context: RoleContext, { part, slots, modelMs }: RolePart): Promise<Started> {
+  switch (part) {
+    case "host": {
+      const { startConversationHost } = await import("../compose/conversation.ts");
+      return startConversationHost(context, {});
+    }
+    case "worker": {
+      const { startWorker } = await import("../compose/worker.ts");
+      return startWorker(context, { echo: { delayMs: modelMs, replyBytes: 200 } });
+    }
+    case "governor": {
+      const { startGovernor } = await import("../compose/governor.ts");
+      return startGovernor(context);
+    }
+    case "pump":
+      return startPump(context, slots, modelMs);
+  }
+}
+
+/** The pump as workers run it, with a job that only waits: what is left is the cost of taking and acknowledging. */
+async function startPump(
+  { bus, log, config }: RoleContext,
+  slots: number,
+  modelMs: number,
+): Promise<Started> {
+  const [pool = "default"] = Object.keys(config.pools);
+  const queue = await WorkQueue.open(bus, pool);
+  const pump = new Pump({
+    queue: {
+      take: queue.take.bind(queue),
+      onBell: queue.onBell.bind(queue),
+      stored: async () => (await streamState(bus, inferStream(pool))).messages,
+    },
+    slots,
+    log,
+    async run(message) {
+      await systemClock.sleep(modelMs);
+      message.ack();
+    },
+  });
+  return {
+    readiness: () => undefined,
+    drain: () => pump.drain(1_000),
+    stop: async () => queue.close(),
+  };
+}

@@ -1,0 +1,141 @@
+/** `jetclaw bench overload`, `fairness`, `pump`: deployments of several processes under load. */
+import { rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Command } from "commander";
+import type { LoadBench } from "../bench/deployed.ts";
+import type { BenchResult } from "../bench/shape.ts";
+import { readSettings } from "../settings.ts";
+import type { BenchParts } from "./bench-batch.ts";
+import { EXIT } from "./failure.ts";
+import { note, print, printJson } from "./print.ts";
+
+interface Common {
+  readonly seed: number;
+  readonly seconds: number;
+  readonly json?: boolean;
+  readonly plot?: string;
+}
+
+/** Adds what they have in common and runs them alike. @returns commands for `bench` */
+export function loadCommands({ count, tableOf }: BenchParts): Command[] {
+  const command = <Flags extends Common>(
+    name: string,
+    about: string,
+    seconds: [number, string],
+    bench: (flags: Flags & LoadBench) => Promise<BenchResult | undefined>,
+  ): Command =>
+    new Command(name)
+      .description(about)
+      .addOption(count("--seed <n>", "of arrivals and texts", 1, 0))
+      .addOption(count("--seconds <n>", seconds[1], seconds[0]))
+      .option("--json", "print JSON")
+      .option("--plot <file.svg>", "draw what happened over time")
+      .action(async ({ json, plot, ...flags }: Flags) => {
+        const result = await underWatch(async (common) =>
+          bench({ ...flags, ...common } as Flags & LoadBench),
+        );
+        if (!result) return;
+        if (plot) await writeFile(plot, await drawing(result));
+        if (json) printJson(result);
+        else print(tableOf(result));
+      });
+
+  const overload = command<Common & OverloadFlags>(
+    "overload",
+    "ongoing conversations beside several times more new ones than can be served",
+    [15, "of each of the two phases, alone and overloaded"],
+    async (flags) => (await import("../bench/overload.ts")).benchOverload(flags),
+  )
+    .addOption(count("--factor <n>", "all arrivals, as a multiple of the capacity", 3))
+    .addOption(
+      count(
+        "--model-ms <n>",
+        "time of a job at the model; with less the machine, not the model, is what overflows",
+        800,
+      ),
+    )
+    .addOption(count("--slots <n>", "jobs at once a worker", 8))
+    .addOption(count("--workers <n>", "processes that run jobs", 2))
+    .addOption(count("--hosts <n>", "processes that host conversations", 2))
+    .addHelpText(
+      "after",
+      "\nExamples:\n  jetclaw bench overload\n  jetclaw bench overload --factor 3 --seconds 60 --json --plot overload.svg",
+    );
+  const fairness = command<Common & FairnessFlags>(
+    "fairness",
+    "what tenants at an even rate notice of one that floods",
+    [30, "of each of the four phases"],
+    async (flags) => (await import("../bench/fairness.ts")).benchFairness(flags),
+  )
+    .addOption(count("--tenants <n>", "at an even rate", 200, 2))
+    .addOption(count("--flood <n>", "rate of the flooding tenant, as a multiple of its even rate", 10))
+    .addOption(count("--model-ms <n>", "time of a job at the model", 100))
+    .addOption(count("--slots <n>", "jobs at once a worker", 6))
+    .addOption(count("--workers <n>", "processes that run jobs", 2))
+    .addOption(count("--hosts <n>", "processes that host conversations", 2))
+    .addHelpText(
+      "after",
+      "\nExamples:\n  jetclaw bench fairness\n  jetclaw bench fairness --seconds 120 --json --plot fairness.svg",
+    );
+  const pump = command<Common & PumpFlags>(
+    "pump",
+    "what workers cost while they wait, and what taking a job costs",
+    [15, "of each of the two measurements"],
+    async (flags) => (await import("../bench/pump.ts")).benchPump(flags),
+  )
+    .addOption(count("--idle-workers <n>", "worker processes that wait", 16))
+    .addOption(count("--workers <n>", "pump processes under load", 4))
+    .addOption(count("--slots <n>", "jobs at once a pump", 8))
+    .addOption(count("--model-ms <n>", "time that a job waits", 20))
+    .addHelpText("after", "\nExamples:\n  jetclaw bench pump\n  jetclaw bench pump --seconds 60 --json");
+  return [overload, fairness, pump];
+}
+
+interface FairnessFlags {
+  readonly tenants: number;
+  readonly flood: number;
+  readonly modelMs: number;
+  readonly slots: number;
+  readonly workers: number;
+  readonly hosts: number;
+}
+interface PumpFlags {
+  readonly idleWorkers: number;
+  readonly workers: number;
+  readonly slots: number;
+  readonly modelMs: number;
+}
+
+interface OverloadFlags {
+  readonly factor: number;
+  readonly modelMs: number;
+  readonly slots: number;
+  readonly workers: number;
+  readonly hosts: number;
+}
+
+const drawing = async (result: BenchResult): Promise<string> =>
+  (await import("../bench/plot.ts")).plot(result);
+
+/** Finds the nats-server, and leaves no process and no file behind, cancelled or not. */
+async function underWatch<T>(bench: (common: Omit<LoadBench, "seed" | "seconds">) => Promise<T>): Promise<T> {
+  const settings = readSettings();
+  const { ensureNatsServer } = await import("#runtime/nats/server.ts");
+  const { natsServerVersion } = await import("../bench/nats-version.ts");
+  const { endAll } = await import("../bench/cleanup.ts");
+  const natsBin = await ensureNatsServer({
+    log: note,
+    given: settings.natsServerBin,
+    cacheDir: settings.cacheDir,
+  });
+  const folder = join(settings.dataDir, `bench-${process.pid}`);
+  const leaveNothing = async (): Promise<void> => {
+    await endAll();
+    await rm(folder, { recursive: true, force: true });
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => void leaveNothing().finally(() => process.exit(EXIT.failed)));
+  return bench({ folder, natsBin, natsServer: await natsServerVersion(natsBin), say: note }).finally(
+    leaveNothing,
+  );
+}
