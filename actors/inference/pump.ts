@@ -14,6 +14,8 @@ export interface PumpQueue {
   onBell(ring: (cls: PriorityClass, lane: Lane) => void): { stop(): void };
   /** Waits for one job of a lane; exactly one of the two is called. */
   stand?(cls: PriorityClass, lane: Lane, onMessage: (message: Pulled) => void, onEnd: () => void): void;
+  /** Ends what stands; neither is called any more. */
+  sit?(): void;
   /** Jobs in the stream, held by anyone or waiting. */
   stored(): Promise<number>;
 }
@@ -101,6 +103,7 @@ export class Pump {
     if (this.#state !== "running") return;
     this.#state = "draining";
     this.#bell.stop();
+    this.#options.queue.sit?.();
     await this.#asking;
     await within(graceMs, this.#allDone());
     for (const held of this.#held) held.handBack.abort();

@@ -101,6 +101,7 @@ function poolOf(ctx: RoleContext, name: string): RoleContext["config"]["pools"][
 const queueOf = (ctx: RoleContext, pool: string, queue: WorkQueue) => ({
   take: queue.take.bind(queue),
   stand: queue.stand.bind(queue),
+  sit: queue.sit.bind(queue),
   onBell: queue.onBell.bind(queue),
   stored: async () => (await streamState(ctx.bus, inferStream(pool))).messages,
 });

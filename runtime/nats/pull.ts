@@ -131,12 +131,16 @@ export class PullChannel {
     });
   }
 
-  /** Forgets what was asked; what is still under way is given back. */
-  close(): void {
+  /**
+   * Forgets what was asked; what is still under way is given back. `atOnce` ends the interest itself, so that the
+   * server sends nothing more: for requests that stand open with nothing under way.
+   */
+  close(atOnce = false): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#open.clear();
     this.#onClose();
+    if (atOnce) return this.#stopListening();
     // The subscription stays for a moment, so that messages under way are given back instead of waiting out their ack wait.
     setTimeout(() => this.#stopListening(), 1_000).unref();
   }

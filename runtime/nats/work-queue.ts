@@ -121,6 +121,12 @@ export class WorkQueue {
     });
   }
 
+  /** Ends all standing requests; jobs that come now go to others. */
+  sit(): void {
+    for (const channel of this.#standing.values()) channel.close(true);
+    this.#standing.clear();
+  }
+
   /** Rings when a job was stored; bells can be lost, so sweep as well. */
   onBell(ring: (cls: PriorityClass, lane: Lane) => void): Subscription {
     return this.#bus.subscribe(bellFilter(this.pool), ({ subject }) => {
