@@ -125,11 +125,12 @@ export async function startConversationHost(
     async stop() {
       presence.stop();
       reconnected.stop();
-      await reaper.stop();
       placement.stop();
       level.stop();
       health.stop();
       host.close();
+      // Last: without NATS it waits, and what comes after it might not be reached.
+      await reaper.stop();
     },
   };
 }

@@ -41,7 +41,7 @@ export interface RunningProcess {
 const NATS_WAIT_MS = 15_000;
 const NATS_RETRY_MS = 500;
 /** How long a part may take to close when NATS is gone. */
-const ABANDON_MS = 1_000;
+const ABANDON_MS = 300;
 
 /** @throws JetclawError `nats.unavailable`, `start.refused`; what had started is stopped again. */
 export async function runProcess(options: ProcessOptions): Promise<RunningProcess> {

@@ -4,6 +4,7 @@
  */
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import {
+  AuthorizationError,
   connect,
   headers,
   type MsgHdrs,
@@ -234,14 +235,17 @@ export class Bus {
   /** Flushes what was published and closes. */
   async close(): Promise<void> {
     if (this.nc.isClosed()) return;
-    await Promise.race([this.nc.drain(), new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
+    // Without a server there is nothing to flush to, and draining says so by throwing.
+    const drained = this.nc.drain().catch(() => {});
+    await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);
     await this.nc.close();
   }
 }
 
 export async function connectBus(options: ConnectOptions): Promise<Bus> {
+  let nc: NatsConnection | undefined;
   try {
-    const nc = await connect({
+    nc = await connect({
       servers: options.servers,
       name: options.name,
       maxReconnectAttempts: -1,
@@ -257,10 +261,20 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
     batchWrites(nc);
     return new Bus(nc, await jetstreamManager(nc, { timeout: 5_000 }), options.log);
   } catch (cause) {
-    throw new JetclawError("nats.unavailable", `cannot connect to ${[options.servers].flat().join(", ")}`, {
-      cause,
-    });
+    // A connection that nobody holds reconnects for ever and keeps the process alive.
+    await nc?.close();
+    const at = [options.servers].flat().join(", ");
+    throw new JetclawError("nats.unavailable", whyNotConnected(at, cause), { cause });
   }
+}
+
+function whyNotConnected(at: string, cause: unknown): string {
+  if (cause instanceof AuthorizationError)
+    return `${at} refuses this user; write nats://user:password@host:port`;
+  // Its class is not exported.
+  if (cause instanceof Error && cause.name === "JetStreamNotEnabled")
+    return `${at} runs without JetStream; start it with -js`;
+  return `cannot connect to ${at}`;
 }
 
 function headersOf(options: AppendOptions): MsgHdrs | undefined {

@@ -285,7 +285,7 @@ export class Placement {
   async #recover(partition: number, epoch: number): Promise<void> {
     const { host } = this.#options;
     host.drop(partition);
-    if (this.#options.frozenView) return;
+    if (this.#options.frozenView || this.#stopped) return;
     await this.#reread();
     const assigned = this.#document.partitions[partition];
     if (assigned?.owner === this.#options.instance && assigned.epoch === epoch) {
