@@ -1,5 +1,7 @@
 /** The nats-server that `up` runs: started or adopted, started again when it dies, ended with the process. */
+import { access, constants, mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { JetclawError } from "#contracts/errors.ts";
 import { ensureNatsServer, type NatsServerProcess, startNatsServer } from "#runtime/nats/server.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import type { Settings } from "../settings.ts";
@@ -23,12 +25,13 @@ export async function startEmbeddedNats(
   log: Log,
   say: (line: string) => void,
 ): Promise<EmbeddedNats> {
+  const dataDir = join(settings.dataDir, "nats");
+  await makeWritable(dataDir);
   const bin = await ensureNatsServer({
     log: say,
     given: settings.natsServerBin,
     cacheDir: settings.cacheDir,
   });
-  const dataDir = join(settings.dataDir, "nats");
   const start = (port: number): Promise<NatsServerProcess> =>
     startNatsServer({ bin, dataDir, port, syncInterval: settings.natsSync, log: say });
   let server = await start(settings.natsPort);
@@ -71,4 +74,19 @@ export async function startEmbeddedNats(
       await server.stop();
     },
   };
+}
+
+/** @throws JetclawError `start.refused` */
+async function makeWritable(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+    await access(folder, constants.W_OK);
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? ` (${cause.code})` : "";
+    throw new JetclawError(
+      "start.refused",
+      `the data folder ${folder} cannot be written${code}; make it writable, or set JETCLAW_DATA_DIR to another one`,
+      { cause },
+    );
+  }
 }
