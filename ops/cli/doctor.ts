@@ -35,6 +35,10 @@ export function doctorCommand(): Command {
         settings,
         gateway: gatewayOf(flags),
         natsUrl: flags.nats ?? natsUrlOf(settings),
+        named: {
+          gateway: flags.url !== undefined,
+          nats: flags.nats !== undefined || settings.natsUrl !== undefined,
+        },
       };
       const { CHECKS } = await import("./doctor/checks.ts");
       const findings: Finding[] = [];

@@ -17,6 +17,8 @@ export interface Patient {
   readonly settings: Settings;
   readonly gateway: GatewayOptions;
   readonly natsUrl: string;
+  /** What was named rather than a default: then nobody answering there is a failure, not a start that is to come. */
+  readonly named: { readonly gateway: boolean; readonly nats: boolean };
 }
 export interface Finding {
   readonly check: string;
@@ -86,7 +88,7 @@ const checkPort: Check = async ({ settings: { host, port } }) => {
   return warn(`${host}:${port} is taken by another program`, "Stop it, or set JETCLAW_PORT to a free port.");
 };
 
-const checkNats: Check = async ({ natsUrl }) => {
+const checkNats: Check = async ({ natsUrl, named }) => {
   const { servers } = splitNatsUrl(natsUrl);
   const { hostname, port } = new URL(servers[0] ?? "");
   const answer = await probe(hostname, Number(port || 4_222), PROBE_MS);
@@ -98,7 +100,7 @@ const checkNats: Check = async ({ natsUrl }) => {
   }
   if (answer.kind === "other")
     return fail(`${at} is no NATS server`, "Correct JETCLAW_NATS_URL or JETCLAW_NATS_PORT.");
-  return warn(
+  return (named.nats ? fail : warn)(
     `nothing answers at ${at}`,
     "Start one with `jetclaw up`, or name another: --nats nats://host:port.",
   );
@@ -106,10 +108,11 @@ const checkNats: Check = async ({ natsUrl }) => {
 
 const checkStreams: Check = async ({ settings, natsUrl }) => {
   const { config } = await loadConfig(settings, { callsModels: false });
-  const bus = await connectTo(natsUrl, "jetclaw-doctor", createLog({ level: "silent" })).catch(
-    () => undefined,
-  );
-  if (!bus) return warn("not looked at, as NATS does not answer", "Start NATS first.");
+  const bus = await connectTo(natsUrl, "jetclaw-doctor", createLog({ level: "silent" })).catch(reasonOf);
+  if (typeof bus === "string")
+    return bus.includes("cannot connect")
+      ? warn("not looked at, as NATS does not answer", "Start NATS first.")
+      : fail(bus, "Correct the URL, or how that server is set up.");
   try {
     const { missing, different, total } = await checkTopology(bus, Object.keys(config.pools));
     if (missing.length === 0 && different.length === 0)
@@ -137,10 +140,10 @@ async function readyz(url: string): Promise<{ ready: boolean; reasons: string[] 
   }
 }
 
-const checkGateway: Check = async ({ gateway }) => {
+const checkGateway: Check = async ({ gateway, named }) => {
   const answer = await readyz(gateway.url);
   if (!answer)
-    return warn(
+    return (named.gateway ? fail : warn)(
       `no gateway answers at ${gateway.url}`,
       "Start one with `jetclaw up`, or name another: --url http://host:port.",
     );
