@@ -90,6 +90,6 @@ export function assertBindable(host: string, hasKeys: boolean): void {
   if (isLoopback(host) || hasKeys) return;
   throw new JetclawError(
     "start.refused",
-    `${host} can be reached from other machines and no API key is configured; make one with "jetclaw keys create <tenant>", or listen on 127.0.0.1`,
+    `${host} can be reached from other machines and no API key is configured; make one with "jetclaw keys create --tenant <tenant> --nats <url>" (or through a gateway on 127.0.0.1), or listen on 127.0.0.1`,
   );
 }

@@ -71,7 +71,7 @@ export class LocalRetriever implements Retriever {
       {
         role: READER_ROLE,
         instance: this.#instance,
-        where: `${hostname()} ${process.pid}`,
+        where: `${hostname()}/${process.pid}`,
         startedAt: clock.now(),
       },
       () => ({ position: this.#joined ? this.#position : 0, sentAt: performance.now() }),
