@@ -109,6 +109,9 @@ export const knowledgeFilter = (tenant?: string, collection?: string): string =>
 export const DEADLETTER = "DEADLETTER";
 export const deadLetterSubject = (stream: string, tenant: string, key: string): string =>
   `dead.${tokenOf(stream)}.${tokenOf(tenant)}.${tokenOf(key)}`;
+/** All dead letters of a session, messages and jobs alike; also those of other kinds of actors under the same key. */
+export const deadLetterFilter = (tenant: string, key: string): string =>
+  `dead.*.${tokenOf(tenant)}.${tokenOf(key)}`;
 
 /** Dead letter of a job that cannot be decoded: of its ids only the tokens in its subject are known. */
 export function deadLetterSubjectOfJob(jobSubject: string): string {

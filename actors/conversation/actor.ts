@@ -7,6 +7,8 @@ import { shardOf } from "#contracts/ids.ts";
 import type { JobResult } from "#contracts/job.ts";
 import {
   type ActorRoute,
+  DEADLETTER,
+  deadLetterFilter,
   inboundStream,
   inferSessionFilter,
   inferStream,
@@ -254,6 +256,8 @@ function erase(actor: ConversationActor, shards: number): void {
   actor.purge(turnsStream(shard), turnSessionFilter(shard, actor.tenant, actor.key));
   actor.purge(TOKENS, tokensSessionFilter(actor.tenant, actor.key));
   actor.purge(inboundStream(shard), timerFilter(route));
+  // What could not be processed is kept whole, its text too.
+  actor.purge(DEADLETTER, deadLetterFilter(actor.tenant, actor.key));
   actor.state = eraseState(state, actor.now);
   actor.reply({ existed });
 }

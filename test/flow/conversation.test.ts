@@ -24,7 +24,7 @@ const LATE_RESULT: JobResult = {
   timings: { queuedMs: 0, firstTokenMs: 0, totalMs: 0 },
   worker: "w",
 };
-const NOTHING = { turns: 0, tokens: 0, jobs: 0, timers: 0 };
+const NOTHING = { turns: 0, tokens: 0, jobs: 0, timers: 0, dead: 0 };
 const types = (events: readonly StreamEvent[]): string[] => events.map((event) => event.type);
 const has = (events: readonly StreamEvent[], type: StreamEvent["type"], turn = 1): boolean =>
   events.some((event) => event.type === type && event.turn === turn);
@@ -189,6 +189,11 @@ describe.each([2, 4])("a conversation, %i shards", (shards) => {
       await world.send("erased", "m1", "First?");
       await world.closed("erased", 1);
       await world.client.feedback("demo", "erased", 1, "up");
+      await world.tell("erased", "say", { text: 1, meant: "a text that nobody can say" });
+      await waitUntil(async () => (await world.traces("erased")).dead === 1, {
+        timeoutMs: 5_000,
+        what: "the dead letter",
+      });
       await world.send("erased", "m2", "Second?");
       await waitUntil(async () => (await world.traces("erased")).jobs === 1, {
         timeoutMs: 5_000,

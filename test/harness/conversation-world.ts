@@ -3,6 +3,8 @@ import { ConversationClient } from "#actors/conversation/client.ts";
 import { configSchema } from "#contracts/config.ts";
 import { shardOf } from "#contracts/ids.ts";
 import {
+  DEADLETTER,
+  deadLetterFilter,
   inboundStream,
   inferSessionFilter,
   inferStream,
@@ -127,7 +129,7 @@ export class ConversationWorld {
   }
 
   /** What every stream still holds of a session. */
-  async traces(session: string): Promise<Record<"turns" | "tokens" | "jobs" | "timers", number>> {
+  async traces(session: string): Promise<Record<"turns" | "tokens" | "jobs" | "timers" | "dead", number>> {
     const route = routeOf({ kind: CONVERSATION, tenant: TENANT, key: session });
     const shard = shardOf(route.partition, this.deployment.shards);
     const count = async (stream: string, filter: string): Promise<number> =>
@@ -137,6 +139,7 @@ export class ConversationWorld {
       tokens: await count(TOKENS, tokensSessionFilter(TENANT, session)),
       jobs: await count(inferStream("default"), inferSessionFilter("default", TENANT, session)),
       timers: await count(inboundStream(shard), timerFilter(route)),
+      dead: await count(DEADLETTER, deadLetterFilter(TENANT, session)),
     };
   }
 
