@@ -160,6 +160,7 @@ export class WorkQueue {
   }
 
   close(): void {
+    this.sit();
     this.#puller.close();
   }
 }
