@@ -19,7 +19,7 @@ export interface Asked extends Question {
   records: number;
   /** Undefined while it is not answered. */
   latencyMs: number | undefined;
-  record: Pick<TurnRecord, "outcome" | "model" | "route" | "error" | "turn"> | undefined;
+  record: Pick<TurnRecord, "outcome" | "model" | "route" | "error" | "turn" | "usage"> | undefined;
   /** The message was not stored. */
   unsent: boolean;
 }
@@ -34,15 +34,17 @@ export class OpenLoop {
   readonly asked: Asked[] = [];
   readonly #bus: Bus;
   readonly #byId = new Map<string, Asked>();
+  readonly #onAnswer: (asked: Asked) => void;
   readonly #startedAt = performance.now();
   #waiting = 0;
 
-  private constructor(bus: Bus) {
+  private constructor(bus: Bus, onAnswer: (asked: Asked) => void) {
     this.#bus = bus;
+    this.#onAnswer = onAnswer;
   }
 
-  static async open(bus: Bus): Promise<OpenLoop> {
-    const loop = new OpenLoop(bus);
+  static async open(bus: Bus, onAnswer: (asked: Asked) => void = () => {}): Promise<OpenLoop> {
+    const loop = new OpenLoop(bus, onAnswer);
     bus.subscribe("turn.>", ({ data }) => loop.#onRecord(decode<TurnRecord>(data)));
     await bus.flush();
     return loop;
@@ -109,14 +111,15 @@ export class OpenLoop {
 
   #onRecord(record: TurnRecord): void {
     if (record.type !== "turn") return;
-    const { outcome, model, route, error, turn } = record;
+    const { outcome, model, route, error, turn, usage } = record;
     for (const { id } of record.messages) {
       const asked = this.#byId.get(id);
       if (!asked) continue;
       if (asked.records++ > 0) continue;
       this.#waiting--;
       asked.latencyMs = this.now() - asked.dueAt;
-      asked.record = { outcome, model, route, error, turn };
+      asked.record = { outcome, model, route, error, turn, usage };
+      this.#onAnswer(asked);
     }
   }
 }

@@ -1,12 +1,13 @@
-/** `jetclaw bench overload`, `fairness`, `pump`: deployments of several processes under load. */
-import { rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+/** `jetclaw bench overload`, `fairness`, `traffic`, `pump`: deployments of several processes under load. */
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { isAbsolute, join } from "node:path";
 import { Command } from "commander";
 import type { LoadBench } from "../bench/deployed.ts";
 import type { BenchResult } from "../bench/shape.ts";
+import type { TracedRequest } from "../bench/trace.ts";
 import { readSettings } from "../settings.ts";
 import type { BenchParts } from "./bench-batch.ts";
-import { EXIT } from "./failure.ts";
+import { EXIT, usage } from "./failure.ts";
 import { note, print, printJson } from "./print.ts";
 
 interface Common {
@@ -88,7 +89,53 @@ export function loadCommands({ count, tableOf }: BenchParts): Command[] {
     .addOption(count("--slots <n>", "jobs at once a pump", 8))
     .addOption(count("--model-ms <n>", "time that a job waits", 20))
     .addHelpText("after", "\nExamples:\n  jetclaw bench pump\n  jetclaw bench pump --seconds 60 --json");
-  return [overload, fairness, pump];
+  const traffic = command<Common & TrafficFlags>(
+    "traffic",
+    "recorded traffic played again, faster: nothing lost, latency, depth of the queue",
+    [60, "of the benchmark: the trace is cut after them"],
+    async ({ trace: name, data, ...flags }) => {
+      const trace = await readTrace(data, name);
+      if (!trace) return undefined;
+      return (await import("../bench/traffic.ts")).benchTraffic({ ...flags, trace, traceName: name });
+    },
+  )
+    .option("--trace <file>", "lines of { t, in, out }, in the folder traffic of --data", DEFAULT_TRACE)
+    .option("--data <folder>", "where evaluation data is", DEFAULT_DATA)
+    .addOption(count("--speed <n>", "times as fast as it was recorded, arrivals and model alike", 20))
+    .addOption(count("--slots <n>", "jobs at once a worker", 32))
+    .addOption(count("--workers <n>", "processes that run jobs", 2))
+    .addOption(count("--hosts <n>", "processes that host conversations", 2))
+    .addHelpText(
+      "after",
+      "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench traffic\n  jetclaw bench traffic --trace azure-code-bursts-30min.jsonl --speed 5 --json --plot traffic.svg",
+    );
+  return [overload, fairness, traffic, pump];
+}
+
+const DEFAULT_DATA = "../shared/data";
+const DEFAULT_TRACE = "azure-conv-30min.jsonl";
+
+/** Undefined, with a remark, where there is no such trace: evaluation data is no part of the project. */
+async function readTrace(data: string, name: string): Promise<TracedRequest[] | undefined> {
+  const { parseTrace } = await import("../bench/trace.ts");
+  const path = isAbsolute(name) ? name : join(data, "traffic", name);
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+  });
+  if (text === undefined)
+    return void note(`Not measured: there is no ${path}. --data names the folder of the data.`);
+  const trace = parseTrace(text);
+  if (trace.length === 0) throw usage(`${path} holds no request`);
+  return trace;
+}
+
+interface TrafficFlags {
+  readonly trace: string;
+  readonly data: string;
+  readonly speed: number;
+  readonly slots: number;
+  readonly workers: number;
+  readonly hosts: number;
 }
 
 interface FairnessFlags {

@@ -7,6 +7,7 @@ export interface ChatMessage {
 }
 
 const TOKEN_CHARS = 4;
+const ASKED_LENGTH = /\bin (\d{1,6}) tokens\b/;
 const FILLER =
   " Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore.";
 
@@ -16,8 +17,15 @@ export function answerTo(messages: readonly ChatMessage[], model: string, option
   if (options.answer) return options.answer(messages, model) + marker;
   const last = messages.findLast(({ role }) => role === "user")?.content ?? "";
   const head = `Simulated answer to: ${last.slice(0, 200)}`;
-  const missing = Math.max(0, options.replyBytes - head.length - marker.length);
-  return head + FILLER.repeat(Math.ceil(missing / FILLER.length)).slice(0, missing) + marker;
+  const asked = options.lengths ? ASKED_LENGTH.exec(last)?.[1] : undefined;
+  if (asked !== undefined)
+    return filled(head, Number(asked) * TOKEN_CHARS).slice(0, Number(asked) * TOKEN_CHARS);
+  return filled(head, options.replyBytes - marker.length) + marker;
+}
+
+function filled(head: string, bytes: number): string {
+  const missing = Math.max(0, bytes - head.length);
+  return head + FILLER.repeat(Math.ceil(missing / FILLER.length)).slice(0, missing);
 }
 
 /** Pieces of about one token each. */

@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { answerTo, type ChatMessage, countTokens, tokensOf } from "./answer.ts";
 import type { BillLine } from "./bill.ts";
-import { type ChatContext, close, closed, isMessages, newLine, PACE_MS, pause, usageOf } from "./chat.ts";
+import { type ChatContext, close, closed, isMessages, newLine, pause, usageOf } from "./chat.ts";
 import { fateOf, type SimulatorOptions, stretchOf } from "./options.ts";
 import { refuse, sendJson } from "./respond.ts";
 
@@ -191,7 +191,7 @@ async function stream(
     }
     sent = due;
     response.write(text);
-    if (sent < end) await pause(response, Math.max(PACE_MS, 1_000 / perSecond));
+    if (sent < end) await pause(response, Math.max(options.paceMs, 1_000 / perSecond));
     if (response.destroyed) return;
   }
   if (half) {

@@ -40,9 +40,6 @@ interface Exchange {
   readonly remember: (reply?: string) => void;
 }
 
-/** How far apart two writes of a paced stream are at least: finer timers cost more than they show. */
-export const PACE_MS = 5;
-
 export async function chat(
   context: ChatContext,
   request: IncomingMessage,
@@ -122,7 +119,7 @@ async function meet(fate: Fate, options: SimulatorOptions, exchange: Exchange): 
       await pause(response, options.ttftMs + exchange.prefillMs);
       if (line.outcome !== "open") return;
       exchange.remember();
-      if (line.stream) return await stream(exchange, options.tokensPerSecond, fate === "half-stream");
+      if (line.stream) return await stream(exchange, options, fate === "half-stream");
       return await whole(exchange, options.tokensPerSecond, fate === "half-stream");
   }
 }
@@ -155,7 +152,11 @@ async function whole(exchange: Exchange, perSecond: number, half: boolean): Prom
   });
 }
 
-async function stream(exchange: Exchange, perSecond: number, half: boolean): Promise<void> {
+async function stream(
+  exchange: Exchange,
+  { tokensPerSecond: perSecond, paceMs }: SimulatorOptions,
+  half: boolean,
+): Promise<void> {
   const { response, line, tokens, cut, usage } = exchange;
   const end = half ? Math.floor(tokens.length / 2) : tokens.length;
   response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" });
@@ -175,7 +176,7 @@ async function stream(exchange: Exchange, perSecond: number, half: boolean): Pro
     if (sent < end) {
       response.write(text);
       text = "";
-      await pause(response, Math.max(PACE_MS, 1_000 / perSecond));
+      await pause(response, Math.max(paceMs, 1_000 / perSecond));
       if (line.outcome !== "open") return;
     }
   }

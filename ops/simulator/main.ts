@@ -23,6 +23,8 @@ const FLAGS = {
   "reply-bytes": { type: "string" },
   "batch-factor": { type: "string" },
   "context-tokens": { type: "string" },
+  "pace-ms": { type: "string" },
+  lengths: { type: "boolean" },
   cite: { type: "boolean" },
   "refuse-stream-options": { type: "boolean" },
 } as const;
@@ -33,6 +35,7 @@ export const SIMULATOR_HELP = `jetclaw simulator [flags]: an OpenAI-compatible m
   --ttft-ms 0  --tokens-per-second 0 (at once)  --concurrency <n> (the rest waits)  --reply-bytes 200  --cite
   --prefix-cache 0 (prefixes of prompts remembered)  --prefill-ms-per-1k-tokens 0 (for what is not remembered)
   --error-rate 0  --status 500  --retry-after <seconds>  --hang-rate 0  --half-stream-rate 0  --garbage-rate 0
+  --lengths (answers as long as "in 44 tokens" in the last message asks)  --pace-ms 5 (between writes of a stream)
   --refuse-stream-options  --context-tokens <n> (longer input is refused)
   --batch-factor 2: the time of a batch of 16 as a multiple of a single request's, linear between and beyond;
     --concurrency counts a batch as one
@@ -43,7 +46,7 @@ GET /bill lists every request served, DELETE /bill forgets them.`;
 export function parseFlags(argv: readonly string[]): Partial<SimulatorOptions> {
   const values = readFlags(argv);
   const number = (
-    flag: Exclude<keyof typeof FLAGS, "host" | "model" | "cite" | "refuse-stream-options">,
+    flag: Exclude<keyof typeof FLAGS, "host" | "model" | "lengths" | "cite" | "refuse-stream-options">,
     most = Number.MAX_SAFE_INTEGER,
   ) => {
     const text = values[flag];
@@ -71,6 +74,8 @@ export function parseFlags(argv: readonly string[]): Partial<SimulatorOptions> {
     replyBytes: number("reply-bytes", 1_000_000),
     batchFactor: number("batch-factor"),
     contextTokens: number("context-tokens") || undefined,
+    paceMs: number("pace-ms", 60_000),
+    lengths: values.lengths,
     cite: values.cite,
     refuseStreamOptions: values["refuse-stream-options"],
   };

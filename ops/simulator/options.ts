@@ -27,6 +27,10 @@ export interface SimulatorOptions {
   readonly seed: number;
   /** Bytes of an answer. */
   readonly replyBytes: number;
+  /** Answers are as long as the last message asks: "... in 44 tokens". */
+  readonly lengths: boolean;
+  /** How far apart two writes of a paced stream are at least: finer timers cost more than they show. */
+  readonly paceMs: number;
   /** Ends answers with the marker [1]. */
   readonly cite: boolean;
   /** What a batch of 16 costs in time, as a multiple of a single request. */
@@ -58,6 +62,8 @@ export const DEFAULTS: SimulatorOptions = {
   retryAfter: undefined,
   seed: 1,
   replyBytes: 200,
+  lengths: false,
+  paceMs: 5,
   cite: false,
   batchFactor: 2,
   contextTokens: Number.POSITIVE_INFINITY,

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { NO_USAGE } from "#contracts/usage.ts";
 import { groupBy, overTime, poisson, ratiosOf, roseInOrder } from "#ops/bench/arrivals.ts";
 import { type Asked, kindOf, levelOf, tierChanges } from "#ops/bench/open-loop.ts";
 import { randomFrom } from "#ops/bench/shape.ts";
@@ -74,7 +75,14 @@ const asked = (session: string, turn: number, tier: string, reasons: string[] = 
   records: 1,
   latencyMs: 1,
   unsent: false,
-  record: { outcome: "answered", model: "m", turn, error: undefined, route: { pool: tier, tier, reasons } },
+  record: {
+    outcome: "answered",
+    model: "m",
+    turn,
+    error: undefined,
+    route: { pool: tier, tier, reasons },
+    usage: NO_USAGE,
+  },
 });
 
 test("a conversation that meets another tier is one change, whoever came first in the list", () => {
