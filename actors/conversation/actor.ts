@@ -310,7 +310,7 @@ function repeat(actor: ConversationActor, message: Envelope): void {
 function poisoned(actor: ConversationActor, message: Envelope, reference: string, shards: number): void {
   if (message.replyTo) actor.reply({ error: "actor.handler-failed", reference });
   const opened = actor.state.open;
-  if (message.type === "result" && opened?.job) {
+  if (message.type === "result" && opened?.job && jobOf(message, opened.job.id) === opened.job.id) {
     return closeWith(actor, shards, {
       ending: emptyEnding("failed", phrase("failed", opened.job.locale, reference)),
       attempt: 0,
@@ -345,6 +345,12 @@ function poisoned(actor: ConversationActor, message: Envelope, reference: string
     text,
     answer: answerOf({ ...record, id: "" }),
   } satisfies StreamEvent);
+}
+
+/** The job that a result names, whether it can be read or not; `unnamed` where it names none. */
+function jobOf({ body, causation }: Envelope, unnamed: string): string {
+  const { job } = (body ?? {}) as Partial<JobResult>;
+  return typeof job === "string" ? job : (causation ?? unnamed);
 }
 
 /** A short name of a job that support can look up and a user can read out. */

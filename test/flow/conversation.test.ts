@@ -183,6 +183,17 @@ describe.each([2, 4])("a conversation, %i shards", (shards) => {
     });
   });
 
+  test("a late result that cannot be read does not end the turn that waits for another", async () => {
+    await world.send("unread", "m1", "Anyone?");
+    const trace = (what: "jobs" | "dead") =>
+      waitUntil(async () => (await world.traces("unread"))[what] === 1, { timeoutMs: 5_000, what });
+    await trace("jobs");
+    await world.tell("unread", "result", { job: "of-old" });
+    await trace("dead");
+    await work();
+    expect(await world.closed("unread", 1)).toMatchObject([{ turn: 1, outcome: "answered" }]);
+  });
+
   describe("an erase", () => {
     test("leaves nothing of a session in any stream, and its worker's late result makes nothing again", async () => {
       const worker = await work({ delayMs: 700, chunks: 20 });
