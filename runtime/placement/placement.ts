@@ -34,6 +34,8 @@ const ROUND_MS = 250;
 const BALANCE_PATIENCE_MS = 3_000;
 /** Partitions taken at once: the meta leader serialises consumer changes anyway. */
 const TAKES_AT_ONCE = 16;
+/** Consumers that vanish within this time are told of together. */
+const GONE_TOGETHER_MS = 500;
 
 export class Placement {
   readonly #options: PlacementOptions;
@@ -47,9 +49,11 @@ export class Placement {
   #timer: NodeJS.Timeout | undefined;
   #subscription: Subscription | undefined;
   #watch: { stop(): void } | undefined;
+  #reconnects: Subscription | undefined;
   #applying: Promise<void> | undefined;
   #planning: Promise<void> | undefined;
   #lastTickAt = 0;
+  #gone = 0;
   #unbalancedSince: number | undefined;
   #ready: () => void = () => {};
   /** Resolves when this host has been given its first partitions. */
@@ -78,7 +82,7 @@ export class Placement {
     this.#adopt(await this.#store.read());
     this.#tick();
     this.#timer = setInterval(() => this.#tick(), LIMITS.heartbeatMs / 2);
-    host.bus.onReconnect(() => void this.#reread());
+    this.#reconnects = host.bus.onReconnect(() => void this.#retake());
   }
 
   /** Hands everything over: finishes what is held, then names other owners. */
@@ -109,6 +113,7 @@ export class Placement {
     clearInterval(this.#timer);
     this.#beat(true);
     this.#watch?.stop();
+    this.#reconnects?.stop();
     this.#subscription?.stop();
   }
 
@@ -276,9 +281,31 @@ export class Placement {
     if (now?.owner !== instance || now.epoch !== epoch) host.drop(partition);
   }
 
+  /**
+   * What the server had sent into the lost connection is pending until its ack wait ends, later messages would overtake
+   * it, and a server with one replica has forgotten its consumers. Every partition is taken anew, which brings in order
+   * whatever is not acked.
+   */
+  async #retake(): Promise<void> {
+    const { host } = this.#options;
+    if (!this.#draining && !this.#options.frozenView)
+      for (const partition of host.partitions) host.drop(partition);
+    await this.#reread();
+    this.#apply();
+  }
+
   async #owns(partition: number, epoch: number): Promise<boolean> {
     const assigned = (await this.#store.read()).partitions[partition];
     return assigned?.owner === this.#options.instance && assigned.epoch === epoch;
+  }
+
+  /** A server that was started again takes the consumers of all partitions with it: one line for all of them. */
+  #noteGone(): void {
+    if (this.#gone++ > 0) return;
+    setTimeout(() => {
+      this.#options.host.log.warn({ partitions: this.#gone }, "consumers are gone, making them again");
+      this.#gone = 0;
+    }, GONE_TOGETHER_MS).unref();
   }
 
   /** The consumer vanished: another host deleted it, or somebody did by mistake. The document tells which. */
@@ -289,7 +316,7 @@ export class Placement {
     await this.#reread();
     const assigned = this.#document.partitions[partition];
     if (assigned?.owner === this.#options.instance && assigned.epoch === epoch) {
-      host.log.warn({ partition, epoch }, "the partition's consumer is gone, making it again");
+      this.#noteGone();
       this.#apply();
     }
   }
