@@ -12,8 +12,11 @@ export interface Usage {
 }
 
 export interface Child {
+  readonly pid: number;
   usage(): Promise<Usage>;
   stop(): Promise<void>;
+  /** At once and without a word, as power cuts and the kernel do it. */
+  kill(): void;
 }
 
 const START_LIMIT_MS = 30_000;
@@ -32,6 +35,8 @@ export async function startChild(task: ChildTask, cleanup?: Cleanup): Promise<Ch
   cleanup?.add(() => stop(child));
   await answer(child, "ready", { do: "start", task }, START_LIMIT_MS);
   return {
+    pid: child.pid ?? 0,
+    kill: () => void child.kill("SIGKILL"),
     usage: async () => (await answer(child, "usage", { do: "usage" }, START_LIMIT_MS)).usage,
     stop: () => stop(child),
   };

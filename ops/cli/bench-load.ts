@@ -161,8 +161,11 @@ interface OverloadFlags {
   readonly hosts: number;
 }
 
-const drawing = async (result: BenchResult): Promise<string> =>
-  (await import("../bench/plot.ts")).plot(result);
+/** What happened over time where the benchmark tells it, else its figures as bars. */
+async function drawing(result: BenchResult): Promise<string> {
+  const { drawStory, hasStory } = await import("../bench/story.ts");
+  return hasStory(result) ? drawStory(result) : (await import("../bench/plot.ts")).plot(result);
+}
 
 /** Finds the nats-server, and leaves no process and no file behind, cancelled or not. */
 async function underWatch<T>(bench: (common: Omit<LoadBench, "seed" | "seconds">) => Promise<T>): Promise<T> {

@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { autoscaleCommand } from "./autoscale.ts";
 import { benchCommand } from "./bench.ts";
 import { chatCommand } from "./chat.ts";
+import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { EXIT, reportFailure } from "./failure.ts";
 import { initCommand } from "./init.ts";
@@ -51,6 +52,7 @@ Settings come from jetclaw.config.ts and JETCLAW_* variables; ops/cli/README.md 
     provisionCommand(),
     routeCommand(),
     benchCommand(),
+    demoCommand(),
     simulatorCommand(),
   ];
   for (const command of commands) root.addCommand(command);
