@@ -1,4 +1,4 @@
-// Keys and who may do what. FAULTS.md, list "Auth", with keys in a real NATS.
+// Keys and who may do what. Keys are in a real NATS.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Ids as they come: what is a plain id, what is refused, and what stays data. FAULTS.md, list "Ids".
+// Ids as they come: what is a plain id, what is refused, and what stays data.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import {
   expectProblem,

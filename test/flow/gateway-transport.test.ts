@@ -1,4 +1,4 @@
-// What arrives at the socket: slow, huge, malformed, hostile. FAULTS.md, list "Transport".
+// What arrives at the socket: slow, huge, malformed, hostile.
 import { connect } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { LIMITS } from "#contracts/limits.ts";
