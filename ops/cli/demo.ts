@@ -1,5 +1,6 @@
 /** `jetclaw demo failover`: a worker dies in mid-answer, before your eyes. */
 import { Command } from "commander";
+import type { FailoverOutcome } from "../demo/failover.ts";
 import { readSettings } from "../settings.ts";
 import { EXIT } from "./failure.ts";
 import { note, print, printJson } from "./print.ts";
@@ -36,20 +37,23 @@ function failoverCommand(): Command {
         say: json ? () => {} : print,
         show: json ? () => {} : (text) => void process.stdout.write(text),
       });
-      if (json) return printJson(outcome);
-      print(
-        [
-          "",
-          "",
-          "What happened",
-          `  The worker ${outcome.killed.pid} was killed ${seconds(outcome.killed.afterMs)} after the question, with ${outcome.killed.charactersShown} characters of its answer shown.`,
-          "  Its job was still in the queue: a job leaves it only after its result is stored.",
-          `  When nobody had said for 3 s that it was being worked on, the worker ${outcome.answeredBy} got it as its next attempt.`,
-          `  The restart came after ${seconds(outcome.restartAfterMs)}, the whole answer after ${seconds(outcome.answeredAfterMs)}, on the same connection.`,
-          `  Turns stored: ${outcome.turnsStored}. The stored reply ${outcome.replaced ? "is the second answer, whole" : "differs from what was shown"}.`,
-        ].join("\n"),
-      );
+      if (json) printJson(outcome);
+      else print(storyOf(outcome));
+      // All is ended; what is left are timers of roles that ended early, such as the grace of a drain.
+      process.exit(EXIT.ok);
     });
 }
+
+const storyOf = (outcome: FailoverOutcome): string =>
+  [
+    "",
+    "",
+    "What happened",
+    `  The worker ${outcome.killed.pid} was killed ${seconds(outcome.killed.afterMs)} after the question, with ${outcome.killed.charactersShown} characters of its answer shown.`,
+    "  Its job was still in the queue: a job leaves it only after its result is stored.",
+    `  When nobody had said for 3 s that it was being worked on, the worker ${outcome.answeredBy} got it as its next attempt.`,
+    `  The restart came after ${seconds(outcome.restartAfterMs)}, the whole answer after ${seconds(outcome.answeredAfterMs)}, on the same connection.`,
+    `  Turns stored: ${outcome.turnsStored}. The stored reply ${outcome.replaced ? "is the second answer, whole" : "differs from what was shown"}.`,
+  ].join("\n");
 
 const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
