@@ -75,6 +75,8 @@ export class ActorHost implements HostContext {
   readonly #residency: number;
   readonly #kvs: Kv[];
   readonly #partitions = new Map<number, OwnedPartition>();
+  /** What was suspect when a partition was first taken at its epoch. */
+  readonly #suspectUpTo = new Map<number, { readonly epoch: number; readonly seq: number }>();
   /** Idle activations, the longest idle first. */
   readonly #idle = new Map<Activation, () => boolean>();
   #resident = 0;
@@ -185,11 +187,15 @@ export class ActorHost implements HostContext {
       filter: inboundFilter(partition),
     });
     this.#partitions.get(partition)?.stop();
+    // Taken again at its epoch, after a reconnect: what this process was given meanwhile has killed nobody.
+    const first = this.#suspectUpTo.get(partition);
+    const suspectUpTo = first?.epoch === epoch ? first.seq : deliveredUpTo;
+    this.#suspectUpTo.set(partition, { epoch, seq: suspectUpTo });
     const owned = new OwnedPartition({
       host: this,
       partition,
       epoch,
-      suspectUpTo: deliveredUpTo,
+      suspectUpTo,
       ...ownership,
     });
     this.#partitions.set(partition, owned);
