@@ -17,79 +17,84 @@ interface Common {
   readonly plot?: string;
 }
 
-/** Adds what they have in common and runs them alike. @returns commands for `bench` */
-export function loadCommands({ count, tableOf }: BenchParts): Command[] {
-  const command = <Flags extends Common>(
-    name: string,
-    about: string,
-    seconds: [number, string],
-    bench: (flags: Flags & LoadBench) => Promise<BenchResult | undefined>,
-  ): Command =>
-    new Command(name)
-      .description(about)
-      .addOption(count("--seed <n>", "of arrivals and texts", 1, 0))
-      .addOption(count("--seconds <n>", seconds[1], seconds[0]))
-      .option("--json", "print JSON")
-      .option("--plot <file.svg>", "draw what happened over time")
-      .action(async ({ json, plot, ...flags }: Flags) => {
-        const result = await underWatch(async (common) =>
-          bench({ ...flags, ...common } as Flags & LoadBench),
-        );
-        if (!result) return;
-        if (plot) await writeFile(plot, await drawing(result));
-        if (json) printJson(result);
-        else print(tableOf(result));
-      });
+/** @returns commands for `bench` */
+export const loadCommands = (parts: BenchParts): Command[] =>
+  [overloadCommand, fairnessCommand, trafficCommand, pumpCommand].map((make) => make(parts));
 
-  const overload = command<Common & OverloadFlags>(
+/** What they have in common: flags, the run, the ways to print. */
+function loadCommand<Flags extends Common>(
+  { count, tableOf }: BenchParts,
+  name: string,
+  about: string,
+  seconds: readonly [value: number, about: string],
+  bench: (flags: Flags & LoadBench) => Promise<BenchResult | undefined>,
+): Command {
+  return new Command(name)
+    .description(about)
+    .addOption(count("--seed <n>", "of arrivals and texts", 1, 0))
+    .addOption(count("--seconds <n>", seconds[1], seconds[0]))
+    .option("--json", "print JSON")
+    .option("--plot <file.svg>", "draw the figures, or what happened over time")
+    .action(async ({ json, plot, ...flags }: Flags) => {
+      const result = await underWatch(async (common) => bench({ ...flags, ...common } as Flags & LoadBench));
+      if (!result) return;
+      if (plot) await writeFile(plot, await drawing(result));
+      if (json) printJson(result);
+      else print(tableOf(result));
+    });
+}
+
+const overloadCommand = (parts: BenchParts): Command =>
+  loadCommand<Common & OverloadFlags>(
+    parts,
     "overload",
     "ongoing conversations beside several times more new ones than can be served",
     [15, "of each of the two phases, alone and overloaded"],
     async (flags) => (await import("../bench/overload.ts")).benchOverload(flags),
   )
-    .addOption(count("--factor <n>", "all arrivals, as a multiple of the capacity", 3))
-    .addOption(
-      count(
-        "--model-ms <n>",
-        "time of a job at the model; with less the machine, not the model, is what overflows",
-        800,
-      ),
-    )
-    .addOption(count("--slots <n>", "jobs at once a worker", 8))
-    .addOption(count("--workers <n>", "processes that run jobs", 2))
-    .addOption(count("--hosts <n>", "processes that host conversations", 2))
+    .addOption(parts.count("--factor <n>", "all arrivals, as a multiple of the capacity", 3))
+    .addOption(parts.count("--model-ms <n>", "time of a job at the model", 800))
+    .addOption(parts.count("--slots <n>", "jobs at once a worker", 8))
+    .addOption(parts.count("--workers <n>", "processes that run jobs", 2))
+    .addOption(parts.count("--hosts <n>", "processes that host conversations", 2))
     .addHelpText(
       "after",
       "\nExamples:\n  jetclaw bench overload\n  jetclaw bench overload --factor 3 --seconds 60 --json --plot overload.svg",
     );
-  const fairness = command<Common & FairnessFlags>(
+const fairnessCommand = (parts: BenchParts): Command =>
+  loadCommand<Common & FairnessFlags>(
+    parts,
     "fairness",
     "what tenants at an even rate notice of one that floods",
     [30, "of each of the four phases"],
     async (flags) => (await import("../bench/fairness.ts")).benchFairness(flags),
   )
-    .addOption(count("--tenants <n>", "at an even rate", 200, 2))
-    .addOption(count("--flood <n>", "rate of the flooding tenant, as a multiple of its even rate", 10))
-    .addOption(count("--model-ms <n>", "time of a job at the model", 100))
-    .addOption(count("--slots <n>", "jobs at once a worker", 6))
-    .addOption(count("--workers <n>", "processes that run jobs", 2))
-    .addOption(count("--hosts <n>", "processes that host conversations", 2))
+    .addOption(parts.count("--tenants <n>", "at an even rate", 200, 2))
+    .addOption(parts.count("--flood <n>", "rate of the flooding tenant, as a multiple of its even rate", 10))
+    .addOption(parts.count("--model-ms <n>", "time of a job at the model", 100))
+    .addOption(parts.count("--slots <n>", "jobs at once a worker", 6))
+    .addOption(parts.count("--workers <n>", "processes that run jobs", 2))
+    .addOption(parts.count("--hosts <n>", "processes that host conversations", 2))
     .addHelpText(
       "after",
       "\nExamples:\n  jetclaw bench fairness\n  jetclaw bench fairness --seconds 120 --json --plot fairness.svg",
     );
-  const pump = command<Common & PumpFlags>(
+const pumpCommand = (parts: BenchParts): Command =>
+  loadCommand<Common & PumpFlags>(
+    parts,
     "pump",
     "what workers cost while they wait, and what taking a job costs",
     [15, "of each of the two measurements"],
     async (flags) => (await import("../bench/pump.ts")).benchPump(flags),
   )
-    .addOption(count("--idle-workers <n>", "worker processes that wait", 16))
-    .addOption(count("--workers <n>", "pump processes under load", 4))
-    .addOption(count("--slots <n>", "jobs at once a pump", 8))
-    .addOption(count("--model-ms <n>", "time that a job waits", 20))
+    .addOption(parts.count("--idle-workers <n>", "worker processes that wait", 16))
+    .addOption(parts.count("--workers <n>", "pump processes under load", 4))
+    .addOption(parts.count("--slots <n>", "jobs at once a pump", 8))
+    .addOption(parts.count("--model-ms <n>", "time that a job waits", 20))
     .addHelpText("after", "\nExamples:\n  jetclaw bench pump\n  jetclaw bench pump --seconds 60 --json");
-  const traffic = command<Common & TrafficFlags>(
+const trafficCommand = (parts: BenchParts): Command =>
+  loadCommand<Common & TrafficFlags>(
+    parts,
     "traffic",
     "recorded traffic played again, faster: nothing lost, latency, depth of the queue",
     [60, "of the benchmark: the trace is cut after them"],
@@ -101,16 +106,14 @@ export function loadCommands({ count, tableOf }: BenchParts): Command[] {
   )
     .option("--trace <file>", "lines of { t, in, out }, in the folder traffic of --data", DEFAULT_TRACE)
     .option("--data <folder>", "where evaluation data is", DEFAULT_DATA)
-    .addOption(count("--speed <n>", "times as fast as it was recorded, arrivals and model alike", 20))
-    .addOption(count("--slots <n>", "jobs at once a worker", 32))
-    .addOption(count("--workers <n>", "processes that run jobs", 2))
-    .addOption(count("--hosts <n>", "processes that host conversations", 2))
+    .addOption(parts.count("--speed <n>", "times as fast as it was recorded, arrivals and model alike", 20))
+    .addOption(parts.count("--slots <n>", "jobs at once a worker", 32))
+    .addOption(parts.count("--workers <n>", "processes that run jobs", 2))
+    .addOption(parts.count("--hosts <n>", "processes that host conversations", 2))
     .addHelpText(
       "after",
       "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench traffic\n  jetclaw bench traffic --trace azure-code-bursts-30min.jsonl --speed 5 --json --plot traffic.svg",
     );
-  return [overload, fairness, traffic, pump];
-}
 
 const DEFAULT_DATA = "../shared/data";
 const DEFAULT_TRACE = "azure-conv-30min.jsonl";
