@@ -85,6 +85,7 @@ export class Bus {
   readonly log: Log;
   readonly #requests: Requests;
   #timeouts = 0;
+  #online = true;
   #movedAt = 0;
   readonly #onReconnect = new Set<() => void>();
 
@@ -100,9 +101,13 @@ export class Bus {
   async #watch(): Promise<void> {
     for await (const status of this.nc.status()) {
       if (status.type === "reconnect") {
+        this.#online = true;
         this.log.info("reconnected to NATS");
         for (const listener of this.#onReconnect) listener();
-      } else if (status.type === "disconnect") this.log.warn("lost the connection to NATS, reconnecting");
+      } else if (status.type === "disconnect") {
+        this.#online = false;
+        this.log.warn("lost the connection to NATS, reconnecting");
+      }
     }
   }
 
@@ -110,6 +115,11 @@ export class Bus {
   onReconnect(listener: () => void): Subscription {
     this.#onReconnect.add(listener);
     return { stop: () => void this.#onReconnect.delete(listener) };
+  }
+
+  /** False from the loss of the connection until it is back. */
+  get online(): boolean {
+    return this.connected && this.#online;
   }
 
   get connected(): boolean {
@@ -228,8 +238,13 @@ export class Bus {
     this.nc.reconnect().catch(() => {});
   }
 
+  /** @throws JetclawError `nats.unavailable` */
   async flush(): Promise<void> {
-    await this.nc.flush();
+    try {
+      await this.nc.flush();
+    } catch (error) {
+      throw natsError(error);
+    }
   }
 
   /** Flushes what was published and closes. */
