@@ -67,6 +67,7 @@ function nextOf({ code, detail }: JetclawError): string | undefined {
 }
 
 function nextOfClient({ code, next }: JetclawClientError): string | undefined {
+  if (code === "auth.missing") return "Name a key of this gateway: --key <key> (or JETCLAW_KEY).";
   return code.startsWith("client.")
     ? "Start a gateway with `jetclaw up`, or name another: --url http://host:port (or JETCLAW_URL)."
     : next;

@@ -19,6 +19,9 @@ import { simulatorCommand } from "./simulator.ts";
 import { statusCommand } from "./status.ts";
 import { upCommand } from "./up.ts";
 
+/** How long a command that failed may take to close what it opened. */
+const END_LIMIT_MS = 1_000;
+
 /** Every command, in the order in which someone new meets them. */
 export function program(): Command {
   const root = new Command("jetclaw")
@@ -77,6 +80,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     await program().parseAsync(argv, { from: "user" });
   } catch (error) {
     process.exitCode = reportFailure(error);
+    // What a failed start left open must not keep a process that said it refuses.
+    setTimeout(() => process.exit(), END_LIMIT_MS).unref();
   }
 }
 
