@@ -59,7 +59,9 @@ export function watchLevel(bus: Bus): LevelWatch {
       watch = started;
       if (stopped) started.stop();
     },
-    (err) => bus.log.warn({ err }, "load level not watched, it is read from time to time"),
+    (err) => {
+      if (!stopped) bus.log.warn({ err }, "load level not watched, it is read from time to time");
+    },
   );
   return {
     ready: read(),

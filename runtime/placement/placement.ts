@@ -34,8 +34,8 @@ const ROUND_MS = 250;
 const BALANCE_PATIENCE_MS = 3_000;
 /** Partitions taken at once: the meta leader serialises consumer changes anyway. */
 const TAKES_AT_ONCE = 16;
-/** Consumers that vanish within this time are told of together. */
-const GONE_TOGETHER_MS = 500;
+/** The same warning for several partitions within this time is one. */
+const TOLD_TOGETHER_MS = 500;
 
 export class Placement {
   readonly #options: PlacementOptions;
@@ -53,7 +53,7 @@ export class Placement {
   #applying: Promise<void> | undefined;
   #planning: Promise<void> | undefined;
   #lastTickAt = 0;
-  #gone = 0;
+  readonly #warned = new Map<string, number>();
   #unbalancedSince: number | undefined;
   #ready: () => void = () => {};
   /** Resolves when this host has been given its first partitions. */
@@ -204,7 +204,7 @@ export class Placement {
     try {
       this.#adopt(await this.#store.read());
     } catch (err) {
-      this.#options.host.log.warn({ err }, "placement not read");
+      this.#warn("placement not read", { err });
     }
   }
 
@@ -272,7 +272,7 @@ export class Placement {
     } catch (error) {
       if (error instanceof SupersededEpoch) return this.#reread();
       if (this.#stopped) return;
-      host.log.warn({ err: error, partition, epoch }, "partition not taken yet, trying again");
+      this.#warn("partition not taken yet, trying again", { err: error, partition, epoch });
       return host.clock.sleep(100);
     }
     metrics.takeovers({});
@@ -299,13 +299,15 @@ export class Placement {
     return assigned?.owner === this.#options.instance && assigned.epoch === epoch;
   }
 
-  /** A server that was started again takes the consumers of all partitions with it: one line for all of them. */
-  #noteGone(): void {
-    if (this.#gone++ > 0) return;
+  /** What a server's restart does to all partitions at once is one line, with how often it was. */
+  #warn(message: string, fields: object = {}): void {
+    const times = this.#warned.get(message) ?? 0;
+    this.#warned.set(message, times + 1);
+    if (times > 0) return;
     setTimeout(() => {
-      this.#options.host.log.warn({ partitions: this.#gone }, "consumers are gone, making them again");
-      this.#gone = 0;
-    }, GONE_TOGETHER_MS).unref();
+      this.#options.host.log.warn({ ...fields, times: this.#warned.get(message) }, message);
+      this.#warned.delete(message);
+    }, TOLD_TOGETHER_MS).unref();
   }
 
   /** The consumer vanished: another host deleted it, or somebody did by mistake. The document tells which. */
@@ -316,7 +318,7 @@ export class Placement {
     await this.#reread();
     const assigned = this.#document.partitions[partition];
     if (assigned?.owner === this.#options.instance && assigned.epoch === epoch) {
-      this.#noteGone();
+      this.#warn("consumer gone, making it again");
       this.#apply();
     }
   }
