@@ -155,6 +155,11 @@ const checkGateway: Check = async ({ gateway, named }) => {
   try {
     await ask(gateway, "/v1/knowledge/shop", { signal: AbortSignal.timeout(HTTP_MS), accept: [403] });
   } catch (error) {
+    if (error instanceof Error && error.name === "TimeoutError")
+      return fail(
+        `${gateway.url} is ready, but has not answered for ${HTTP_MS} ms`,
+        "Look at NATS and at the log of its process.",
+      );
     return fail(
       `${gateway.url} is ready, but: ${reasonOf(error)}`,
       "Name a key of this gateway: --key <key> (or JETCLAW_KEY).",
