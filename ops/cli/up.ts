@@ -55,7 +55,7 @@ function banner(
     `  answers    ${models}${models === "kb-extract" ? " (passages of the documents; see README.md to use a model)" : ""}`,
     `  config     ${path ?? "none, so the demo shop (jetclaw init writes one)"}`,
     `  data       ${natsUrl ? "in the NATS server you named" : dataDir}`,
-    "  try        jetclaw chat, or open the page above",
+    "  try        npx jetclaw chat, or open the page above",
     "  stop       Ctrl-C",
     "",
   ].join("\n");
