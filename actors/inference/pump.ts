@@ -123,10 +123,12 @@ export class Pump {
     if (next === undefined) return this.#stand(slots, free);
     // Unmarked before the question leaves: a bell that rings meanwhile marks the lane again.
     this.#marked &= ~next.bit;
-    this.#asking = this.#ask(next).finally(() => {
-      this.#asking = undefined;
-      this.#resume();
-    });
+    this.#asking = this.#ask(next)
+      .catch((err) => this.#options.log.warn({ err }, "a lane was not asked; the next sweep asks again"))
+      .finally(() => {
+        this.#asking = undefined;
+        this.#resume();
+      });
   }
 
   /** With nothing to ask for, a few slots wait at the lanes that answer people: their next job comes without a question. */

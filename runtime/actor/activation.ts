@@ -146,7 +146,7 @@ export class Activation {
       // Begun once and never finished: from now on alone on its host, so that nobody else is blamed for a second death.
       const again = attemptsOf((this.#loaded as Loaded).record.attempts, first) > 0;
       return again
-        ? this.#options.host.suspects(() => this.#handleSuspect(first))
+        ? this.#options.host.suspects(() => this.#handleSuspect(first), this.#options.owned.signal)
         : this.#handleSuspect(first);
     }
     await this.#process(fresh);

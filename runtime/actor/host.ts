@@ -38,7 +38,7 @@ export interface HostContext {
   /** A fresh operation id for one commit. */
   nextOperation(): string;
   /** Runs suspect messages one at a time on this host. */
-  suspects<T>(work: () => Promise<T>): Promise<T>;
+  suspects<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T>;
   /** An activation was made. */
   created(): void;
   /** An activation is gone. */
@@ -133,9 +133,10 @@ export class ActorHost implements HostContext {
     return `${this.#instance}.${(++this.#operations).toString(36)}`;
   }
 
-  suspects<T>(work: () => Promise<T>): Promise<T> {
-    const next = this.#suspects.then(work, work);
-    this.#suspects = next.catch(() => {});
+  suspects<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const next = this.#suspects.then(work);
+    // A handler that does not end with its ownership must not keep the place of all that come after it.
+    this.#suspects = Promise.race([next, endOf(signal)]).catch(() => {});
     return next;
   }
 
@@ -218,4 +219,9 @@ export class ActorHost implements HostContext {
     this.puller.close();
     for (const remove of this.#removeGauges) remove();
   }
+}
+
+function endOf(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
