@@ -38,9 +38,10 @@ function loadCommand<Flags extends Common>(
     .action(async ({ json, plot, ...flags }: Flags) => {
       const result = await underWatch(async (common) => bench({ ...flags, ...common } as Flags & LoadBench));
       if (!result) return;
-      if (plot) await writeFile(plot, await drawing(result));
       if (json) printJson(result);
       else print(tableOf(result));
+      // Last: figures that took minutes are not lost because a plot cannot be drawn.
+      if (plot) await writeFile(plot, await drawing(result));
     });
 }
 
