@@ -21,7 +21,7 @@ export async function ensureUi({ log }: { log: (line: string) => void }): Promis
   const built = await readFile(join(folder, ".stamp"), "utf8").catch(() => "");
   if (built === sources) return folder;
   const startedAt = Date.now();
-  log("Building the pages, as their sources have changed.");
+  log(built === "" ? "Building the pages." : "Building the pages, as their sources have changed.");
   await buildUi(folder, sources);
   log(`The pages are built (${((Date.now() - startedAt) / 1_000).toFixed(1)} s).`);
   return folder;
