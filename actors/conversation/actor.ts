@@ -62,6 +62,9 @@ const QUIET: Readonly<Record<string, Quiet>> = {
 };
 const NO_QUIET: Quiet = { quietMs: 0, capMs: 0 };
 
+/** What is told again of a closed turn outranks whatever was streamed of it. */
+const REPEATED_ATTEMPT = 999_999;
+
 type ConversationActor = SystemActor<ConversationState>;
 
 /** The kind `conversation` over its dependencies. */
@@ -84,6 +87,8 @@ export function conversationKind(answering: Answering): ActorKind {
       const actor = erased as ConversationActor;
       const job = actor.state.open?.job?.id;
       for (const message of burst) {
+        if (message.type === "user" && actor.forgets && (await answeredLongAgo(actor, answering, message)))
+          continue;
         // A stop is for the question before it, also when both waited side by side.
         if (message.type === "stop") await openAll(actor, answering);
         receive(actor, message, answering);
@@ -96,6 +101,22 @@ export function conversationKind(answering: Answering): ActorKind {
     poisoned: (actor, message, reference) =>
       poisoned(actor as ConversationActor, message, reference, deployment.shards),
   };
+}
+
+/** A repeat that the ring of ids has forgotten gets the turn that it already has. */
+async function answeredLongAgo(
+  actor: ConversationActor,
+  answering: Answering,
+  message: Envelope,
+): Promise<boolean> {
+  const record = await answering.turnOf?.(actor.tenant, actor.key, message.id);
+  if (!record) return false;
+  const subject = tokensSubject(actor.tenant, actor.key, record.turn);
+  const ids = record.messages.map(({ id }) => id);
+  actor.emit(subject, turnEvent(record.turn, ids));
+  const done = { type: "done", turn: record.turn, attempt: REPEATED_ATTEMPT, number: 1 } as const;
+  actor.emit(subject, { ...done, text: record.reply, answer: answerOf(record) } satisfies StreamEvent);
+  return true;
 }
 
 async function openAll(actor: ConversationActor, answering: Answering): Promise<void> {
@@ -299,7 +320,7 @@ function repeat(actor: ConversationActor, message: Envelope): void {
   actor.emit(subject, {
     type: "done",
     turn,
-    attempt: 999_999,
+    attempt: REPEATED_ATTEMPT,
     number: 1,
     text: reply,
     answer,

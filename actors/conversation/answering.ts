@@ -2,7 +2,7 @@
 import { JOB_VERSION, type Job, type Passage } from "#contracts/job.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { inferSubject, type PriorityClass, tokensSubject } from "#contracts/subjects.ts";
-import { type RouteDecision, turnEvent } from "#contracts/turn.ts";
+import { type RouteDecision, type TurnRecord, turnEvent } from "#contracts/turn.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
 import type { SystemActor } from "#runtime/actor/define.ts";
 import type { Deployment } from "#runtime/nats/topology.ts";
@@ -37,6 +37,10 @@ export interface Answering {
   readonly pending: PendingQueries;
   readonly router: Router;
   readonly log: Log;
+  /** The turn that a message got long ago; absent: repeats older than the remembered ids are new messages. */
+  readonly turnOf?:
+    | ((tenant: string, session: string, message: string) => Promise<TurnRecord | undefined>)
+    | undefined;
   /** ISO 639-1 code of a text's language, where it can be told. */
   readonly languageOf: (text: string) => string | undefined;
   readonly turnDeadlineMs: number;

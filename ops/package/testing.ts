@@ -105,6 +105,7 @@ export class ActorInMemory {
       now,
       state: structuredClone(this.#state),
       trace: undefined,
+      forgets: false,
       signal: new AbortController().signal,
       send: (kind, key, type, body) => void sent.push({ kind, key, type, body }),
       schedule: (timer, when, type, body) =>

@@ -215,6 +215,7 @@ export class Activation {
       revision,
       now: host.clock.now(),
       timers: record.timers,
+      forgets: record.processed.isFull,
       trace,
       signal: owned.signal,
       burst,

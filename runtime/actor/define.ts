@@ -33,6 +33,8 @@ export interface Actor<State> {
 
 /** What the product's own kinds may do besides. */
 export interface SystemActor<State> extends Actor<State> {
+  /** True when ids of processed messages have been forgotten: a repeat may look like a new message. */
+  readonly forgets: boolean;
   /** Says which message of a burst is being handled: replies go to its caller. */
   handling(message: Envelope): void;
   /** Context for everything this run causes. */

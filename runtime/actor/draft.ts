@@ -21,6 +21,8 @@ export interface DraftOptions {
   readonly revision: number;
   readonly now: number;
   readonly timers: Readonly<Record<string, number>>;
+  /** The ring of processed ids is full. */
+  readonly forgets?: boolean;
   readonly trace: TraceContext | undefined;
   readonly signal: AbortSignal;
   /** The messages being handled; the last one with a waiting caller gets the replies. */
@@ -49,6 +51,9 @@ export class Draft implements SystemActor<unknown> {
     this.timers = options.timers as Record<string, number>;
   }
 
+  get forgets(): boolean {
+    return this.#options.forgets === true;
+  }
   get kind(): string {
     return this.#options.route.kind;
   }

@@ -60,6 +60,11 @@ export class ProcessedIds {
     this.#set = new Set(this.#ids);
   }
 
+  /** True when the next id displaces one. */
+  get isFull(): boolean {
+    return this.#ids.length >= LIMITS.processedIds;
+  }
+
   has(id: string): boolean {
     return this.#set.has(id);
   }
