@@ -3,7 +3,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { encode } from "#contracts/codec.ts";
 import type { JobResult } from "#contracts/job.ts";
-import { LIMITS } from "#contracts/limits.ts";
 import { tokensSubject } from "#contracts/subjects.ts";
 import type { StreamEvent } from "#contracts/turn.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
@@ -79,27 +78,6 @@ describe.each([2, 4])("a conversation, %i shards", (shards) => {
     await world.send("again", "m2", "And now?");
     const turns = await world.closed("again", 2);
     expect(turns.map((turn) => turn.messages.map((m) => m.id))).toEqual([["m1"], ["m2"]]);
-  });
-
-  test("a message that comes again after its id was forgotten still gets the turn it has", async () => {
-    await work();
-    await world.send("old", "m0", "The first one?");
-    await world.closed("old", 1);
-    // Bursts of the size of the ring's remainder: what counts is how many ids came, not how many turns they made.
-    for (let n = 1; n <= LIMITS.processedIds; n++) await world.send("old", `m${n}`, "More?");
-    await waitUntil(
-      async () => {
-        const turns = (await world.client.transcript("demo", "old"))?.turns ?? [];
-        return turns.flatMap((t) => (t.reply === null ? [] : t.messages)).length === LIMITS.processedIds + 1;
-      },
-      { timeoutMs: 30_000, what: "every message to be answered" },
-    );
-    const before = (await world.client.transcript("demo", "old"))?.turns.length;
-    const events = await world.follow("old");
-    await world.send("old", "m0", "The first one?");
-    await waitUntil(() => has(events, "done"), { timeoutMs: 5_000, what: "the answer of long ago" });
-    expect(events.at(-1)).toMatchObject({ turn: 1, answer: { turn: 1 } });
-    expect((await world.client.transcript("demo", "old"))?.turns.length).toBe(before);
   });
 
   test("what is said while a turn runs waits, stands last in the transcript, and becomes one next turn", async () => {

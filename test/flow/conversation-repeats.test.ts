@@ -1,0 +1,38 @@
+// A repeat that is older than the ids an actor remembers, on a real server with a real worker and the echo model.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { LIMITS } from "#contracts/limits.ts";
+import { ConversationWorld } from "#test/harness/conversation-world.ts";
+import { waitUntil } from "#test/harness/wait.ts";
+
+describe("a conversation that has forgotten ids", () => {
+  let world: ConversationWorld;
+  beforeAll(async () => {
+    world = await ConversationWorld.start(2);
+    await world.host();
+    await world.worker({ chunks: 4, replyBytes: 200 });
+  });
+  afterAll(() => world?.stop());
+
+  test("a message that comes again after its id was forgotten still gets the turn it has", async () => {
+    await world.send("old", "m0", "The first one?");
+    await world.closed("old", 1);
+    // Bursts of the size of the ring's remainder: what counts is how many ids came, not how many turns they made.
+    for (let n = 1; n <= LIMITS.processedIds; n++) await world.send("old", `m${n}`, "More?");
+    await waitUntil(
+      async () => {
+        const turns = (await world.client.transcript("demo", "old"))?.turns ?? [];
+        return turns.flatMap((t) => (t.reply === null ? [] : t.messages)).length === LIMITS.processedIds + 1;
+      },
+      { timeoutMs: 30_000, what: "every message to be answered" },
+    );
+    const before = (await world.client.transcript("demo", "old"))?.turns.length;
+    const events = await world.follow("old");
+    await world.send("old", "m0", "The first one?");
+    await waitUntil(() => events.some(({ type }) => type === "done"), {
+      timeoutMs: 5_000,
+      what: "the answer of long ago",
+    });
+    expect(events.at(-1)).toMatchObject({ turn: 1, answer: { turn: 1 } });
+    expect((await world.client.transcript("demo", "old"))?.turns.length).toBe(before);
+  });
+});
