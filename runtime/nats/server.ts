@@ -22,8 +22,8 @@ export interface NatsServerOptions {
   /** 0 picks a free one. */
   readonly port: number;
   readonly host?: string;
-  /** `always` survives a power cut; `1s`, the default on one node, loses up to a second in one. */
-  readonly syncInterval?: "always" | "1s";
+  /** `always` survives a power cut; `1s`, the default on one node, loses up to a second in one; `2m` is NATS' own. */
+  readonly syncInterval?: "always" | "1s" | "2m";
   /** The template to fill in instead of the repository's nats.conf. */
   readonly configFile?: string;
   readonly monitorPort?: number;

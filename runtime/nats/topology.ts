@@ -141,10 +141,8 @@ export async function provision(
   bus: Bus,
   wish: { shards?: number | undefined; replicas?: number | undefined; pools: readonly string[] },
 ): Promise<Deployment> {
-  await reconcile(bus, { ...bucket(BUCKETS.config), num_replicas: wish.replicas ?? 1 });
   const config = new Kv(bus, BUCKETS.config);
-  const existing = (await config.getFromLeader(DEPLOYMENT_KEY)).value;
-  const known = existing ? decode<Deployment>(existing) : undefined;
+  const known = await deploymentOf(bus, wish.replicas ?? 1);
   if (known && wish.shards !== undefined && wish.shards !== known.shards)
     throw new JetclawError(
       "start.refused",
@@ -157,6 +155,14 @@ export async function provision(
   await Promise.all(declareStreams(deployment, wish.pools).map((declared) => reconcile(bus, declared)));
   if (!known || known.replicas !== deployment.replicas) await config.put(DEPLOYMENT_KEY, encode(deployment));
   return deployment;
+}
+
+/** What the first provisioning fixed. The bucket is made where it is missing and otherwise left as it is. */
+async function deploymentOf(bus: Bus, replicas: number): Promise<Deployment | undefined> {
+  // Reconciled before it is read, a process that names no replicas would take those of a cluster away.
+  await create(bus, { ...bucket(BUCKETS.config), num_replicas: replicas });
+  const { value } = await new Kv(bus, BUCKETS.config).getFromLeader(DEPLOYMENT_KEY);
+  return value ? decode<Deployment>(value) : undefined;
 }
 
 /** TOKENS lives in memory: after a server restart it is gone and made again. */

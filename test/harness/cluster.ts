@@ -1,4 +1,4 @@
-// A cluster of real processes with verbs: one nats-server, hosts and workers each a Node process of its own. Members get
+// A cluster of real processes with verbs: one nats-server or three, hosts and workers each a Node process of its own. Members get
 // names in the order in which they start; a name is never used twice, as in life a restarted host is a new instance.
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -12,7 +12,7 @@ import { streamState } from "#runtime/nats/reader.ts";
 import { type Deployment, provision } from "#runtime/nats/topology.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { Member } from "./member-process.ts";
-import { startTestNats, type TestNats } from "./nats.ts";
+import { NatsNodes, type SyncInterval } from "./nats-nodes.ts";
 import type { Arm, MemberRole } from "./orders.ts";
 import { waitUntil } from "./wait.ts";
 
@@ -24,7 +24,16 @@ export interface ClusterOptions {
   readonly pools?: Readonly<Record<string, PoolConfig>>;
   /** Kept at the end when given, so that a later cluster can go on with it. */
   readonly dir?: string;
-  readonly syncInterval?: "always" | "1s";
+  /** NATS servers; every stream has as many replicas. Default 1. */
+  readonly servers?: 1 | 3;
+  /** Lines also in front of a single server; a cluster of three always has them. */
+  readonly lines?: boolean;
+  /** For what the lines draw. */
+  readonly seed?: number;
+  /** Where a NATS node keeps its data. */
+  readonly storeOf?: (node: string) => string;
+  /** Default: `1s` on one server, `always` on three. */
+  readonly syncInterval?: SyncInterval;
   readonly unsafe?: Unsafe | undefined;
   /** Processes that have loaded their modules and wait for a role, so that a restart costs no start-up time. */
   readonly spares?: number;
@@ -44,7 +53,7 @@ export const ECHO_POOL: Readonly<Record<string, PoolConfig>> = {
 };
 
 export class Cluster {
-  readonly nats: TestNats;
+  readonly nats: NatsNodes;
   readonly dir: string;
   readonly deployment: Deployment;
   /** The harness's own connection. */
@@ -60,7 +69,7 @@ export class Cluster {
 
   private constructor(
     options: ClusterOptions,
-    parts: { nats: TestNats; dir: string; bus: Bus; deployment: Deployment },
+    parts: { nats: NatsNodes; dir: string; bus: Bus; deployment: Deployment },
   ) {
     this.#options = options;
     this.nats = parts.nats;
@@ -74,13 +83,18 @@ export class Cluster {
     const dir = options.dir ?? (await mkdtemp(join(tmpdir(), "jetclaw-cluster-")));
     await mkdir(join(dir, "nats"), { recursive: true });
     await mkdir(join(dir, "logs"), { recursive: true });
-    const nats = await startTestNats({
-      dataDir: join(dir, "nats"),
-      syncInterval: options.syncInterval ?? "1s",
+    const { servers = 1, lines = false, seed = 1 } = options;
+    const nats = await NatsNodes.start({
+      dir: join(dir, "nats"),
+      size: servers,
+      syncInterval: options.syncInterval ?? (servers === 1 ? "1s" : "always"),
+      lines,
+      seed,
+      ...(options.storeOf ? { storeOf: options.storeOf } : {}),
     });
-    const bus = await connectTo(nats.url, "harness", createLog({ level: "fatal" }));
+    const bus = await connectTo(nats.directUrl, "harness", createLog({ level: "fatal" }));
     const pools = Object.keys(options.pools ?? ECHO_POOL);
-    const deployment = await provision(bus, { shards: options.shards ?? 2, pools });
+    const deployment = await provision(bus, { shards: options.shards ?? 2, replicas: servers, pools });
     const cluster = new Cluster(options, { nats, dir, bus, deployment });
     try {
       if (options.outdatedHost) await cluster.start("conversation", { frozenView: true });
@@ -119,6 +133,7 @@ export class Cluster {
       instance,
       url: this.nats.url,
       shards: this.deployment.shards,
+      replicas: this.deployment.replicas as 1 | 3,
       pools: this.#options.pools ?? ECHO_POOL,
       unsafe: this.#options.unsafe,
       ...how,
@@ -167,7 +182,7 @@ export class Cluster {
     this.#closed = true;
     await this.bus.close().catch(() => {});
     await Promise.all([...this.#members, ...this.#spares].map((m) => m.kill()));
-    await this.nats.stop().catch(() => {});
+    await this.nats.close().catch(() => {});
     if (this.#options.dir === undefined && !process.env.JETCLAW_KEEP_TEST_DIR)
       await rm(this.dir, { recursive: true, force: true });
   }

@@ -51,7 +51,8 @@ async function join(config: MemberConfig): Promise<void> {
   const log = createLog({ role: config.role, level: process.env.JETCLAW_LOG_LEVEL ?? "info" });
   const bus = await connectTo(config.url, config.instance, log);
   const assistants = { default: { instructions: "Answer briefly." } };
-  const parsed = configSchema.parse({ assistants, pools: config.pools, shards: config.shards });
+  const { pools, shards, replicas } = config;
+  const parsed = configSchema.parse({ assistants, pools, shards, replicas });
   const deployment = await provisionFor(bus, parsed);
   const context: RoleContext = { ...contextOf(bus, deployment, parsed, log), instance: config.instance };
   const role = await start(context, config);

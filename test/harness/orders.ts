@@ -10,6 +10,7 @@ export interface MemberConfig {
   readonly instance: string;
   readonly url: string;
   readonly shards: number;
+  readonly replicas: 1 | 3;
   readonly pools: Readonly<Record<string, PoolConfig>>;
   /** Protections that a control run switches off, to prove that their absence is noticed. */
   readonly unsafe?: Unsafe | undefined;

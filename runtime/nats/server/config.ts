@@ -18,7 +18,7 @@ export interface ConfigValues {
   readonly port: number;
   readonly storeDir: string;
   readonly serverName: string;
-  readonly syncInterval: "always" | "1s";
+  readonly syncInterval: "always" | "1s" | "2m";
   readonly monitorPort?: number | undefined;
   readonly cluster?: ClusterOptions | undefined;
 }
