@@ -126,6 +126,38 @@ const governorSchema = z.strictObject({
   holdMs: z.number().int().positive().optional(),
 });
 
+/** Any server that speaks OpenAI's `/v1/embeddings`; without one, knowledge is found by its words alone. */
+export const embeddingsSchema = z.strictObject({
+  /** `.../v1` */
+  baseUrl: z.url({ protocol: /^https?$/ }),
+  model: z.string().min(1).max(256),
+  apiKey: secret.optional(),
+  /** Asked of models that can shorten their vectors; left out: the model's own. */
+  dimensions: z.number().int().min(2).max(4_096).optional(),
+  /** Texts of one request. */
+  batchTexts: z.number().int().positive().max(2_048).optional(),
+  /** Patience with a request for documents; a question waits 200 ms. */
+  timeoutMs: z.number().int().positive().max(600_000).optional(),
+  /** Cosine from which a passage may answer a question, one a language; left out: measured on the passages. */
+  thresholds: z
+    .record(z.string().regex(/^[a-z]{2,3}$/, "a language such as en"), z.number().min(-1).max(1))
+    .optional(),
+});
+export type EmbeddingsConfig = z.infer<typeof embeddingsSchema>;
+
+/** Vectors in Qdrant instead of in the memory of every retrieving process. */
+export const qdrantSchema = z.strictObject({
+  url: z.url({ protocol: /^https?$/ }),
+  apiKey: secret.optional(),
+  /** Collections and aliases begin with it; deployments that share a Qdrant need different ones. */
+  prefix: z
+    .string()
+    .regex(/^[a-z0-9-]{1,32}$/, "1 to 32 of a-z, 0-9 and -")
+    .default("jetclaw"),
+  timeoutMs: z.number().int().positive().max(600_000).optional(),
+});
+export type QdrantConfig = z.infer<typeof qdrantSchema>;
+
 export const configSchema = z
   .strictObject({
     assistants: z.record(name, assistantSchema).default({}),
@@ -142,6 +174,10 @@ export const configSchema = z
     /** Activations a host keeps in memory. */
     residency: z.number().int().positive().optional(),
     responseCache: z.boolean().default(true),
+    embeddings: embeddingsSchema.optional(),
+    qdrant: qdrantSchema.optional(),
+    /** `remote`: hosts of conversations hold no index and ask the role `retrieval`. */
+    retrieval: z.enum(["local", "remote"]).default("local"),
     routing: routingSchema.optional(),
     governor: governorSchema.optional(),
     /** Unfinished jobs of a tenant that keep lane 0, over all hosts. */

@@ -127,6 +127,30 @@ export const ERRORS = {
   "turn.stopped": entry(409, "never", "The answer was stopped.", "Ask again."),
   "model.unavailable": entry(503, "later", "The model is not available.", "Try again later."),
   "model.rejected": entry(502, "never", "The model refused the request.", "Check the model's configuration."),
+  "embeddings.unavailable": entry(
+    503,
+    "later",
+    "The embedding model is not available.",
+    "Try again later; documents are found by their words meanwhile.",
+  ),
+  "embeddings.rejected": entry(
+    502,
+    "never",
+    "The embedding model refused the request.",
+    "Check url, key, model and dimensions of the embeddings.",
+  ),
+  "vectors.unavailable": entry(
+    503,
+    "later",
+    "The vector index is not available.",
+    "Try again later; documents are found by their words meanwhile.",
+  ),
+  "vectors.dimension": entry(
+    500,
+    "never",
+    "The vectors do not fit the index.",
+    "Use the model that the index was made with, or index again: jetclaw kb reindex.",
+  ),
   "nats.unavailable": entry(
     503,
     "later",

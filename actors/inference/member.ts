@@ -5,8 +5,8 @@
 import type { Job } from "#contracts/job.ts";
 import type { ModelHealth } from "#contracts/load.ts";
 import type { Price } from "#contracts/usage.ts";
+import { admit, type Breaker, CLOSED, callOff, fail, readyAt, succeed } from "#runtime/breaker.ts";
 import type { Clock } from "#runtime/clock.ts";
-import { admit, type Breaker, CLOSED, callOff, fail, readyAt, succeed } from "./breaker.ts";
 import { failureOf, isCongestion, isFault, ModelFailure } from "./failure.ts";
 import { allowed, decrease, fullLimit, increase, type Limit } from "./limit.ts";
 import type { PooledModel } from "./models/registry.ts";

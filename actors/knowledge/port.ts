@@ -35,3 +35,22 @@ export interface Retriever {
   /** The current revision of a document as this process knows it; undefined when it does not exist. */
   revisionOf(tenant: string, collection: string, document: string): number | undefined;
 }
+
+/** A model that turns texts into vectors. */
+export interface Embedder {
+  readonly model: string;
+  /** Numbers of a vector; undefined until the first answer where the configuration names none. */
+  readonly dimensions: number | undefined;
+  /**
+   * One vector a text, of unit length, in the order of the texts. A signal that times out counts as the model's failure.
+   * @throws JetclawError `embeddings.unavailable`, `embeddings.rejected`; the signal's reason once it is aborted.
+   */
+  embed(texts: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<Float32Array[]>;
+}
+
+/** Vectors of what people ask, shared by everything that a turn asks them for. */
+export interface QuestionVectors {
+  readonly model: string;
+  /** Never throws and never takes longer than 200 ms after the first call for this question; undefined then, counted. */
+  vectorOf(question: string): Promise<Float32Array | undefined>;
+}

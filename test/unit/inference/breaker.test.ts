@@ -1,8 +1,8 @@
 // Laws of the breaker and of the adaptive limit, played with random histories.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { admit, type Breaker, CLOSED, callOff, fail, readyAt, succeed } from "#actors/inference/breaker.ts";
 import { allowed, decrease, fullLimit, increase } from "#actors/inference/limit.ts";
+import { admit, type Breaker, CLOSED, callOff, fail, readyAt, succeed } from "#runtime/breaker.ts";
 
 const failed = (times: number, from: Breaker = CLOSED, now = 0): Breaker => {
   let breaker = from;

@@ -1,5 +1,5 @@
 /**
- * A breaker a model: stops asking a model that fails, and lets one request find out whether it is back. Pure: state,
+ * A circuit breaker: stops asking a service that fails, and lets one request find out whether it is back. Pure: state,
  * time and chance go in, the next state comes out. After M. Nygard, "Release It!" (2007), stability pattern Circuit Breaker.
  *
  *   closed ── 3 failures in a row, or half of the last 20 ──► open ── its time is over, one asks ──► half-open

@@ -1,0 +1,207 @@
+// Texts to vectors: the client against a server that answers as told, recorded vectors, half precision, memory.
+import { createHash } from "node:crypto";
+import { mkdtemp, writeFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, describe, expect, test } from "vitest";
+import { decodeHalf, encodeHalf } from "#actors/knowledge/embeddings/float16.ts";
+import { RememberingEmbedder } from "#actors/knowledge/embeddings/memory.ts";
+import { type EmbeddingsClient, openaiEmbeddings } from "#actors/knowledge/embeddings/openai.ts";
+import { questionVectors } from "#actors/knowledge/embeddings/questions.ts";
+import { recordedEmbedder } from "#actors/knowledge/embeddings/recorded.ts";
+import { dot, unitLength } from "#actors/knowledge/embeddings/unit-length.ts";
+import type { Embedder } from "#actors/knowledge/port.ts";
+
+interface Asked {
+  readonly model: string;
+  readonly input: string[];
+  readonly encoding_format: string;
+  readonly dimensions?: number;
+}
+type Respond = (asked: Asked, response: ServerResponse, request: IncomingMessage) => void;
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const clean of cleanups.splice(0)) await clean();
+});
+
+async function serverOf(respond: Respond): Promise<{ baseUrl: string; asked: Asked[] }> {
+  const asked: Asked[] = [];
+  const server = createServer((request, response) => {
+    let body = "";
+    request.on("data", (chunk) => {
+      body += chunk;
+    });
+    request.on("end", () => {
+      asked.push(JSON.parse(body));
+      respond(asked.at(-1)!, response, request);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  cleanups.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, asked };
+}
+
+/** Two numbers a text: its length and 1, not of unit length. */
+const vectorsOf = (texts: readonly string[]): number[][] => texts.map((text) => [text.length, 1]);
+
+const asFloats: Respond = ({ input }, response) =>
+  response.end(JSON.stringify({ data: vectorsOf(input).map((embedding, index) => ({ index, embedding })) }));
+
+function client(baseUrl: string, options: object = {}): EmbeddingsClient {
+  const made = openaiEmbeddings({ baseUrl, model: "m", purpose: "document", ...options });
+  cleanups.push(() => made.close());
+  return made;
+}
+
+const ratio = (vector: Float32Array | undefined): number => Math.round(vector![0]! / vector![1]!);
+
+describe("an OpenAI-compatible server", () => {
+  test("batches, the key, the model; vectors of unit length in the order of the texts", async () => {
+    const keys: unknown[] = [];
+    const { baseUrl, asked } = await serverOf((each, response, request) => {
+      keys.push(request.headers.authorization);
+      const data = vectorsOf(each.input).map((numbers, index) => ({
+        index,
+        embedding: Buffer.from(Float32Array.from(numbers).buffer).toString("base64"),
+      }));
+      response.end(JSON.stringify({ data: data.reverse() }));
+    });
+    const embedder = client(baseUrl, { batchTexts: 2, apiKey: "k" });
+    expect(embedder.dimensions).toBeUndefined();
+    const vectors = await embedder.embed(["a", "bb", "ccc"]);
+    expect(vectors.map(ratio)).toEqual([1, 2, 3]);
+    for (const vector of vectors) expect(dot(vector, vector)).toBeCloseTo(1, 5);
+    expect(asked.map(({ input }) => input.length)).toEqual([2, 1]);
+    expect(asked[0]).toMatchObject({ model: "m", encoding_format: "base64" });
+    expect(asked[0]).not.toHaveProperty("dimensions");
+    expect(keys).toEqual(["Bearer k", "Bearer k"]);
+    expect(embedder.dimensions).toBe(2);
+  });
+
+  test("a server that knows no base64 is asked for numbers, once and for all", async () => {
+    const { baseUrl, asked } = await serverOf((each, response, request) => {
+      if (each.encoding_format === "float") return asFloats(each, response, request);
+      response.writeHead(422);
+      response.end("{}");
+    });
+    const embedder = client(baseUrl);
+    await embedder.embed(["a"]);
+    await embedder.embed(["b"]);
+    expect(asked.map((each) => each.encoding_format)).toEqual(["base64", "float", "float"]);
+  });
+
+  test("what passes is tried again, what does not is said at once and without the server's words", async () => {
+    let failures = 2;
+    const { baseUrl, asked } = await serverOf((each, response, request) => {
+      if (each.input[0] === "bad") {
+        response.writeHead(401);
+        return response.end("the key sk-123 is wrong");
+      }
+      if (failures-- <= 0) return asFloats(each, response, request);
+      response.writeHead(failures === 0 ? 503 : 429, { "retry-after": "0" });
+      return response.end();
+    });
+    const embedder = client(baseUrl);
+    expect((await embedder.embed(["ab"])).map(ratio)).toEqual([2]);
+    expect(asked).toHaveLength(3);
+    const refused = await embedder.embed(["bad"]).catch((error: Error) => error);
+    expect(refused).toMatchObject({ code: "embeddings.rejected" });
+    expect(String(refused)).not.toContain("sk-123");
+    expect(asked).toHaveLength(4);
+  });
+
+  test.each([
+    ["another number of vectors", { data: [] }],
+    ["an index that was not asked for", { data: [{ index: 7, embedding: [1, 2] }] }],
+    ["zeros", { data: [{ index: 0, embedding: [0, 0] }] }],
+    ["no numbers", { data: [{ index: 0, embedding: { a: 1 } }] }],
+    ["another dimension", { data: [{ index: 0, embedding: [1, 2, 3] }] }],
+    ["no object", null],
+  ])("%s is refused", async (_, answer) => {
+    const { baseUrl } = await serverOf((_each, response) => response.end(JSON.stringify(answer)));
+    const embedder = client(baseUrl, { dimensions: 2 });
+    await expect(embedder.embed(["a"])).rejects.toMatchObject({ code: "embeddings.rejected" });
+  });
+
+  test("a breaker leaves a failing server alone", async () => {
+    const { baseUrl, asked } = await serverOf((_, response) => {
+      response.writeHead(500);
+      response.end();
+    });
+    const embedder = client(baseUrl, { retries: 0 });
+    for (let i = 0; i < 5; i++)
+      await expect(embedder.embed(["a"])).rejects.toMatchObject({ code: "embeddings.unavailable" });
+    expect(asked).toHaveLength(3);
+    expect(embedder.breaker).toBe("open");
+  });
+
+  test("questions give up early, share one request, and are not asked again by the next in the same turn", async () => {
+    const { baseUrl, asked } = await serverOf((each, response, request) => {
+      if (each.input[0] === "quick") asFloats(each, response, request);
+    });
+    const vectors = questionVectors(client(baseUrl), 150);
+    const both = await Promise.all([vectors.vectorOf("quick"), vectors.vectorOf(" quick ")]);
+    expect(both.map(ratio)).toEqual([5, 5]);
+    expect(await vectors.vectorOf("slow")).toBeUndefined();
+    expect(await vectors.vectorOf("slow")).toBeUndefined();
+    expect(await vectors.vectorOf("  ")).toBeUndefined();
+    expect(asked.map(({ input }) => input[0])).toEqual(["quick", "slow"]);
+  });
+});
+
+test("an embedder with a memory asks for each text once", async () => {
+  const asked: string[] = [];
+  const inner: Embedder = {
+    model: "m",
+    dimensions: 2,
+    async embed(texts) {
+      asked.push(...texts);
+      return vectorsOf(texts).map((numbers) => Float32Array.from(numbers));
+    },
+  };
+  const embedder = new RememberingEmbedder(inner);
+  expect((await embedder.embed(["a", "bb", "a"])).map(ratio)).toEqual([1, 2, 1]);
+  expect((await embedder.embed(["ccc", "bb"])).map(ratio)).toEqual([3, 2]);
+  expect(asked).toEqual(["a", "bb", "ccc"]);
+});
+
+describe("half precision", () => {
+  test("every number it has comes back, and others are rounded to the nearest", () => {
+    const all = new Uint8Array(Uint16Array.from({ length: 65_536 }, (_, n) => n).buffer);
+    const numbers = decodeHalf(all);
+    const again = new Uint16Array(encodeHalf(numbers).buffer);
+    expect(again.findIndex((half, n) => !Number.isNaN(numbers[n]) && half !== n)).toBe(-1);
+    expect(Number.isNaN(decodeHalf(encodeHalf(Float32Array.of(Number.NaN)))[0])).toBe(true);
+    fc.assert(
+      fc.property(fc.float({ min: -1, max: 1, noNaN: true }), (x) => {
+        const error = Math.abs(decodeHalf(encodeHalf(Float32Array.of(x)))[0]! - x);
+        return error <= Math.max(Math.abs(x) / 2_048, 2 ** -25);
+      }),
+    );
+  });
+});
+
+describe("recorded vectors", () => {
+  test("are found by the SHA-256 of their text", async () => {
+    const prefix = join(await mkdtemp(join(tmpdir(), "jetclaw-vectors-")), "model");
+    const texts = ["one", "two"];
+    const rows = [unitLength(Float32Array.of(1, 2, 3))!, unitLength(Float32Array.of(-1, 0, 1))!];
+    await writeFile(`${prefix}.f16`, Buffer.concat(rows.map(encodeHalf)));
+    const keys = texts.map((text) => createHash("sha256").update(text).digest("hex"));
+    await writeFile(`${prefix}.keys.txt`, `${keys.join("\n")}\n`);
+    const embedder = await recordedEmbedder(prefix);
+    expect(embedder).toMatchObject({ model: "model", dimensions: 3 });
+    const [two, one] = await embedder.embed(["two", "one"]);
+    expect(dot(two!, rows[1]!)).toBeCloseTo(1, 3);
+    expect(dot(one!, rows[0]!)).toBeCloseTo(1, 3);
+    await expect(embedder.embed(["three"])).rejects.toMatchObject({ code: "embeddings.rejected" });
+    await expect(recordedEmbedder(`${prefix}-not`)).rejects.toMatchObject({ code: "config.invalid" });
+  });
+});
