@@ -30,12 +30,13 @@ import {
   type UserMessage,
 } from "#contracts/turn.ts";
 import type { ActorKind, SystemActor } from "#runtime/actor/define.ts";
-import { applyUpgrades, parseMessage } from "#runtime/actor/define.ts";
+import { parseMessage } from "#runtime/actor/define.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { type Answering, openAndAnswer } from "./answering.ts";
-import { closeWith, recordOf, recordSubject } from "./closing.ts";
+import { appendRecord, closeWith, recordOf, recordSubject } from "./closing.ts";
+import { REPEATED_ATTEMPT } from "./past-turns.ts";
 import { phrase } from "./phrases.ts";
-import { restoreState, storeState } from "./stored.ts";
+import { STATE_VERSION, type StoredState, storeState, upgradeState, withPast } from "./stored.ts";
 import {
   type ConversationState,
   type Decision,
@@ -50,7 +51,6 @@ import {
   step,
 } from "./turn.ts";
 
-const STATE_VERSION = 1;
 /** How long a stop waits for the worker's partial answer before the turn is closed without one. */
 const STOP_GRACE_MS = 1_500;
 const COLLECT_TIMER = "collect";
@@ -61,9 +61,6 @@ const QUIET: Readonly<Record<string, Quiet>> = {
   email: { quietMs: 60_000, capMs: 600_000 },
 };
 const NO_QUIET: Quiet = { quietMs: 0, capMs: 0 };
-
-/** What is told again of a closed turn outranks whatever was streamed of it. */
-const REPEATED_ATTEMPT = 999_999;
 
 type ConversationActor = SystemActor<ConversationState>;
 
@@ -79,9 +76,13 @@ export function conversationKind(answering: Answering): ActorKind {
     remembers: (type) => type !== "result",
     initial: initialState,
     store: (state) => storeState(state as ConversationState),
-    restore: restoreState,
+    async recall(stored, { tenant, key }) {
+      const { from } = stored as StoredState;
+      const past = from === undefined ? [] : await answering.turnsFrom(tenant, key, from);
+      return withPast(stored as StoredState, past);
+    },
     view: (state) => state,
-    upgrade: (state, from) => applyUpgrades(CONVERSATION, STATE_VERSION, {}, state, from),
+    upgrade: upgradeState,
     parse: (type, body) => parseMessage(CONVERSATION, conversationMessages, type, body),
     async run(erased, burst) {
       const actor = erased as ConversationActor;
@@ -230,7 +231,7 @@ function say(actor: ConversationActor, message: Envelope, shards: number): void 
     assistant: state.assistant ?? "",
     closing: { ending: { ...emptyEnding("stopped", text), outcome: "said" }, attempt: 0, lastChunk: 0 },
   });
-  actor.append(recordSubject(actor, shards, record.channel), (id) => ({ ...record, id }));
+  appendRecord(actor, shards, record);
   actor.emit(tokensSubject(actor.tenant, actor.key, turn), {
     type: "done",
     turn,
@@ -355,7 +356,7 @@ function poisoned(actor: ConversationActor, message: Envelope, reference: string
     assistant: state.assistant ?? "",
     closing: { ending: emptyEnding("failed", text), attempt: 0, lastChunk: 0, reference },
   });
-  actor.append(recordSubject(actor, shards, record.channel), (id) => ({ ...record, id }));
+  appendRecord(actor, shards, record);
   const subject = tokensSubject(actor.tenant, actor.key, turn);
   actor.emit(subject, turnEvent(turn, [message.id]));
   actor.emit(subject, {

@@ -25,7 +25,7 @@ import {
 } from "./degradation.ts";
 import type { Lanes } from "./lanes.ts";
 import { buildMessages, historyFingerprint } from "./prompt.ts";
-import { awaitJob, type ConversationState, openTurn } from "./turn.ts";
+import { awaitJob, type ConversationState, openTurn, type PastTurn } from "./turn.ts";
 
 /** What a conversation needs of the rooms below it. */
 export interface Answering {
@@ -37,6 +37,12 @@ export interface Answering {
   readonly pending: PendingQueries;
   readonly router: Router;
   readonly log: Log;
+  /** Closed turns of a session from a sequence of its stream on. */
+  readonly turnsFrom: (
+    tenant: string,
+    session: string,
+    from: number,
+  ) => Promise<readonly { readonly turn: PastTurn; readonly seq: number }[]>;
   /** The turn that a message got long ago; absent: repeats older than the remembered ids are new messages. */
   readonly turnOf?:
     | ((tenant: string, session: string, message: string) => Promise<TurnRecord | undefined>)

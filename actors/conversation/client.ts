@@ -1,22 +1,12 @@
 /** Conversations as other rooms use them: publishing, stopping, erasing, reading, following. */
 import { decode, encode } from "#contracts/codec.ts";
 import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
-import { shardOf } from "#contracts/ids.ts";
-import {
-  CORE,
-  routeOf,
-  TOKENS,
-  tokensSessionFilter,
-  turnSessionFilter,
-  turnsStream,
-} from "#contracts/subjects.ts";
+import { CORE, routeOf, TOKENS, tokensSessionFilter } from "#contracts/subjects.ts";
 import {
   CONVERSATION,
-  type FeedbackRecord,
   type StreamEvent,
   type Transcript,
   type TranscriptTurn,
-  type TurnRecord,
   turnEvent,
 } from "#contracts/turn.ts";
 import { askActor, readActorState, tellActor } from "#runtime/actor/client.ts";
@@ -25,8 +15,9 @@ import type { Bus } from "#runtime/nats/connect.ts";
 import { sendToActor } from "#runtime/nats/inbound.ts";
 import { messagesFrom } from "#runtime/nats/reader.ts";
 import type { Deployment } from "#runtime/nats/topology.ts";
+import { pastOf, REPEATED_ATTEMPT, records } from "./past-turns.ts";
 import type { Conversations, IncomingMessage } from "./port.ts";
-import { restoreState } from "./stored.ts";
+import { upgradeState } from "./stored.ts";
 import type { ConversationState, PastTurn } from "./turn.ts";
 
 const PAGE = 256;
@@ -94,24 +85,27 @@ export class ConversationClient implements Conversations {
   }
 
   async exists(tenant: string, session: string): Promise<boolean> {
-    const route = routeOf({ kind: CONVERSATION, tenant, key: session });
-    const state = await readActorState<ConversationState>(this.#bus, this.#deployment, route);
+    const state = await this.#state(tenant, session);
     return state !== undefined && state.createdAt !== 0;
   }
 
-  async transcript(tenant: string, session: string): Promise<Transcript | undefined> {
+  /** As stored: of the closed turns it holds only those that are not in TURNS yet. */
+  #state(tenant: string, session: string): Promise<ConversationState | undefined> {
     const route = routeOf({ kind: CONVERSATION, tenant, key: session });
-    const stored = await readActorState(this.#bus, this.#deployment, route);
-    const state = stored === undefined ? undefined : restoreState(stored);
+    return readActorState<ConversationState>(this.#bus, this.#deployment, route, upgradeState);
+  }
+
+  async transcript(tenant: string, session: string): Promise<Transcript | undefined> {
+    const state = await this.#state(tenant, session);
     if (!state || state.createdAt === 0) return undefined;
-    const shard = shardOf(route.partition, this.#deployment.shards);
+    const past = { bus: this.#bus, deployment: this.#deployment };
     const turns = new Map<number, TranscriptTurn>();
     const feedback = new Map<number, "up" | "down">();
-    for await (const record of this.#records(turnsStream(shard), turnSessionFilter(shard, tenant, session))) {
+    for await (const { record } of records(past, tenant, session)) {
       if (record.type === "feedback") feedback.set(record.turn, record.value);
-      else turns.set(record.turn, ofRecord(record));
+      else turns.set(record.turn, ofPast(pastOf(record)));
     }
-    // The state is committed before its record is published: what is missing in TURNS is still in the history.
+    // The state is committed before its record is published: what is missing in TURNS is still in the state.
     for (const past of state.history) if (!turns.has(past.turn)) turns.set(past.turn, ofPast(past));
     const running = runningTurn(state);
     if (running) turns.set(running.turn, running);
@@ -124,15 +118,6 @@ export class ConversationClient implements Conversations {
         ...(feedback.has(t.turn) ? { feedback: feedback.get(t.turn) } : {}),
       })),
     };
-  }
-
-  async *#records(stream: string, filter: string): AsyncGenerator<TurnRecord | FeedbackRecord> {
-    for (let seq = 1; ; ) {
-      const page = await messagesFrom(this.#bus, stream, filter, seq, PAGE);
-      for (const message of page) yield decode<TurnRecord | FeedbackRecord>(message.data);
-      if (page.length < PAGE) return;
-      seq = (page[page.length - 1]?.seq ?? 0) + 1;
-    }
   }
 
   async follow(
@@ -185,7 +170,7 @@ function withClosedTurns(
     {
       type: "done",
       turn: t.turn,
-      attempt: LAST_ATTEMPT,
+      attempt: REPEATED_ATTEMPT,
       number: 1,
       text: t.reply ?? "",
       answer: answerOfTurn(transcript?.session ?? "", t),
@@ -193,9 +178,6 @@ function withClosedTurns(
   ]);
   return [...events, ...lost].sort((a, b) => a.turn - b.turn || a.attempt - b.attempt || a.number - b.number);
 }
-
-/** A `done` read from the transcript outranks whatever was streamed of the turn. */
-const LAST_ATTEMPT = 999_999;
 
 export function answerOfTurn(session: string, turn: TranscriptTurn): NonNullable<StreamEvent["answer"]> {
   return {
@@ -209,17 +191,6 @@ export function answerOfTurn(session: string, turn: TranscriptTurn): NonNullable
     outcome: turn.outcome ?? "answered",
   };
 }
-
-const ofRecord = (r: TurnRecord): TranscriptTurn => ({
-  turn: r.turn,
-  messages: r.messages,
-  reply: r.reply,
-  citations: r.citations,
-  model: r.model,
-  cached: r.cached,
-  outcome: r.outcome,
-  at: r.at,
-});
 
 const ofPast = (p: PastTurn): TranscriptTurn => ({ ...p, messages: [...p.messages] });
 

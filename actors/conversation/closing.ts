@@ -11,6 +11,7 @@ import {
 } from "#contracts/turn.ts";
 import type { SystemActor } from "#runtime/actor/define.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
+import { placeTurn } from "./stored.ts";
 import { type Asked, type ConversationState, closeTurn, type Ending } from "./turn.ts";
 
 export interface Closing {
@@ -84,7 +85,8 @@ export function closeWith(actor: ConversationActor, shards: number, closing: Clo
     assistant: actor.state.assistant ?? "",
     closing,
   });
-  actor.append(recordSubject(actor, shards, open.channel), (id) => ({ ...record, id }));
+  actor.state = closeTurn(actor.state, closing.ending, actor.now);
+  appendRecord(actor, shards, record);
   actor.emit(tokensSubject(actor.tenant, actor.key, open.turn), {
     type: "done",
     turn: open.turn,
@@ -99,5 +101,14 @@ export function closeWith(actor: ConversationActor, shards: number, closing: Clo
     metrics.turns({ outcome, cache: closing.cacheLevel ?? "none" });
     metrics.turnMs(Date.now() - startedAt, { outcome });
   });
-  actor.state = closeTurn(actor.state, closing.ending, actor.now);
+}
+
+/** The record of the newest closed turn, which the state holds only until the record has its place in TURNS. */
+export function appendRecord(actor: ConversationActor, shards: number, record: Omit<TurnRecord, "id">): void {
+  const past = actor.state.history.at(-1);
+  actor.append(
+    recordSubject(actor, shards, record.channel),
+    (id) => ({ ...record, id }),
+    (seq) => past && placeTurn(past, seq),
+  );
 }

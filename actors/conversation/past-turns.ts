@@ -1,4 +1,4 @@
-/** The turn that a message got, read from TURNS: for repeats that are older than what an actor remembers by id. */
+/** The closed turns of a session, read from TURNS: for transcripts, at an activation, and for old repeats. */
 import { decode } from "#contracts/codec.ts";
 import { shardOf } from "#contracts/ids.ts";
 import { routeOf, turnSessionFilter, turnsStream } from "#contracts/subjects.ts";
@@ -6,27 +6,76 @@ import { CONVERSATION, type FeedbackRecord, type TurnRecord } from "#contracts/t
 import type { Bus } from "#runtime/nats/connect.ts";
 import { messagesFrom } from "#runtime/nats/reader.ts";
 import type { Deployment } from "#runtime/nats/topology.ts";
+import type { PastTurn } from "./turn.ts";
 
 const PAGE = 256;
 
+/** What is told again of a closed turn outranks whatever was streamed of it. */
+export const REPEATED_ATTEMPT = 999_999;
+
+/** Where a session's records lie. */
+export interface PastTurns {
+  readonly bus: Bus;
+  readonly deployment: Pick<Deployment, "shards">;
+}
+
+export interface PlacedRecord {
+  readonly record: TurnRecord | FeedbackRecord;
+  readonly seq: number;
+}
+
+/** A session's records in order, from a sequence of its stream on. */
+export async function* records(
+  { bus, deployment }: PastTurns,
+  tenant: string,
+  session: string,
+  from = 1,
+): AsyncGenerator<PlacedRecord> {
+  const route = routeOf({ kind: CONVERSATION, tenant, key: session });
+  const shard = shardOf(route.partition, deployment.shards);
+  const filter = turnSessionFilter(shard, tenant, session);
+  for (let seq = from; ; ) {
+    const page = await messagesFrom(bus, turnsStream(shard), filter, seq, PAGE);
+    for (const message of page) yield { record: decode(message.data), seq: message.seq };
+    const last = page.at(-1);
+    if (!last || page.length < PAGE) return;
+    seq = last.seq + 1;
+  }
+}
+
+/** The closed turns of a session from a sequence on, each with its place. */
+export async function turnsFrom(
+  past: PastTurns,
+  tenant: string,
+  session: string,
+  from: number,
+): Promise<{ turn: PastTurn; seq: number }[]> {
+  const turns: { turn: PastTurn; seq: number }[] = [];
+  for await (const { record, seq } of records(past, tenant, session, from))
+    if (record.type === "turn") turns.push({ turn: pastOf(record), seq });
+  return turns;
+}
+
 /** The record of the turn that answered a message; undefined when none did. Reads the session from its beginning. */
 export async function findTurnOf(
-  bus: Bus,
-  deployment: Pick<Deployment, "shards">,
+  past: PastTurns,
   tenant: string,
   session: string,
   message: string,
 ): Promise<TurnRecord | undefined> {
-  const route = routeOf({ kind: CONVERSATION, tenant, key: session });
-  const shard = shardOf(route.partition, deployment.shards);
-  const filter = turnSessionFilter(shard, tenant, session);
-  for (let seq = 1; ; ) {
-    const page = await messagesFrom(bus, turnsStream(shard), filter, seq, PAGE);
-    for (const { data } of page) {
-      const record = decode<TurnRecord | FeedbackRecord>(data);
-      if (record.type === "turn" && record.messages.some(({ id }) => id === message)) return record;
-    }
-    if (page.length < PAGE) return undefined;
-    seq = (page[page.length - 1]?.seq ?? 0) + 1;
-  }
+  for await (const { record } of records(past, tenant, session))
+    if (record.type === "turn" && record.messages.some(({ id }) => id === message)) return record;
+  return undefined;
 }
+
+/** A record as the turns after it remember it. */
+export const pastOf = (record: TurnRecord): PastTurn => ({
+  turn: record.turn,
+  messages: record.messages,
+  reply: record.reply,
+  citations: record.citations,
+  model: record.model,
+  cached: record.cached,
+  outcome: record.outcome,
+  at: record.at,
+});

@@ -1,37 +1,58 @@
 /**
- * How a conversation's state lies in the store: the closed turns as bytes, each encoded once when it closes. A turn is
- * written with every commit that follows, and encoding the history anew took a tenth of a host's CPU.
+ * How a conversation's state lies in the store. Closed turns lie in TURNS and not in the state: only those whose place in
+ * the stream is not known yet are kept, and where in it the others begin. A state is written twice a turn, so what a
+ * conversation has said must not be part of it.
  */
-import { decode, encode } from "#contracts/codec.ts";
-import type { ConversationState, PastTurn } from "./turn.ts";
+import { decode } from "#contracts/codec.ts";
+import { CONVERSATION } from "#contracts/turn.ts";
+import { applyUpgrades } from "#runtime/actor/define.ts";
+import { boundHistory, type ConversationState, type PastTurn } from "./turn.ts";
 
-const encoded = new WeakMap<PastTurn, Uint8Array>();
+/** 2: closed turns are read from TURNS. 1: all of the history in the state, each turn as bytes of its own. */
+export const STATE_VERSION = 2;
 
-/** The bytes of a closed turn. */
-export function bytesOf(turn: PastTurn): Uint8Array {
-  let bytes = encoded.get(turn);
-  if (!bytes) {
-    // Copied: the encoder's own buffer is larger, and would be kept as long as the turn.
-    bytes = new Uint8Array(encode(turn));
-    encoded.set(turn, bytes);
-  }
-  return bytes;
+const UPGRADES: Readonly<Record<number, (state: unknown) => unknown>> = {
+  1: (state) => {
+    const { history, ...rest } = state as { readonly history: readonly Uint8Array[] };
+    return { ...rest, history: history.map((bytes) => decode<PastTurn>(bytes)) };
+  },
+};
+
+/** Brings a stored state to this version. @throws JetclawError `actor.state-newer` */
+export const upgradeState = (state: unknown, from: number): unknown =>
+  applyUpgrades(CONVERSATION, STATE_VERSION, UPGRADES, state, from);
+
+/** `history` holds the turns without a known place; `from` is the place of the first of the others. */
+export interface StoredState extends ConversationState {
+  readonly from?: number;
 }
 
-type StoredState = Omit<ConversationState, "history"> & { readonly history: readonly Uint8Array[] };
+/** Sequence in TURNS of a closed turn, once its record was acknowledged. */
+const places = new WeakMap<PastTurn, number>();
+
+/** The turn's record lies in TURNS at `seq`: from the next commit on the state need not hold it. */
+export function placeTurn(turn: PastTurn, seq: number): void {
+  places.set(turn, seq);
+}
 
 export function storeState(state: ConversationState): StoredState {
-  return { ...state, history: state.history.map(bytesOf) };
+  const from = state.history.map((turn) => places.get(turn)).find((seq) => seq !== undefined);
+  return {
+    ...state,
+    history: state.history.filter((turn) => !places.has(turn)),
+    ...(from === undefined ? {} : { from }),
+  };
 }
 
-export function restoreState(stored: unknown): ConversationState {
-  const { history, ...rest } = stored as StoredState;
-  return {
-    ...rest,
-    history: history.map((bytes) => {
-      const turn = decode<PastTurn>(bytes);
-      encoded.set(turn, new Uint8Array(bytes));
-      return turn;
-    }),
-  };
+/** A state with the closed turns that its stored form leaves in TURNS. */
+export function withPast(
+  { from: _, ...state }: StoredState,
+  past: readonly { readonly turn: PastTurn; readonly seq: number }[],
+): ConversationState {
+  const history = new Map(state.history.map((turn) => [turn.turn, turn]));
+  for (const { turn, seq } of past) {
+    placeTurn(turn, seq);
+    history.set(turn.turn, turn);
+  }
+  return { ...state, history: boundHistory([...history.values()].sort((a, b) => a.turn - b.turn)) };
 }

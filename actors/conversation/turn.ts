@@ -18,7 +18,6 @@ import { LIMITS } from "#contracts/limits.ts";
 import type { PriorityClass } from "#contracts/subjects.ts";
 import type { Outcome, RouteDecision, UserMessage } from "#contracts/turn.ts";
 import { NO_USAGE, type Usage } from "#contracts/usage.ts";
-import { bytesOf } from "./stored.ts";
 
 export interface Asked {
   readonly id: string;
@@ -71,7 +70,7 @@ export interface ConversationState {
   /** Until when further messages join the burst; absent when none is collecting. */
   readonly collectUntil?: number;
   readonly open?: OpenTurn;
-  /** The last closed turns, bounded by count and bytes; all of them are in TURNS. */
+  /** The last closed turns, bounded by count and bytes; read from TURNS when the actor is activated. */
   readonly history: readonly PastTurn[];
   readonly createdAt: number;
   /** Set by an erase: what comes late finds nothing to belong to. */
@@ -264,14 +263,17 @@ export function emptyEnding(outcome: "failed" | "stopped", reply: string): Endin
 /** Keeps the newest turns within the bounds of count and bytes, at least the last one. */
 export function boundHistory(history: readonly PastTurn[]): readonly PastTurn[] {
   let kept = history.slice(-LIMITS.historyTurns);
-  const bytes = (turn: PastTurn): number => bytesOf(turn).length;
-  let total = kept.reduce((n, t) => n + bytes(t), 0);
+  let total = kept.reduce((n, t) => n + sizeOf(t), 0);
   while (kept.length > 1 && total > LIMITS.historyBytes) {
-    total -= bytes(kept[0] as PastTurn);
+    total -= sizeOf(kept[0] as PastTurn);
     kept = kept.slice(1);
   }
   return kept;
 }
+
+/** Bytes of what a model is shown of a turn. */
+const sizeOf = ({ messages, reply }: PastTurn): number =>
+  messages.reduce((sum, { text }) => sum + Buffer.byteLength(text), Buffer.byteLength(reply));
 
 /** Everything is forgotten but the turn counter and the date. */
 export function eraseState(state: ConversationState, now: number): ConversationState {

@@ -5,7 +5,7 @@ import { conversationKind } from "#actors/conversation/actor.ts";
 import { PendingQueries } from "#actors/conversation/answering.ts";
 import { Assistants } from "#actors/conversation/assistants.ts";
 import { Lanes, shareOf } from "#actors/conversation/lanes.ts";
-import { findTurnOf } from "#actors/conversation/past-turns.ts";
+import { findTurnOf, turnsFrom } from "#actors/conversation/past-turns.ts";
 import { Reaper } from "#actors/conversation/reaper.ts";
 import { watchLevel } from "#actors/governor/watch.ts";
 import { watchHealth } from "#actors/inference/health.ts";
@@ -80,7 +80,8 @@ export async function startConversationHost(
     tiers: tiersOf(config),
     lanes: new Lanes({ share: shareReader(config.tenantShare ?? TENANT_SHARE, () => placement) }),
     log,
-    turnOf: (tenant, session, message) => findTurnOf(bus, deployment, tenant, session, message),
+    turnsFrom: (tenant, session, from) => turnsFrom({ bus, deployment }, tenant, session, from),
+    turnOf: (tenant, session, message) => findTurnOf({ bus, deployment }, tenant, session, message),
     languageOf: options.languageOf ?? (() => undefined),
     turnDeadlineMs: config.turnDeadlineMs ?? LIMITS.turnDeadlineMs,
   });

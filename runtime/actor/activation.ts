@@ -135,6 +135,10 @@ export class Activation {
       }
     }
     record.outbox = [];
+    if (kind.recall && loaded.revision > 0)
+      record.state = await retrying(host.log, owned.signal, "read what a state leaves in streams", async () =>
+        kind.recall?.(record.state, route),
+      );
     return loaded;
   }
 
@@ -300,7 +304,7 @@ export class Activation {
     let paused = killPoint("host.afterCommit");
     if (paused) await paused;
     const { outbox } = (this.#loaded as Loaded).record;
-    if (outbox.length > 0) await publishOutbox(host.bus, outbox, owned.signal);
+    if (outbox.length > 0) await publishOutbox(host.bus, outbox, owned.signal, draft.stored);
     (this.#loaded as Loaded).record.outbox = [];
     paused = killPoint("host.afterPublish");
     if (paused) await paused;

@@ -69,12 +69,18 @@ export async function askActor<T>(
   }
 }
 
-/** The committed state of an actor, read from the leader; undefined when it has none. */
+/**
+ * The committed state of an actor as it is stored, read from the leader; undefined when it has none.
+ * `upgrade` brings one that older code wrote to the caller's version. @throws JetclawError `actor.state-newer`
+ */
 export async function readActorState<T>(
   bus: Bus,
   deployment: Deployment,
   route: ActorRoute,
+  upgrade: (state: unknown, from: number) => unknown = (state) => state,
 ): Promise<T | undefined> {
   const entry = await new Kv(bus, actorsBucket(shardOfRoute(route, deployment))).getFromLeader(route.path);
-  return entry.value ? (decodeRecord(entry.value).state as T) : undefined;
+  if (!entry.value) return undefined;
+  const { state, stateVersion } = decodeRecord(entry.value);
+  return upgrade(state, stateVersion) as T;
 }

@@ -61,7 +61,6 @@ export async function load(
     };
   const record = decodeRecord(entry.value);
   if (record.stateVersion !== kind.version) record.state = kind.upgrade(record.state, record.stateVersion);
-  if (kind.restore) record.state = kind.restore(record.state);
   return { revision: entry.revision, record };
 }
 

@@ -6,6 +6,7 @@ import type { z } from "zod";
 import type { Envelope, TraceContext } from "#contracts/envelope.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { isId } from "#contracts/ids.ts";
+import type { ActorAddress } from "#contracts/subjects.ts";
 
 /** What a handler sees of its actor. Effects are recorded, committed with the state, and published afterwards. */
 export interface Actor<State> {
@@ -41,8 +42,11 @@ export interface SystemActor<State> extends Actor<State> {
   readonly trace: TraceContext | undefined;
   /** Aborted when this host loses the actor: stop reading, nothing will be committed. */
   readonly signal: AbortSignal;
-  /** Appends to a stream after the commit, at least once; the id given to `body` is stable. @returns the id */
-  append(subject: string, body: (id: string) => unknown): string;
+  /**
+   * Appends to a stream after the commit, at least once; the id given to `body` is stable. `onStored` hears the place in
+   * the stream, unless this host loses the actor before. @returns the id
+   */
+  append(subject: string, body: (id: string) => unknown, onStored?: (seq: number) => void): string;
   /** A core publish after the commit, at most once an attempt. */
   emit(subject: string, body: unknown): void;
   /** Removes messages after the commit. */
@@ -83,8 +87,11 @@ export interface ActorKind {
   initial(): unknown;
   /** What is stored for a state, where that is not the state itself. */
   store?(state: unknown): unknown;
-  /** The state of what was stored, in this version. */
-  restore?(stored: unknown): unknown;
+  /**
+   * The state of what was stored, in this version: reads what the state leaves in streams. Called once an activation,
+   * when all that was committed before is published. @throws JetclawError `nats.unavailable`
+   */
+  recall?(stored: unknown, actor: ActorAddress): Promise<unknown>;
   view(state: unknown): unknown;
   /** Brings a stored state to this version. @throws JetclawError `actor.state-newer` */
   upgrade(state: unknown, from: number): unknown;

@@ -36,6 +36,8 @@ export class Draft implements SystemActor<unknown> {
   readonly signal: AbortSignal;
   readonly effects: StoredEffect[] = [];
   readonly tasks: (() => void)[] = [];
+  /** Who wants to know where an effect was stored, by its id. */
+  readonly stored = new Map<string, (seq: number) => void>();
   timers: Record<string, number>;
   readonly #options: DraftOptions;
   #counter = 0;
@@ -145,8 +147,9 @@ export class Draft implements SystemActor<unknown> {
       if (replyTo && !this.#replied.has(replyTo)) this.emit(replyTo, {});
   }
 
-  append(subject: string, body: (id: string) => unknown): string {
+  append(subject: string, body: (id: string) => unknown, onStored?: (seq: number) => void): string {
     const id = this.#id();
+    if (onStored) this.stored.set(id, onStored);
     this.effects.push({ id, k: "append", subject, data: fitting(encode(body(id))) });
     return id;
   }

@@ -78,8 +78,7 @@ export class ActorMailer {
     );
     if (!entry.value) return undefined;
     const record = decodeRecord(entry.value);
-    const state = kind.upgrade(record.state, record.stateVersion);
-    return { value: kind.view(kind.restore ? kind.restore(state) : state) };
+    return { value: kind.view(kind.upgrade(record.state, record.stateVersion)) };
   }
 
   #kind(name: string): ActorKind {

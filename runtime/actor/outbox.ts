@@ -8,12 +8,13 @@ import { retrying } from "./retrying.ts";
 /**
  * Publishes all effects. Effects on different subjects go out together; the order on one subject is kept. A purge
  * waits for all before it and all after it wait for the purge: it must remove what came before and nothing else.
- * Resolves when each is acknowledged; retries until the signal aborts.
+ * Resolves when each is acknowledged; retries until the signal aborts. `stored` hears each effect's place by its id.
  */
 export async function publishOutbox(
   bus: Bus,
   effects: readonly StoredEffect[],
   signal: AbortSignal,
+  stored?: ReadonlyMap<string, (seq: number) => void>,
 ): Promise<void> {
   let waits: Promise<unknown>[] = [];
   const last = new Map<string, Promise<unknown>>();
@@ -35,7 +36,7 @@ export async function publishOutbox(
     }
     const before = last.get(effect.subject);
     const publish = (): Promise<unknown> =>
-      retrying(bus.log, signal, "publish an effect", () => publishEffect(bus, effect));
+      retrying(bus.log, signal, "publish an effect", () => publishEffect(bus, effect, stored));
     const wait = before ? before.then(publish) : publish();
     last.set(effect.subject, wait);
     waits.push(wait);
@@ -43,11 +44,16 @@ export async function publishOutbox(
   await (waits.length === 1 ? waits[0] : Promise.all(waits));
 }
 
-async function publishEffect(bus: Bus, effect: StoredEffect): Promise<void> {
-  await bus.append(effect.subject, effect.data as Uint8Array, {
+async function publishEffect(
+  bus: Bus,
+  effect: StoredEffect,
+  stored: ReadonlyMap<string, (seq: number) => void> | undefined,
+): Promise<void> {
+  const { seq } = await bus.append(effect.subject, effect.data as Uint8Array, {
     id: effect.id,
     ...(effect.k === "schedule"
       ? { schedule: { at: effect.at as number, target: effect.target as string } }
       : {}),
   });
+  stored?.get(effect.id)?.(seq);
 }

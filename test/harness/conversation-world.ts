@@ -1,6 +1,6 @@
 // Conversation hosts and workers with the echo model on one real server, in one process, and what tests look at.
 import { ConversationClient } from "#actors/conversation/client.ts";
-import { configSchema } from "#contracts/config.ts";
+import { type Config, configSchema } from "#contracts/config.ts";
 import { shardOf } from "#contracts/ids.ts";
 import {
   DEADLETTER,
@@ -54,7 +54,7 @@ export class ConversationWorld {
   }
 
   /** A conversation host with its reaper. */
-  host(options: { turnDeadlineMs?: number } = {}): Promise<RunningRole> {
+  host(options: Partial<Config> = {}): Promise<RunningRole> {
     return this.#start((context) =>
       // The configuration's own minimum is for people; a test may be in a hurry.
       startConversationHost({ ...context, config: { ...context.config, ...options } }),

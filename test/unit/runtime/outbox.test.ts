@@ -19,7 +19,7 @@ function slowBus(): { bus: Bus; seen: string[] } {
   };
   const bus = {
     publish: (subject: string) => void seen.push(`emit ${subject}`),
-    append: (_: string, __: Uint8Array, { id }: { id: string }) => request(id),
+    append: (_: string, __: Uint8Array, { id }: { id: string }) => request(id).then(() => ({ seq: 7 })),
     jsm: { streams: { purge: async () => request("purge").then(() => ({ purged: 1 })) } },
   };
   return { bus: bus as unknown as Bus, seen };
@@ -44,4 +44,12 @@ test("a purge removes what was recorded before it and nothing that was recorded 
 
 test("nothing is left to do when there is nothing to publish", async () => {
   expect(await publish([])).toEqual([]);
+});
+
+test("whoever wants to know hears where an effect lies", async () => {
+  const { bus } = slowBus();
+  const places: number[] = [];
+  const stored = new Map([["b1", (seq: number) => void places.push(seq)]]);
+  await publishOutbox(bus, [append("a1", "a"), append("b1", "b")], new AbortController().signal, stored);
+  expect(places).toEqual([7]);
 });
