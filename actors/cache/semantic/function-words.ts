@@ -1,0 +1,102 @@
+/** Closed classes of words and the pairs of opposites, by language: written from grammar, not from any data set. */
+const list = (words: string): readonly string[] => words.trim().split(/\s+/);
+
+const FUNCTION_WORDS: ReadonlySet<string> = new Set([
+  ...list(`a an the this that these those my your his her its our their mine yours i me you he him she it we us they them
+    myself yourself who whom whose which what when where why how and or but nor so if then than as because while though
+    although until unless of in on at by for with about against between into through during before after above below to
+    from up down out off over under again further once here there all any both each few more most other some such no not
+    only own same too very can could will would shall should may might must ought do does did doing done am is are was were
+    be been being have has had having want wanna wants need needs needed would like please help hi hello hey thanks thank
+    get got gonna gotta lets let know tell also just still yet ever never always now today tomorrow yesterday ok okay yes
+    one two d s t m re ve ll dont can't cant cannot i'd i'm i've i'll don't doesn't didn't isn't wasn't won't wouldn't
+    couldn't haven't hasn't there's what's where's it's im ive id u ya ur`),
+  ...list(`de het een dit dat deze die mijn jouw uw zijn haar ons onze jullie hun ik mij me jij je u hij hem ze zij wij we
+    wie welke welk wat wanneer waar waarom hoe en of maar dus als dan omdat terwijl hoewel tot van in op aan bij voor met
+    over tegen tussen door na naar uit af onder boven om te er hier daar alle elk elke meer meest ander andere geen niet
+    kan kunnen kunt kon zal zullen zou zouden mag mogen moet moeten wil willen wilt doe doet doen ben bent is was waren
+    geweest heb hebt heeft hebben had hadden graag nodig help alstublieft alsjeblieft hallo hoi dank bedankt weet weten ook
+    nog al nu vandaag morgen gisteren ja nee ooit nooit altijd zo zich`),
+]);
+
+export const isFunctionWord = (word: string): boolean => FUNCTION_WORDS.has(word);
+
+/** Words that deny. Denying that one knows or finds something is only a way to ask. */
+const NEGATIONS: ReadonlySet<string> = new Set(
+  list(`not no never none nothing nobody without neither nor cannot cant can't dont don't doesnt doesn't didnt didn't wont
+    won't isnt isn't arent aren't wasnt wasn't werent weren't havent haven't hasnt hasn't hadnt hadn't couldnt couldn't
+    wouldnt wouldn't shouldnt shouldn't niet geen nooit niets niks niemand nergens zonder noch`),
+);
+const OF_KNOWING: ReadonlySet<string> = new Set(
+  list(`know knw sure understand remember see find get idea clue able how clear certain weet weten zeker snap begrijp vind
+    vinden zie zien idee hoe`),
+);
+/** How far after a negation the word stands that it denies. */
+const REACH = 3;
+
+/** Does the text deny something? An even number of negations denies nothing. */
+export function denies(words: readonly { readonly text: string }[]): boolean {
+  let count = 0;
+  for (const [at, { text }] of words.entries())
+    if (NEGATIONS.has(text) && !words.slice(at + 1, at + 1 + REACH).some((next) => OF_KNOWING.has(next.text)))
+      count++;
+  return count % 2 === 1;
+}
+
+const OPPOSITES: readonly (readonly [readonly string[], readonly string[]])[] = (
+  [
+    ["on", "off"],
+    ["enable activate aan inschakelen activeren", "disable deactivate uit uitschakelen deactiveren"],
+    ["open opening openen", "close closing sluiten"],
+    ["add adding toevoegen", "remove delete removing deleting verwijderen"],
+    ["create creating aanmaken", "delete deleting remove removing close closing cancel verwijderen opzeggen"],
+    ["start starting beginnen", "stop stopping end cancel stoppen"],
+    ["subscribe subscribing aanmelden abonneren", "unsubscribe unsubscribing afmelden uitschrijven"],
+    ["before voor", "after na"],
+    ["with met", "without zonder"],
+    ["increase raise verhogen", "decrease lower reduce verlagen"],
+    ["buy buying kopen", "sell selling verkopen"],
+    ["send sending versturen verzenden", "receive receiving ontvangen"],
+    ["lock block freeze blokkeren", "unlock unblock unfreeze deblokkeren"],
+    ["accept approve accepteren", "reject decline refuse weigeren"],
+    ["first eerste", "last laatste"],
+    ["minimum least min", "maximum most max"],
+    ["cheap cheapest goedkoop", "expensive duur"],
+    ["deposit storten", "withdraw withdrawal opnemen"],
+    ["login log-in inloggen", "logout log-out uitloggen"],
+    ["import importeren", "export exporteren"],
+    ["upload uploaden", "download downloaden"],
+    ["in binnen", "out buiten"],
+    ["upgrade", "downgrade"],
+  ] as const
+).map(([one, other]) => [list(one), list(other)] as const);
+
+/** The pair of opposites of which one text has one side and the other text the other side. */
+export function oppositeOf(
+  one: ReadonlySet<string>,
+  other: ReadonlySet<string>,
+): readonly [string, string] | undefined {
+  const side = (words: ReadonlySet<string>, names: readonly string[]): string | undefined =>
+    names.find((name) => words.has(name));
+  for (const [left, right] of OPPOSITES) {
+    const [a, b, c, d] = [side(one, left), side(one, right), side(other, left), side(other, right)];
+    if (a !== undefined && b === undefined && d !== undefined && c === undefined) return [a, d];
+    if (b !== undefined && a === undefined && c !== undefined && d === undefined) return [b, c];
+  }
+  return undefined;
+}
+
+export type QuestionType = "time" | "amount" | "reason" | "person" | "other";
+
+const TYPES: readonly (readonly [Exclude<QuestionType, "other">, RegExp])[] = [
+  ["time", /\b(?:when|how long|how soon|how quick(?:ly)?|what time|wanneer|hoe lang|hoe laat|hoe snel)\b/],
+  ["amount", /\b(?:how much|how many|how expensive|hoeveel|hoe duur)\b/],
+  ["reason", /\b(?:why|waarom)\b/],
+  ["person", /\b(?:who|whom|wie)\b/],
+];
+
+/** What kind of answer the words ask for, where they say so. */
+export function questionType(words: readonly { readonly text: string }[]): QuestionType {
+  const text = words.map((word) => word.text).join(" ");
+  return TYPES.find(([, pattern]) => pattern.test(text))?.[0] ?? "other";
+}

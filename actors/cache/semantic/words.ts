@@ -1,0 +1,50 @@
+/** A question as words: folded, with the casing and position that tell names from other words. */
+
+export interface Word {
+  /** Folded: compatibility forms, diacritics and case removed. */
+  readonly text: string;
+  /** Begins with a capital where the sentence does not ask for one. */
+  readonly capital: boolean;
+  /** Begins the text or a sentence: its casing tells nothing. */
+  readonly first: boolean;
+  /** Holds a digit: a number or a code. */
+  readonly number: boolean;
+}
+
+/** Longer "words" are data. */
+const WORD_CHARS = 48;
+/** A text beyond this many words is compared by its beginning. */
+const WORDS = 160;
+// Numbers keep separators between digits; codes keep dashes and slashes between parts that hold digits.
+const WORD = /\p{N}+(?:[.,:]\p{N}+)+|[\p{L}\p{N}]+(?:['\u2019]\p{L}+)?/gu;
+const MARKS = /\p{M}/gu;
+const SENTENCE_END = /[.!?\n]\s*$/u;
+/** Titles end in a full stop that ends no sentence. */
+const ABBREVIATION = /(?:^|\s)\p{L}{1,3}\.\s*$/u;
+
+export const fold = (text: string): string => text.normalize("NFKD").replace(MARKS, "").toLowerCase();
+
+export function wordsOf(text: string): Word[] {
+  const plain = text.normalize("NFKC");
+  const found = [...plain.matchAll(WORD)].slice(0, WORDS);
+  // Where nearly every word has a capital, capitals mark nothing.
+  const capitals = found.filter(([word]) => isCapital(word)).length;
+  const telling = capitals <= 2 || capitals < 0.6 * found.length;
+  let end = 0;
+  return found.map((match, index) => {
+    const [word] = match;
+    const between = plain.slice(Math.max(0, end - 6), match.index);
+    end = match.index + word.length;
+    const first = index === 0 || (SENTENCE_END.test(between) && !ABBREVIATION.test(between));
+    return {
+      text: fold(word)
+        .replace(/\u2019/g, "'")
+        .slice(0, WORD_CHARS),
+      first,
+      number: /\p{N}/u.test(word),
+      capital: telling && !first && isCapital(word) && word !== "I" && !word.startsWith("I'"),
+    };
+  });
+}
+
+const isCapital = (word: string): boolean => /^\p{Lu}/u.test(word);

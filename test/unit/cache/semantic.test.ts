@@ -1,0 +1,134 @@
+// Laws of the semantic cache: never across scopes, never an answer that rests on nothing, removal removes, the same calls
+// give the same decisions, and the entries alone make the same cache again.
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { createSemanticCache } from "#actors/cache/semantic/memory.ts";
+import type { Question, Scope, SemanticCache, Verdict } from "#actors/cache/semantic/port.ts";
+
+const TOPICS = ["parcel", "invoice", "refund", "password"];
+const FRAMES = [
+  "where is my X",
+  "I need help with the X",
+  "how do I get a X",
+  "please show me the X",
+  "X problem",
+];
+const SCOPE: Scope = {
+  tenant: "acme",
+  assistant: "shop",
+  assistantVersion: "1",
+  tier: "small",
+  locale: "en",
+};
+
+interface Asked {
+  readonly topic: number;
+  readonly frame: number;
+  readonly scope: number;
+  readonly cited: boolean;
+  readonly session: number;
+}
+
+const asked: fc.Arbitrary<Asked> = fc.record({
+  topic: fc.nat(TOPICS.length - 1),
+  frame: fc.nat(FRAMES.length - 1),
+  scope: fc.nat(2),
+  cited: fc.boolean(),
+  session: fc.nat(3),
+});
+const traffic = fc.array(asked, { minLength: 40, maxLength: 120 });
+
+const scopeOf = (n: number): Scope => ({
+  ...SCOPE,
+  ...[{}, { tenant: "other" }, { assistantVersion: "2" }][n],
+});
+const questionOf = ({ topic, frame, scope }: Asked): Question => ({
+  scope: scopeOf(scope),
+  text: (FRAMES[frame] ?? "").replace("X", TOPICS[topic] ?? ""),
+});
+
+/** Plays the traffic; what is not served is learned. */
+function play(cache: SemanticCache, all: readonly Asked[]): Verdict[] {
+  return all.map((one, n) => {
+    const question = questionOf(one);
+    const verdict = cache.lookup(question);
+    if (verdict.kind !== "serve")
+      cache.learn(
+        question,
+        {
+          id: `e${n}`,
+          documents: one.cited ? [{ collection: "kb", document: TOPICS[one.topic] ?? "", revision: 1 }] : [],
+          session: `s${one.session}`,
+        },
+        verdict,
+      );
+    return verdict;
+  });
+}
+
+test("what is served is of the same scope and rests on something", () => {
+  let served = 0;
+  fc.assert(
+    fc.property(traffic, (all) => {
+      const verdicts = play(createSemanticCache(), all);
+      for (const [n, verdict] of verdicts.entries()) {
+        if (verdict.kind === "miss") continue;
+        served++;
+        expect(verdict.entry.scope).toEqual(scopeOf(all[n]?.scope ?? 0));
+        expect(verdict.entry.documents).not.toEqual([]);
+      }
+    }),
+    { numRuns: 30 },
+  );
+  expect(served).toBeGreaterThan(0);
+});
+
+test("the same calls give the same decisions", () => {
+  fc.assert(
+    fc.property(traffic, fc.nat(), (all, seed) => {
+      expect(play(createSemanticCache({ seed }), all)).toEqual(play(createSemanticCache({ seed }), all));
+    }),
+    { numRuns: 10 },
+  );
+});
+
+test("what was removed is never seen again, whichever way it went", () => {
+  fc.assert(
+    fc.property(traffic, fc.nat(3), fc.nat(3), (all, session, topic) => {
+      const cache = createSemanticCache();
+      play(cache, all);
+      const document = { collection: "kb", document: TOPICS[topic] ?? "" };
+      const removed = new Set([
+        ...cache.removeSession("acme", `s${session}`),
+        ...cache.removeDocument("acme", document),
+      ]);
+      for (const id of removed) expect(cache.get(id)).toBeUndefined();
+      for (const entry of cache.entries())
+        if (entry.scope.tenant === "acme") {
+          expect(entry.session).not.toBe(`s${session}`);
+          expect(entry.documents).not.toContainEqual(expect.objectContaining(document));
+        }
+      for (const one of all) {
+        const { evidence } = cache.lookup(questionOf(one));
+        for (const { entry } of evidence.candidates) expect(removed).not.toContain(entry);
+      }
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test("entries alone make the same cache again", () => {
+  fc.assert(
+    fc.property(traffic, (all) => {
+      const cache = createSemanticCache();
+      play(cache, all);
+      const again = createSemanticCache();
+      for (const entry of structuredClone([...cache.entries()])) again.add(entry);
+      for (const one of all) {
+        const question = questionOf(one);
+        expect(again.lookup(question).evidence).toEqual(cache.lookup(question).evidence);
+      }
+    }),
+    { numRuns: 10 },
+  );
+});
