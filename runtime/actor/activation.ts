@@ -77,11 +77,13 @@ export class Activation {
   async #run(): Promise<void> {
     this.#running = true;
     const { owned, host } = this.#options;
-    while (!this.#mailbox.isEmpty && !owned.signal.aborted) {
+    // A drain finishes what is being handled. What only waits is pending for the next owner, who need not wait for it.
+    while (!this.#mailbox.isEmpty && !owned.draining.aborted) {
       let batch: Delivery[] = [];
       try {
         if (this.#mailbox.wantsRefill) await this.#refill();
         this.#loaded ??= await this.#load();
+        if (owned.draining.aborted) break;
         this.state = "active";
         batch = this.#mailbox.take(this.#options.kind.burst ? LIMITS.burstMessages : 1);
         if (batch.length > 0) await this.#handle(batch);
@@ -93,13 +95,11 @@ export class Activation {
         this.#mailbox.putBack(batch);
         batch = [];
         await host.clock.sleep(BLOCKED_MS, owned.draining).catch(() => {});
-        // A drain does not wait for an actor that cannot go on: its messages stay for the next owner.
-        if (owned.draining.aborted) this.close("closed");
       }
       if (batch.length > 0) this.#options.onReleased(batch.length);
     }
     this.#running = false;
-    if (owned.signal.aborted) this.close("closed");
+    if (owned.draining.aborted) this.close("closed");
     else this.#options.onIdle(this);
   }
 

@@ -8,12 +8,13 @@ import { actorsBucket, inboundFilter, inboundStream, partitionConsumer } from "#
 import type { Clock } from "../clock.ts";
 import type { Bus } from "../nats/connect.ts";
 import { Kv } from "../nats/kv.ts";
-import { replaceConsumer } from "../nats/partition-consumer.ts";
+import { deleteConsumer, replaceConsumer } from "../nats/partition-consumer.ts";
 import { Puller } from "../nats/pull.ts";
 import type { Deployment } from "../nats/topology.ts";
 import { killPoint } from "../observe/kill-point.ts";
 import type { Log } from "../observe/log.ts";
 import { gauge } from "../observe/metrics.ts";
+import { within } from "../within.ts";
 import type { Activation } from "./activation.ts";
 import type { ActorKind } from "./define.ts";
 import { OwnedPartition } from "./partition.ts";
@@ -62,6 +63,8 @@ export interface HostOptions {
 }
 
 const DEFAULT_RESIDENCY = 20_000;
+/** How long a handover waits for the old consumer to be deleted. */
+const COURTESY_MS = 500;
 
 export class ActorHost implements HostContext {
   readonly bus: Bus;
@@ -125,6 +128,11 @@ export class ActorHost implements HostContext {
     return this.#partitions.get(partition)?.epoch;
   }
 
+  /** Messages delivered to a partition since it was taken. */
+  receivedOf(partition: number): number {
+    return this.#partitions.get(partition)?.received ?? 0;
+  }
+
   kvOf(shard: number): Kv {
     return this.#kvs[shard] as Kv;
   }
@@ -172,6 +180,8 @@ export class ActorHost implements HostContext {
     partition: number,
     epoch: number,
     ownership: {
+      /** The owner before gave it away by itself, with nothing unfinished. */
+      clean?: boolean;
       stillOwned: () => Promise<boolean>;
       onConsumerGone: () => void;
       onLost: (reason: string) => void;
@@ -180,24 +190,27 @@ export class ActorHost implements HostContext {
     const stream = inboundStream(shardOf(partition, this.deployment.shards));
     const paused = killPoint("host.midTakeover");
     if (paused) await paused;
+    const { clean = false, ...callbacks } = ownership;
+    const first = this.#suspectUpTo.get(partition);
+    const again = first?.epoch === epoch;
     const { deliveredUpTo } = await replaceConsumer(this.bus, {
       stream,
       name: partitionConsumer(partition, epoch),
       prefix: `p${partition}-e`,
       epoch,
       filter: inboundFilter(partition),
+      clean: clean && !again,
     });
     this.#partitions.get(partition)?.stop();
     // Taken again at its epoch, after a reconnect: what this process was given meanwhile has killed nobody.
-    const first = this.#suspectUpTo.get(partition);
-    const suspectUpTo = first?.epoch === epoch ? first.seq : deliveredUpTo;
+    const suspectUpTo = again ? first.seq : clean ? 0 : deliveredUpTo;
     this.#suspectUpTo.set(partition, { epoch, seq: suspectUpTo });
     const owned = new OwnedPartition({
       host: this,
       partition,
       epoch,
       suspectUpTo,
-      ...ownership,
+      ...callbacks,
     });
     this.#partitions.set(partition, owned);
     owned.start();
@@ -209,9 +222,33 @@ export class ActorHost implements HostContext {
     this.#partitions.delete(partition);
   }
 
-  /** Stops taking everywhere and finishes what is held. */
-  async drain(): Promise<void> {
-    await Promise.all([...this.#partitions.values()].map((p) => p.drain()));
+  /**
+   * Ends ownership in peace: takes nothing any more, finishes what is held, for so long at most, and leaves no consumer.
+   * @returns true when nothing that was suspect is left behind
+   */
+  async release(partition: number, patienceMs: number): Promise<boolean> {
+    const owned = this.#partitions.get(partition);
+    if (!owned) return true;
+    await within(owned.drain(), patienceMs);
+    const clean = owned.isClean;
+    if (this.#partitions.get(partition) === owned) this.drop(partition);
+    const stream = inboundStream(shardOf(partition, this.deployment.shards));
+    // A courtesy that spares the next owner two round trips; it would delete it too.
+    await within(
+      deleteConsumer(this.bus, stream, partitionConsumer(partition, owned.epoch)).catch(() => {}),
+      COURTESY_MS,
+    );
+    return clean;
+  }
+
+  /** The connection is lost: what comes from now on waits until it is known that nothing before it is missing. */
+  pause(partition: number): void {
+    this.#partitions.get(partition)?.pause();
+  }
+
+  /** The connection is back. @returns false when deliveries were lost with it: the partition must be taken anew */
+  async goOn(partition: number): Promise<boolean> {
+    return (await this.#partitions.get(partition)?.goOn()) ?? true;
   }
 
   close(): void {

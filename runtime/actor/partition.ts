@@ -10,6 +10,7 @@ import {
   partitionConsumer,
   routeOf,
 } from "#contracts/subjects.ts";
+import { deliveriesOf } from "../nats/partition-consumer.ts";
 import type { PullChannel, PullEnd, Pulled } from "../nats/pull.ts";
 import { Activation } from "./activation.ts";
 import type { Owned } from "./commit.ts";
@@ -18,6 +19,9 @@ import type { HostContext } from "./host.ts";
 
 const PULL_MS = 30_000;
 const BATCH = 256;
+/** Acks under way when the consumer was asked for its counts; so often they are waited for. */
+const COUNTS_TRIES = 4;
+const COUNTS_WAIT_MS = 50;
 
 export interface PartitionOptions {
   readonly host: HostContext;
@@ -44,6 +48,8 @@ export class OwnedPartition {
   #asked = 0;
   readonly #channel: PullChannel;
   #drained: (() => void) | undefined;
+  /** What came since the connection was lost; undefined while it stands. */
+  #waiting: Pulled[] | undefined;
 
   constructor(options: PartitionOptions) {
     this.#options = options;
@@ -54,7 +60,7 @@ export class OwnedPartition {
       this.#stream,
       partitionConsumer(options.partition, options.epoch),
       // Given back it would be overtaken by what comes next, and its session would be out of order.
-      (message) => this.#receive(message),
+      (message) => this.#onMessage(message),
     );
     this.#owned = {
       signal: this.#abort.signal,
@@ -69,8 +75,50 @@ export class OwnedPartition {
     return this.#held;
   }
 
+  /** Deliveries since it was taken. */
+  get received(): number {
+    return this.#channel.received;
+  }
+
+  /** Nothing is left that was pending when it was taken: all of it has been finished. */
+  get isClean(): boolean {
+    return this.#options.suspectUpTo === 0 || this.#channel.unacked === 0;
+  }
+
   start(): void {
     this.#pull();
+  }
+
+  /** The connection is lost. */
+  pause(): void {
+    this.#waiting ??= [];
+  }
+
+  /**
+   * The connection is back. The consumer's own counts tell whether a delivery, or an ack, went down with the old one.
+   * @returns false when one did, or nobody can tell
+   */
+  async goOn(): Promise<boolean> {
+    if (this.#drain.signal.aborted) return true;
+    const { host, partition, epoch } = this.#options;
+    this.#waiting ??= [];
+    this.#channel.forget();
+    for (let tried = 0; tried < COUNTS_TRIES; tried++) {
+      const counts = await deliveriesOf(host.bus, this.#stream, partitionConsumer(partition, epoch)).catch(
+        () => undefined,
+      );
+      if (!counts || this.#abort.signal.aborted) break;
+      if (counts.delivered === this.#channel.received && counts.unacked === this.#channel.unacked) {
+        const waited = this.#waiting;
+        this.#waiting = undefined;
+        for (const message of waited) this.#receive(message);
+        this.#asked = 0;
+        this.#pull();
+        return true;
+      }
+      await host.clock.sleep(COUNTS_WAIT_MS);
+    }
+    return false;
   }
 
   /** Ownership ended: stop at once, write nothing, ack nothing. */
@@ -87,10 +135,11 @@ export class OwnedPartition {
     this.#drained?.();
   }
 
-  /** Stops taking and resolves when what is held is finished. */
+  /** Stops taking and resolves when what is being handled is finished; what only waits is left to the next owner. */
   async drain(): Promise<void> {
     this.#drain.abort(new Error("the partition is handed over"));
-    this.#channel.close();
+    // At once: what is sent from now on stays pending, and the next owner gets it in order.
+    this.#channel.close(true);
     this.#asked = 0;
     if (this.#held > 0 && !this.#abort.signal.aborted)
       await new Promise<void>((resolve) => {
@@ -106,17 +155,23 @@ export class OwnedPartition {
     this.#channel.request({
       batch,
       expiresMs: PULL_MS,
-      onMessage: (message) => this.#receive(message),
+      onMessage: (message) => this.#onMessage(message),
       onEnd: (end) => this.#ended(end),
     });
   }
 
   #ended(end: PullEnd): void {
     this.#asked = 0;
-    if (this.#abort.signal.aborted) return;
+    // While the connection is gone an end says nothing, and when it is back all is asked anew.
+    if (this.#abort.signal.aborted || this.#waiting) return;
     if (end === "consumer-gone") this.#options.onConsumerGone();
     else if (end === "broken" || end === "limit") setTimeout(() => this.#pull(), 250);
     else this.#pull();
+  }
+
+  #onMessage(message: Pulled): void {
+    if (this.#waiting) this.#waiting.push(message);
+    else this.#receive(message);
   }
 
   #receive(message: Pulled): void {

@@ -88,6 +88,7 @@ export class Bus {
   #online = true;
   #movedAt = 0;
   readonly #onReconnect = new Set<() => void>();
+  readonly #onDisconnect = new Set<() => void>();
 
   constructor(nc: NatsConnection, jsm: JetStreamManager, log: Log) {
     this.nc = nc;
@@ -107,6 +108,7 @@ export class Bus {
       } else if (status.type === "disconnect") {
         this.#online = false;
         this.log.warn("lost the connection to NATS, reconnecting");
+        for (const listener of this.#onDisconnect) listener();
       }
     }
   }
@@ -115,6 +117,12 @@ export class Bus {
   onReconnect(listener: () => void): Subscription {
     this.#onReconnect.add(listener);
     return { stop: () => void this.#onReconnect.delete(listener) };
+  }
+
+  /** Called when the connection is lost: what the server had sent may never arrive. */
+  onDisconnect(listener: () => void): Subscription {
+    this.#onDisconnect.add(listener);
+    return { stop: () => void this.#onDisconnect.delete(listener) };
   }
 
   /** False from the loss of the connection until it is back. */

@@ -18,6 +18,8 @@ export interface ReplaceOptions {
   readonly prefix: string;
   readonly epoch: number;
   readonly filter: string;
+  /** The owner before has deleted its consumer, and this epoch's was never made: nothing is looked for first. */
+  readonly clean: boolean;
 }
 
 const CONSUMER_NOT_FOUND = 10014;
@@ -33,11 +35,11 @@ const TRIES = 8;
 export async function replaceConsumer(bus: Bus, options: ReplaceOptions): Promise<{ deliveredUpTo: number }> {
   let deliveredUpTo = 0;
   // Its own name too: an earlier take of this epoch may have left messages pending that nobody holds any more.
-  let lower = [`${options.prefix}${options.epoch - 1}`, options.name];
+  let lower = options.clean ? [] : [`${options.prefix}${options.epoch - 1}`, options.name];
   for (let tried = 0; ; tried++) {
     try {
-      for (const name of lower)
-        deliveredUpTo = Math.max(deliveredUpTo, await removeConsumer(bus, options.stream, name));
+      const removed = lower.map((name) => removeConsumer(bus, options.stream, name));
+      deliveredUpTo = Math.max(deliveredUpTo, ...(await Promise.all(removed)));
       await bus.jsm.consumers.add(options.stream, {
         durable_name: options.name,
         filter_subject: options.filter,
@@ -80,5 +82,32 @@ async function removeConsumer(bus: Bus, stream: string, name: string): Promise<n
   } catch (error) {
     if (error instanceof JetStreamApiError && error.code === CONSUMER_NOT_FOUND) return 0;
     throw error;
+  }
+}
+
+/** Deletes the consumer of an epoch that is over; its next owner would do it too. */
+export async function deleteConsumer(bus: Bus, stream: string, name: string): Promise<void> {
+  try {
+    await bus.jsm.consumers.delete(stream, name);
+  } catch (error) {
+    if (!(error instanceof JetStreamApiError) || error.code !== CONSUMER_NOT_FOUND) throw natsError(error);
+  }
+}
+
+/**
+ * How many deliveries a consumer has made since it was made, and how many of them it counts as not acked; undefined
+ * when there is no such consumer. @throws JetclawError `nats.unavailable`
+ */
+export async function deliveriesOf(
+  bus: Bus,
+  stream: string,
+  name: string,
+): Promise<{ readonly delivered: number; readonly unacked: number } | undefined> {
+  try {
+    const { delivered, num_ack_pending } = await bus.jsm.consumers.info(stream, name);
+    return { delivered: delivered.consumer_seq, unacked: num_ack_pending };
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.code === CONSUMER_NOT_FOUND) return undefined;
+    throw natsError(error);
   }
 }

@@ -90,6 +90,9 @@ export class PullChannel {
   readonly #open = new Map<string, Open>();
   #asked = 0;
   #closed = false;
+  /** Deliveries that came in, and those that were acked: what the consumer's own counts are compared with. */
+  #received = 0;
+  #acked = 0;
   readonly #stopListening: () => void;
   readonly #onClose: () => void;
   readonly #onLate: ((message: Pulled) => void) | undefined;
@@ -113,6 +116,14 @@ export class PullChannel {
     this.#stopListening = () => subscription.unsubscribe();
   }
 
+  get received(): number {
+    return this.#received;
+  }
+
+  get unacked(): number {
+    return this.#received - this.#acked;
+  }
+
   /** Asks for messages; `onEnd` is called exactly once, unless the channel is closed first. */
   request(request: PullRequest): void {
     if (this.#closed) return;
@@ -131,6 +142,11 @@ export class PullChannel {
     });
   }
 
+  /** Forgets what was asked, for requests that went down with a connection: nothing of them is told any more. */
+  forget(): void {
+    this.#open.clear();
+  }
+
   /**
    * Forgets what was asked; what is still under way is given back. `atOnce` ends the interest itself, so that the
    * server sends nothing more: for requests that stand open with nothing under way.
@@ -147,7 +163,8 @@ export class PullChannel {
 
   #receive(message: Msg): void {
     if (!isStatus(message)) {
-      const pulled = toPulled(message);
+      const pulled = this.#toPulled(message);
+      this.#received++;
       const next = this.#open.entries().next().value;
       if (!next) return this.#onLate && !this.#closed ? this.#onLate(pulled) : pulled.nak();
       const [token, open] = next;
@@ -163,6 +180,44 @@ export class PullChannel {
     open.lastHeardAt = Date.now();
     const code = message.headers?.code ?? 0;
     if (code !== 100) this.#end(token, endOf(code, message.headers?.description ?? ""));
+  }
+
+  /**
+   * Source: ADR-15 and ADR-31, the ack subject in its 9 and 12 token forms. The acks hold the subject alone, so that a
+   * message that waits for long may let go of its body.
+   */
+  #toPulled({ subject, data, reply = "" }: Msg): Pulled {
+    const parts = reply.split(".");
+    const offset = parts.length >= 11 ? 4 : 2;
+    const { ack, working, nak } = this.#answersTo(reply);
+    return {
+      subject,
+      data,
+      deliveries: Number(parts[offset + 2]),
+      seq: Number(parts[offset + 3]),
+      storedAt: Math.floor(Number(parts[offset + 5]) / 1e6),
+      ack,
+      working,
+      nak,
+    };
+  }
+
+  #answersTo(reply: string): Pick<Pulled, "ack" | "working" | "nak"> {
+    // A connection that ends takes the acks along: what is not acked is delivered again.
+    const answer = (body: Uint8Array): void => {
+      if (this.#bus.connected) this.#bus.nc.publish(reply, body);
+    };
+    return {
+      ack: () => {
+        this.#acked++;
+        answer(ACK);
+      },
+      working: () => answer(WORKING),
+      nak: (delayMs) =>
+        answer(
+          encoder.encode(delayMs === undefined ? "-NAK" : `-NAK ${JSON.stringify({ delay: delayMs * 1e6 })}`),
+        ),
+    };
   }
 
   #end(token: string, end: PullEnd): void {
@@ -197,24 +252,4 @@ function endOf(code: number, description: string): PullEnd {
     return "broken";
   }
   return "broken";
-}
-
-/** Source: ADR-15 and ADR-31, the ack subject in its 9 and 12 token forms. */
-function toPulled(message: Msg): Pulled {
-  const reply = message.reply ?? "";
-  const parts = reply.split(".");
-  const offset = parts.length >= 11 ? 4 : 2;
-  return {
-    subject: message.subject,
-    data: message.data,
-    deliveries: Number(parts[offset + 2]),
-    seq: Number(parts[offset + 3]),
-    storedAt: Math.floor(Number(parts[offset + 5]) / 1e6),
-    ack: () => void message.respond(ACK),
-    working: () => void message.respond(WORKING),
-    nak: (delayMs) =>
-      void message.respond(
-        encoder.encode(delayMs === undefined ? "-NAK" : `-NAK ${JSON.stringify({ delay: delayMs * 1e6 })}`),
-      ),
-  };
 }

@@ -42,6 +42,7 @@ export const metrics = {
   deadLetters: counter("dead_letters", "messages given up by reason"),
   republished: counter("outbox_republished", "stored outboxes published again at activation"),
   takeovers: counter("partition_takeovers", "partitions taken by reason"),
+  handoffs: counter("partition_handoffs", "partitions handed over by their owner"),
   jobs: counter("jobs", "inference attempts by pool, class and result"),
   jobMs: histogramMs("job", "model time of an attempt"),
   queuedMs: histogramMs("job_queued", "wait of a job before a worker took it"),

@@ -6,8 +6,10 @@ import { fnv1a, PARTITIONS } from "#contracts/ids.ts";
 
 export interface Member {
   readonly instance: string;
-  /** Share of the partitions relative to others; 0 takes none (draining). */
+  /** Share of the partitions relative to others; 0 takes none and gives up what it has (draining). */
   readonly weight: number;
+  /** False: it lives and keeps what it has, but is given nothing while it has not been heard for long enough. */
+  readonly steady: boolean;
 }
 
 /** Final mix of MurmurHash3, so that FNV's close inputs do not give close scores. */
@@ -18,16 +20,23 @@ function score(partition: number, instance: string): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** How many partitions each member should hold: proportional to weight, summing to all partitions. */
-export function shares(members: readonly Member[]): Map<string, number> {
-  const taking = members.filter((m) => m.weight > 0).sort((a, b) => (a.instance < b.instance ? -1 : 1));
+/** Who may be given partitions: steady members, or all where none is steady. */
+export function takers(members: readonly Member[]): Member[] {
+  const weighty = members.filter((m) => m.weight > 0);
+  const steady = weighty.filter((m) => m.steady);
+  return (steady.length > 0 ? steady : weighty).sort((a, b) => (a.instance < b.instance ? -1 : 1));
+}
+
+/** How many of the partitions each taker should hold: proportional to weight, summing to all of them. */
+export function shares(members: readonly Member[], partitions = PARTITIONS): Map<string, number> {
+  const taking = takers(members);
   const total = taking.reduce((sum, m) => sum + m.weight, 0);
   const result = new Map<string, number>();
   let given = 0;
   let cumulative = 0;
   for (const member of taking) {
     cumulative += member.weight;
-    const upTo = Math.round((cumulative / total) * PARTITIONS);
+    const upTo = Math.round((cumulative / total) * partitions);
     result.set(member.instance, upTo - given);
     given = upTo;
   }
@@ -35,34 +44,43 @@ export function shares(members: readonly Member[]): Map<string, number> {
 }
 
 /**
- * The next owners. Partitions of hosts that are gone (or take none) move at once; for balance at most `moves` more.
+ * The next owners. Partitions of hosts that are gone (or take none) move at once; for balance at most `moves` more, the
+ * busiest first: each of them relieves its owner the most.
  * @param owners current owner of each partition, undefined where there is none
+ * @param load how busy a partition is, in any unit
  */
 export function assign(
   owners: readonly (string | undefined)[],
   members: readonly Member[],
   moves: number,
+  load: (partition: number) => number = () => 0,
 ): (string | undefined)[] {
-  const share = shares(members);
-  if (share.size === 0) return [...owners];
-  const next = owners.map((owner) => (owner !== undefined && share.has(owner) ? owner : undefined));
-  const load = new Map([...share.keys()].map((instance) => [instance, 0]));
-  for (const owner of next) if (owner !== undefined) load.set(owner, (load.get(owner) ?? 0) + 1);
-  const room = (instance: string): number => (share.get(instance) ?? 0) - (load.get(instance) ?? 0);
+  const taking = takers(members).map((m) => m.instance);
+  if (taking.length === 0) return [...owners];
+  const alive = new Set(members.filter((m) => m.weight > 0).map((m) => m.instance));
+  const next = owners.map((owner) => (owner !== undefined && alive.has(owner) ? owner : undefined));
+  const held = new Map([...alive].map((instance) => [instance, 0]));
+  for (const owner of next) if (owner !== undefined) held.set(owner, (held.get(owner) ?? 0) + 1);
+  // What members keep that are given nothing is not there to be shared.
+  const kept = [...alive].reduce((sum, i) => sum + (taking.includes(i) ? 0 : (held.get(i) ?? 0)), 0);
+  const share = shares(members, owners.length - kept);
+  const room = (instance: string): number => (share.get(instance) ?? 0) - (held.get(instance) ?? 0);
   const place = (partition: number): void => {
-    const candidates = [...share.keys()].filter((i) => room(i) > 0);
-    const best = (candidates.length > 0 ? candidates : [...share.keys()]).reduce((a, b) =>
+    const candidates = taking.filter((i) => room(i) > 0);
+    const best = (candidates.length > 0 ? candidates : taking).reduce((a, b) =>
       score(partition, a) >= score(partition, b) ? a : b,
     );
     next[partition] = best;
-    load.set(best, (load.get(best) ?? 0) + 1);
+    held.set(best, (held.get(best) ?? 0) + 1);
   };
-  for (let p = 0; p < next.length; p++) if (next[p] === undefined) place(p);
+  const busiest = [...next.keys()].sort((a, b) => load(b) - load(a) || a - b);
+  for (const p of busiest) if (next[p] === undefined) place(p);
   let left = moves;
-  for (let p = 0; p < next.length && left > 0; p++) {
+  for (const p of busiest) {
+    if (left === 0 || !taking.some((i) => room(i) > 0)) break;
     const owner = next[p] as string;
-    if (room(owner) >= 0 || ![...share.keys()].some((i) => room(i) > 0)) continue;
-    load.set(owner, (load.get(owner) ?? 0) - 1);
+    if (!share.has(owner) || room(owner) >= 0) continue;
+    held.set(owner, (held.get(owner) ?? 0) - 1);
     place(p);
     left--;
   }

@@ -12,6 +12,10 @@ export interface Assignment {
   readonly owner: string | undefined;
   /** Grows with every change of owner, never reused. */
   readonly epoch: number;
+  /** Who gets it next: announced, so that the owner finishes what it holds and hands it over itself. */
+  readonly next?: string;
+  /** The owner before gave it away by itself: nothing that it left behind can have killed it. */
+  readonly clean?: boolean;
 }
 
 export interface PlacementDocument {
@@ -20,10 +24,31 @@ export interface PlacementDocument {
   readonly revision: number;
 }
 
+/** As it is stored. Hosts of an older version read the first two, and what they write announces nothing. */
+type Stored = [owner: string | null, epoch: number, next?: string | null, clean?: boolean];
+
 const EMPTY: readonly Assignment[] = Array.from({ length: PARTITIONS }, () => ({
   owner: undefined,
   epoch: 0,
 }));
+
+/** Takes a partition away, whatever its owner is doing. */
+export const moved = ({ epoch }: Assignment, owner: string | undefined): Assignment => ({
+  owner,
+  epoch: epoch + 1,
+});
+
+/** Says who gets it next; undefined takes an announcement back. */
+export function announced({ next: _, ...assignment }: Assignment, next: string | undefined): Assignment {
+  return next === undefined ? assignment : { ...assignment, next };
+}
+
+/** The owner gives it to whom it was announced, or to nobody. */
+export const handedOver = ({ epoch, next }: Assignment, clean: boolean): Assignment => ({
+  owner: next,
+  epoch: epoch + 1,
+  ...(clean ? { clean } : {}),
+});
 
 export class PlacementStore {
   readonly #kv: Kv;
@@ -38,20 +63,13 @@ export class PlacementStore {
     return toDocument(entry.value, entry.revision);
   }
 
-  /** Writes the next owners over a document; epochs grow where the owner changes. @throws StaleRevision */
-  async write(
-    document: PlacementDocument,
-    owners: readonly (string | undefined)[],
-  ): Promise<PlacementDocument> {
-    const partitions = document.partitions.map((current, p) =>
-      current.owner === owners[p] ? current : { owner: owners[p], epoch: current.epoch + 1 },
+  /** Writes the next assignments over a document. @throws StaleRevision */
+  async write(revision: number, partitions: readonly Assignment[]): Promise<PlacementDocument> {
+    const stored = partitions.map(
+      ({ owner = null, epoch, next = null, clean = false }): Stored =>
+        clean ? [owner, epoch, next, clean] : next === null ? [owner, epoch] : [owner, epoch, next],
     );
-    const revision = await this.#kv.update(
-      PLACEMENT_KEY,
-      encode(partitions.map((a) => [a.owner ?? null, a.epoch])),
-      document.revision,
-    );
-    return { partitions, revision };
+    return { partitions, revision: await this.#kv.update(PLACEMENT_KEY, encode(stored), revision) };
   }
 
   /** Calls back on changes: a hint that says "read". */
@@ -62,9 +80,13 @@ export class PlacementStore {
 
 function toDocument(value: Uint8Array | undefined, revision: number): PlacementDocument {
   if (!value) return { partitions: EMPTY, revision };
-  const partitions = decode<[string | null, number][]>(value).map(([owner, epoch]) => ({
-    owner: owner ?? undefined,
-    epoch,
-  }));
+  const partitions = decode<Stored[]>(value).map(
+    ([owner, epoch, next, clean]): Assignment => ({
+      owner: owner ?? undefined,
+      epoch,
+      ...(next ? { next } : {}),
+      ...(clean ? { clean } : {}),
+    }),
+  );
   return { partitions, revision };
 }

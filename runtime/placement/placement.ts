@@ -1,6 +1,6 @@
 /**
- * One host's part in placement: says that it lives, watches the others, writes the next document when somebody came or
- * went, and takes and drops partitions as the document says. The document decides; beats are only its input.
+ * One host's part in placement: says that it lives, hears the others, writes the next document when somebody came or
+ * went, and takes, hands over and drops partitions as the document says. The document decides; beats are only its input.
  */
 import { decode, encode } from "#contracts/codec.ts";
 import { LIMITS } from "#contracts/limits.ts";
@@ -9,14 +9,13 @@ import type { ActorHost } from "../actor/host.ts";
 import { StaleRevision, type Subscription } from "../nats/connect.ts";
 import { SupersededEpoch } from "../nats/partition-consumer.ts";
 import { metrics } from "../observe/metrics.ts";
-import { assign, type Member } from "./assign.ts";
-import { type PlacementDocument, PlacementStore } from "./document.ts";
-
-interface HostBeat {
-  readonly instance: string;
-  readonly weight: number;
-  readonly gone?: boolean;
-}
+import type { Member } from "./assign.ts";
+import { type Assignment, type PlacementDocument, PlacementStore } from "./document.ts";
+import { Handover } from "./handover.ts";
+import { type HostBeat, Membership } from "./membership.ts";
+import { planNext } from "./plan.ts";
+import { Rates } from "./rates.ts";
+import { WarnOnce } from "./warn-once.ts";
 
 export interface PlacementOptions {
   readonly host: ActorHost;
@@ -27,41 +26,56 @@ export interface PlacementOptions {
   readonly frozenView?: boolean;
 }
 
-/** Partitions moved for balance in one document, and how long a document rests before the next such move. */
-const MOVES_A_ROUND = 8;
+/** How long a document rests before partitions are moved for balance. */
 const ROUND_MS = 250;
-/** How long a host waits for each one before it to balance. */
+/** How long a host waits for each one before it: to give partitions without a living owner, and to balance. */
+const URGENT_PATIENCE_MS = 300;
 const BALANCE_PATIENCE_MS = 3_000;
+/** An announced move that its owner does not make within this time is made without it. */
+const OVERDUE_MS = 5_000;
 /** Partitions taken at once: the meta leader serialises consumer changes anyway. */
 const TAKES_AT_ONCE = 16;
-/** The same warning for several partitions within this time is one. */
-const TOLD_TOGETHER_MS = 500;
+const BEAT_MS = LIMITS.heartbeatMs / 2;
 
 export class Placement {
   readonly #options: PlacementOptions;
   readonly #store: PlacementStore;
-  readonly #seen = new Map<string, { weight: number; at: number }>();
+  readonly #membership: Membership;
+  readonly #handover: Handover;
+  readonly #rates: Rates;
+  readonly #warn: WarnOnce;
   #document: PlacementDocument = { partitions: [], revision: 0 };
-  #draining = false;
-  #drained = false;
+  /** When the document changed last. */
+  #adoptedAt = 0;
+  #drainsSince: number | undefined;
   #stopped = false;
-  #startedAt = 0;
   #timer: NodeJS.Timeout | undefined;
-  #subscription: Subscription | undefined;
-  #watch: { stop(): void } | undefined;
-  #reconnects: Subscription | undefined;
+  readonly #subscriptions: Subscription[] = [];
   #applying: Promise<void> | undefined;
   #planning: Promise<void> | undefined;
+  #reading: Promise<void> | undefined;
   #lastTickAt = 0;
-  readonly #warned = new Map<string, number>();
   #unbalancedSince: number | undefined;
   #ready: () => void = () => {};
+  #empty: () => void = () => {};
   /** Resolves when this host has been given its first partitions. */
   readonly ready: Promise<void>;
 
   constructor(options: PlacementOptions) {
+    const { host, instance } = options;
     this.#options = options;
-    this.#store = new PlacementStore(options.host.bus);
+    this.#store = new PlacementStore(host.bus);
+    this.#membership = new Membership(instance, now);
+    this.#rates = new Rates(now);
+    this.#warn = new WarnOnce(host.log);
+    this.#handover = new Handover({
+      host,
+      instance,
+      store: this.#store,
+      document: () => this.#document,
+      adopt: (document) => this.#adopt(document),
+      load: (partition) => this.#membership.loadOf(partition),
+    });
     this.ready = new Promise((resolve) => {
       this.#ready = resolve;
     });
@@ -73,139 +87,159 @@ export class Placement {
 
   async start(): Promise<void> {
     const { host } = this.#options;
-    this.#startedAt = host.clock.now();
-    this.#lastTickAt = this.#startedAt;
-    this.#subscription = host.bus.subscribe(CORE.heartbeat, ({ data }) =>
-      this.#heard(decode<HostBeat>(data)),
+    this.#lastTickAt = now();
+    this.#subscriptions.push(
+      host.bus.subscribe(CORE.heartbeat, ({ data }) => this.#heard(decode<HostBeat>(data))),
+      await this.#store.watch((document) => this.#adopt(document)),
+      host.bus.onDisconnect(() => this.#paused()),
+      host.bus.onReconnect(() => void this.#reconnected()),
     );
-    this.#watch = await this.#store.watch((document) => this.#adopt(document));
     this.#adopt(await this.#store.read());
     this.#tick();
-    this.#timer = setInterval(() => this.#tick(), LIMITS.heartbeatMs / 2);
-    this.#reconnects = host.bus.onReconnect(() => void this.#retake());
+    this.#timer = setInterval(() => this.#tick(), BEAT_MS);
   }
 
-  /** Hands everything over: finishes what is held, then names other owners. */
+  /** Hands everything over, one partition after the other, each when it has finished what it holds. */
   async drain(): Promise<void> {
-    const { host, instance } = this.#options;
-    this.#draining = true;
-    // It stays a full member until its mailboxes are finished: others would take the partitions from under it.
-    await host.drain();
-    const others = this.#members().filter((m) => m.instance !== instance);
-    for (let tried = 0; tried < 10; tried++) {
-      const document = await this.#store.read();
-      const owners = document.partitions.map((a) => a.owner);
-      const next =
-        others.length > 0 ? assign(owners, others, 0) : owners.map((o) => (o === instance ? undefined : o));
-      try {
-        this.#drained = true;
-        this.#beat();
-        this.#adopt(await this.#store.write(document, next));
-        return;
-      } catch (error) {
-        if (!(error instanceof StaleRevision)) throw error;
-      }
-    }
+    if (this.#drainsSince !== undefined || this.#stopped) return;
+    this.#drainsSince = now();
+    const empty = new Promise<void>((resolve) => {
+      this.#empty = resolve;
+    });
+    this.#beat();
+    this.#goOnDraining();
+    await empty;
   }
 
   stop(): void {
     this.#stopped = true;
     clearInterval(this.#timer);
     this.#beat(true);
-    this.#watch?.stop();
-    this.#reconnects?.stop();
-    this.#subscription?.stop();
+    this.#handover.stop();
+    this.#empty();
+    for (const subscription of this.#subscriptions) subscription.stop();
+  }
+
+  get #draining(): boolean {
+    return this.#drainsSince !== undefined;
+  }
+
+  get #weight(): number {
+    return this.#draining ? 0 : (this.#options.weight ?? 1);
   }
 
   #beat(gone = false): void {
-    const { host, instance, weight = 1 } = this.#options;
-    if (host.bus.connected)
-      host.bus.publish(
-        CORE.heartbeat,
-        encode({
-          instance,
-          weight: this.#drained ? 0 : weight,
-          ...(gone ? { gone } : {}),
-        } satisfies HostBeat),
-      );
+    const { host, instance } = this.#options;
+    if (!host.bus.connected) return;
+    const beat: HostBeat = {
+      instance,
+      weight: this.#weight,
+      revision: this.#document.revision,
+      load: this.#rates.of(host),
+      ...(gone ? { gone } : {}),
+    };
+    host.bus.publish(CORE.heartbeat, encode(beat));
   }
 
   #heard(beat: HostBeat): void {
-    const known = this.#seen.get(beat.instance);
-    if (beat.gone) this.#seen.delete(beat.instance);
-    else this.#seen.set(beat.instance, { weight: beat.weight, at: this.#options.host.clock.now() });
-    if (beat.gone || known?.weight !== beat.weight) this.#plan();
-  }
-
-  /** Who lives: heard lately, and this host itself. */
-  #members(): Member[] {
-    const { host, instance, weight = 1 } = this.#options;
-    const oldest = host.clock.now() - LIMITS.suspectMs;
-    for (const [other, { at }] of this.#seen) if (at < oldest) this.#seen.delete(other);
-    this.#seen.set(instance, { weight: this.#drained ? 0 : weight, at: host.clock.now() });
-    return [...this.#seen].map(([id, seen]) => ({ instance: id, weight: seen.weight }));
+    if (this.#membership.hear(beat)) this.#plan();
+    // A watch may be silent for seconds after a server was lost.
+    if ((beat.revision ?? 0) > this.#document.revision) void this.#reread();
   }
 
   #tick(): void {
-    const now = this.#options.host.clock.now();
-    // A process that was frozen knows nothing of the others: it listens again before it judges.
-    if (now - this.#lastTickAt > LIMITS.suspectMs / 2) {
-      this.#startedAt = now;
-      this.#seen.clear();
-      void this.#reread();
-    }
-    this.#lastTickAt = now;
+    // A process that was frozen may have lost anything meanwhile; its membership notices by itself.
+    if (now() - this.#lastTickAt > LIMITS.suspectMs / 2) void this.#reread();
+    this.#lastTickAt = now();
     this.#beat();
     this.#apply();
-    this.#plan();
+    if (this.#draining) this.#goOnDraining();
+    else this.#plan();
   }
 
   /** The lowest live instance writes first; others follow when it does not, so that documents rarely collide. */
   #plan(): void {
     if (this.#draining || this.#stopped || this.#planning || this.#document.partitions.length === 0) return;
-    const now = this.#options.host.clock.now();
-    const members = this.#members();
-    const owners = this.#document.partitions.map((a) => a.owner);
-    const first = owners.every((o) => o === undefined || o === this.#options.instance);
-    if (!first && now - this.#startedAt < LIMITS.suspectMs) return;
-    const rank = members.filter((m) => m.weight > 0 && m.instance < this.#options.instance).length;
-    const orphaned = owners.some((o) => o === undefined || !members.some((m) => m.instance === o));
-    const next = assign(owners, members, orphaned ? 0 : MOVES_A_ROUND);
-    if (next.every((owner, p) => owner === owners[p])) {
+    const { instance } = this.#options;
+    const { partitions, revision } = this.#document;
+    const alone = partitions.every(({ owner }) => owner === undefined || owner === instance);
+    if (!alone && !this.#membership.judges) return;
+    const members = this.#membership.members(this.#weight);
+    const plan = this.#next(members);
+    if (!plan) {
       this.#unbalancedSince = undefined;
       return;
     }
+    const rank = members.filter((m) => m.weight > 0 && m.instance < instance).length;
     // Balance is the first one's work; when it does nothing, the next one's.
-    this.#unbalancedSince ??= now;
-    if (!orphaned && now - this.#unbalancedSince < rank * BALANCE_PATIENCE_MS) return;
-    const waitMs = orphaned ? rank * 300 : ROUND_MS;
-    const { revision } = this.#document;
+    this.#unbalancedSince ??= now();
+    if (!plan.urgent && now() - this.#unbalancedSince < rank * BALANCE_PATIENCE_MS) return;
     this.#planning = this.#options.host.clock
-      .sleep(waitMs)
+      .sleep(plan.urgent ? rank * URGENT_PATIENCE_MS : ROUND_MS)
       // Written over a later document this would undo what another host planned meanwhile; the next tick plans anew.
-      .then(() => (this.#document.revision === revision ? this.#write(next) : undefined))
+      .then(() => (this.#document.revision === revision ? this.#write(plan.partitions) : undefined))
       .catch((err) => this.#options.host.log.warn({ err }, "placement not written"))
       .finally(() => {
         this.#planning = undefined;
       });
   }
 
-  async #write(planned: readonly (string | undefined)[]): Promise<void> {
-    const before = this.#document;
+  #next(members: readonly Member[]) {
+    return planNext({
+      partitions: this.#document.partitions,
+      members,
+      load: (partition) => this.#membership.loadOf(partition),
+      overdue: now() - this.#adoptedAt > OVERDUE_MS,
+    });
+  }
+
+  /** A host that drains names its successors at once; others would do it a little later. */
+  #goOnDraining(): void {
+    if (this.#stopped || this.#planning) return;
+    if (!this.#document.partitions.some(({ owner }) => owner === this.#options.instance))
+      return this.#empty();
+    const members = this.#membersOrOwners();
+    if (!members.some((m) => m.weight > 0)) return this.#handover.run(true);
+    const plan = this.#next(members);
+    if (!plan) return this.#handover.run();
+    this.#planning = this.#write(plan.partitions)
+      .catch((err) => this.#warn.say("placement not written", { err }))
+      .finally(() => {
+        this.#planning = undefined;
+        this.#handover.run();
+      });
+  }
+
+  /** While this host cannot judge, whoever owns something counts as living, and is given nothing. */
+  #membersOrOwners(): Member[] {
+    const members = this.#membership.members(this.#weight);
+    if (this.#membership.judges) return members;
+    const known = new Set(members.map((m) => m.instance));
+    const owners = new Set(this.#document.partitions.flatMap(({ owner }) => owner ?? []));
+    const unheard = [...owners].filter((owner) => !known.has(owner));
+    return [...members, ...unheard.map((instance) => ({ instance, weight: 1, steady: false }))];
+  }
+
+  async #write(partitions: readonly Assignment[]): Promise<void> {
     try {
-      this.#adopt(await this.#store.write(before, planned));
+      this.#adopt(await this.#store.write(this.#document.revision, partitions));
     } catch (error) {
       if (!(error instanceof StaleRevision)) throw error;
       await this.#reread();
     }
   }
 
-  async #reread(): Promise<void> {
-    try {
-      this.#adopt(await this.#store.read());
-    } catch (err) {
-      this.#warn("placement not read", { err });
-    }
+  #reread(): Promise<void> {
+    this.#reading ??= this.#store
+      .read()
+      .then(
+        (document) => this.#adopt(document),
+        (err) => this.#warn.say("placement not read", { err }),
+      )
+      .finally(() => {
+        this.#reading = undefined;
+      });
+    return this.#reading;
   }
 
   #adopt(document: PlacementDocument): void {
@@ -214,13 +248,19 @@ export class Placement {
     const changed = document.revision > this.#document.revision || this.#document.partitions.length === 0;
     this.#document = document;
     if (!changed) return;
+    this.#adoptedAt = now();
     // Losing is applied at once, gaining in turn: an old owner that goes on only wastes work.
-    const { host, instance } = this.#options;
-    for (const partition of host.partitions) {
-      const assigned = document.partitions[partition];
-      if (assigned?.owner !== instance || assigned.epoch !== host.epochOf(partition)) host.drop(partition);
-    }
+    const { host } = this.#options;
+    for (const partition of host.partitions)
+      if (!this.#isMine(partition, host.epochOf(partition))) host.drop(partition);
     this.#apply();
+    this.#handover.run();
+    if (this.#draining) this.#goOnDraining();
+  }
+
+  #isMine(partition: number, epoch: number | undefined): boolean {
+    const assigned = this.#document.partitions[partition];
+    return assigned?.owner === this.#options.instance && assigned.epoch === epoch;
   }
 
   /** Takes what the document gives this host and it does not hold; at each tick too, so that a failed take is made good. */
@@ -236,11 +276,14 @@ export class Placement {
       });
   }
 
+  /** The busiest first: with three replicas a take costs the cluster tens of milliseconds. */
   #wanted(): number[] {
     const { instance, host } = this.#options;
-    return this.#document.partitions.flatMap((a, p) =>
-      a.owner === instance && host.epochOf(p) !== a.epoch ? [p] : [],
-    );
+    return this.#document.partitions
+      .flatMap(({ owner, epoch }, p) =>
+        owner === instance && host.epochOf(p) !== epoch && !this.#handover.gives(p, epoch) ? [p] : [],
+      )
+      .sort((a, b) => this.#membership.loadOf(b) - this.#membership.loadOf(a));
   }
 
   async #takeAll(): Promise<void> {
@@ -255,12 +298,14 @@ export class Placement {
 
   /** One attempt; the next tick makes another when it failed. */
   async #take(partition: number): Promise<void> {
-    const { host, instance } = this.#options;
+    const { host } = this.#options;
     const assigned = this.#document.partitions[partition];
-    if (assigned?.owner !== instance || host.epochOf(partition) === assigned.epoch || this.#draining) return;
-    const { epoch } = assigned;
+    if (!assigned || !this.#isMine(partition, assigned.epoch) || this.#draining) return;
+    const { epoch, clean = false } = assigned;
+    if (host.epochOf(partition) === epoch || this.#handover.gives(partition, epoch)) return;
     try {
       await host.take(partition, epoch, {
+        clean,
         stillOwned: () => this.#owns(partition, epoch),
         onConsumerGone: () => void this.#recover(partition, epoch),
         onLost: (reason) => {
@@ -272,24 +317,32 @@ export class Placement {
     } catch (error) {
       if (error instanceof SupersededEpoch) return this.#reread();
       if (this.#stopped) return;
-      this.#warn("partition not taken yet, trying again", { err: error, partition, epoch });
+      this.#warn.say("partition not taken yet, trying again", { err: error, partition, epoch });
       return host.clock.sleep(100);
     }
     metrics.takeovers({});
     // The document may have moved on while the consumer was made.
-    const now = this.#document.partitions[partition];
-    if (now?.owner !== instance || now.epoch !== epoch) host.drop(partition);
+    if (!this.#isMine(partition, epoch) || this.#handover.gives(partition, epoch)) host.drop(partition);
+  }
+
+  /** From the loss of the connection on nothing is processed: an earlier message may have been lost on the way. */
+  #paused(): void {
+    if (!this.#options.frozenView) for (const p of this.#options.host.partitions) this.#options.host.pause(p);
   }
 
   /**
-   * What the server had sent into the lost connection is pending until its ack wait ends, later messages would overtake
-   * it, and a server with one replica has forgotten its consumers. Every partition is taken anew, which brings in order
-   * whatever is not acked.
+   * What the server had sent into the lost connection is pending until its ack wait ends, and later messages would
+   * overtake it. Each consumer tells whether it has delivered more than came in; only such partitions are taken anew,
+   * which brings in order whatever is not acked.
    */
-  async #retake(): Promise<void> {
-    const { host } = this.#options;
-    if (!this.#draining && !this.#options.frozenView)
-      for (const partition of host.partitions) host.drop(partition);
+  async #reconnected(): Promise<void> {
+    const { host, frozenView } = this.#options;
+    if (!frozenView)
+      await Promise.all(
+        host.partitions.map(async (partition) => {
+          if (!(await host.goOn(partition))) host.drop(partition);
+        }),
+      );
     await this.#reread();
     this.#apply();
   }
@@ -299,27 +352,17 @@ export class Placement {
     return assigned?.owner === this.#options.instance && assigned.epoch === epoch;
   }
 
-  /** What a server's restart does to all partitions at once is one line, with how often it was. */
-  #warn(message: string, fields: object = {}): void {
-    const times = this.#warned.get(message) ?? 0;
-    this.#warned.set(message, times + 1);
-    if (times > 0) return;
-    setTimeout(() => {
-      this.#options.host.log.warn({ ...fields, times: this.#warned.get(message) }, message);
-      this.#warned.delete(message);
-    }, TOLD_TOGETHER_MS).unref();
-  }
-
   /** The consumer vanished: another host deleted it, or somebody did by mistake. The document tells which. */
   async #recover(partition: number, epoch: number): Promise<void> {
     const { host } = this.#options;
     host.drop(partition);
     if (this.#options.frozenView || this.#stopped) return;
     await this.#reread();
-    const assigned = this.#document.partitions[partition];
-    if (assigned?.owner === this.#options.instance && assigned.epoch === epoch) {
-      this.#warn("consumer gone, making it again");
-      this.#apply();
-    }
+    if (!this.#isMine(partition, epoch)) return;
+    this.#warn.say("consumer gone, making it again");
+    this.#apply();
   }
 }
+
+/** Of a clock that only goes forward: setting a machine's time must not make anybody look dead. */
+const now = (): number => performance.now();

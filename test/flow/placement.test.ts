@@ -8,7 +8,7 @@ import { defineActor } from "#runtime/actor/define.ts";
 import type { Unsafe } from "#runtime/actor/host.ts";
 import { installKillPoints, type KillPoint } from "#runtime/observe/kill-point.ts";
 import { ActorWorld, type WorldHost } from "#test/harness/actor-world.ts";
-import { begun, type CounterState, counter } from "#test/harness/counter.ts";
+import { begun, type CounterState, counter, openGate } from "#test/harness/counter.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
 let world: ActorWorld;
@@ -29,7 +29,8 @@ const seenWhen = (key: string, count: number) =>
     },
     { timeoutMs: 20_000, what: `${key} to have seen ${count}` },
   );
-const ownersOf = (host: WorldHost) => host.placement.document.partitions.map((a) => ({ ...a }));
+const ownersOf = ({ placement }: WorldHost) =>
+  placement.document.partitions.map(({ owner, epoch }) => ({ owner, epoch }));
 
 /** Holds the first handler that comes to a step. */
 function holdAt(point: KillPoint): { readonly reached: () => boolean; readonly release: () => void } {
@@ -114,6 +115,27 @@ describe.each([2, 4])("%i shards", (shards) => {
     for (const key of keys) expect(await seen(key)).toEqual(wanted);
     expect(staying.host.partitions).toHaveLength(64);
   });
+});
+
+test("a handler that takes long keeps no drain from ending, and is run again by the next owner", async () => {
+  world = await ActorWorld.start(2);
+  const staying = await world.host([counter]);
+  const leaving = await world.host([counter]);
+  await world.balanced(staying, leaving);
+  const key = "long";
+  const { partition } = routeOf({ kind: "counter", tenant: "demo", key });
+  const [owner, other] = leaving.host.partitions.includes(partition)
+    ? [leaving, staying]
+    : [staying, leaving];
+  await tell(key, "hold", { name: "drained" });
+  await waitUntil(() => begun.get("drained") === 1, { timeoutMs: 5_000, what: "the handler" });
+  await owner.leave();
+  await waitUntil(() => begun.get("drained") === 2, { timeoutMs: 5_000, what: "the next owner's run" });
+  openGate("drained");
+  expect(await seenWhen(key, 1)).toEqual(["drained"]);
+  await world.settled();
+  expect(await seen(key)).toEqual(["drained"]);
+  expect(other.host.partitions).toHaveLength(64);
 });
 
 test("a host keeps no more actors in memory than its cap, and those it put away go on where they were", async () => {

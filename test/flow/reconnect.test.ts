@@ -1,8 +1,9 @@
 // A host whose connection breaks while messages are on their way to it: what the server had sent into the old connection
 // is nobody's until its ack wait is over, unless the host asks for it again.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { PARTITIONS } from "#contracts/ids.ts";
+import { PARTITIONS, shardOf } from "#contracts/ids.ts";
 import { LIMITS } from "#contracts/limits.ts";
+import { inboundStream, partitionConsumer, routeOf } from "#contracts/subjects.ts";
 import { ActorWorld, type WorldHost } from "#test/harness/actor-world.ts";
 import { begun, type CounterState, counter, openGate } from "#test/harness/counter.ts";
 import { waitUntil } from "#test/harness/wait.ts";
@@ -26,33 +27,75 @@ test("every message is processed once and in order, and none waits for its ack w
     await Promise.all(KEYS.map((key) => world.tell("counter", key, "add", { name: `m${n}` }, `m${n}`)));
     if (BREAKS.has(n)) void host.bus.nc.reconnect();
   }
-  const seen = async (key: string): Promise<readonly string[]> =>
-    (await world.state<CounterState>("counter", key))?.seen ?? [];
   for (const key of KEYS) {
-    await waitUntil(async () => (await seen(key)).length >= ROUNDS, {
+    await waitUntil(async () => (await seenBy(key)).length >= ROUNDS, {
       timeoutMs: 20_000,
       what: `${key} to have seen all`,
     });
-    expect(await seen(key)).toEqual(names);
+    expect(await seenBy(key)).toEqual(names);
   }
 });
 
-test("a message whose handler outlives many reconnects is no poison: its host lives", async () => {
+test("where nothing was on its way the partitions are kept: no consumer is made again, and no handler run again", async () => {
+  await waitUntil(async () => (await world.waiting()) === 0, { timeoutMs: 20_000, what: "empty queues" });
+  await world.tell("counter", "patient", "hold", { name: "patient" }, "patient");
+  await waitUntil(() => begun.get("patient") === 1, { timeoutMs: 10_000, what: "the handler" });
+  const made = await consumersMade();
+  for (let n = 0; n < 3; n++) await reconnected();
+  await world.tell("counter", "patient", "add", { name: "next" }, "next");
+  openGate("patient");
+  await waitUntil(async () => (await seenBy("patient")).length === 2, { timeoutMs: 10_000, what: "both" });
+  expect(await seenBy("patient")).toEqual(["patient", "next"]);
+  expect(begun.get("patient")).toBe(1);
+  expect(await consumersMade()).toEqual(made);
+});
+
+test("a message whose partition is taken many times by the same process is no poison: its host lives", async () => {
+  const { partition } = routeOf({ kind: "counter", tenant: "demo", key: "slow" });
   await world.tell("counter", "slow", "hold", { name: "slow" }, "slow");
   for (let n = 1; n <= LIMITS.handlerAttempts + 2; n++) {
     await waitUntil(() => (begun.get("slow") ?? 0) >= n, {
       timeoutMs: 10_000,
       what: `it to be begun ${n} times`,
     });
-    await waitUntil(() => host.host.partitions.length === PARTITIONS, {
-      timeoutMs: 10_000,
-      what: "all partitions to be held again",
-    });
-    void host.bus.nc.reconnect();
+    const epoch = host.host.epochOf(partition) as number;
+    await world.bus.jsm.consumers.delete(
+      inboundStream(shardOf(partition, world.deployment.shards)),
+      partitionConsumer(partition, epoch),
+    );
   }
   openGate("slow");
-  await waitUntil(async () => (await world.state<CounterState>("counter", "slow"))?.seen.includes("slow"), {
+  await waitUntil(async () => (await seenBy("slow")).includes("slow"), {
     timeoutMs: 20_000,
     what: "it to be processed",
   });
+  expect(await world.deadLetters()).toEqual([]);
 });
+
+const seenBy = async (key: string): Promise<readonly string[]> =>
+  (await world.state<CounterState>("counter", key))?.seen ?? [];
+
+/** Resolves when the host's connection was lost and is back, and its partitions are looked through. */
+async function reconnected(): Promise<void> {
+  const back = new Promise<void>((resolve) => {
+    const listener = host.bus.onReconnect(() => {
+      listener.stop();
+      resolve();
+    });
+  });
+  void host.bus.nc.reconnect();
+  await back;
+  await waitUntil(() => host.host.partitions.length === PARTITIONS, {
+    timeoutMs: 10_000,
+    what: "all partitions to be held",
+  });
+}
+
+/** When each partition's consumer was made. */
+async function consumersMade(): Promise<Record<string, string>> {
+  const made: Record<string, string> = {};
+  for (let shard = 0; shard < world.deployment.shards; shard++)
+    for await (const { name, created } of world.bus.jsm.consumers.list(inboundStream(shard)))
+      made[name] = created;
+  return made;
+}

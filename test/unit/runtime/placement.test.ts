@@ -11,7 +11,11 @@ const members = fc
   .chain((names) =>
     fc.tuple(
       ...names.map((instance) =>
-        fc.record({ instance: fc.constant(instance), weight: fc.integer({ min: 1, max: 4 }) }),
+        fc.record({
+          instance: fc.constant(instance),
+          weight: fc.integer({ min: 1, max: 4 }),
+          steady: fc.constant(true),
+        }),
       ),
     ),
   );
@@ -78,9 +82,9 @@ describe("placement", () => {
   test("gives a newcomer its share and moves nothing between the others", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 7 }), (count) => {
-        const old = Array.from({ length: count }, (_, n) => ({ instance: `h${n}`, weight: 1 }));
+        const old = Array.from({ length: count }, (_, n) => ({ instance: `h${n}`, weight: 1, steady: true }));
         const before = settle(NOBODY, old);
-        const present = [...old, { instance: "newcomer", weight: 1 }];
+        const present = [...old, { instance: "newcomer", weight: 1, steady: true }];
         const after = settle(before, present);
         const toOthers = moved(before, after).filter((p) => after[p] !== "newcomer");
         // Shares are rounded, so one partition may change between old members, never a redistribution.
@@ -96,7 +100,11 @@ describe("placement", () => {
         fc.pre(present.length > 1);
         const before = settle(NOBODY, present);
         const draining = (present[0] as Member).instance;
-        const after = assign(before, [{ instance: draining, weight: 0 }, ...present.slice(1)], 0);
+        const after = assign(
+          before,
+          [{ instance: draining, weight: 0, steady: true }, ...present.slice(1)],
+          0,
+        );
         expect(after).not.toContain(draining);
         expect(moved(before, after).every((p) => before[p] === draining)).toBe(true);
       }),
@@ -121,9 +129,36 @@ describe("placement", () => {
     );
   });
 
+  test("gives nothing to members that are not steady, and takes nothing from them", () => {
+    fc.assert(
+      fc.property(owners, members, fc.infiniteStream(fc.boolean()), (before, all, steadiness) => {
+        const present = all.map((m) => ({ ...m, steady: steadiness.next().value === true }));
+        fc.pre(present.some((m) => m.steady));
+        const start = assign(before, all, 0);
+        const after = settle(start, present);
+        for (const p of moved(start, after)) {
+          const from = present.find((m) => m.instance === start[p]);
+          const to = present.find((m) => m.instance === after[p]);
+          expect([from?.steady, to?.steady]).toEqual([true, true]);
+        }
+      }),
+    );
+  });
+
+  test("moves the busiest first", () => {
+    const load = (p: number): number => (p * 37) % PARTITIONS;
+    const all = NOBODY.map(() => "old");
+    const both = [
+      { instance: "old", weight: 1, steady: true },
+      { instance: "young", weight: 1, steady: true },
+    ];
+    const busiest = moved(all, assign(all, both, 5, load)).map(load);
+    expect(busiest.toSorted((a, b) => a - b)).toEqual([59, 60, 61, 62, 63]);
+  });
+
   test("leaves the owners as they are when nobody takes any", () => {
     const before = NOBODY.map((_, p) => `h${p % 2}`);
-    expect(assign(before, [{ instance: "h0", weight: 0 }], 8)).toEqual(before);
+    expect(assign(before, [{ instance: "h0", weight: 0, steady: true }], 8)).toEqual(before);
     expect(assign(before, [], 8)).toEqual(before);
   });
 });

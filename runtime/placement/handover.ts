@@ -1,0 +1,128 @@
+/**
+ * The owner's part of a planned move: it finishes what the partition holds, stops, and only then writes the document
+ * that names the next owner. Meanwhile messages wait in the stream for a few milliseconds; nothing is aborted.
+ */
+import type { ActorHost } from "../actor/host.ts";
+import { StaleRevision } from "../nats/connect.ts";
+import { metrics } from "../observe/metrics.ts";
+import { handedOver, type PlacementDocument, type PlacementStore } from "./document.ts";
+
+export interface HandoverOptions {
+  readonly host: ActorHost;
+  readonly instance: string;
+  readonly store: PlacementStore;
+  readonly document: () => PlacementDocument;
+  readonly adopt: (document: PlacementDocument) => void;
+  readonly load: (partition: number) => number;
+}
+
+interface Given {
+  readonly partition: number;
+  readonly epoch: number;
+  /** All that was delivered is done. */
+  readonly clean: boolean;
+}
+
+/** Partitions finished and handed over side by side: each waits for its own mailboxes and for nobody else's. */
+const GIVEN_AT_ONCE = 4;
+/**
+ * How long a partition waits for its handlers. Whoever takes longer is run again by the next owner: all others of the
+ * partition would wait for it.
+ */
+const PATIENCE_MS = 250;
+/** Without anybody to hand over to, only the end of the process presses. */
+const LAST_PATIENCE_MS = 15_000;
+const RETRY_MS = 100;
+/** A document that cannot be written for so long: the partition is taken again and served. */
+const GIVE_UP_MS = 5_000;
+
+export class Handover {
+  readonly #options: HandoverOptions;
+  /** Under way, with the epoch. The placement must not take them again. */
+  readonly #giving = new Map<number, number>();
+  #finished: Given[] = [];
+  #writing = false;
+  #stopped = false;
+
+  constructor(options: HandoverOptions) {
+    this.#options = options;
+  }
+
+  /** True while this host is giving the partition away at this epoch. */
+  gives(partition: number, epoch: number): boolean {
+    return this.#giving.get(partition) === epoch;
+  }
+
+  /** Goes on with what the document announces; with `everything`, also with what nobody is there to take. */
+  run(everything = false): void {
+    if (this.#stopped) return;
+    const { instance, load } = this.#options;
+    const mine = this.#options
+      .document()
+      .partitions.flatMap(({ owner, epoch, next }, partition) =>
+        owner === instance && next !== instance && (next !== undefined || everything)
+          ? [{ partition, epoch, next }]
+          : [],
+      )
+      .sort((a, b) => load(b.partition) - load(a.partition));
+    for (const { partition, epoch, next } of mine) {
+      if (!everything && this.#giving.size >= GIVEN_AT_ONCE) return;
+      if (!this.#giving.has(partition)) void this.#give(partition, epoch, next === undefined);
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async #give(partition: number, epoch: number, toNobody: boolean): Promise<void> {
+    const { host } = this.#options;
+    this.#giving.set(partition, epoch);
+    const clean =
+      host.epochOf(partition) !== epoch ||
+      (await host.release(partition, toNobody ? LAST_PATIENCE_MS : PATIENCE_MS));
+    this.#finished.push({ partition, epoch, clean });
+    if (this.#writing) return;
+    this.#writing = true;
+    await this.#write();
+    this.#writing = false;
+    this.run();
+  }
+
+  /** Whatever finished meanwhile goes into one document. */
+  async #write(): Promise<void> {
+    const { store, document, adopt, host, instance } = this.#options;
+    const until = performance.now() + GIVE_UP_MS;
+    while (this.#finished.length > 0 && !this.#stopped) {
+      const batch = this.#finished;
+      const { partitions, revision } = document();
+      const given = new Map(
+        batch.flatMap(({ partition, epoch, clean }) => {
+          const current = partitions[partition];
+          return current?.owner === instance && current.epoch === epoch
+            ? [[partition, handedOver(current, clean)] as const]
+            : [];
+        }),
+      );
+      try {
+        if (given.size > 0) {
+          const written = await store.write(
+            revision,
+            partitions.map((a, p) => given.get(p) ?? a),
+          );
+          metrics.handoffs({}, given.size);
+          adopt(written);
+        }
+      } catch (error) {
+        if (error instanceof StaleRevision) adopt(await store.read().catch(document));
+        else host.log.warn({ err: error }, "partitions not handed over yet, trying again");
+        if (performance.now() < until) {
+          await host.clock.sleep(error instanceof StaleRevision ? 0 : RETRY_MS);
+          continue;
+        }
+      }
+      this.#finished = this.#finished.filter((each) => !batch.includes(each));
+      for (const { partition } of batch) this.#giving.delete(partition);
+    }
+  }
+}
