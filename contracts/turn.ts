@@ -72,6 +72,8 @@ export const turnRecordSchema = z.object({
   model: z.string(),
   cached: z.boolean(),
   cacheLevel: z.string().optional(),
+  /** Why no cache was asked: the kind of turn. */
+  uncached: z.string().optional(),
   usage: usageSchema,
   costUsd: z.number().optional(),
   route: routeDecisionSchema.optional(),

@@ -1,4 +1,4 @@
-/** What makes two requests the same request: the key of an entry, and the keys by which a document finds its entries. */
+/** What makes two requests the same request, and the keys under which KV `cache` holds what belongs to an answer. */
 import { createHash } from "node:crypto";
 import { tokenOf } from "#contracts/ids.ts";
 import type { CacheQuery } from "./port.ts";
@@ -17,29 +17,38 @@ export function normaliseQuestion(question: string): string {
   return bare === "" ? plain : bare;
 }
 
-/** Base64url of the SHA-256 over everything that an answer may depend on. */
+const digest = (parts: readonly unknown[]): string =>
+  createHash("sha256").update(JSON.stringify(parts), "utf8").digest("base64url");
+
+/** Base64url of the SHA-256 over everything that an answer may depend on; the id of its entry. */
 export function fingerprintOf(query: CacheQuery): string {
-  const { tenant, assistant, assistantVersion, tier, locale, history } = query;
-  const passages = query.passages.map(({ collection, document, revision }) => [
+  const { tenant, assistant, assistantVersion, tier, locale } = query;
+  const context = query.passages.map(({ collection, document, revision }) => [
     collection,
     document,
     revision,
   ]);
   // JSON of a list, so that no two lists of parts can join to the same text.
-  const request = [
-    1,
+  return digest([
+    2,
     tenant,
     assistant,
     assistantVersion,
     tier,
     locale,
     normaliseQuestion(query.question),
-    history,
-    passages,
-  ];
-  return createHash("sha256").update(JSON.stringify(request), "utf8").digest("base64url");
+    context,
+  ]);
 }
 
+/** A session as entries name it: enough to find what it contributed, not to tell whose it was. */
+export const originOf = (tenant: string, session: string): string =>
+  digest(["session", tenant, session]).slice(0, 22);
+
+/** An answer as an operator removes it: the same words again are the same answer. */
+export const replyDigest = (reply: string): string => digest(["reply", reply]).slice(0, 22);
+
+/** The answer itself. */
 export const entryKey = (tenant: string, fingerprint: string): string =>
   `a.${tokenOf(tenant)}.${fingerprint}`;
 
@@ -53,5 +62,17 @@ export const dependencyKey = (
 export const dependencyFilter = (tenant: string, collection: string, document: string): string =>
   dependencyKey(tenant, { collection, document }, "*");
 
-/** The fingerprint at the end of a dependency key. */
+/** Says that the session caused the entry. */
+export const originKey = (tenant: string, origin: string, fingerprint: string): string =>
+  `o.${tokenOf(tenant)}.${origin}.${fingerprint}`;
+
+/** Says that the entry was removed: every host drops it, whatever it still holds. */
+export const removalKey = (tenant: string, fingerprint: string): string =>
+  `r.${tokenOf(tenant)}.${fingerprint}`;
+
+/** Somebody is asking a model for the answer. */
+export const flightKey = (tenant: string, fingerprint: string): string =>
+  `f.${tokenOf(tenant)}.${fingerprint}`;
+
+/** The fingerprint at the end of a key. */
 export const fingerprintOfKey = (key: string): string => key.slice(key.lastIndexOf(".") + 1);

@@ -47,6 +47,7 @@ export function recordOf(actor: ConversationActor, input: RecordInput): Omit<Tur
   const { closing } = input;
   const { ending } = closing;
   const route = closing.route ?? actor.state.open?.job?.route;
+  const uncached = actor.state.open?.job?.uncached;
   return {
     v: RECORD_VERSION,
     type: "turn",
@@ -62,6 +63,7 @@ export function recordOf(actor: ConversationActor, input: RecordInput): Omit<Tur
     model: ending.model,
     cached: ending.cached,
     ...(closing.cacheLevel ? { cacheLevel: closing.cacheLevel } : {}),
+    ...(uncached ? { uncached } : {}),
     usage: ending.usage,
     ...(closing.costUsd === undefined ? {} : { costUsd: closing.costUsd }),
     ...(route ? { route } : {}),

@@ -1,5 +1,4 @@
 /** The messages a chat model sees: instructions, numbered passages, history, question. Pure. */
-import { createHash } from "node:crypto";
 import type { ChatMessage, Passage } from "#contracts/job.ts";
 import { type Assistant, instructionsFor } from "./assistants.ts";
 import type { PastTurn } from "./turn.ts";
@@ -41,12 +40,4 @@ function withPassages(question: string, passages: readonly Passage[]): string {
   if (passages.length === 0) return question;
   const numbered = passages.map((p, n) => `[${n + 1}] ${p.title}\n${p.text}`).join("\n\n");
   return `Passages:\n\n${numbered}\n\nQuestion: ${question}`;
-}
-
-/** Fingerprint of the history a model would see; empty for none, so that first turns share their cached answers. */
-export function historyFingerprint(history: readonly PastTurn[]): string {
-  if (history.length === 0) return "";
-  const hash = createHash("sha256");
-  for (const turn of history) hash.update(JSON.stringify([turn.messages.map((m) => m.text), turn.reply]));
-  return hash.digest("base64url").slice(0, 22);
 }

@@ -56,6 +56,8 @@ export interface Waiting {
   readonly deadline: number;
   readonly route: RouteDecision;
   readonly locale: string;
+  /** Why no cache was asked. */
+  readonly uncached?: string;
 }
 
 export interface ConversationState {

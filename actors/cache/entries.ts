@@ -1,0 +1,210 @@
+/**
+ * The entries of all hosts: KV `cache` holds them for a day, each host has those that fit its memory. A host hears of new
+ * ones and of removals by following the bucket; what it hears late costs a hit, since nothing is served unchecked, and a
+ * removal is obeyed at the latest when the follower has caught up.
+ */
+import { LRUCache } from "lru-cache";
+import { decode, encode } from "#contracts/codec.ts";
+import { LIMITS } from "#contracts/limits.ts";
+import { BUCKETS, bucketStream, bucketSubject } from "#contracts/subjects.ts";
+import type { Clock } from "#runtime/clock.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+import { Kv } from "#runtime/nats/kv.ts";
+import { follow, type StoredMessage } from "#runtime/nats/reader.ts";
+import type { Log } from "#runtime/observe/log.ts";
+import { decodeEntry, type Entry, encodeEntry } from "./entry.ts";
+import { dependencyKey, entryKey, fingerprintOfKey, originKey, removalKey, replyDigest } from "./key.ts";
+
+/** A larger answer is not kept: one must not drive out thousands. */
+export const ENTRY_BYTES = 256 * 1024;
+/** Objects take about three times the room of their encoding. */
+const MEMORY_FACTOR = 3;
+/** An answer that an operator removed is not kept again for so long. */
+const BANNED_MS = 3_600_000;
+const REMEMBERED_REMOVALS = 10_000;
+const RETRY_MS = 2_000;
+
+interface Removal {
+  /** Ms since the epoch. */
+  readonly at: number;
+  /** Digest of the answer that must not come back; empty where it may. */
+  readonly reply: string;
+}
+
+interface Held {
+  readonly entry: Entry;
+  /** Its sequence in the bucket, where removals have theirs; 0 until the store has acknowledged it. */
+  readonly seq: number;
+}
+
+export interface EntriesOptions {
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Bound of what this process holds. */
+  readonly memoryBytes: number;
+}
+
+export class Entries {
+  readonly #bus: Bus;
+  readonly #kv: Kv;
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #held: LRUCache<string, Held>;
+  /** Sequence of the last removal, by key of the entry. */
+  readonly #removals = new LRUCache<string, number>({ max: REMEMBERED_REMOVALS });
+  /** By tenant and digest of the reply, until when. */
+  readonly #banned = new LRUCache<string, number>({ max: REMEMBERED_REMOVALS });
+  #follower: { stop(): Promise<void> } | undefined;
+  #stopped = false;
+
+  constructor(bus: Bus, { log, clock, memoryBytes }: EntriesOptions) {
+    this.#bus = bus;
+    this.#kv = new Kv(bus, BUCKETS.cache);
+    this.#log = log;
+    this.#clock = clock;
+    this.#held = new LRUCache({
+      maxSize: memoryBytes,
+      maxEntrySize: ENTRY_BYTES * MEMORY_FACTOR,
+      ttl: LIMITS.cacheAgeMs,
+    });
+  }
+
+  /** Begins to follow, however long the store takes to answer. */
+  start(): void {
+    void this.#follow();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#follower?.stop();
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** In memory only. */
+  held(tenant: string, id: string): Entry | undefined {
+    return this.#held.get(entryKey(tenant, id))?.entry;
+  }
+
+  /** From the store, into memory. @throws JetclawError `nats.unavailable` */
+  async fetch(tenant: string, id: string): Promise<Entry | undefined> {
+    const key = entryKey(tenant, id);
+    const { value, revision } = await this.#kv.get(key);
+    return value && this.#take(key, value, revision);
+  }
+
+  /** Out of this host's memory: it is not current. */
+  release({ tenant, id }: Entry): void {
+    this.#held.delete(entryKey(tenant, id));
+  }
+
+  /**
+   * Memory first, then the index keys, then the entry: one that is there can be found by what it depends on.
+   * `holds` is asked again after the writes: the invalidator may have passed between them.
+   * @throws JetclawError `nats.unavailable`
+   */
+  async put(entry: Entry, holds: () => boolean): Promise<"stored" | "too-large" | "removed" | "outdated"> {
+    const data = encodeEntry(entry);
+    const { tenant, id, origin, dependencies } = entry;
+    if (data.length > ENTRY_BYTES) return "too-large";
+    if (this.#isBanned(tenant, entry.answer.reply)) return "removed";
+    const key = entryKey(tenant, id);
+    // A copy of its own: nobody who holds the answer can change the entry.
+    this.#take(key, data, 0);
+    const ttlMs = LIMITS.cacheAgeMs;
+    await Promise.all([
+      this.#kv.put(originKey(tenant, origin, id), encode({ at: entry.at }), { ttlMs }),
+      ...dependencies.map((on) =>
+        this.#kv.put(dependencyKey(tenant, on, id), encode({ revision: on.revision }), { ttlMs }),
+      ),
+    ]);
+    const seq = await this.#kv.put(key, data, { ttlMs });
+    if (holds()) return this.#take(key, data, seq) ? "stored" : "removed";
+    this.#held.delete(key);
+    await this.#kv.drop(key);
+    return "outdated";
+  }
+
+  /** From every host, for good. False when there is no such entry. @throws JetclawError `nats.unavailable` */
+  async remove(tenant: string, id: string, options: { readonly ban: boolean }): Promise<boolean> {
+    const key = entryKey(tenant, id);
+    const { value } = await this.#kv.getFromLeader(key);
+    const entry = value && decodeEntry(value);
+    const removal: Removal = {
+      at: this.#clock.now(),
+      reply: options.ban && entry ? replyDigest(entry.answer.reply) : "",
+    };
+    await this.#kv.drop(key);
+    // After the entry is gone: whoever read it before hears of this later.
+    const marker = removalKey(tenant, id);
+    const seq = await this.#kv.put(marker, encode(removal), { ttlMs: LIMITS.cacheAgeMs });
+    this.#obey(marker, removal, seq);
+    return entry !== undefined;
+  }
+
+  /** All that a session caused. @returns how many @throws JetclawError `nats.unavailable` */
+  async removeOrigin(tenant: string, origin: string): Promise<number> {
+    const filter = originKey(tenant, origin, "*");
+    let removed = 0;
+    for await (const { key } of this.#kv.entries(filter)) {
+      await this.remove(tenant, fingerprintOfKey(key), { ban: false });
+      removed++;
+    }
+    if (removed > 0) await this.#kv.drop(filter);
+    return removed;
+  }
+
+  async #follow(): Promise<void> {
+    while (!this.#stopped && !this.#follower)
+      try {
+        const follower = await follow(this.#bus, {
+          stream: bucketStream(BUCKETS.cache),
+          filter: [bucketSubject(BUCKETS.cache, "a.>"), bucketSubject(BUCKETS.cache, "r.>")],
+          from: "last",
+          onMessage: (message) => this.#hear(message),
+        });
+        if (this.#stopped) await follower.stop();
+        this.#follower = follower;
+      } catch (err) {
+        this.#log.warn({ err }, "the cache is not followed yet, trying again");
+        await this.#clock.sleep(RETRY_MS);
+      }
+  }
+
+  #hear({ subject, data, seq }: StoredMessage): void {
+    const key = subject.slice(bucketSubject(BUCKETS.cache, "").length);
+    // The marker of an expiry has no data.
+    if (data.length === 0) return void this.#held.delete(key);
+    if (key.startsWith("r.")) return this.#obey(key, decode<Removal>(data), seq);
+    this.#take(key, data, seq);
+  }
+
+  #obey(marker: string, removal: Removal, seq: number): void {
+    const key = `a${marker.slice(1)}`;
+    this.#removals.set(key, seq);
+    const held = this.#held.get(key);
+    if (held && held.seq < seq) this.#held.delete(key);
+    if (removal.reply !== "") this.#banned.set(banOf(key, removal.reply), removal.at + BANNED_MS);
+  }
+
+  #isBanned(tenant: string, reply: string): boolean {
+    const until = this.#banned.get(banOf(entryKey(tenant, ""), replyDigest(reply)));
+    return until !== undefined && until > this.#clock.now();
+  }
+
+  /** Into memory, unless it was removed since, or is too old, or another version's. */
+  #take(key: string, data: Uint8Array, seq: number): Entry | undefined {
+    const entry = decodeEntry(data);
+    if (!entry || (seq > 0 && (this.#removals.get(key) ?? 0) > seq)) return undefined;
+    const held = this.#held.get(key);
+    if (held && held.seq >= Math.max(1, seq)) return held.entry;
+    const ttl = entry.at + LIMITS.cacheAgeMs - this.#clock.now();
+    if (ttl <= 0) return undefined;
+    this.#held.set(key, { entry, seq }, { size: MEMORY_FACTOR * data.length, ttl });
+    return entry;
+  }
+}
+
+const banOf = (key: string, reply: string): string => `${key.split(".")[1]} ${reply}`;
