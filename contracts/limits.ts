@@ -63,6 +63,8 @@ export const LIMITS = {
   tombstoneAgeMs: 400 * 24 * 3_600_000,
   /** How long a response cache entry lives at most. */
   cacheAgeMs: 24 * 3_600_000,
+  /** How long a turn waits for the answer to the same question of somebody else before it asks itself. */
+  flightWaitMs: 8_000,
   /** Grace a stopping process has to finish what it holds. */
   drainMs: 15_000,
 } as const;
@@ -80,6 +82,7 @@ const RELATIONS: readonly (readonly [boolean, string])[] = [
   [LIMITS.turnDeadlineMs < LIMITS.inboundAckWaitMs, "a turn ends before its message is redelivered"],
   [LIMITS.turnDeadlineMs < LIMITS.dedupeWindowMs, "a job is deduped for longer than a turn lives"],
   [LIMITS.turnDeadlineMs < LIMITS.tokensAgeMs, "a stream can be resumed for longer than a turn lives"],
+  [LIMITS.flightWaitMs * 4 <= LIMITS.turnDeadlineMs, "a turn that waited in vain has time left to ask"],
   [LIMITS.turnDeadlineMs > 12_000, "a deadline outlives the loss of a stream leader"],
   [LIMITS.historyBytes < LIMITS.stateBytes, "history fits the state"],
 ];

@@ -129,6 +129,10 @@ export const BUCKETS = {
   deliveries: "deliveries",
 } as const;
 
+/** The stream of a bucket and the subject of a key in it, for who follows it. */
+export const bucketStream = (bucket: string): string => `KV_${bucket}`;
+export const bucketSubject = (bucket: string, key: string): string => `$KV.${bucket}.${key}`;
+
 /** Key in the bucket `models`: what one worker sees of one model. */
 export const modelHealthKey = (health: { pool: string; model: string; worker: string }): string =>
   `${tokenOf(health.pool)}.${tokenOf(health.model)}.${tokenOf(health.worker)}`;
@@ -144,6 +148,8 @@ export const CORE = {
   /** Stop of a session's running answer, heard by the worker. */
   control: (tenant: string, session: string): string => `ctl.${tokenOf(tenant)}.${tokenOf(session)}`,
   controlAll: "ctl.*.*",
+  /** A question that several asked at once has its answer, or will have none. */
+  cacheLanded: "cache.landed",
   /** Where a gateway hears of a job without an actor. Outside of what streams capture: nobody resumes it. */
   reply: (gateway: string, id: string): string => `reply.${tokenOf(gateway)}.${tokenOf(id)}`,
   replyAll: (gateway: string): string => `reply.${tokenOf(gateway)}.*`,

@@ -35,6 +35,8 @@ export const conversationMessages = {
   collected: z.object({ turn: z.number().int() }),
   /** The grace of a stop is over: no result came, the turn is closed without one. */
   settle: z.object({ turn: z.number().int() }),
+  /** Whoever asked the same has his answer, or the wait for it is over: the turn is answered. */
+  landed: z.object({ turn: z.number().int() }),
   feedback: z.object({
     turn: z.number().int(),
     value: z.enum(["up", "down"]),

@@ -3,6 +3,8 @@
  * has to have the revision it had then, by this process's own index. So a late invalidator, a stale replica or a lost
  * event costs a hit, never a stale answer.
  */
+
+import { LRUCache } from "lru-cache";
 import { LIMITS } from "#contracts/limits.ts";
 import type { PriorityClass } from "#contracts/subjects.ts";
 import { type Clock, systemClock } from "#runtime/clock.ts";
@@ -10,7 +12,6 @@ import type { Bus } from "#runtime/nats/connect.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { within } from "#runtime/within.ts";
-import { LRUCache } from "lru-cache";
 import { type Judgement, judge, type TurnAtHand } from "./cacheability.ts";
 import { Entries } from "./entries.ts";
 import { type CurrentRevisions, type Entry, entryOf, isCurrent } from "./entry.ts";

@@ -58,7 +58,11 @@ const BOTH: Cacheability = { levels: "both" };
 const none = (reason: Uncacheable): Cacheability => ({ levels: "none", reason });
 
 export function cacheability({ question, locale, ongoing, asked }: CacheableInput): Cacheability {
-  const original = question.normalize("NFKC").replace(/[\u2018\u2019\u02bc]/gu, "'").replace(/\s+/gu, " ").trim();
+  const original = question
+    .normalize("NFKC")
+    .replace(/[\u2018\u2019\u02bc]/gu, "'")
+    .replace(/\s+/gu, " ")
+    .trim();
   if (original === "") return none("empty");
   if (original.length > LONG_CHARS) return none("long");
   if (namesSomebody(original)) return none("identifier");
@@ -148,7 +152,8 @@ function dependsOnContext(text: string, { continues, empty, refers, antecedent }
 
 const ABOUT_NUMBERS =
   /\b(order|orders|purchase|invoice|bill|ticket|case|customer|client|account|reference|ref|tracking|parcel|package|booking|policy|bestelling|bestelnummer|ordernummer|factuur|factuurnummer|klantnummer|klant|zaak|pakket|referentie|boeking|kenmerk)( (nr|no|num|number|id|code|nummer)\.?)?[ :#]*(is )?[a-z]{0,4}-?\d+/i;
-const MONEY_OR_YEAR = /[\u20ac$\u00a3] ?[\d.,]+|[\d.,]+ ?(\u20ac|\$|\u00a3|%|euro?s?\b|usd\b|dollars?\b|pounds?\b|gbp\b)|\b(19|20)\d\d\b/giu;
+const MONEY_OR_YEAR =
+  /[\u20ac$\u00a3] ?[\d.,]+|[\d.,]+ ?(\u20ac|\$|\u00a3|%|euro?s?\b|usd\b|dollars?\b|pounds?\b|gbp\b)|\b(19|20)\d\d\b/giu;
 /** Two names after a word that introduces a person. */
 const PERSON = /\b(from|for|of|by|name|van|voor|door|naam):? \p{Lu}\p{Ll}+ \p{Lu}\p{Ll}+/u;
 const TITLES =

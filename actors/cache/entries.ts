@@ -129,14 +129,11 @@ export class Entries {
 
   /** From every host, for good. False when there is no such entry. @throws JetclawError `nats.unavailable` */
   async remove(tenant: string, id: string, options: { readonly ban: boolean }): Promise<boolean> {
-    const key = entryKey(tenant, id);
-    const { value } = await this.#kv.getFromLeader(key);
-    const entry = value && decodeEntry(value);
+    const entry = await dropEntry(this.#kv, tenant, id);
     const removal: Removal = {
       at: this.#clock.now(),
       reply: options.ban && entry ? replyDigest(entry.answer.reply) : "",
     };
-    await this.#kv.drop(key);
     // After the entry is gone: whoever read it before hears of this later.
     const marker = removalKey(tenant, id);
     const seq = await this.#kv.put(marker, encode(removal), { ttlMs: LIMITS.cacheAgeMs });
@@ -205,6 +202,25 @@ export class Entries {
     this.#held.set(key, { entry, seq }, { size: MEMORY_FACTOR * data.length, ttl });
     return entry;
   }
+}
+
+/**
+ * Out of the store with all keys that lead to it. The entry goes first: broken off, what is left leads nowhere and
+ * expires.
+ * @throws JetclawError `nats.unavailable`
+ */
+export async function dropEntry(kv: Kv, tenant: string, id: string): Promise<Entry | undefined> {
+  const key = entryKey(tenant, id);
+  const { value } = await kv.getFromLeader(key);
+  if (!value) return undefined;
+  await kv.drop(key);
+  const entry = decodeEntry(value);
+  if (!entry) return undefined;
+  await Promise.all([
+    kv.drop(originKey(tenant, entry.origin, id)),
+    ...entry.dependencies.map((on) => kv.drop(dependencyKey(tenant, on, id))),
+  ]);
+  return entry;
 }
 
 const banOf = (key: string, reply: string): string => `${key.split(".")[1]} ${reply}`;

@@ -63,9 +63,7 @@ export function isCurrent(entry: Entry, tenant: string, revisions: CurrentRevisi
   return (
     entry.tenant === tenant &&
     revisions.fresh() &&
-    entry.dependencies.every(
-      (on) => revisions.revisionOf(tenant, on.collection, on.document) === on.revision,
-    )
+    entry.dependencies.every((on) => revisions.revisionOf(tenant, on.collection, on.document) === on.revision)
   );
 }
 

@@ -11,7 +11,8 @@ import { readDurably } from "#runtime/nats/durable.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
-import { dependencyFilter, entryKey, fingerprintOfKey } from "./key.ts";
+import { dropEntry } from "./entries.ts";
+import { dependencyFilter, fingerprintOfKey } from "./key.ts";
 
 /** Changes worked on at once. */
 const IN_FLIGHT = 16;
@@ -51,7 +52,7 @@ export async function invalidate(
   )) {
     if (!value || decode<{ revision: number }>(value).revision >= revision) continue;
     // The entry before its index key: broken off between the two, the next run finds it again.
-    deleted += await kv.drop(entryKey(changed.tenant, fingerprintOfKey(key)));
+    if (await dropEntry(kv, changed.tenant, fingerprintOfKey(key))) deleted++;
     await kv.drop(key);
   }
   if (deleted > 0) metrics.cache({ level: "shared", result: "invalidated" }, deleted);

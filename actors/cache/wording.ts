@@ -105,7 +105,9 @@ export const DUTCH: Wording = {
     new RegExp(
       `\\b(waar|wanneer|wat|is|zijn|was|waren|heeft|hebben|komt|komen|wordt|worden|krijg|waarom|hoezo|of)( is| zijn| was| blijft| blijven| wordt| worden| komt| komen| krijg ik| staat)? ${NL_MY}\\b`,
     ),
-    new RegExp(`\\b(waar|wanneer) (is|zijn|was|blijft|komt|komen|wordt|worden) (de|het|dit|deze) ${NL_THING}\\b`),
+    new RegExp(
+      `\\b(waar|wanneer) (is|zijn|was|blijft|komt|komen|wordt|worden) (de|het|dit|deze) ${NL_THING}\\b`,
+    ),
     /\b(nog )?niet (ontvangen|aangekomen|geleverd|bezorgd|verzonden|terugbetaald|gekregen)\b/,
     /\b(wanneer|waar) (krijg|ontvang) (ik|wij|we)\b/,
     /\b(ik|wij|we) (heb|hebben|had|hadden|ben|zijn)\b.*\b(besteld|ontvangen|gekregen|betaald|gekocht|geplaatst|gestuurd|verstuurd|verzonden|teruggestuurd|geretourneerd|geannuleerd|gewacht|gebeld|gemaild|afgeschreven)\b/,

@@ -32,7 +32,7 @@ import {
 import type { ActorKind, SystemActor } from "#runtime/actor/define.ts";
 import { parseMessage } from "#runtime/actor/define.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
-import { type Answering, openAndAnswer } from "./answering.ts";
+import { type Answering, answerAfterWait, openAndAnswer } from "./answering.ts";
 import { appendRecord, closeWith, recordOf, recordSubject } from "./closing.ts";
 import { REPEATED_ATTEMPT } from "./past-turns.ts";
 import { phrase } from "./phrases.ts";
@@ -45,6 +45,7 @@ import {
   eraseState,
   initialState,
   isAwaited,
+  isWaiting,
   mayOpen,
   type Quiet,
   sayTurn,
@@ -92,11 +93,19 @@ export function conversationKind(answering: Answering): ActorKind {
           continue;
         // A stop is for the question before it, also when both waited side by side.
         if (message.type === "stop") await openAll(actor, answering);
+        // What others would still be served is removed before anybody is told that it is gone; again where this fails.
+        if (message.type === "erase") await answering.cache?.forget(actor.tenant, actor.key);
         receive(actor, message, answering);
+        if (message.type === "landed" && isWaiting(actor.state, (message.body as { turn: number }).turn))
+          await answerAfterWait(actor, answering);
       }
       await openAll(actor, answering);
       if (job !== undefined && actor.state.open?.job?.id !== job)
-        actor.afterCommit(() => answering.lanes?.finished(job));
+        actor.afterCommit(() => {
+          answering.lanes?.finished(job);
+          // However the turn ended: nobody waits for an answer that will not come.
+          answering.pending.settle(job, actor.key, undefined);
+        });
     },
     repeated: (actor, message) => repeat(actor as ConversationActor, message),
     poisoned: (actor, message, reference) =>
@@ -130,18 +139,15 @@ function receive(actor: ConversationActor, message: Envelope, answering: Answeri
   switch (message.type) {
     case "user": {
       const body = message.body as UserMessage;
-      return advance(actor, {
-        type: "user",
-        id: message.id,
-        at: message.at,
-        message: body,
-        quiet: QUIET[body.channel] ?? NO_QUIET,
-      });
+      const quiet = QUIET[body.channel] ?? NO_QUIET;
+      return advance(actor, { type: "user", id: message.id, at: message.at, message: body, quiet }, shards);
     }
     case "collected":
-      return advance(actor, { type: "collected" });
+      return advance(actor, { type: "collected" }, shards);
     case "stop":
-      return advance(actor, { type: "stop" });
+      return advance(actor, { type: "stop" }, shards);
+    case "landed":
+      return;
     case "result":
       return result(actor, message.body as JobResult, answering);
     case "settle":
@@ -155,13 +161,19 @@ function receive(actor: ConversationActor, message: Envelope, answering: Answeri
   }
 }
 
-function advance(actor: ConversationActor, event: Event): void {
+function advance(actor: ConversationActor, event: Event, shards: number): void {
   const { state, decisions } = step(actor.state, event, actor.now);
   actor.state = state;
-  for (const decision of decisions) carryOut(actor, decision);
+  for (const decision of decisions) carryOut(actor, decision, shards);
 }
 
-function carryOut(actor: ConversationActor, decision: Decision): void {
+function carryOut(actor: ConversationActor, decision: Decision, shards: number): void {
+  if (decision.do === "abandon")
+    return closeWith(actor, shards, {
+      ending: emptyEnding("stopped", phrase("stopped", actor.state.locale)),
+      attempt: 0,
+      lastChunk: 0,
+    });
   if (decision.do === "collect")
     return actor.schedule(COLLECT_TIMER, { at: decision.untilAt }, "collected", { turn: actor.state.turn });
   // A queued job vanishes; a running one is told by the control subject and sends what it has.
@@ -170,7 +182,6 @@ function carryOut(actor: ConversationActor, decision: Decision): void {
 }
 
 function result(actor: ConversationActor, body: JobResult, answering: Answering): void {
-  const query = answering.pending.take(body.job);
   if (!isAwaited(actor.state, body)) {
     metrics.lateResults({});
     // Its worker streamed on after the erase, and sent the result last.
@@ -183,15 +194,10 @@ function result(actor: ConversationActor, body: JobResult, answering: Answering)
   const reference = failed ? referenceOf(body.job) : undefined;
   const locale = actor.state.open?.job?.locale;
   const complete = body.finish === "stop" || body.finish === "length";
-  if (query && complete)
-    actor.afterCommit(
-      () =>
-        void answering.cache?.store(query, {
-          reply: body.text,
-          citations: body.citations,
-          model: body.model,
-        }),
-    );
+  if (complete) {
+    const { text: reply, citations, model } = body;
+    actor.afterCommit(() => answering.pending.settle(body.job, actor.key, { reply, citations, model }));
+  }
   closeWith(actor, answering.deployment.shards, {
     ending: {
       outcome: failed ? "failed" : body.finish === "stopped" ? "stopped" : "answered",
@@ -340,6 +346,13 @@ function poisoned(actor: ConversationActor, message: Envelope, reference: string
       reference,
     });
   }
+  if (message.type === "landed" && isWaiting(actor.state))
+    return closeWith(actor, shards, {
+      ending: emptyEnding("failed", phrase("failed", actor.state.locale, reference)),
+      attempt: 0,
+      lastChunk: 0,
+      reference,
+    });
   if (message.type !== "user") return;
   const text = phrase("failed", actor.state.locale, reference);
   const { state, turn } = sayTurn(actor.state, text, actor.now);

@@ -3,29 +3,28 @@ import { JOB_VERSION, type Job, type Passage } from "#contracts/job.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { inferSubject, type PriorityClass, tokensSubject } from "#contracts/subjects.ts";
 import { type RouteDecision, type TurnRecord, turnEvent } from "#contracts/turn.ts";
-import { NO_USAGE } from "#contracts/usage.ts";
 import type { SystemActor } from "#runtime/actor/define.ts";
 import type { Deployment } from "#runtime/nats/topology.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
-import type { CachedAnswer, CacheQuery, ResponseCache } from "../cache/port.ts";
+import type { AnswerCache, Flight } from "../cache/port.ts";
 import type { LevelReader } from "../governor/port.ts";
 import type { Retriever } from "../knowledge/port.ts";
 import type { Router } from "../routing/port.ts";
 import type { Assistant, Assistants } from "./assistants.ts";
-import { type Closing, closeWith } from "./closing.ts";
+import { closingOf, lookUp, type PendingAnswers, planCaching } from "./caching.ts";
+import { closeWith } from "./closing.ts";
 import {
-  type Extract,
+  type Extract as ExtractAnswer,
   extractClosing,
   isNew,
   refusal,
-  type Treatment,
   treatmentOf,
   withLevel,
 } from "./degradation.ts";
 import type { Lanes } from "./lanes.ts";
-import { buildMessages, historyFingerprint } from "./prompt.ts";
-import { awaitJob, type ConversationState, openTurn, type PastTurn } from "./turn.ts";
+import { buildMessages } from "./prompt.ts";
+import { awaitJob, awaitLanding, type ConversationState, openTurn, type PastTurn } from "./turn.ts";
 
 /** What a conversation needs of the rooms below it. */
 export interface Answering {
@@ -33,8 +32,10 @@ export interface Answering {
   readonly assistants: Assistants;
   readonly retriever: Retriever;
   /** Absent: nothing is cached. */
-  readonly cache?: ResponseCache | undefined;
-  readonly pending: PendingQueries;
+  readonly cache?: AnswerCache | undefined;
+  readonly pending: PendingAnswers;
+  /** Sends a message to the actor of a session. */
+  readonly tell: (tenant: string, session: string, type: string, body: unknown) => Promise<unknown>;
   readonly router: Router;
   readonly log: Log;
   /** Closed turns of a session from a sequence of its stream on. */
@@ -53,7 +54,7 @@ export interface Answering {
   /** Absent: nothing is degraded. */
   readonly level?: LevelReader | undefined;
   /** Answers new conversations at level 2; absent: they keep going to the pools. */
-  readonly extract?: Extract | undefined;
+  readonly extract?: ExtractAnswer | undefined;
   /** Tiers of all pools: at level 2 a cached answer of any of them will do. */
   readonly tiers?: readonly string[] | undefined;
   /** Absent: every job takes lane 0. */
@@ -62,35 +63,51 @@ export interface Answering {
 
 type ConversationActor = SystemActor<ConversationState>;
 const DEFAULT_LOCALE = "en";
+const LANDED_TIMER = "landed";
 const DEFERRED_CHANNELS = new Set(["email"]);
 
+/** Opens the next turn with all that waits, and answers it or says what it waits for. */
 export async function openAndAnswer(actor: ConversationActor, answering: Answering): Promise<void> {
-  const { assistants, router } = answering;
-  const { shards } = answering.deployment;
   const opened = openTurn(actor.state);
-  const { open } = opened;
-  const assistant = assistants.get(opened.assistant);
-  actor.state = { ...opened, assistant: assistant.name };
+  actor.state = { ...opened, assistant: answering.assistants.get(opened.assistant).name };
+  const { turn, messages } = opened.open;
+  const ids = messages.map((m) => m.id);
+  actor.emit(tokensSubject(actor.tenant, actor.key, turn), turnEvent(turn, ids));
+  await answer(actor, answering, { mayWait: true });
+}
+
+/** The turn has waited for somebody else's answer to the same question: it is there, or the turn asks itself. */
+export async function answerAfterWait(actor: ConversationActor, answering: Answering): Promise<void> {
+  actor.cancel(LANDED_TIMER);
+  await answer(actor, answering, { mayWait: false });
+}
+
+async function answer(
+  actor: ConversationActor,
+  answering: Answering,
+  { mayWait }: { readonly mayWait: boolean },
+): Promise<void> {
+  const { assistants, router, cache } = answering;
+  const { shards } = answering.deployment;
+  const { state } = actor;
+  const { open } = state;
+  if (!open) throw new Error("no turn is open");
+  const assistant = assistants.get(state.assistant);
   const question = open.messages
     .map((m) => m.text)
     .filter(Boolean)
     .join("\n");
-  const locale = opened.locale ?? answering.languageOf(question) ?? DEFAULT_LOCALE;
-  const cls = classOf(opened, open.channel);
+  const locale = state.locale ?? answering.languageOf(question) ?? DEFAULT_LOCALE;
+  const cls = classOf(state, open.channel);
   const level = answering.level?.level() ?? 0;
-  const treatment = treatmentOf(level, cls, opened);
-  actor.emit(
-    tokensSubject(actor.tenant, actor.key, open.turn),
-    turnEvent(
-      open.turn,
-      open.messages.map((m) => m.id),
-    ),
-  );
-
-  if (treatment === "refuse") {
+  const treatment = treatmentOf(level, cls, state);
+  // Who has waited is not refused for it.
+  if (treatment === "refuse" && mayWait) {
     actor.afterCommit(() => metrics.refusals({ reason: "load.refused" }));
     return closeWith(actor, shards, refusal(level, locale));
   }
+  // Before retrieval: what changes after it may be missing from the passages.
+  const position = cache?.position() ?? 0;
   const passages = await retrieve(actor, answering, assistant, question, locale);
   const chosen = router.route({
     tenant: actor.tenant,
@@ -100,42 +117,68 @@ export async function openAndAnswer(actor: ConversationActor, answering: Answeri
     locale,
     channel: open.channel,
     cls,
-    tier: opened.tier,
-    model: opened.history.findLast((turn) => turn.model !== "" && !turn.cached)?.model,
+    tier: state.tier,
+    model: state.history.findLast((turn) => turn.model !== "" && !turn.cached)?.model,
   });
   const route = withLevel(chosen, level);
-  const query: CacheQuery = {
+  const plan = planCaching(answering, assistant, state, {
     tenant: actor.tenant,
     assistant: assistant.name,
     assistantVersion: assistant.version,
     tier: route.tier,
     locale,
     question,
-    // Hashing the history is dear, and only a cache reads it.
-    history: answering.cache ? historyFingerprint(opened.history) : "",
     passages,
-  };
-  const cached = await lookUp(answering, query, treatment);
-  if (cached) {
-    // Without a tier the next turn, at a lower level, is routed like a first one.
-    if (treatment === "normal") actor.state = { ...actor.state, tier: actor.state.tier ?? route.tier };
-    return closeWith(actor, shards, { ...ofCache(cached), ...(level > 0 ? { route } : {}) });
-  }
-  if (treatment === "extract" && answering.extract)
-    return closeWith(actor, shards, extractClosing(level, answering.extract, question, passages, locale));
-  const messages = buildMessages({ assistant, locale, passages, history: opened.history, question });
-  const { maxOutputTokens, temperature } = assistant;
-  const id = appendJob(actor, answering, route, {
-    turn: open.turn,
-    cls,
-    messages,
-    question,
-    locale,
-    passages: [...passages],
-    maxOutputTokens: maxOutputTokens ?? null,
-    temperature: temperature ?? null,
+    position,
   });
-  if (answering.cache) actor.afterCommit(() => answering.pending.remember(id, query, actor.now));
+  const hit = await lookUp(answering, plan, treatment);
+  if (hit) {
+    // Without a tier the next turn, at a lower level, is routed like a first one.
+    if (treatment === "normal") actor.state = { ...state, tier: state.tier ?? route.tier };
+    return closeWith(actor, shards, { ...closingOf(hit), ...(level > 0 ? { route } : {}) });
+  }
+  if (treatment !== "normal" && answering.extract)
+    return closeWith(actor, shards, extractClosing(level, answering.extract, question, passages, locale));
+  const flight = mayWait ? await plan.join?.(cls) : undefined;
+  if (flight?.kind === "wait") return waitForLanding(actor, answering, flight);
+  const messages = buildMessages({ assistant, locale, passages, history: state.history, question });
+  const { maxOutputTokens, temperature } = assistant;
+  const id = appendJob(
+    actor,
+    answering,
+    { route, uncached: plan.uncached },
+    {
+      turn: open.turn,
+      cls,
+      messages,
+      question,
+      locale,
+      passages: [...passages],
+      maxOutputTokens: maxOutputTokens ?? null,
+      temperature: temperature ?? null,
+    },
+  );
+  const { keep } = plan;
+  if (keep) actor.afterCommit(() => answering.pending.remember(id, keep, actor.now));
+}
+
+/**
+ * The turn is committed as waiting, and its mailbox goes on: a stop, an erase or a takeover finds a turn that waits, as
+ * with a job. The timer ends the wait whatever becomes of this host and of who is waited for.
+ */
+function waitForLanding(
+  actor: ConversationActor,
+  { tell, turnDeadlineMs }: Answering,
+  { landed, untilAt }: Extract<Flight, { kind: "wait" }>,
+): void {
+  const { state, now } = actor;
+  const turn = state.turn;
+  actor.state = awaitLanding(state, now);
+  actor.schedule(LANDED_TIMER, { at: Math.min(untilAt, now + turnDeadlineMs / 4) }, "landed", { turn });
+  actor.afterCommit(() => {
+    // Should this be lost, the timer comes.
+    void landed.then(() => tell(actor.tenant, actor.key, "landed", { turn })).catch(() => {});
+  });
 }
 
 type JobContent = Pick<
@@ -147,13 +190,14 @@ type JobContent = Pick<
 function appendJob(
   actor: ConversationActor,
   { lanes, turnDeadlineMs }: Answering,
-  route: RouteDecision,
+  { route, uncached }: { readonly route: RouteDecision; readonly uncached: string | undefined },
   content: JobContent,
 ): string {
   const { tenant, key: session, now } = actor;
   const { pool } = route;
   const { cls, locale } = content;
-  const deadline = now + turnDeadlineMs;
+  // What was spent on waiting is part of the turn's time.
+  const deadline = (actor.state.open?.waitingSince ?? now) + turnDeadlineMs;
   const lane = lanes?.laneOf(tenant, now) ?? 0;
   const id = actor.append(
     inferSubject({ pool, cls, lane, tenant, session }),
@@ -175,30 +219,17 @@ function appendJob(
   );
   lanes?.reserve(id, tenant, now);
   actor.afterCommit(() => lanes?.committed(id, deadline));
-  actor.state = awaitJob(actor.state, { id, step: 0, pool, cls, deadline, route, locale });
+  actor.state = awaitJob(actor.state, {
+    id,
+    step: 0,
+    pool,
+    cls,
+    deadline,
+    route,
+    locale,
+    ...(uncached ? { uncached } : {}),
+  });
   return id;
-}
-
-const ofCache = ({ reply, citations, model }: CachedAnswer): Closing => ({
-  ending: { outcome: "answered", reply, citations, model, cached: true, usage: NO_USAGE },
-  attempt: 0,
-  lastChunk: 0,
-  cacheLevel: "response",
-});
-
-/** Under load an answer of any tier is better than none of a model. */
-async function lookUp(
-  { cache, tiers = [] }: Answering,
-  query: CacheQuery,
-  treatment: Treatment,
-): ReturnType<ResponseCache["lookup"]> {
-  if (!cache) return undefined;
-  const others = treatment === "extract" ? tiers.filter((tier) => tier !== query.tier) : [];
-  for (const tier of [query.tier, ...others]) {
-    const found = await cache.lookup({ ...query, tier });
-    if (found) return found;
-  }
-  return undefined;
 }
 
 /** Without its knowledge a turn is still answered, and the model is told of no passages. */
@@ -228,27 +259,4 @@ async function retrieve(
 function classOf(state: ConversationState, channel: string): PriorityClass {
   if (DEFERRED_CHANNELS.has(channel)) return "deferred";
   return isNew(state) ? "new" : "ongoing";
-}
-
-/**
- * Queries whose answers are on their way, by job. In memory: an answer that comes back to another host is not cached,
- * which costs a hit and never a wrong one.
- */
-export class PendingQueries {
-  readonly #byJob = new Map<string, { query: CacheQuery; at: number }>();
-
-  remember(job: string, query: CacheQuery, now: number): void {
-    this.#byJob.set(job, { query, at: now });
-    for (const [id, { at }] of this.#byJob) {
-      if (now - at <= LIMITS.dedupeWindowMs) break;
-      this.#byJob.delete(id);
-    }
-  }
-
-  /** The query whose answer a job brings, once. */
-  take(job: string): CacheQuery | undefined {
-    const found = this.#byJob.get(job);
-    this.#byJob.delete(job);
-    return found?.query;
-  }
 }

@@ -2,7 +2,9 @@
  * The life of a turn as a pure state machine. This is the page to read first.
  *
  *   idle --user--> collecting --quiet time over--> opening --cache hit--> closed (idle)
- *                                                    |
+ *                                                    |  ^
+ *                                                    |  +-- landed, or time over -- waiting for the same question of
+ *                                                    |                              somebody else (single flight)
  *                                                    +--job--> answering --result--> closed (idle)
  *                                                                 |  ^
  *                                                                 v  |   (tools come here: calling)
@@ -46,6 +48,8 @@ export interface OpenTurn {
   /** The job it waits for, once one is committed. */
   readonly job?: Waiting;
   readonly stopping?: boolean;
+  /** Since when it waits for somebody else's answer to the same question; kept when it then asks itself. */
+  readonly waitingSince?: number;
 }
 
 export interface Waiting {
@@ -107,7 +111,8 @@ export type Event =
 /** What the machine asks its actor to do besides keeping the state. */
 export type Decision =
   | { readonly do: "collect"; readonly untilAt: number }
-  | { readonly do: "cancel"; readonly job: Waiting; readonly turn: number };
+  | { readonly do: "cancel"; readonly job: Waiting; readonly turn: number }
+  | { readonly do: "abandon" };
 
 export interface Step {
   readonly state: ConversationState;
@@ -162,6 +167,7 @@ function withoutCollecting(state: ConversationState): ConversationState {
 
 function stop(state: ConversationState): Step {
   const { open } = state;
+  if (isWaiting(state)) return { state, decisions: [{ do: "abandon" }] };
   if (!open?.job || open.stopping) return { state, decisions: [] };
   return {
     state: { ...state, open: { ...open, stopping: true } },
@@ -195,6 +201,16 @@ export function awaitJob(state: ConversationState, job: Waiting): ConversationSt
   if (!state.open) throw new Error("no turn is open");
   return { ...state, tier: state.tier ?? job.route.tier, open: { ...state.open, job } };
 }
+
+/** The open turn waits for the answer that somebody else gets to the same question. */
+export function awaitLanding(state: ConversationState, now: number): ConversationState {
+  if (!state.open) throw new Error("no turn is open");
+  return { ...state, open: { ...state.open, waitingSince: now } };
+}
+
+/** True while the open turn waits for somebody else's answer; with `turn`, while that turn does. */
+export const isWaiting = ({ open }: ConversationState, turn?: number): boolean =>
+  open?.waitingSince !== undefined && open.job === undefined && (turn === undefined || open.turn === turn);
 
 /** How the open turn ended. */
 export interface Ending {

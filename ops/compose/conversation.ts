@@ -1,9 +1,9 @@
 /** Role `conversation`: a host of actors, the conversation kind and the user's own, and the reaper. */
 import { hostname } from "node:os";
-import type { ResponseCache } from "#actors/cache/port.ts";
+import type { AnswerCache } from "#actors/cache/port.ts";
 import { conversationKind } from "#actors/conversation/actor.ts";
-import { PendingQueries } from "#actors/conversation/answering.ts";
 import { Assistants } from "#actors/conversation/assistants.ts";
+import { PendingAnswers } from "#actors/conversation/caching.ts";
 import { Lanes, shareOf } from "#actors/conversation/lanes.ts";
 import { findTurnOf, turnsFrom } from "#actors/conversation/past-turns.ts";
 import { Reaper } from "#actors/conversation/reaper.ts";
@@ -15,6 +15,8 @@ import { PolicyRouter } from "#actors/routing/router.ts";
 import { liveSignals } from "#actors/routing/signals.ts";
 import type { Config } from "#contracts/config.ts";
 import { LIMITS } from "#contracts/limits.ts";
+import { CONVERSATION } from "#contracts/turn.ts";
+import { tellActor } from "#runtime/actor/client.ts";
 import type { ActorKind } from "#runtime/actor/define.ts";
 import { ActorHost, type Unsafe } from "#runtime/actor/host.ts";
 import { ensureTokens } from "#runtime/nats/topology.ts";
@@ -26,7 +28,7 @@ export interface ConversationHostOptions {
   /** Absent: assistants answer without knowledge. */
   readonly retriever?: Retriever | undefined;
   /** Absent: nothing is cached. */
-  readonly cache?: ResponseCache | undefined;
+  readonly cache?: AnswerCache | undefined;
   readonly languageOf?: (text: string) => string | undefined;
   /** Kinds defined by the user. */
   readonly kinds?: readonly ActorKind[];
@@ -68,12 +70,15 @@ export async function startConversationHost(
   const { bus, log, clock, deployment, config, instance } = ctx;
   const level = watchLevel(bus);
   const health = await watchHealth(bus);
+  const cache = config.responseCache ? options.cache : undefined;
   const conversation = conversationKind({
     deployment,
     assistants: new Assistants(config),
     retriever: options.retriever ?? NO_KNOWLEDGE,
-    cache: config.responseCache ? options.cache : undefined,
-    pending: new PendingQueries(),
+    cache,
+    pending: new PendingAnswers(cache),
+    tell: (tenant, session, type, body) =>
+      tellActor(bus, clock, { kind: CONVERSATION, tenant, key: session }, type, body),
     router: new PolicyRouter(config, liveSignals(level, health)),
     level,
     extract,

@@ -3,8 +3,8 @@
  * cache over both. In one process it is a call; composed once a process, whichever roles it runs.
  */
 
-import type { ResponseCache } from "#actors/cache/port.ts";
-import { createResponseCache } from "#actors/cache/response-cache.ts";
+import { LeveledCache } from "#actors/cache/answer-cache.ts";
+import type { AnswerCache } from "#actors/cache/port.ts";
 import type { KnowledgeStore } from "#actors/knowledge/port.ts";
 import { type LocalRetriever, startRetriever } from "#actors/knowledge/retriever.ts";
 import { createKnowledgeStore } from "#actors/knowledge/store.ts";
@@ -13,7 +13,7 @@ import type { RoleContext, RunningRole } from "./context.ts";
 export interface Retrieval extends RunningRole {
   readonly store: KnowledgeStore;
   readonly retriever: LocalRetriever;
-  readonly cache: ResponseCache;
+  readonly cache: AnswerCache;
 }
 
 /** Resolves when the index has caught up. @throws JetclawError `nats.unavailable` */
@@ -25,16 +25,19 @@ export async function startRetrieval(ctx: RoleContext): Promise<Retrieval> {
       log: ctx.log,
       clock: ctx.clock,
     });
+    const cache = new LeveledCache(ctx.bus, { revisions: retriever, log: ctx.log, clock: ctx.clock });
+    cache.start();
     return {
       role: "retrieval",
       store,
       retriever,
-      cache: createResponseCache(ctx.bus, { revisions: retriever, log: ctx.log }),
+      cache,
       readiness: () => (retriever.fresh() ? undefined : "the knowledge index is behind"),
       // Questions that are being answered still need it.
       drain: async () => {},
       async stop() {
         store.stop();
+        await cache.stop();
         await retriever.stop();
       },
     };

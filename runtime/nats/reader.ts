@@ -19,7 +19,7 @@ const toStored = (m: StoredMsg): StoredMessage => ({
 
 export interface FollowOptions {
   readonly stream: string;
-  readonly filter: string;
+  readonly filter: string | readonly string[];
   /** `all`: from the first message; `last`: the last message of each subject, then changes; `new`: from now on. */
   readonly from: "all" | "last" | "new";
   readonly onMessage: (message: StoredMessage) => void;
@@ -37,7 +37,7 @@ export async function follow(bus: Bus, options: FollowOptions): Promise<{ stop()
     options.from
   ];
   const consumer = await bus.js.consumers.get(options.stream, {
-    filter_subjects: [options.filter],
+    filter_subjects: [options.filter].flat(),
     deliver_policy: policy,
   });
   const pending = (await consumer.info()).num_pending;

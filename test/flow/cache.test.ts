@@ -1,10 +1,10 @@
 // The response cache on a real NATS: never stale while documents change, both levels, tenants apart, and an invalidator
 // that deletes exactly what depends on a change.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { LeveledCache } from "#actors/cache/answer-cache.ts";
 import { invalidate, startInvalidator } from "#actors/cache/invalidator.ts";
 import { fingerprintOf } from "#actors/cache/key.ts";
 import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
-import { createResponseCache } from "#actors/cache/response-cache.ts";
 import { BUCKETS } from "#contracts/subjects.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { type KnowledgeWorld, knowledgeWorld, type Reader, silentLog } from "#test/harness/knowledge.ts";
@@ -44,6 +44,7 @@ const content = (topic: string, version: number) => ({
 
 async function queryFor(reader: Reader, tenant: string, topic: string): Promise<CacheQuery> {
   const question = `Which version has the ${topic}?`;
+  const position = reader.cache.position();
   const passages = await reader.retriever.retrieve({
     tenant,
     collections: ["c"],
@@ -58,8 +59,8 @@ async function queryFor(reader: Reader, tenant: string, topic: string): Promise<
     tier: "small",
     locale: "en",
     question,
-    history: "",
     passages,
+    position,
   };
 }
 
@@ -104,12 +105,12 @@ test("2,000 look-ups racing with changes over two readers: none stale, more than
       const reader = random.oneIn(2) ? one : two;
       const floor = acknowledged.get(topic) as number;
       const query = await queryFor(reader, "race", topic);
-      const cached = await reader.cache.lookup(query);
+      const cached = (await reader.cache.lookup(query))?.answer;
       const answer = cached ?? answerFrom(query);
       if (cached) hits++;
       const version = Number(/version (\d+)/.exec(answer.reply)?.[1]);
       if (version < floor) stale.push(`${topic}: ${version} < ${floor}, ${cached ? "cached" : "retrieved"}`);
-      if (!cached) await reader.cache.store(query, answer);
+      if (!cached) await reader.cache.store(query, answer, "s");
       // Hits in memory never leave the microtasks; without this nobody else would run.
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -142,20 +143,14 @@ describe("what is served", () => {
     await put("t1", "zebra", 1);
     await put("t2", "zebra", 1);
     const query = await queryFor(one, "t1", "zebra");
-    await one.cache.store(query, answerFrom(query));
-    expect(await one.cache.lookup(query)).toEqual(answerFrom(query));
-    expect(await two.cache.lookup(query)).toEqual(answerFrom(query));
+    await one.cache.store(query, answerFrom(query), "s");
+    expect((await one.cache.lookup(query))?.answer).toEqual(answerFrom(query));
+    expect((await two.cache.lookup(query))?.answer).toEqual(answerFrom(query));
     expect(await two.cache.lookup({ ...query, tenant: "t2" })).toBeUndefined();
     expect(await two.cache.lookup(await queryFor(two, "t2", "zebra"))).toBeUndefined();
-    for (const change of [
-      { assistant: "b" },
-      { assistantVersion: "2" },
-      { tier: "large" },
-      { locale: "nl" },
-      { history: "h" },
-    ])
+    for (const change of [{ assistant: "b" }, { assistantVersion: "2" }, { tier: "large" }, { locale: "nl" }])
       expect(await two.cache.lookup({ ...query, ...change })).toBeUndefined();
-    expect(await two.cache.lookup({ ...query, question: "which version has  the ZEBRA" })).toEqual(
+    expect((await two.cache.lookup({ ...query, question: "which version has  the ZEBRA" }))?.answer).toEqual(
       answerFrom(query),
     );
   });
@@ -163,7 +158,7 @@ describe("what is served", () => {
   test("after a change the old request misses in both levels, even where nobody deleted its entry", async () => {
     await put("t3", "zebra", 1);
     const query = await queryFor(one, "t3", "zebra");
-    await one.cache.store(query, answerFrom(query));
+    await one.cache.store(query, answerFrom(query), "s");
     await put("t3", "zebra", 2);
     expect(await one.cache.lookup(query)).toBeUndefined();
     expect(await two.cache.lookup(query)).toBeUndefined();
@@ -173,10 +168,10 @@ describe("what is served", () => {
   test("an answer that came after a change of what it rests on is not kept, nor one without citations", async () => {
     await put("t4", "zebra", 1);
     const query = await queryFor(one, "t4", "zebra");
-    await one.cache.store(query, { ...answerFrom(query), citations: [] });
+    await one.cache.store(query, { ...answerFrom(query), citations: [] }, "s");
     expect(await one.cache.lookup(query)).toBeUndefined();
     await put("t4", "zebra", 2);
-    await one.cache.store(query, answerFrom(query));
+    await one.cache.store(query, answerFrom(query), "s");
     expect(await stored("*.t4.>")).toEqual([]);
   });
 
@@ -185,9 +180,13 @@ describe("what is served", () => {
     const query = await queryFor(one, "t5", "zebra");
     let fresh = true;
     const { retriever } = one;
-    const revisions = { fresh: () => fresh, revisionOf: retriever.revisionOf.bind(retriever) };
-    const cache = createResponseCache(world.bus, { revisions, log: silentLog });
-    await cache.store(query, answerFrom(query));
+    const revisions = {
+      position: 0,
+      fresh: () => fresh,
+      revisionOf: retriever.revisionOf.bind(retriever),
+    };
+    const cache = new LeveledCache(world.bus, { revisions, log: silentLog });
+    await cache.store(query, answerFrom(query), "s");
     expect(await cache.lookup(query)).toBeDefined();
     fresh = false;
     expect(await cache.lookup(query)).toBeUndefined();
@@ -203,7 +202,7 @@ describe("the invalidator", () => {
     for (const topic of ["zebra", "walrus", "parrot"]) {
       const query = await queryFor(one, "t6", topic);
       queries.set(topic, query);
-      await one.cache.store(query, answerFrom(query));
+      await one.cache.store(query, answerFrom(query), "s");
     }
     // An answer about the walrus that also rests on the zebra.
     const both = {
@@ -213,7 +212,7 @@ describe("the invalidator", () => {
         ...(queries.get("zebra") as CacheQuery).passages,
       ],
     };
-    await one.cache.store(both, answerFrom(both));
+    await one.cache.store(both, answerFrom(both), "s");
     const entries = (...kept: CacheQuery[]): string[] =>
       kept.map((query) => `a.t6.${fingerprintOf(query)}`).sort();
     const [zebra, walrus, parrot] = ["zebra", "walrus", "parrot"].map(
@@ -234,7 +233,7 @@ describe("the invalidator", () => {
   test("as a role it follows the changes, each handled by one of its processes", async () => {
     await put("t8", "zebra", 1);
     const query = await queryFor(one, "t8", "zebra");
-    await one.cache.store(query, answerFrom(query));
+    await one.cache.store(query, answerFrom(query), "s");
     const running = await Promise.all([1, 2].map(() => startInvalidator(world.bus, { log: silentLog })));
     const settled = async (): Promise<boolean> => (await running[0]?.waiting()) === 0;
     await waitUntil(settled, { timeoutMs: 10_000, what: "the changes so far" });

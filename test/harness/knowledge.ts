@@ -1,7 +1,6 @@
 // What tests of knowledge and caches share: a provisioned server, a store, and readers on connections of their own.
 
-import type { ResponseCache } from "#actors/cache/port.ts";
-import { createResponseCache } from "#actors/cache/response-cache.ts";
+import { LeveledCache } from "#actors/cache/answer-cache.ts";
 import { type LocalRetriever, startRetriever } from "#actors/knowledge/retriever.ts";
 import { createKnowledgeStore, type RunningStore } from "#actors/knowledge/store.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
@@ -14,7 +13,7 @@ export const silentLog = createLog({ level: process.env.JETCLAW_LOG_LEVEL ?? "si
 export interface Reader {
   readonly bus: Bus;
   readonly retriever: LocalRetriever;
-  readonly cache: ResponseCache;
+  readonly cache: LeveledCache;
   stop(): Promise<void>;
 }
 
@@ -33,11 +32,14 @@ const connect = (url: string, name: string): Promise<Bus> =>
 export async function startReader(url: string, name: string): Promise<Reader> {
   const bus = await connect(url, name);
   const retriever = await startRetriever(bus, { instance: name, log: silentLog });
+  const cache = new LeveledCache(bus, { revisions: retriever, log: silentLog });
+  cache.start();
   return {
     bus,
     retriever,
-    cache: createResponseCache(bus, { revisions: retriever, log: silentLog }),
+    cache,
     async stop() {
+      await cache.stop();
       await retriever.stop();
       await bus.close();
     },

@@ -27,8 +27,8 @@ const query: fc.Arbitrary<CacheQuery> = fc.record({
   tier: word,
   locale: word,
   question: word,
-  history: word,
   passages: fc.array(passage, { maxLength: 3 }),
+  position: fc.nat(),
 });
 
 test("the same request has the same key, whatever the object and the score", () => {
@@ -40,7 +40,7 @@ test("the same request has the same key, whatever the object and the score", () 
   );
 });
 
-test.each(["tenant", "assistant", "assistantVersion", "tier", "locale", "history"] as const)(
+test.each(["tenant", "assistant", "assistantVersion", "tier", "locale"] as const)(
   "another %s is another key",
   (field) => {
     fc.assert(

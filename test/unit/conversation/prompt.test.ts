@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { Assistants, instructionsFor } from "#actors/conversation/assistants.ts";
 import { phrase } from "#actors/conversation/phrases.ts";
-import { buildMessages, historyFingerprint } from "#actors/conversation/prompt.ts";
+import { buildMessages } from "#actors/conversation/prompt.ts";
 import type { PastTurn } from "#actors/conversation/turn.ts";
 import { PolicyRouter } from "#actors/routing/router.ts";
 import { configSchema } from "#contracts/config.ts";
@@ -70,20 +70,6 @@ describe("the prompt", () => {
       history: [past([], "Your parcel is on its way."), past(["Stop"], "")],
     });
     expect(messages.map((m) => m.role)).toEqual(["assistant", "user", "user"]);
-  });
-});
-
-describe("the fingerprint of a history", () => {
-  test("is empty for none, and changes with every question and reply", () => {
-    const prints = [
-      [past(["a"], "b")],
-      [past(["a"], "c")],
-      [past(["b"], "b")],
-      [past(["a", "b"], "")],
-      [past(["a\nb"], "")],
-    ].map(historyFingerprint);
-    expect(historyFingerprint([])).toBe("");
-    expect(new Set(prints).size).toBe(prints.length);
   });
 });
 
