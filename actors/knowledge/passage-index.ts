@@ -4,18 +4,22 @@
  */
 import type { Passage } from "#contracts/job.ts";
 import type { KnowledgeEvent } from "#contracts/knowledge.ts";
+import type { IndexedPassage } from "./hits.ts";
 import { baseLanguage, languageOf } from "./language.ts";
 import { passagesOf } from "./passages.ts";
 import type { RetrievalQuery } from "./port.ts";
-import { type IndexedPassage, TermIndex } from "./term-index.ts";
+import { TermIndex } from "./term-index.ts";
 
 /** Where a document's text is in the index. A deleted document keeps its entry: its revision refuses older changes. */
 interface Entry {
   readonly revision: number;
   readonly deleted: boolean;
   readonly languages: readonly string[];
-  readonly passages: readonly IndexedPassage[];
-  readonly document: Omit<Passage, "text" | "score">;
+  readonly passages: readonly StoredPassage[];
+  readonly meta: Omit<Passage, "text" | "score">;
+}
+interface StoredPassage extends IndexedPassage {
+  readonly meta: Omit<Passage, "text" | "score">;
 }
 
 /** A passage has to cover more than this share of what the question is about; see term-index.ts. */
@@ -30,9 +34,8 @@ const keyOf = (...ids: string[]): string => ids.join("\n");
 
 export class PassageIndex {
   readonly #documents = new Map<string, Entry>();
-  readonly #passages = new Map<string, { entry: Entry; passage: IndexedPassage }>();
   /** Of each tenant, an index a language. */
-  readonly #tenants = new Map<string, Map<string, TermIndex>>();
+  readonly #tenants = new Map<string, Map<string, TermIndex<StoredPassage>>>();
 
   /** Takes a change in. False when it was known already or a newer one is. */
   apply(event: KnowledgeEvent, revision: number): boolean {
@@ -40,12 +43,10 @@ export class PassageIndex {
     const known = this.#documents.get(key);
     if (known && known.revision >= revision) return false;
     if (known) this.#unindex(event.tenant, known);
-    const entry = entryOf(event, revision, key);
+    const entry = entryOf(event, revision);
     this.#documents.set(key, entry);
-    for (const passage of entry.passages) {
-      this.#passages.set(passage.id, { entry, passage });
-      for (const language of entry.languages) this.#indexOf(event.tenant, language).add(passage);
-    }
+    for (const language of entry.languages)
+      for (const passage of entry.passages) this.#indexOf(event.tenant, language).add(passage);
     return true;
   }
 
@@ -71,71 +72,74 @@ export class PassageIndex {
     const indexes = this.#tenants.get(query.tenant);
     if (!indexes || query.limit <= 0) return [];
     const collections = new Set(query.collections);
+    const { question, limit } = query;
     for (const languages of preference(query, [...indexes.keys()])) {
       const hits = languages
-        .flatMap((language) => indexes.get(language)?.search(query.question, collections) ?? [])
-        .filter(({ coverage }) => coverage > COVERAGE)
+        .flatMap(
+          (language) =>
+            indexes.get(language)?.search({ question, collections, limit, coverage: COVERAGE }) ?? [],
+        )
         .sort((a, b) => b.score - a.score);
       const best = hits[0]?.score ?? 0;
       // A document of unknown language is in several indexes.
       const unique = new Map(
-        hits.filter(({ score }) => score >= SCORE_OF_BEST * best).map((hit) => [hit.id, hit.score]),
+        hits
+          .filter(({ score }) => score >= SCORE_OF_BEST * best)
+          .map(({ passage, score }) => [passage, score]),
       );
       if (unique.size > 0)
-        return [...unique].slice(0, query.limit).flatMap(([id, score]) => this.#passage(id, score));
+        return [...unique].slice(0, limit).map(([{ meta, heading, body }, score]) => ({
+          ...meta,
+          text: heading === "" ? body : `## ${heading}\n\n${body}`,
+          score,
+        }));
     }
     return [];
   }
 
-  #passage(id: string, score: number): Passage[] {
-    const found = this.#passages.get(id);
-    if (!found) return [];
-    const { heading, body } = found.passage;
-    return [{ ...found.entry.document, text: heading === "" ? body : `## ${heading}\n\n${body}`, score }];
-  }
-
-  #indexOf(tenant: string, language: string): TermIndex {
-    const indexes = this.#tenants.get(tenant) ?? new Map<string, TermIndex>();
+  #indexOf(tenant: string, language: string): TermIndex<StoredPassage> {
+    const indexes = this.#tenants.get(tenant) ?? new Map<string, TermIndex<StoredPassage>>();
     this.#tenants.set(tenant, indexes);
-    const index = indexes.get(language) ?? new TermIndex(language);
+    const index = indexes.get(language) ?? new TermIndex<StoredPassage>(language);
     indexes.set(language, index);
     return index;
   }
 
   #unindex(tenant: string, entry: Entry): void {
-    for (const passage of entry.passages) {
-      this.#passages.delete(passage.id);
-      for (const language of entry.languages) this.#indexOf(tenant, language).remove(passage);
-    }
+    for (const language of entry.languages)
+      for (const passage of entry.passages) this.#indexOf(tenant, language).remove(passage);
   }
 }
 
-function entryOf(event: KnowledgeEvent, revision: number, key: string): Entry {
+function entryOf(event: KnowledgeEvent, revision: number): Entry {
   const { collection, document, title, url, locale, deleted } = event;
   const language = locale ? baseLanguage(locale) : languageOf(`${title}\n${event.text}`);
-  const tags = (event.tags ?? []).join(" ");
+  const context = (event.tags ?? []).join(" ");
+  const meta = {
+    collection,
+    document,
+    revision,
+    title,
+    ...(url ? { url } : {}),
+    ...(locale ? { locale } : {}),
+  };
   return {
     revision,
     deleted,
     languages: language === undefined ? UNKNOWN_LANGUAGE : [language],
+    meta,
     passages: deleted
       ? []
-      : passagesOf(title, event.text).map(({ heading, body }, n) => ({
-          id: `${key}\n${n}`,
+      : passagesOf(title, event.text).map(({ heading, body }, at) => ({
+          meta,
           collection,
+          document,
+          at,
           title,
-          tags,
+          context,
           heading,
           body,
         })),
-    document: {
-      collection,
-      document,
-      revision,
-      title,
-      ...(url ? { url } : {}),
-      ...(locale ? { locale } : {}),
-    },
   };
 }
 

@@ -1,9 +1,9 @@
 /**
  * The terms of one index with how many passages hold each, and which of them a question's word can stand for: the
  * word itself, a compound with it (`lever` - `levertijd`), its parts (`retourkosten` - `retour`, `kost`), or a word
- * that differs by a typing error. The one file besides `term-index.ts` that knows minisearch (its radix tree).
+ * that differs by a typing error. Each term has a number, under which the index keeps its postings.
  */
-import SearchableMap from "minisearch/SearchableMap";
+import { grown } from "./postings.ts";
 
 export interface Expansion {
   readonly term: string;
@@ -21,35 +21,56 @@ const MOST_COMPOUNDS = 24;
 /** Languages that write compounds as one word. */
 const COMPOUNDING: ReadonlySet<string> = new Set(["nl", "de", "da", "sv", "no", "fi"]);
 
-const reversed = (term: string): string => [...term].reverse().join("");
-
 export class Vocabulary {
   readonly #compounding: boolean;
-  readonly #terms = new SearchableMap<number>();
-  readonly #reversed = new SearchableMap<true>();
+  readonly #numbers = new Map<string, number>();
+  /** Numbers of terms that are no more. */
+  readonly #free: number[] = [];
+  #issued = 0;
+  #frequencies = new Uint32Array(1_024);
+  /** Terms by first letter and length: where a typing error is looked for. */
+  readonly #alike = new Buckets();
+  /** Terms by their first and by their last letters: where compounds are looked for. */
+  readonly #beginnings = new Buckets();
+  readonly #endings = new Buckets();
 
   constructor(language: string) {
     this.#compounding = COMPOUNDING.has(language);
   }
 
+  get size(): number {
+    return this.#numbers.size;
+  }
+
   /** How many passages hold the term. */
   frequency(term: string): number {
-    return this.#terms.get(term) ?? 0;
+    const number = this.#numbers.get(term);
+    return number === undefined ? 0 : (this.#frequencies[number] as number);
   }
 
-  add(term: string): void {
-    const frequency = this.frequency(term);
-    this.#terms.set(term, frequency + 1);
-    if (frequency === 0 && this.#compounding) this.#reversed.set(reversed(term), true);
+  numberOf(term: string): number | undefined {
+    return this.#numbers.get(term);
   }
 
-  remove(term: string): void {
-    const frequency = this.frequency(term);
-    if (frequency > 1) this.#terms.set(term, frequency - 1);
-    else {
-      this.#terms.delete(term);
-      if (this.#compounding) this.#reversed.delete(reversed(term));
+  /** One more passage holds the term. @returns its number */
+  add(term: string): number {
+    const number = this.#numbers.get(term) ?? this.#enter(term);
+    this.#frequencies[number] = (this.#frequencies[number] as number) + 1;
+    return number;
+  }
+
+  /** One passage less holds the term. @returns its number, free for another term once nobody holds it */
+  remove(term: string): number | undefined {
+    const number = this.#numbers.get(term);
+    if (number === undefined) return undefined;
+    const frequency = (this.#frequencies[number] as number) - 1;
+    this.#frequencies[number] = frequency;
+    if (frequency === 0) {
+      this.#numbers.delete(term);
+      this.#free.push(number);
+      for (const [buckets, key] of this.#placesOf(term)) buckets.remove(key, term);
     }
+    return number;
   }
 
   /** The terms of the index that a question's term stands for, best first; empty for a word it does not know. */
@@ -60,15 +81,36 @@ export class Vocabulary {
     return known.length > 0 ? known : this.#likely(term);
   }
 
+  #enter(term: string): number {
+    const number = this.#free.pop() ?? this.#issued++;
+    if (number >= this.#frequencies.length)
+      this.#frequencies = grown(this.#frequencies, this.#frequencies.length * 2);
+    this.#frequencies[number] = 0;
+    this.#numbers.set(term, number);
+    for (const [buckets, key] of this.#placesOf(term)) buckets.add(key, term);
+    return number;
+  }
+
+  #placesOf(term: string): [Buckets, string][] {
+    if (term.length < PART_CHARS) return [];
+    const places: [Buckets, string][] = [[this.#alike, `${term[0]}${term.length}`]];
+    if (this.#compounding)
+      places.push([this.#beginnings, term.slice(0, PART_CHARS)], [this.#endings, term.slice(-PART_CHARS)]);
+    return places;
+  }
+
+  /** The most frequent ones, so that it does not matter which came first. */
   #compoundsWith(part: string): Expansion[] {
     if (part.length < PART_CHARS) return [];
-    const found: Expansion[] = [];
-    for (const term of this.#terms.atPrefix(part).keys())
-      if (term.length >= part.length + PART_CHARS - 1) found.push({ term, weight: COMPOUND_WEIGHT });
-    for (const backwards of this.#reversed.atPrefix(reversed(part)).keys())
-      if (backwards.length >= part.length + PART_CHARS - 1)
-        found.push({ term: reversed(backwards), weight: COMPOUND_WEIGHT });
-    return found.slice(0, MOST_COMPOUNDS);
+    const found = new Set([
+      ...this.#beginnings.get(part.slice(0, PART_CHARS)).filter((term) => term.startsWith(part)),
+      ...this.#endings.get(part.slice(-PART_CHARS)).filter((term) => term.endsWith(part)),
+    ]);
+    return [...found]
+      .filter((term) => term.length >= part.length + PART_CHARS - 1)
+      .sort((a, b) => this.frequency(b) - this.frequency(a) || (a < b ? -1 : 1))
+      .slice(0, MOST_COMPOUNDS)
+      .map((term) => ({ term, weight: COMPOUND_WEIGHT }));
   }
 
   /** Splits an unknown compound where both sides are known, a linking s or e between them or not. */
@@ -86,14 +128,83 @@ export class Vocabulary {
 
   /** Typing errors: one letter in six, two in nine, never the first. */
   #likely(term: string): Expansion[] {
-    const distance = term.length >= 9 ? 2 : term.length >= 6 ? 1 : 0;
-    if (distance === 0 || /\d/.test(term)) return [];
+    const most = term.length >= 9 ? 2 : term.length >= 6 ? 1 : 0;
+    if (most === 0 || /\d/.test(term)) return [];
+    const letters = lettersOf(term);
     let best: { term: string; distance: number; frequency: number } | undefined;
-    for (const [candidate, [frequency, far]] of this.#terms.fuzzyGet(term, distance)) {
-      if (candidate[0] !== term[0] || candidate.length < PART_CHARS) continue;
-      if (!best || far < best.distance || (far === best.distance && frequency > best.frequency))
-        best = { term: candidate, distance: far, frequency };
-    }
+    for (let length = term.length - most; length <= term.length + most; length++)
+      for (const candidate of this.#alike.get(`${term[0]}${length}`)) {
+        // A changed letter makes at most two differ in what letters there are.
+        if (bitsOf(lettersOf(candidate) ^ letters) > 2 * most) continue;
+        const distance = distanceOf(term, candidate, most);
+        if (distance > most) continue;
+        const frequency = this.frequency(candidate);
+        if (
+          !best ||
+          distance < best.distance ||
+          (distance === best.distance &&
+            (frequency > best.frequency || (frequency === best.frequency && candidate < best.term)))
+        )
+          best = { term: candidate, distance, frequency };
+      }
     return best ? [{ term: best.term, weight: TYPO_WEIGHT }] : [];
   }
+}
+
+class Buckets {
+  readonly #buckets = new Map<string, string[]>();
+
+  get(key: string): readonly string[] {
+    return this.#buckets.get(key) ?? [];
+  }
+
+  add(key: string, term: string): void {
+    const bucket = this.#buckets.get(key);
+    if (bucket) bucket.push(term);
+    else this.#buckets.set(key, [term]);
+  }
+
+  remove(key: string, term: string): void {
+    const bucket = this.#buckets.get(key) ?? [];
+    const at = bucket.indexOf(term);
+    if (at < 0) return;
+    const last = bucket.pop() as string;
+    if (at < bucket.length) bucket[at] = last;
+    if (bucket.length === 0) this.#buckets.delete(key);
+  }
+}
+
+/** A bit for each letter that occurs. */
+function lettersOf(term: string): number {
+  let bits = 0;
+  for (let at = 0; at < term.length; at++) bits |= 1 << (term.charCodeAt(at) & 31);
+  return bits;
+}
+
+function bitsOf(value: number): number {
+  let count = 0;
+  for (let rest = value; rest !== 0; rest &= rest - 1) count++;
+  return count;
+}
+
+/** Edit distance (Levenshtein), or more than `most` as soon as it is clear. */
+function distanceOf(a: string, b: string, most: number): number {
+  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    let least = i;
+    for (let j = 1; j <= b.length; j++) {
+      const same = a.charCodeAt(i - 1) === b.charCodeAt(j - 1) ? 0 : 1;
+      const value = Math.min(
+        (row[j] as number) + 1,
+        (next[j - 1] as number) + 1,
+        (row[j - 1] as number) + same,
+      );
+      next.push(value);
+      if (value < least) least = value;
+    }
+    if (least > most) return least;
+    row = next;
+  }
+  return row[b.length] as number;
 }
