@@ -39,6 +39,8 @@ export interface Envelope<Body = unknown> {
   readonly replyTo?: string | undefined;
   /** Present on a timer that fired: its name and the generation it was scheduled under. */
   readonly timer?: { readonly name: string; readonly generation: number } | undefined;
+  /** Set when an operator returned it from the dead letters: how often that was done. */
+  readonly redriven?: number | undefined;
 }
 
 export function encodeEnvelope(envelope: Envelope): Uint8Array {
@@ -71,6 +73,7 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope {
     trace: traceOf(raw.trace),
     replyTo: text(raw, "replyTo", MAX_SUBJECT),
     timer: timerOf(raw.timer),
+    redriven: number(raw, "redriven"),
   };
   if (envelope.replyTo !== undefined && !PLAIN_SUBJECT.test(envelope.replyTo))
     throw wrong("replyTo", "a subject");

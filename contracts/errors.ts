@@ -86,6 +86,18 @@ export const ERRORS = {
     "The message could not be processed.",
     "Give the reference in detail to the operator.",
   ),
+  "dead.not-found": entry(
+    404,
+    "never",
+    "There is no such dead letter.",
+    "List them for their references: jetclaw dead ls.",
+  ),
+  "dead.unreadable": entry(
+    409,
+    "never",
+    "These bytes are no message; they cannot be redriven.",
+    "Look at them with jetclaw dead show, drop them with jetclaw dead rm.",
+  ),
   "route.not-found": entry(404, "never", "There is no such route.", "See /openapi.json for the routes."),
   "mailbox.full": entry(
     429,

@@ -17,6 +17,8 @@ export const LIMITS = {
   payloadBytes: 8_388_608,
   /** Largest encoded actor record; a bigger state is refused with an error naming this limit. */
   stateBytes: 4_194_304,
+  /** Largest encoded actor record that carries nothing new but the giving up of a message: it must always fit. */
+  recordBytes: 6_291_456,
   /** Largest encoded envelope. */
   envelopeBytes: 2_097_152,
   /** Deepest nesting the codec accepts. */
@@ -31,6 +33,8 @@ export const LIMITS = {
   mailboxMessages: 128,
   /** Messages of one partition held by a host, unacked. */
   partitionInFlight: 512,
+  /** Given-up messages each actor remembers, so that each of them can be redriven once. */
+  givenUpIds: 256,
   /** How often a failing handler is run before its message becomes a dead letter. */
   handlerAttempts: 5,
   /** Turns of history kept in a conversation's state and sent to a model. */
@@ -72,7 +76,11 @@ export const LIMITS = {
 const RELATIONS: readonly (readonly [boolean, string])[] = [
   [LIMITS.suspectMs >= 3 * LIMITS.heartbeatMs, "a host is suspected only after three missed heartbeats"],
   [LIMITS.envelopeBytes < LIMITS.payloadBytes, "an envelope fits a NATS payload"],
-  [LIMITS.stateBytes < LIMITS.payloadBytes, "a state fits a NATS payload"],
+  [
+    LIMITS.recordBytes > LIMITS.stateBytes + 3 * LIMITS.idChars * (LIMITS.processedIds + LIMITS.givenUpIds),
+    "the largest state fits with all the ids that an actor remembers",
+  ],
+  [LIMITS.recordBytes < LIMITS.payloadBytes, "a record fits a NATS payload"],
   [LIMITS.bodyBytes < LIMITS.envelopeBytes, "an accepted body fits an envelope"],
   [LIMITS.documentTextChars < LIMITS.bodyBytes, "a document fits a body"],
   [LIMITS.messageTextChars * LIMITS.messageParts <= LIMITS.bodyBytes * 4, "a message's parts fit a body"],
@@ -84,6 +92,7 @@ const RELATIONS: readonly (readonly [boolean, string])[] = [
   [LIMITS.turnDeadlineMs < LIMITS.tokensAgeMs, "a stream can be resumed for longer than a turn lives"],
   [LIMITS.flightWaitMs * 4 <= LIMITS.turnDeadlineMs, "a turn that waited in vain has time left to ask"],
   [LIMITS.turnDeadlineMs > 12_000, "a deadline outlives the loss of a stream leader"],
+  [LIMITS.tombstoneAgeMs > LIMITS.deadLetterAgeMs, "a tombstone outlives whatever may be redriven"],
   [LIMITS.historyBytes < LIMITS.stateBytes, "history fits the state"],
 ];
 for (const [holds, meaning] of RELATIONS)

@@ -107,16 +107,43 @@ export const knowledgeFilter = (tenant?: string, collection?: string): string =>
   `kb.${tenant === undefined ? "*" : tokenOf(tenant)}.${collection === undefined ? "*" : tokenOf(collection)}.*`;
 
 export const DEADLETTER = "DEADLETTER";
-export const deadLetterSubject = (stream: string, tenant: string, key: string): string =>
-  `dead.${tokenOf(stream)}.${tokenOf(tenant)}.${tokenOf(key)}`;
-/** All dead letters of a session, messages and jobs alike; also those of other kinds of actors under the same key. */
-export const deadLetterFilter = (tenant: string, key: string): string =>
-  `dead.*.${tokenOf(tenant)}.${tokenOf(key)}`;
+/** One dead letter: the reference is the last token, so that the same message given up again replaces it. */
+export const deadLetterSubject = (stream: string, actor: ActorAddress, reference: string): string =>
+  `dead.${tokenOf(stream)}.${tokenOf(actor.kind)}.${tokenOf(actor.tenant)}.${tokenOf(actor.key)}.${reference}`;
 
-/** Dead letter of a job that cannot be decoded: of its ids only the tokens in its subject are known. */
-export function deadLetterSubjectOfJob(jobSubject: string): string {
-  const [, poolToken = "", , , tenantToken = "", sessionToken = ""] = jobSubject.split(".");
-  return `dead.${tokenOf(`INFER-${poolToken}`)}.${tenantToken}.${sessionToken}`;
+/** What may be said of the dead letters that are meant; what is left out may be anything. */
+export interface DeadLetterQuery {
+  readonly stream?: string | undefined;
+  readonly kind?: string | undefined;
+  readonly tenant?: string | undefined;
+  readonly key?: string | undefined;
+  readonly reference?: string | undefined;
+}
+export function deadLetterFilter({ stream, kind, tenant, key, reference }: DeadLetterQuery): string {
+  const tokens = [stream, kind, tenant, key, reference].map((each) =>
+    each === undefined ? "*" : tokenOf(each),
+  );
+  return `dead.${tokens.join(".")}`;
+}
+
+/**
+ * Dead letter of bytes that nobody can read: of their ids only the tokens in their subject are known.
+ * `kind` is that of the actor behind a job, whose subject does not name it.
+ */
+export function deadLetterSubjectOf(
+  stream: string,
+  subject: string,
+  kind: string,
+  reference: string,
+): string {
+  const parts = subject.split(".");
+  const known =
+    parts[0] === "in" && parts.length === 5
+      ? parts.slice(2)
+      : parts[0] === "infer" && parts.length === 6
+        ? [tokenOf(kind), ...parts.slice(4)]
+        : ["unknown", "unknown", "unknown"];
+  return `dead.${tokenOf(stream)}.${known.join(".")}.${reference}`;
 }
 
 /** Buckets that are not sharded. */

@@ -285,7 +285,7 @@ function erase(actor: ConversationActor, shards: number): void {
   actor.purge(TOKENS, tokensSessionFilter(actor.tenant, actor.key));
   actor.purge(inboundStream(shard), timerFilter(route));
   // What could not be processed is kept whole, its text too.
-  actor.purge(DEADLETTER, deadLetterFilter(actor.tenant, actor.key));
+  actor.purge(DEADLETTER, deadLetterFilter(actor));
   actor.state = eraseState(state, actor.now);
   actor.reply({ existed });
 }

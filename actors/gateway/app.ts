@@ -17,6 +17,7 @@ import { sendProblem, toJetclawError } from "./problems.ts";
 import { actorRoutes } from "./routes/actors.ts";
 import { adminRoutes } from "./routes/admin.ts";
 import { conversationRoutes } from "./routes/conversations.ts";
+import { deadRoutes } from "./routes/dead.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { knowledgeRoutes } from "./routes/knowledge.ts";
@@ -104,7 +105,8 @@ async function registerV1(
     adminRoutes,
   ])
     v1.register(async (scope) => routes(typed(scope), parts));
-  const { load } = parts.deps;
+  const { load, dead } = parts.deps;
+  if (dead) v1.register(async (scope) => deadRoutes(typed(scope), dead));
   if (load) v1.register(async (scope) => loadRoutes(typed(scope), load));
   const { completions } = parts.deps;
   if (completions) v1.register(async (scope) => openAiRoutes(typed(scope), parts, completions));

@@ -4,6 +4,7 @@ import type { Conversations } from "#actors/conversation/port.ts";
 import type { LevelReader, LoadAdmin } from "#actors/governor/port.ts";
 import type { KnowledgeStore } from "#actors/knowledge/port.ts";
 import { LIMITS } from "#contracts/limits.ts";
+import type { DeadLetters } from "#runtime/actor/dead-letters.ts";
 import type { Clock } from "#runtime/clock.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import type { Completions } from "./openai/port.ts";
@@ -66,6 +67,8 @@ export interface GatewayDeps {
   readonly level?: LevelReader | undefined;
   /** Without it there are no routes about load. */
   readonly load?: LoadAdmin | undefined;
+  /** Without it there are no routes about dead letters. */
+  readonly dead?: DeadLetters | undefined;
   readonly readiness: () => Readiness;
   readonly clock: Clock;
   readonly log: Log;

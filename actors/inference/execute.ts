@@ -74,6 +74,7 @@ async function execute(parts: ExecuteParts, message: Pulled, handBack: AbortSign
   const traced: Job = span.context ? { ...job, trace: span.context } : job;
   let outcome: Outcome;
   try {
+    if (message.deliveries > LIMITS.jobAttempts) await bury(parts, parts.pool, message, givenUp(message));
     if (job.stream && message.deliveries > 1) chunks.restart();
     outcome = await outcomeOf(parts, traced, message, handBack, chunks);
   } finally {
@@ -109,10 +110,7 @@ function outcomeOf(
       { job: job.id, deliveries: message.deliveries, pool: parts.pool },
       "job given up: it may end workers",
     );
-    const error = {
-      code: "turn.failed",
-      detail: `not run: it was delivered ${message.deliveries} times`,
-    } as const;
+    const error = { code: "turn.failed", detail: givenUp(message) } as const;
     return {
       finish: "failed",
       text: "",
@@ -152,6 +150,8 @@ function outcomeOf(
   });
 }
 
+const givenUp = ({ deliveries }: Pulled): string => `not run: it was delivered ${deliveries} times`;
+
 /** The job, or why it is none. */
 function readJob(data: Uint8Array): Job | string {
   try {
@@ -173,7 +173,6 @@ async function buryJob(parts: ExecuteParts, message: Pulled, detail: string): Pr
     { pool: parts.pool, seq: message.seq, detail },
     "a job cannot be decoded, kept as a dead letter",
   );
-  metrics.deadLetters({ reason: "codec.invalid" });
   message.ack();
 }
 

@@ -1,13 +1,13 @@
 /** What leaves the room: the result of a job to whoever asked, or a job that nobody can read to DEADLETTER. */
-import { createHash } from "node:crypto";
 import type { ReplyEvent } from "#contracts/chat.ts";
 import { encode } from "#contracts/codec.ts";
 import type { TraceContext } from "#contracts/envelope.ts";
 import { asJetclawError } from "#contracts/errors.ts";
 import { isId, tokenOf } from "#contracts/ids.ts";
 import type { Job, JobResult } from "#contracts/job.ts";
-import { deadLetterSubjectOfJob, inferStream } from "#contracts/subjects.ts";
+import { inferStream } from "#contracts/subjects.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
+import { deadBytes } from "#runtime/actor/dead-letter.ts";
 import type { Clock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { sendToActor } from "#runtime/nats/inbound.ts";
@@ -72,8 +72,8 @@ export async function sendResult(
 }
 
 /**
- * Keeps a job that cannot be decoded, whole, for an operator, in the shape that the actor runtime gives such bytes, but
- * under the session's own subject, so that erasing a session finds it. Resolves when it is stored.
+ * Keeps a job that cannot be decoded or that ends its workers, whole, for an operator, under the session's own subject,
+ * so that erasing a session finds it. Resolves when it is stored.
  */
 export async function bury(
   { bus, clock }: Pick<Send, "bus" | "clock">,
@@ -81,9 +81,6 @@ export async function bury(
   message: Pulled,
   reason: string,
 ): Promise<void> {
-  const { subject, seq, data: bytes } = message;
-  const stream = inferStream(pool);
-  const reference = createHash("sha256").update(`${stream}.${seq}.`).update(bytes).digest("hex").slice(0, 12);
-  const letter = { v: 1, reference, stream, subject, reason, at: clock.now(), bytes };
-  await bus.append(deadLetterSubjectOfJob(subject), encode(letter), { id: `dead.${reference}` });
+  const { subject, data } = message;
+  await deadBytes(bus, { stream: inferStream(pool), subject, data }, reason, clock.now(), CONVERSATION);
 }

@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { autoscaleCommand } from "./autoscale.ts";
 import { benchCommand } from "./bench.ts";
 import { chatCommand } from "./chat.ts";
+import { deadCommand } from "./dead.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { EXIT, reportFailure } from "./failure.ts";
@@ -49,6 +50,7 @@ Settings come from jetclaw.config.ts and JETCLAW_* variables; ops/cli/README.md 
     statusCommand(),
     doctorCommand(),
     levelCommand(),
+    deadCommand(),
     keysCommand(),
     runCommand(),
     autoscaleCommand(),

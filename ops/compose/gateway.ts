@@ -19,6 +19,7 @@ import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { announce, Presence } from "#runtime/observe/presence.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
+import { deadLettersOf } from "./dead-letters.ts";
 import { followLoad } from "./load.ts";
 import { readPlacement } from "./placement-summary.ts";
 
@@ -80,6 +81,7 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
     keys,
     level: load.level,
     load: load.admin,
+    dead: deadLettersOf(bus, deployment),
     completions,
     clock,
     log,

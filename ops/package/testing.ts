@@ -116,6 +116,7 @@ export class ActorInMemory {
       append: () => refuse("append"),
       emit: () => refuse("emit"),
       purge: () => refuse("purge"),
+      forget: () => refuse("forget"),
       afterCommit: () => refuse("afterCommit"),
     };
     return { actor, sent, replies, timers };

@@ -11,15 +11,15 @@ import { messageAt } from "../nats/reader.ts";
 import { killPoint } from "../observe/kill-point.ts";
 import { metrics } from "../observe/metrics.ts";
 import { SpanKind, startSpan } from "../observe/trace.ts";
-import { commit, type Loaded, load, type Owned } from "./commit.ts";
+import { activate, commit, type Loaded, type Owned } from "./commit.ts";
 import { deadLetter } from "./dead-letter.ts";
 import type { ActorKind } from "./define.ts";
 import { Draft } from "./draft.ts";
-import { attemptsAfter, attemptsOf, timersAfter } from "./handled.ts";
+import { attemptsOf, recordAfter, timersAfter, verdictOf } from "./handled.ts";
 import type { HostContext } from "./host.ts";
 import { type Delivery, Mailbox } from "./mailbox.ts";
 import { publishOutbox } from "./outbox.ts";
-import type { NextRecord } from "./record.ts";
+import type { NextRecord, Tried } from "./record.ts";
 import { retrying } from "./retrying.ts";
 
 export type ActivationState = "creating" | "active" | "passivating" | "closed";
@@ -50,6 +50,8 @@ export class Activation {
   readonly #mailbox = new Mailbox();
   #loaded: Loaded | undefined;
   #running = false;
+  /** Why it cannot go on, as it was last said. */
+  #blockedBy = "";
 
   constructor(options: ActivationOptions) {
     this.#options = options;
@@ -81,19 +83,21 @@ export class Activation {
     while (!this.#mailbox.isEmpty && !owned.draining.aborted) {
       let batch: Delivery[] = [];
       try {
-        if (this.#mailbox.wantsRefill) await this.#refill();
         this.#loaded ??= await this.#load();
         if (owned.draining.aborted) break;
+        if (this.#mailbox.wantsRefill) await this.#refill();
         this.state = "active";
         batch = this.#mailbox.take(this.#options.kind.burst ? LIMITS.burstMessages : 1);
         if (batch.length > 0) await this.#handle(batch);
       } catch (error) {
         if (owned.signal.aborted || error instanceof Evicted) break;
         // Nothing of it is acked; what had been committed is dropped as processed when it is handled again.
-        host.log.error({ err: error, kind: this.#options.kind.kind }, "activation failed, loading it again");
+        this.#sayBlocked(error);
         this.#loaded = undefined;
         this.#mailbox.putBack(batch);
         batch = [];
+        // What waits for code that can read the state must not take the place of its partition's other messages.
+        this.#options.onReleased(this.#mailbox.park());
         await host.clock.sleep(BLOCKED_MS, owned.draining).catch(() => {});
       }
       if (batch.length > 0) this.#options.onReleased(batch.length);
@@ -101,6 +105,14 @@ export class Activation {
     this.#running = false;
     if (owned.draining.aborted) this.close("closed");
     else this.#options.onIdle(this);
+  }
+
+  #sayBlocked(error: unknown): void {
+    const { host, kind, route } = this.#options;
+    const { message } = asJetclawError(error);
+    const level = message === this.#blockedBy ? "debug" : "error";
+    this.#blockedBy = message;
+    host.log[level]({ err: error, kind: kind.kind, actor: route.path }, "activation failed, trying again");
   }
 
   async #refill(): Promise<void> {
@@ -117,29 +129,9 @@ export class Activation {
     this.#mailbox.refill(deliveries);
   }
 
-  /** Loads the record and publishes its stored outbox before anything else may happen. */
   async #load(): Promise<Loaded> {
     const { host, owned, kind, route, stream } = this.#options;
-    const loaded = await load(host, kind, route, owned.signal);
-    const paused = killPoint("host.afterLoad");
-    if (paused) await paused;
-    const { record } = loaded;
-    if (record.outbox.length > 0 && !host.unsafe.dropOutbox) {
-      // Acknowledged means published; only the leader may be asked, a follower can be behind.
-      const pending = await retrying(host.log, owned.signal, "read the message of an outbox", () =>
-        messageAt(host.bus, stream, record.seq),
-      );
-      if (pending) {
-        metrics.republished({ kind: kind.kind });
-        await publishOutbox(host.bus, record.outbox, owned.signal);
-      }
-    }
-    record.outbox = [];
-    if (kind.recall && loaded.revision > 0)
-      record.state = await retrying(host.log, owned.signal, "read what a state leaves in streams", async () =>
-        kind.recall?.(record.state, route),
-      );
-    return loaded;
+    return activate(host, kind, route, stream, owned.signal);
   }
 
   async #handle(batch: readonly Delivery[]): Promise<void> {
@@ -148,7 +140,7 @@ export class Activation {
     const [first] = fresh;
     if (first?.suspect) {
       // Begun once and never finished: from now on alone on its host, so that nobody else is blamed for a second death.
-      const again = attemptsOf((this.#loaded as Loaded).record.attempts, first) > 0;
+      const again = attemptsOf((this.#loaded as Loaded).record.attempts, first).length > 0;
       return again
         ? this.#options.host.suspects(() => this.#handleSuspect(first), this.#options.owned.signal)
         : this.#handleSuspect(first);
@@ -170,13 +162,13 @@ export class Activation {
 
   /** Drops repeats and timers that were replaced or cancelled. */
   #isFresh(delivery: Delivery): boolean {
-    const { envelope } = delivery;
-    const { record } = this.#loaded as Loaded;
-    if (record.processed.has(envelope.id) && !this.#options.host.unsafe.ignoreRing) {
-      metrics.repeats({ kind: this.#options.kind.kind });
-      this.#repeat(envelope);
-    } else if (!envelope.timer || record.timers[envelope.timer.name] === envelope.timer.generation)
-      return true;
+    const { kind, host } = this.#options;
+    const verdict = verdictOf((this.#loaded as Loaded).record, delivery, host.unsafe.ignoreRing);
+    if (verdict === "fresh") return true;
+    if (verdict === "repeat") {
+      metrics.repeats({ kind: kind.kind });
+      this.#repeat(delivery.envelope);
+    }
     delivery.ack();
     return false;
   }
@@ -194,15 +186,17 @@ export class Activation {
   /** A message that was pending at a takeover: its attempt is written first, so one that kills hosts is found out. */
   async #handleSuspect(delivery: Delivery): Promise<void> {
     const { id } = delivery.envelope;
+    const { clock, instance } = this.#options.host;
     for (;;) {
       const { record } = this.#loaded as Loaded;
-      const attempts = attemptsOf(record.attempts, delivery) + 1;
-      if (attempts > LIMITS.handlerAttempts)
-        return this.#poison([delivery], new Error(`begun ${attempts - 1} times, never finished`));
-      if (
-        await this.#write(this.#draft([], undefined), [], { ...record.attempts, [id]: attempts }, record.seq)
-      )
-        break;
+      const tried = attemptsOf(record.attempts, delivery);
+      if (tried.length >= LIMITS.handlerAttempts)
+        return this.#poison(
+          delivery,
+          new HandlerFailed(new Error(`begun ${tried.length} times, never finished`)),
+        );
+      const attempts = { ...record.attempts, [id]: [...tried, { at: clock.now(), host: instance }] };
+      if (await this.#write(this.#draft([], undefined), { attempts }, LIMITS.recordBytes)) break;
       // The owner before us still wrote after we had loaded: it may have been this very message.
       if (!this.#isFresh(delivery)) return;
     }
@@ -249,7 +243,7 @@ export class Activation {
       if (!(error instanceof HandlerFailed)) throw error;
       // One message of a burst may spoil it for the others: they are run one by one, in order.
       if (deliveries.length > 1) for (const delivery of deliveries) await this.#process([delivery]);
-      else await this.#poison(deliveries, error.cause);
+      else await this.#poison(deliveries[0] as Delivery, error);
     }
     host.touch(this);
   }
@@ -259,6 +253,7 @@ export class Activation {
     const { kind, host, owned } = this.#options;
     const burst = deliveries.map((d) => d.envelope);
     let waitMs = FIRST_RETRY_MS;
+    const tried: Tried[] = [];
     for (let attempt = 1; ; attempt++) {
       const draft = this.#draft(burst, trace);
       try {
@@ -272,8 +267,9 @@ export class Activation {
         metrics.handlerFailures({ kind: kind.kind });
         const permanent =
           asJetclawError(error).retry === "never" && asJetclawError(error).code !== "internal.bug";
+        tried.push({ at: host.clock.now(), host: host.instance, error: asJetclawError(error).message });
         if (permanent || attempt >= LIMITS.handlerAttempts || deliveries.length > 1)
-          throw new HandlerFailed(error);
+          throw new HandlerFailed(error, tried);
         host.log.warn({ err: error, kind: kind.kind, attempt }, "handler failed, trying again");
         await host.clock.sleep(waitMs, owned.signal);
         waitMs *= 4;
@@ -290,17 +286,13 @@ export class Activation {
   }
 
   /** False when the record had changed under us and was loaded again. */
-  async #commitAndFinish(draft: Draft, deliveries: readonly Delivery[]): Promise<boolean> {
-    const { host, owned } = this.#options;
-    const { record } = this.#loaded as Loaded;
+  async #commitAndFinish(draft: Draft, deliveries: readonly Delivery[], givesUp = false): Promise<boolean> {
+    const { host, owned, kind } = this.#options;
     draft.answerSilent();
     draft.timers = timersAfter(draft.timers, deliveries);
-    const attempts = attemptsAfter(record.attempts, deliveries);
-    const last = deliveries[deliveries.length - 1] as Delivery;
-    const ids = deliveries.flatMap(({ envelope }) =>
-      this.#options.kind.remembers(envelope.type) ? [envelope.id] : [],
-    );
-    if (!(await this.#write(draft, ids, attempts, last.seq))) return false;
+    const { record } = this.#loaded as Loaded;
+    const next = recordAfter(record, deliveries, { kind, forgotUpTo: draft.forgotUpTo, givesUp });
+    if (!(await this.#write(draft, next, givesUp ? LIMITS.recordBytes : undefined))) return false;
     let paused = killPoint("host.afterCommit");
     if (paused) await paused;
     const { outbox } = (this.#loaded as Loaded).record;
@@ -319,26 +311,28 @@ export class Activation {
   }
 
   /** One compare-and-set. False: stale, loaded again. @throws Evicted when another host took over */
-  async #write(
-    draft: Draft,
-    ids: readonly string[],
-    attempts: Readonly<Record<string, number>>,
-    seq: number,
-  ): Promise<boolean> {
+  async #write(draft: Draft, next: Partial<NextRecord>, mostBytes?: number): Promise<boolean> {
     const { host, kind, owned } = this.#options;
-    const loaded = this.#loaded as Loaded;
-    const outcome = await this.#encodedCommit({
-      op: host.nextOperation(),
-      state: draft.state,
-      ...(kind.store ? { stored: kind.store(draft.state) } : {}),
-      stateVersion: kind.version,
-      processed: loaded.record.processed,
-      newlyProcessed: ids,
-      outbox: loaded.record.outbox.length > 0 ? [...loaded.record.outbox, ...draft.effects] : draft.effects,
-      seq,
-      timers: draft.timers,
-      attempts,
-    });
+    const { record } = this.#loaded as Loaded;
+    const outcome = await this.#encodedCommit(
+      {
+        op: host.nextOperation(),
+        state: draft.state,
+        ...(kind.store ? { stored: kind.store(draft.state) } : {}),
+        stateVersion: kind.version,
+        processed: record.processed,
+        newlyProcessed: [],
+        outbox: record.outbox.length > 0 ? [...record.outbox, ...draft.effects] : draft.effects,
+        seq: record.seq,
+        timers: draft.timers,
+        attempts: record.attempts,
+        givenUp: record.givenUp,
+        floor: record.floor,
+        ...(kind.lifetimeMs ? { ttlMs: kind.lifetimeMs(draft.state, draft.now) } : {}),
+        ...next,
+      },
+      mostBytes,
+    );
     metrics.commits({ kind: kind.kind, result: outcome });
     if (outcome === "committed") return true;
     if (outcome === "lost") {
@@ -350,10 +344,10 @@ export class Activation {
   }
 
   /** A state above the limit is the handler's fault, not the store's. */
-  async #encodedCommit(next: NextRecord): Promise<"committed" | "stale" | "lost"> {
+  async #encodedCommit(next: NextRecord, mostBytes?: number): Promise<"committed" | "stale" | "lost"> {
     const { host, route, owned } = this.#options;
     try {
-      return await commit(host, route, this.#loaded as Loaded, owned, next);
+      return await commit(host, route, this.#loaded as Loaded, owned, next, mostBytes);
     } catch (error) {
       if (error instanceof JetclawError && error.code === "actor.state-too-large")
         throw new HandlerFailed(error);
@@ -361,33 +355,38 @@ export class Activation {
     }
   }
 
-  /** Gives a message up: kept as a dead letter, remembered as processed, the session goes on. */
-  async #poison(deliveries: readonly Delivery[], cause: unknown): Promise<void> {
+  /** Gives a message up: kept as a dead letter, remembered as given up, the session goes on. */
+  async #poison(delivery: Delivery, { cause, tried }: HandlerFailed): Promise<void> {
     const { host, kind, route, stream, owned } = this.#options;
-    for (const delivery of deliveries) {
-      const reference = await deadLetter(host.bus, {
-        stream,
-        route,
-        envelope: delivery.envelope,
-        cause,
-        signal: owned.signal,
-      });
-      host.log.error({ err: cause, kind: kind.kind, reference }, "message given up, kept as a dead letter");
-      for (;;) {
-        const draft = this.#draft([delivery.envelope], delivery.envelope.trace);
-        draft.handling(delivery.envelope);
-        if (kind.poisoned) kind.poisoned(draft, delivery.envelope, reference);
-        else draft.reply({ error: "actor.handler-failed", reference });
-        if (await this.#commitAndFinish(draft, [delivery])) break;
-        if (!this.#isFresh(delivery)) break;
-      }
+    const { envelope } = delivery;
+    const attempts = [...attemptsOf((this.#loaded as Loaded).record.attempts, delivery), ...tried];
+    const reference = await deadLetter(host.bus, {
+      stream,
+      route,
+      envelope,
+      cause,
+      attempts,
+      at: host.clock.now(),
+      signal: owned.signal,
+    });
+    host.log.error({ err: cause, kind: kind.kind, reference }, "message given up, kept as a dead letter");
+    for (;;) {
+      const draft = this.#draft([envelope], envelope.trace);
+      draft.handling(envelope);
+      if (kind.poisoned) kind.poisoned(draft, envelope, reference);
+      else draft.reply({ error: "actor.handler-failed", reference });
+      if (await this.#commitAndFinish(draft, [delivery], true)) break;
+      if (!this.#isFresh(delivery)) break;
     }
   }
 }
 
 /** The handler cannot process these messages; the cause says why. */
 class HandlerFailed extends Error {
-  constructor(cause: unknown) {
+  readonly tried: readonly Tried[];
+
+  constructor(cause: unknown, tried: readonly Tried[] = []) {
     super("handler failed", { cause });
+    this.tried = tried;
   }
 }

@@ -3,8 +3,12 @@ import { JetclawError } from "#contracts/errors.ts";
 import type { ActorRoute } from "#contracts/subjects.ts";
 import { StaleRevision } from "../nats/connect.ts";
 import { shardOfRoute } from "../nats/inbound.ts";
+import { messageAt } from "../nats/reader.ts";
+import { killPoint } from "../observe/kill-point.ts";
+import { metrics } from "../observe/metrics.ts";
 import type { ActorKind } from "./define.ts";
 import type { HostContext } from "./host.ts";
+import { publishOutbox } from "./outbox.ts";
 import { type ActorRecord, decodeRecord, encodeRecord, type NextRecord, ProcessedIds } from "./record.ts";
 import { retrying } from "./retrying.ts";
 
@@ -57,11 +61,43 @@ export async function load(
         seq: 0,
         timers: {},
         attempts: {},
+        givenUp: [],
+        floor: 0,
       },
     };
   const record = decodeRecord(entry.value);
   if (record.stateVersion !== kind.version) record.state = kind.upgrade(record.state, record.stateVersion);
   return { revision: entry.revision, record };
+}
+
+/** Loads the record and publishes its stored outbox before anything else may happen. */
+export async function activate(
+  host: HostContext,
+  kind: ActorKind,
+  route: ActorRoute,
+  stream: string,
+  signal: AbortSignal,
+): Promise<Loaded> {
+  const loaded = await load(host, kind, route, signal);
+  const paused = killPoint("host.afterLoad");
+  if (paused) await paused;
+  const { record } = loaded;
+  if (record.outbox.length > 0 && !host.unsafe.dropOutbox) {
+    // Acknowledged means published; only the leader may be asked, a follower can be behind.
+    const pending = await retrying(host.log, signal, "read the message of an outbox", () =>
+      messageAt(host.bus, stream, record.seq),
+    );
+    if (pending) {
+      metrics.republished({ kind: kind.kind });
+      await publishOutbox(host.bus, record.outbox, signal);
+    }
+  }
+  record.outbox = [];
+  if (kind.recall && loaded.revision > 0)
+    record.state = await retrying(host.log, signal, "read what a state leaves in streams", async () =>
+      kind.recall?.(record.state, route),
+    );
+  return loaded;
 }
 
 /**
@@ -75,8 +111,9 @@ export async function commit(
   loaded: Loaded,
   owned: Owned,
   next: NextRecord,
+  mostBytes?: number,
 ): Promise<"committed" | "stale" | "lost"> {
-  const bytes = encodeRecord(next);
+  const bytes = encodeRecord(next, mostBytes);
   const kv = host.kvOf(shardOfRoute(route, host.deployment));
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2)) {
     owned.signal.throwIfAborted();
@@ -84,7 +121,7 @@ export async function commit(
       // A control run writes over whatever another host has written, to prove that this would be found out.
       loaded.revision = host.unsafe.ignoreFence
         ? await kv.put(route.path, bytes)
-        : await kv.update(route.path, bytes, loaded.revision);
+        : await kv.update(route.path, bytes, loaded.revision, next.ttlMs ? { ttlMs: next.ttlMs } : {});
       adopt(loaded.record, next);
       return "committed";
     } catch (error) {
@@ -114,9 +151,12 @@ export async function commit(
 function adopt(record: ActorRecord, next: NextRecord): void {
   record.state = next.state;
   record.stateVersion = next.stateVersion;
+  record.processed = next.processed;
   for (const id of next.newlyProcessed) record.processed.add(id);
   record.outbox = next.outbox;
   record.seq = next.seq;
   record.timers = next.timers;
   record.attempts = next.attempts;
+  record.givenUp = next.givenUp;
+  record.floor = next.floor;
 }

@@ -51,6 +51,11 @@ export interface SystemActor<State> extends Actor<State> {
   emit(subject: string, body: unknown): void;
   /** Removes messages after the commit. */
   purge(stream: string, filter: string): void;
+  /**
+   * After the commit nothing is remembered of what came up to the message being handled: ids, timers, attempts. Whatever
+   * of it comes again is dropped. The state is the handler's to clear.
+   */
+  forget(): void;
   /** Best effort after the commit: not stored, not repeated. */
   afterCommit(task: () => void): void;
 }
@@ -93,6 +98,8 @@ export interface ActorKind {
    */
   recall?(stored: unknown, actor: ActorAddress): Promise<unknown>;
   view(state: unknown): unknown;
+  /** How long the record of such a state is kept; undefined: until it is written over. */
+  lifetimeMs?(state: unknown, now: number): number | undefined;
   /** Brings a stored state to this version. @throws JetclawError `actor.state-newer` */
   upgrade(state: unknown, from: number): unknown;
   /** Parses a body. @throws JetclawError `request.invalid`, `actor.message-unknown` */

@@ -39,6 +39,8 @@ export class Draft implements SystemActor<unknown> {
   /** Who wants to know where an effect was stored, by its id. */
   readonly stored = new Map<string, (seq: number) => void>();
   timers: Record<string, number>;
+  /** Id of the message with which the actor forgot; undefined when it did not. */
+  forgotUpTo: string | undefined;
   readonly #options: DraftOptions;
   #counter = 0;
   #current: Envelope | undefined;
@@ -128,6 +130,11 @@ export class Draft implements SystemActor<unknown> {
     this.timers = rest;
     const { route, shards } = this.#options;
     this.purge(inboundStream(shardOf(route.partition, shards)), timerSubject(route, timer));
+  }
+
+  forget(): void {
+    this.timers = {};
+    this.forgotUpTo = (this.#current ?? this.#options.burst[0])?.id;
   }
 
   handling(message: Envelope): void {

@@ -1,24 +1,77 @@
-/** What handling a message takes out of the record: its fired timer and its count of attempts. Pure. */
+/** Which messages are still to be handled, and what handling them takes out of the record. Pure. */
+import { LIMITS } from "#contracts/limits.ts";
+import type { ActorKind } from "./define.ts";
 import type { Delivery } from "./mailbox.ts";
+import { type ActorRecord, type NextRecord, ProcessedIds, type Tried } from "./record.ts";
 
-/** How often a message was begun by an owner that did not finish it. */
-export function attemptsOf(
-  attempts: Readonly<Record<string, number>>,
-  { envelope: { id } }: Delivery,
-): number {
-  // Ids come from outside: one of them may be called `constructor`.
-  return Object.hasOwn(attempts, id) ? (attempts[id] as number) : 0;
+/** `repeat`: processed before, a waiting caller is told. `over`: nobody waits for it any more. */
+export type Verdict = "fresh" | "repeat" | "over";
+
+/**
+ * A redriven message is handled exactly while its id stands among the given-up ones: handling it takes it out, so of two
+ * redrives one is handled, and one of a message that was processed all the same is not.
+ */
+export function verdictOf(record: ActorRecord, { envelope, seq }: Delivery, ignoreRing = false): Verdict {
+  if (seq <= record.floor) return "over";
+  if (envelope.redriven !== undefined) return record.givenUp.includes(envelope.id) ? "fresh" : "repeat";
+  if (record.processed.has(envelope.id) && !ignoreRing) return "repeat";
+  const { timer } = envelope;
+  return !timer || record.timers[timer.name] === timer.generation ? "fresh" : "over";
 }
 
-/** The counts without those of finished messages. */
+/** How a message was begun by owners that did not finish it. */
+export function attemptsOf(
+  attempts: ActorRecord["attempts"],
+  { envelope: { id } }: Delivery,
+): readonly Tried[] {
+  // Ids come from outside: one of them may be called `constructor`.
+  return Object.hasOwn(attempts, id) ? (attempts[id] as readonly Tried[]) : [];
+}
+
+/** What the record remembers of messages that were handled or given up. */
+export function recordAfter(
+  record: ActorRecord,
+  deliveries: readonly Delivery[],
+  { kind, forgotUpTo, givesUp }: { kind: ActorKind; forgotUpTo: string | undefined; givesUp: boolean },
+): Partial<NextRecord> {
+  const cut =
+    forgotUpTo === undefined ? -1 : deliveries.findIndex(({ envelope }) => envelope.id === forgotUpTo);
+  const newlyProcessed: string[] = [];
+  for (const { envelope } of cut < 0 ? deliveries : deliveries.slice(cut))
+    if (kind.remembers(envelope.type)) newlyProcessed.push(envelope.id);
+  const { seq } = deliveries[deliveries.length - 1] as Delivery;
+  if (cut < 0)
+    return {
+      newlyProcessed,
+      seq,
+      attempts: attemptsAfter(record.attempts, deliveries),
+      givenUp: givenUpAfter(record.givenUp, deliveries, givesUp),
+    };
+  const floor = (deliveries[cut] as Delivery).seq;
+  return { newlyProcessed, seq, processed: new ProcessedIds(), attempts: {}, givenUp: [], floor };
+}
+
+/** The attempts without those of finished messages. */
 export function attemptsAfter(
-  attempts: Readonly<Record<string, number>>,
+  attempts: ActorRecord["attempts"],
   finished: readonly Delivery[],
-): Readonly<Record<string, number>> {
+): ActorRecord["attempts"] {
   let left = attempts;
   for (const { envelope } of finished)
     if (Object.hasOwn(left, envelope.id)) left = without(left, envelope.id);
   return left;
+}
+
+/** The given-up ids without those that were handled after all, and with those given up now. */
+export function givenUpAfter(
+  before: readonly string[],
+  finished: readonly Delivery[],
+  givesUp: boolean,
+): readonly string[] {
+  if (!givesUp && before.length === 0) return before;
+  const ids = finished.map(({ envelope }) => envelope.id);
+  const left = before.filter((id) => !ids.includes(id));
+  return givesUp ? [...left, ...ids].slice(-LIMITS.givenUpIds) : left;
 }
 
 /**

@@ -35,6 +35,8 @@ export interface HostContext {
   readonly puller: Puller;
   readonly kinds: ReadonlyMap<string, ActorKind>;
   readonly unsafe: Unsafe;
+  /** Names this host in what is kept of attempts. */
+  readonly instance: string;
   kvOf(shard: number): Kv;
   /** A fresh operation id for one commit. */
   nextOperation(): string;
@@ -74,7 +76,7 @@ export class ActorHost implements HostContext {
   readonly puller: Puller;
   readonly kinds: ReadonlyMap<string, ActorKind>;
   readonly unsafe: Unsafe;
-  readonly #instance: string;
+  readonly instance: string;
   readonly #residency: number;
   readonly #kvs: Kv[];
   readonly #partitions = new Map<number, OwnedPartition>();
@@ -95,7 +97,7 @@ export class ActorHost implements HostContext {
     this.unsafe = options.unsafe ?? {};
     this.puller = new Puller(options.bus);
     this.kinds = new Map(options.kinds.map((kind) => [kind.kind, kind]));
-    this.#instance = options.instance;
+    this.instance = options.instance;
     this.#residency = options.residency ?? DEFAULT_RESIDENCY;
     this.#kvs = Array.from(
       { length: options.deployment.shards },
@@ -138,7 +140,7 @@ export class ActorHost implements HostContext {
   }
 
   nextOperation(): string {
-    return `${this.#instance}.${(++this.#operations).toString(36)}`;
+    return `${this.instance}.${(++this.#operations).toString(36)}`;
   }
 
   suspects<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {

@@ -78,6 +78,13 @@ export class Mailbox {
     this.#queue.unshift(...deliveries);
   }
 
+  /** Keeps only the sequences, in order: the actor cannot go on for now. @returns how many were held in memory */
+  park(): number {
+    const held = this.#queue.splice(0);
+    this.#parked.unshift(...held.map(({ seq, suspect, ack }) => ({ seq, suspect, ack })));
+    return held.length;
+  }
+
   /** Empties it. @returns how many were held in memory */
   clear(): number {
     this.#parked.length = 0;

@@ -14,7 +14,7 @@ import { deliveriesOf } from "../nats/partition-consumer.ts";
 import type { PullChannel, PullEnd, Pulled } from "../nats/pull.ts";
 import { Activation } from "./activation.ts";
 import type { Owned } from "./commit.ts";
-import { deadBytes } from "./dead-letter.ts";
+import { deadBytes, deadStranger } from "./dead-letter.ts";
 import type { HostContext } from "./host.ts";
 
 const PULL_MS = 30_000;
@@ -188,8 +188,7 @@ export class OwnedPartition {
       return void this.#reject(message, new Error("subject and envelope name different actors"));
     if (parsed.partition !== route.partition) return void this.#forward(message, envelope, route);
     const kind = this.#options.host.kinds.get(envelope.kind);
-    if (!kind)
-      return void this.#reject(message, new Error(`no actor of kind ${envelope.kind} is defined here`));
+    if (!kind) return void this.#bury(message, envelope, route);
     let activation = this.#activations.get(route.path);
     if (!activation) {
       activation = new Activation({
@@ -224,17 +223,29 @@ export class OwnedPartition {
     return true;
   }
 
-  /** What is no envelope, or of no kind, is kept as a dead letter; the partition goes on. */
+  /** What is no envelope, or not its own, is kept as a dead letter; the partition goes on. */
   async #reject(message: Pulled, error: unknown): Promise<void> {
     const { host } = this.#options;
     host.log.error({ err: error, partition: this.partition }, "message refused, kept as a dead letter");
-    await deadBytes(
-      host.bus,
-      this.#stream,
-      message.subject,
-      message.data,
-      error instanceof Error ? error.message : String(error),
-    ).then(message.ack, (err) => host.log.error({ err }, "dead letter not stored, the message comes again"));
+    const { subject, data } = message;
+    const reason = error instanceof Error ? error.message : String(error);
+    await deadBytes(host.bus, { stream: this.#stream, subject, data }, reason, host.clock.now()).then(
+      message.ack,
+      (err) => host.log.error({ err }, "dead letter not stored, the message comes again"),
+    );
+  }
+
+  /** Nobody here is there for it. An operator can send it again when somebody is. */
+  async #bury(message: Pulled, envelope: Envelope, route: ActorRoute): Promise<void> {
+    const { host } = this.#options;
+    const cause = new Error(`no actor of kind ${envelope.kind} is defined here`);
+    host.log.error(
+      { err: cause, partition: this.partition },
+      "message of an unknown kind, kept as a dead letter",
+    );
+    await deadStranger(host.bus, { stream: this.#stream, route, envelope, cause }).then(message.ack, (err) =>
+      host.log.error({ err }, "dead letter not stored, the message comes again"),
+    );
   }
 
   /** A publisher computed another partition: the message goes to the right one. */

@@ -22,19 +22,33 @@ export interface StoredEffect {
   readonly target?: string;
 }
 
+/** A begun handling that did not succeed. */
+export interface Tried {
+  /** Ms since the epoch. */
+  readonly at: number;
+  /** Instance of the host. */
+  readonly host: string;
+  /** Absent where the host did not live to say. */
+  readonly error?: string;
+}
+
 export interface ActorRecord {
   state: unknown;
   stateVersion: number;
   /** Exact ids of the last processed messages, oldest first. */
-  readonly processed: ProcessedIds;
+  processed: ProcessedIds;
   /** Effects not yet confirmed. */
   outbox: readonly StoredEffect[];
   /** INBOUND sequence of the last message this outbox belongs to. */
   seq: number;
   /** Pending timers and the generation each was scheduled under. */
   timers: Readonly<Record<string, number>>;
-  /** How often suspect messages were begun. */
-  attempts: Readonly<Record<string, number>>;
+  /** When and where suspect messages were begun. */
+  attempts: Readonly<Record<string, readonly Tried[]>>;
+  /** Ids of messages that were given up and not redriven since, oldest first. */
+  givenUp: readonly string[];
+  /** INBOUND sequence up to which nothing is handled any more: the actor was erased there. */
+  floor: number;
 }
 
 interface Stored {
@@ -47,7 +61,12 @@ interface Stored {
   seq: number;
   /** Pairs: as a map's key the codec would not give `__proto__` back. */
   tm?: [string, number][];
+  /** Counts of attempts, as the first version of this record wrote them and still reads them. */
   at?: [string, number][];
+  /** The same with time and host. */
+  tr?: [string, [number, string][]][];
+  gu?: string;
+  fl?: number;
 }
 
 /** A ring of exact ids: membership in O(1), the oldest forgotten first. */
@@ -101,11 +120,15 @@ export interface NextRecord {
   readonly outbox: readonly StoredEffect[];
   readonly seq: number;
   readonly timers: Readonly<Record<string, number>>;
-  readonly attempts: Readonly<Record<string, number>>;
+  readonly attempts: Readonly<Record<string, readonly Tried[]>>;
+  readonly givenUp: readonly string[];
+  readonly floor: number;
+  /** After which the record goes away by itself; absent: never. */
+  readonly ttlMs?: number | undefined;
 }
 
 /** @throws JetclawError `actor.state-too-large` */
-export function encodeRecord(next: NextRecord): Uint8Array {
+export function encodeRecord(next: NextRecord, mostBytes: number = LIMITS.stateBytes): Uint8Array {
   const bytes = encode({
     v: ACTOR_RECORD_VERSION,
     sv: next.stateVersion,
@@ -115,15 +138,30 @@ export function encodeRecord(next: NextRecord): Uint8Array {
     ob: next.outbox,
     seq: next.seq,
     ...(hasKeys(next.timers) ? { tm: Object.entries(next.timers) } : {}),
-    ...(hasKeys(next.attempts) ? { at: Object.entries(next.attempts) } : {}),
+    ...(hasKeys(next.attempts) ? triedFields(next.attempts) : {}),
+    ...(next.givenUp.length > 0 ? { gu: next.givenUp.join("\n") } : {}),
+    ...(next.floor > 0 ? { fl: next.floor } : {}),
   } satisfies Stored);
-  if (bytes.length > LIMITS.stateBytes)
+  if (bytes.length > mostBytes)
     throw new JetclawError(
       "actor.state-too-large",
       `${bytes.length} bytes, at most ${LIMITS.stateBytes} (LIMITS.stateBytes)`,
     );
   return bytes;
 }
+
+const triedFields = (attempts: NextRecord["attempts"]): Pick<Stored, "at" | "tr"> => ({
+  at: Object.entries(attempts).map(([id, tried]) => [id, tried.length]),
+  tr: Object.entries(attempts).map(([id, tried]) => [id, tried.map(({ at, host }) => [at, host])]),
+});
+
+/** Code that knows no times has written the counts alone. */
+const attemptsOf = ({ at = [], tr }: Stored): ActorRecord["attempts"] =>
+  Object.fromEntries(
+    tr
+      ? tr.map(([id, tried]) => [id, tried.map(([at, host]) => ({ at, host }))])
+      : at.map(([id, count]) => [id, Array.from({ length: count }, () => ({ at: 0, host: "" }))]),
+  );
 
 export function decodeRecord(bytes: Uint8Array): ActorRecord & { op: string } {
   const stored = decode<Stored>(bytes);
@@ -137,7 +175,9 @@ export function decodeRecord(bytes: Uint8Array): ActorRecord & { op: string } {
     outbox: stored.ob,
     seq: stored.seq,
     timers: Object.fromEntries(stored.tm ?? []),
-    attempts: Object.fromEntries(stored.at ?? []),
+    attempts: attemptsOf(stored),
+    givenUp: stored.gu ? stored.gu.split("\n") : [],
+    floor: stored.fl ?? 0,
   };
 }
 

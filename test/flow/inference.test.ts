@@ -3,7 +3,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { decode, encode } from "#contracts/codec.ts";
 import { attemptOf } from "#contracts/job.ts";
-import { CORE, DEADLETTER, inferSubject } from "#contracts/subjects.ts";
+import { CORE, DEADLETTER, deadLetterFilter, inferSubject } from "#contracts/subjects.ts";
 import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
 import { nextMessage, streamState } from "#runtime/nats/reader.ts";
 import { WorkQueue } from "#runtime/nats/work-queue.ts";
@@ -223,7 +223,8 @@ describe("jobs that go wrong", () => {
     const bytes = new TextEncoder().encode("not a job");
     await world.bus.append(inferSubject(poison), bytes);
     const letter = await waitUntil(
-      () => nextMessage(world.bus, DEADLETTER, "dead.INFER-default.demo.poisoned"),
+      () =>
+        nextMessage(world.bus, DEADLETTER, deadLetterFilter({ stream: "INFER-default", key: "poisoned" })),
       {
         timeoutMs: 5_000,
         what: "the dead letter",

@@ -1,10 +1,8 @@
 // Hosts that come, go, vanish and misbehave: who owns what, how fast it is taken over, and that nothing of an actor is
 // lost or done twice on the way.
 import { afterEach, describe, expect, test } from "vitest";
-import { z } from "zod";
 import { LIMITS } from "#contracts/limits.ts";
 import { routeOf } from "#contracts/subjects.ts";
-import { defineActor } from "#runtime/actor/define.ts";
 import type { Unsafe } from "#runtime/actor/host.ts";
 import { installKillPoints, type KillPoint } from "#runtime/observe/kill-point.ts";
 import { ActorWorld, type WorldHost } from "#test/harness/actor-world.ts";
@@ -150,44 +148,6 @@ test("a host keeps no more actors in memory than its cap, and those it put away 
     expect(host.resident).toBe(residency);
   }
   for (const key of keys) expect(await seen(key)).toEqual(["one", "two", "three"]);
-});
-
-describe("code of two versions side by side", () => {
-  const state = z.object({ seen: z.array(z.string()) });
-  const kind = (version: number) =>
-    defineActor({
-      kind: "versioned",
-      version,
-      state: version === 1 ? state : state.extend({ marked: z.boolean() }),
-      messages: { add: z.object({ name: z.string() }) },
-      initial: () => ({ seen: [], marked: true }),
-      upgrades: { 1: (old) => ({ ...(old as object), marked: true }) },
-      on: { add: (actor, { name }) => void actor.state.seen.push(`${name} by ${version}`) },
-    });
-  const names = async () => (await world.state<CounterState>("versioned", "x"))?.seen;
-
-  test("a state of the newer one is left alone by the older, which can leave, and no message is lost", async () => {
-    world = await ActorWorld.start(2);
-    const newer = await world.host([kind(2)]);
-    await world.tell("versioned", "x", "add", { name: "a" });
-    await world.settled();
-    await newer.leave();
-    const older = await world.host([kind(1)]);
-    await world.balanced(older);
-    await world.tell("versioned", "x", "add", { name: "b" });
-    await world.tell("versioned", "other", "add", { name: "c" });
-    await waitUntil(async () => (await world.waiting()) === 1 && older.host.held === 1, {
-      timeoutMs: 10_000,
-      what: "the older host to hold what it cannot read",
-    });
-    expect(await names()).toEqual(["a by 2"]);
-    const again = await world.host([kind(2)]);
-    await older.leave();
-    await world.settled();
-    expect(await names()).toEqual(["a by 2", "b by 2"]);
-    expect(again.host.partitions).toHaveLength(64);
-    expect(await world.deadLetters()).toEqual([]);
-  });
 });
 
 describe("the protections, each against the fault that it is for", () => {

@@ -139,7 +139,7 @@ export class ConversationWorld {
       tokens: await count(TOKENS, tokensSessionFilter(TENANT, session)),
       jobs: await count(inferStream("default"), inferSessionFilter("default", TENANT, session)),
       timers: await count(inboundStream(shard), timerFilter(route)),
-      dead: await count(DEADLETTER, deadLetterFilter(TENANT, session)),
+      dead: await count(DEADLETTER, deadLetterFilter({ kind: CONVERSATION, tenant: TENANT, key: session })),
     };
   }
 

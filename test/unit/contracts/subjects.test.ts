@@ -6,7 +6,7 @@ import {
   CLASSES,
   CORE,
   deadLetterSubject,
-  deadLetterSubjectOfJob,
+  deadLetterSubjectOf,
   inboundFilter,
   inboundSubject,
   inboundSubjects,
@@ -60,7 +60,7 @@ describe("no id escapes its token", () => {
     ["chunk", 4, (tenant, session) => tokensSubject(tenant, session, 3)],
     ["turn record", 5, (channel, tenant, session) => turnSubject(0, channel, tenant, session)],
     ["document", 4, (tenant, collection, document) => knowledgeSubject(tenant, collection, document)],
-    ["dead letter", 4, (stream, tenant, key) => deadLetterSubject(stream, tenant, key)],
+    ["dead letter", 6, (stream, tenant, key) => deadLetterSubject(stream, { kind: "k", tenant, key }, "0f")],
     ["control", 3, (tenant, session) => CORE.control(tenant, session)],
   ];
 
@@ -180,7 +180,7 @@ test.each(["bell.p.urgent.0.t.s", "bell.p.new.2.t.s", "bell.p", ""])("%j is no b
 
 test("the dead letter of an unreadable job is found under its session all the same", () => {
   const subject = inferSubject({ pool: "a.b", cls: "new", lane: 0, tenant: "t.1", session: "s.1" });
-  const letter = deadLetterSubjectOfJob(subject);
-  expect(letter.endsWith(`.${tokenOf("t.1")}.${tokenOf("s.1")}`)).toBe(true);
-  expect(letter.split(".")).toHaveLength(4);
+  const letter = deadLetterSubjectOf("INFER-p", subject, "conversation", "0f");
+  expect(letter.endsWith(`.conversation.${tokenOf("t.1")}.${tokenOf("s.1")}.0f`)).toBe(true);
+  expect(letter.split(".")).toHaveLength(6);
 });

@@ -19,6 +19,8 @@ const next: NextRecord = {
   seq: 1,
   timers: {},
   attempts: {},
+  givenUp: [],
+  floor: 0,
 };
 const loaded = (): Loaded => ({
   revision: 7,
@@ -30,6 +32,8 @@ const loaded = (): Loaded => ({
     seq: 0,
     timers: {},
     attempts: {},
+    givenUp: [],
+    floor: 0,
   },
 });
 

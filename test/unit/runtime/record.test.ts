@@ -28,6 +28,8 @@ const next = (change: Partial<NextRecord> = {}): NextRecord => ({
   seq: 9,
   timers: {},
   attempts: {},
+  givenUp: [],
+  floor: 0,
   ...change,
 });
 
@@ -75,20 +77,42 @@ describe("the record", () => {
     const record = next({
       outbox: [{ id: "k.t.x.4.0", k: "append", subject: "in.1.k.t.y", data: new Uint8Array([1, 2]) }],
       timers: { remind: 4_001 },
-      attempts: { b: 2 },
+      attempts: {
+        b: [
+          { at: 5, host: "h1" },
+          { at: 6, host: "h2" },
+        ],
+      },
+      givenUp: ["c", "d"],
+      floor: 4,
     });
     const read = decodeRecord(encodeRecord(record));
     expect(read).toMatchObject({ op: "host.1", state: { n: 1 }, stateVersion: 3, seq: 9 });
     expect(read.timers).toEqual({ remind: 4_001 });
-    expect(read.attempts).toEqual({ b: 2 });
+    expect(read.attempts).toEqual(record.attempts);
+    expect([read.givenUp, read.floor]).toEqual([["c", "d"], 4]);
     expect(read.outbox[0]).toMatchObject({ id: "k.t.x.4.0", k: "append", subject: "in.1.k.t.y" });
     expect([read.processed.has("a"), read.processed.has("b")]).toEqual([true, true]);
   });
 
   test.each(["__proto__", "constructor", "toString"])("counts attempts and timers named %s", (name) => {
-    const read = decodeRecord(encodeRecord(next({ attempts: { [name]: 4 }, timers: { [name]: 7 } })));
-    expect(Object.getOwnPropertyDescriptor(read.attempts, name)?.value).toBe(4);
+    const tried = [{ at: 1, host: "h" }];
+    const read = decodeRecord(encodeRecord(next({ attempts: { [name]: tried }, timers: { [name]: 7 } })));
+    expect(Object.getOwnPropertyDescriptor(read.attempts, name)?.value).toEqual(tried);
     expect(Object.getOwnPropertyDescriptor(read.timers, name)?.value).toBe(7);
+  });
+
+  test("of code that kept nothing but counts of attempts is read with as many", () => {
+    const fields = { v: 1, sv: 1, op: "o", s: {}, ids: "", ob: [], seq: 1, at: [["m", 3]] };
+    const read = decodeRecord(encode(fields));
+    expect(read.attempts.m).toHaveLength(3);
+    expect([read.givenUp, read.floor]).toEqual([[], 0]);
+  });
+
+  test("that gives a message up fits although the state alone is at its limit", () => {
+    const full = next({ state: "x".repeat(LIMITS.stateBytes - 1_000), givenUp: ["y".repeat(2_000)] });
+    expect(() => encodeRecord(full)).toThrow(expect.objectContaining({ code: "actor.state-too-large" }));
+    expect(encodeRecord(full, LIMITS.recordBytes).length).toBeGreaterThan(LIMITS.stateBytes);
   });
 
   test("above the limit is refused, naming the limit", () => {
