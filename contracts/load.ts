@@ -67,6 +67,8 @@ export const modelHealthSchema = z.object({
   model: z.string(),
   worker: z.string(),
   at: z.number(),
+  /** How long this word holds, ms; then the worker is gone. */
+  lifetimeMs: z.number(),
   breaker: z.enum(BREAKER_STATES),
   inFlight: z.number(),
   /** Requests the worker would run at once now, after its adaptive limit. */

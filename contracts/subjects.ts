@@ -77,14 +77,9 @@ export const inferSubject = (job: {
 /** A session's queued jobs of any class and lane, to purge them. */
 export const inferSessionFilter = (pool: string, tenant: string, session: string): string =>
   `infer.${tokenOf(pool)}.*.*.${tokenOf(tenant)}.${tokenOf(session)}`;
-export const bellFilter = (pool: string): string => `bell.${tokenOf(pool)}.>`;
-
-/** `bell.<pool>.<class>.<lane>...` -> which consumer may hold something. */
-export function parseBell(subject: string): { cls: PriorityClass; lane: Lane } | undefined {
-  const [, , cls, lane] = subject.split(".");
-  if (!CLASSES.includes(cls as PriorityClass) || (lane !== "0" && lane !== "1")) return undefined;
-  return { cls: cls as PriorityClass, lane: lane === "0" ? 0 : 1 };
-}
+/** Rings when a lane was given a job: the headers of the job, without its body. */
+export const bellLaneFilter = (pool: string, cls: PriorityClass, lane: Lane): string =>
+  `bell.${tokenOf(pool)}.${cls}.${lane}.>`;
 
 export const TOKENS = "TOKENS";
 export const tokensSubject = (tenant: string, session: string, turn: number): string =>
@@ -170,6 +165,8 @@ export const CORE = {
   heartbeat: "member.host",
   /** A worker or reader says it lives: `beat.<role>`. */
   roleHeartbeat: (role: string): string => `beat.${role}`,
+  /** Asks every role to say at once that it lives. */
+  rollCall: "roll.call",
   /** What the active governor measured, every round. */
   load: "load.report",
   /** Stop of a session's running answer, heard by the worker. */

@@ -13,10 +13,11 @@ import { gauge } from "#runtime/observe/metrics.ts";
 import type { Member } from "./member.ts";
 import type { HealthView, PoolHealth } from "./port.ts";
 
-const LIFETIME_MS = 10_000;
 const BUSY_MS = 2_000;
-/** An idle model has nothing new to say; two of three words may be lost before it counts as gone. */
-const IDLE_MS = 3 * BUSY_MS;
+/** An idle model has nothing new to say. */
+const IDLE_MS = 15_000;
+/** So many words in a row may be lost before a worker counts as gone. */
+const LOST_WORDS = 3;
 /** A worker that leaves says so with a limit of 0, for this long. */
 const FAREWELL_MS = 2_000;
 
@@ -33,17 +34,24 @@ interface Told {
   moves: number;
 }
 
-/** Writes at once when a breaker changes, every two seconds while a model works, seldom while it is idle. */
+/** Writes at once when a breaker changes, every two seconds while a model works, seldom while all are idle. */
 export function publishHealth(parts: PublishHealthParts): { stop(): Promise<void> } {
   const { bus, clock, log, worker, members } = parts;
   const bucket = new Kv(bus, BUCKETS.models);
   const told = new Map<Member, Told>();
   const write = async (pool: string, member: Member, leaving = false): Promise<void> => {
     told.set(member, { at: clock.now(), moves: member.moves });
-    const health: ModelHealth = { pool, worker, ...member.health(), ...(leaving ? { limit: 0 } : {}) };
+    const lifetimeMs = (member.running > 0 ? BUSY_MS : IDLE_MS) * (LOST_WORDS + 1);
+    const health: ModelHealth = {
+      pool,
+      worker,
+      lifetimeMs,
+      ...member.health(),
+      ...(leaving ? { limit: 0 } : {}),
+    };
     try {
       await bucket.put(modelHealthKey(health), encode(health), {
-        ttlMs: leaving ? FAREWELL_MS : LIFETIME_MS,
+        ttlMs: leaving ? FAREWELL_MS : lifetimeMs,
       });
     } catch (err) {
       // Missing health makes a router blind, not a turn fail: the next tick writes again.
@@ -51,26 +59,39 @@ export function publishHealth(parts: PublishHealthParts): { stop(): Promise<void
       told.delete(member);
     }
   };
+  const isBusy = (member: Member): boolean => member.running > 0 || member.moves !== told.get(member)?.moves;
   const due = (member: Member): boolean => {
     const last = told.get(member);
-    if (!last) return true;
-    const busy = member.running > 0 || member.moves !== last.moves;
     // A tick comes a little early or late: half of one is the tolerance.
-    return clock.now() - last.at >= (busy ? BUSY_MS : IDLE_MS) - BUSY_MS / 2;
+    return !last || clock.now() - last.at >= (isBusy(member) ? BUSY_MS : IDLE_MS) - BUSY_MS / 2;
   };
+  let timer: NodeJS.Timeout | undefined;
+  let waitsIdly = false;
   const tick = (): void => {
-    if (!bus.connected) return;
-    for (const { pool, member } of members) if (due(member)) void write(pool, member);
+    clearTimeout(timer);
+    if (bus.connected) for (const { pool, member } of members) if (due(member)) void write(pool, member);
+    waitsIdly = !members.some(({ member }) => isBusy(member));
+    timer = setTimeout(tick, waitsIdly ? IDLE_MS : BUSY_MS);
   };
-  for (const { pool, member } of members) member.onChange = () => void write(pool, member);
+  for (const { pool, member } of members) {
+    member.onChange = () => void write(pool, member);
+    member.onBegin = () => {
+      if (!waitsIdly) return;
+      waitsIdly = false;
+      clearTimeout(timer);
+      timer = setTimeout(tick, BUSY_MS);
+    };
+  }
   tick();
-  const timer = setInterval(tick, BUSY_MS);
   const removeGauges = gauges(members);
   return {
     async stop() {
-      clearInterval(timer);
+      clearTimeout(timer);
       for (const remove of removeGauges) remove();
-      for (const { member } of members) member.onChange = () => {};
+      for (const { member } of members) {
+        member.onChange = () => {};
+        member.onBegin = () => {};
+      }
       if (bus.connected) await Promise.all(members.map(({ pool, member }) => write(pool, member, true)));
     },
   };
@@ -104,7 +125,7 @@ export async function watchHealth(bus: Bus, now: () => number = Date.now): Promi
       const models = new Map<string, ModelHealth[]>();
       for (const [key, { health, heardAt }] of known) {
         // Its own clock: a worker's may be wrong, and a watch can miss that a key has expired.
-        if (now() - heardAt > LIFETIME_MS) known.delete(key);
+        if (now() - heardAt > health.lifetimeMs) known.delete(key);
         else if (health.pool === pool && (model === undefined || health.model === model))
           models.set(health.model, [...(models.get(health.model) ?? []), health]);
       }

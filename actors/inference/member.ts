@@ -27,6 +27,8 @@ export class Member implements PooledModel {
   readonly concurrency: number;
   /** Called when the breaker changes its state. */
   onChange: () => void = () => {};
+  /** Called when a request begins. */
+  onBegin: () => void = () => {};
   readonly #clock: Clock;
   readonly #stats = new Stats();
   #breaker: Breaker = CLOSED;
@@ -98,6 +100,7 @@ export class Member implements PooledModel {
     };
     this.#running++;
     this.#moves++;
+    this.onBegin();
     try {
       const answer = await this.model.run(job, { ...run, onText });
       this.#turn(succeed(this.#breaker, era));
@@ -126,7 +129,7 @@ export class Member implements PooledModel {
     }
   }
 
-  health(): Omit<ModelHealth, "pool" | "worker"> {
+  health(): Omit<ModelHealth, "pool" | "worker" | "lifetimeMs"> {
     const now = this.#clock.now();
     return {
       model: this.model.name,

@@ -13,6 +13,19 @@ export const ALL_LANES: LaneSet = (1 << (CLASSES.length * 2)) - 1;
 /** Every so many permits one goes to the lowest class that may hold something. */
 export const AGEING_EVERY = 16;
 
+/**
+ * Lanes that nearly all jobs come through. The others hold what is beyond a tenant's share or can wait: their bells may
+ * ring for one worker alone.
+ */
+export const HOT_LANES: LaneSet = 0b000101;
+
+export const LANE_LIST = CLASSES.flatMap((cls, n) =>
+  ([0, 1] as const).map((lane) => {
+    const bit: LaneSet = 1 << (n * 2 + lane);
+    return { cls, lane, bit, hot: (bit & HOT_LANES) !== 0 };
+  }),
+);
+
 export interface Ask {
   readonly cls: PriorityClass;
   readonly lane: Lane;
@@ -28,11 +41,7 @@ export function laneBit(cls: PriorityClass, lane: Lane): LaneSet {
 
 /** Bits below it are the lanes of `ongoing`. */
 const FIRST_NOT_ONGOING = 2;
-/** Share of the slots that only ongoing conversations get while there are any: they never wait for new ones to end. */
-const RESERVED_SHARE = 1 / 4;
-
-/** Slots kept free for ongoing conversations. */
-export const reservedOf = (slots: number): number => Math.floor(slots * RESERVED_SHARE);
+export const ONGOING_LANES: LaneSet = (1 << FIRST_NOT_ONGOING) - 1;
 
 /** Undefined when nothing can or needs to be asked. `reserved` slots are given to ongoing jobs only. */
 export function nextAsk(marked: LaneSet, free: number, permits: number, reserved = 0): Ask | undefined {

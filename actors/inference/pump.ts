@@ -6,14 +6,31 @@ import { LIMITS } from "#contracts/limits.ts";
 import type { Lane, PriorityClass } from "#contracts/subjects.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
 import type { Log } from "#runtime/observe/log.ts";
-import { ALL_LANES, type Ask, type LaneSet, laneBit, nextAsk, reservedOf } from "./order.ts";
+import {
+  ALL_LANES,
+  type Ask,
+  HOT_LANES,
+  LANE_LIST,
+  type LaneSet,
+  NO_LANES,
+  nextAsk,
+  ONGOING_LANES,
+} from "./order.ts";
+import { learnReserve, reservedSlots } from "./reserve.ts";
 
 /** The queue of a pool as the pump sees it. */
 export interface PumpQueue {
   take(cls: PriorityClass, lane: Lane, most: number): Promise<Pulled[]>;
-  onBell(ring: (cls: PriorityClass, lane: Lane) => void): { stop(): void };
+  /** Rings when a lane may hold something new. `shared`: only for one of all pumps. */
+  onBell(cls: PriorityClass, lane: Lane, shared: boolean, ring: () => void): { stop(): void };
   /** Waits for one job of a lane; exactly one of the two is called. */
-  stand?(cls: PriorityClass, lane: Lane, onMessage: (message: Pulled) => void, onEnd: () => void): void;
+  stand?(
+    cls: PriorityClass,
+    lane: Lane,
+    waitMs: number,
+    onMessage: (message: Pulled) => void,
+    onEnd: () => void,
+  ): void;
   /** Ends what stands; neither is called any more. */
   sit?(): void;
   /** Jobs in the stream, held by anyone or waiting. */
@@ -37,45 +54,59 @@ interface Held {
   readonly done: Promise<void>;
 }
 
-/** Progress is acknowledged and the lanes are swept this often. */
+/** Progress is acknowledged and the lanes are swept this often, */
 const TICK_MS = LIMITS.jobAckWaitMs / 3;
+/** and by a worker that holds nothing this often: what it may have missed is a bell, or a job that a dead worker held. */
+const IDLE_TICK_MS = 2 * TICK_MS;
 /** A take that lasted longer brings jobs whose ack wait is nearly over: somebody else gets them too. */
 const STALE_TAKE_MS = (LIMITS.jobAckWaitMs * 2) / 3;
 /** Slots are reserved for ongoing jobs for so long after the last one; without any, every slot is for all. */
 const ONGOING_MEMORY_MS = 10_000;
-/** Where idle slots wait, and the share of the slots that may. */
-const STANDING: readonly { cls: PriorityClass; lane: Lane }[] = [
-  { cls: "ongoing", lane: 0 },
-  { cls: "new", lane: 0 },
-];
-const STANDING_SHARE = 1 / 4;
+/** With fewer slots none can wait at a lane: it would be the only one for all the others. */
+const STANDING_SLOTS = 4;
+/** A slot waits at a lane for so long while there are others for the other lanes, */
+const STAND_MS = 30_000;
+/** when only ongoing jobs could have it, */
+const STAND_RESERVED_MS = 1_000;
+/** and when it is the last one: then the lanes take turns. */
+const STAND_LAST_MS = 100;
+/** Weight of the newest job in the usual time of one. */
+const USUAL_WEIGHT = 1 / 16;
 /** What a run that was told to give back may still need to do so. */
 const HAND_BACK_MS = 1_000;
 
 export class Pump {
   readonly #options: PumpOptions;
   readonly #held = new Set<Held>();
-  readonly #tick: NodeJS.Timeout;
-  readonly #bell: { stop(): void };
+  /** Lanes where a slot waits where it can; the others are heard of by bells. */
+  readonly #hot: LaneSet;
+  readonly #bells: readonly { stop(): void }[];
+  #tick: NodeJS.Timeout | undefined;
   #state: "running" | "draining" | "drained" = "running";
+  /** Lanes that may hold something. */
   #marked: LaneSet = ALL_LANES;
+  /** Hot lanes at which a slot waits. */
+  #standing: LaneSet = NO_LANES;
+  /** Hot lanes found empty since a slot last became free. */
+  #passed: LaneSet = NO_LANES;
   #permits = 0;
   #ongoingAt = 0;
-  /** Lanes on which one job is waited for, by bit; true when its bell has rung. Each stands for a slot. */
-  readonly #standing = new Map<LaneSet, boolean>();
+  #reserve = 0;
+  #usualMs = 0;
   #asking: Promise<void> | undefined;
   #sweeping = false;
 
   constructor(options: PumpOptions) {
     this.#options = options;
-    this.#bell = options.queue.onBell((cls, lane) => {
-      const bit = laneBit(cls, lane);
-      // The first bell of a lane is for the job that a standing request brings; the next one is for one more.
-      if (this.#standing.get(bit) === false) return void this.#standing.set(bit, true);
-      this.#marked |= bit;
-      this.#resume();
-    });
-    this.#tick = setInterval(() => this.#onTick(), TICK_MS);
+    const { queue } = options;
+    this.#hot = queue.stand && this.slots >= STANDING_SLOTS ? HOT_LANES : NO_LANES;
+    this.#bells = LANE_LIST.filter(({ bit }) => (bit & this.#hot) === 0).map(({ cls, lane, bit, hot }) =>
+      queue.onBell(cls, lane, !hot, () => {
+        this.#marked |= bit;
+        this.#resume();
+      }),
+    );
+    this.#schedule();
     this.#resume();
   }
 
@@ -92,8 +123,15 @@ export class Pump {
     return this.#state;
   }
 
-  /** Looks into every lane again: after a reconnect, when bells were lost for sure. */
-  sweep(): void {
+  /** After a reconnect: bells were lost for sure, and nobody knows any more of the slots that wait at lanes. */
+  renew(): void {
+    this.#options.queue.sit?.();
+    this.#standing = NO_LANES;
+    this.#sweep();
+  }
+
+  /** Looks into every lane again. */
+  #sweep(): void {
     this.#marked = ALL_LANES;
     this.#resume();
   }
@@ -102,25 +140,42 @@ export class Pump {
   async drain(graceMs: number): Promise<void> {
     if (this.#state !== "running") return;
     this.#state = "draining";
-    this.#bell.stop();
+    for (const bell of this.#bells) bell.stop();
     this.#options.queue.sit?.();
     await this.#asking;
     await within(graceMs, this.#allDone());
     for (const held of this.#held) held.handBack.abort();
     await within(HAND_BACK_MS, this.#allDone());
-    clearInterval(this.#tick);
+    clearTimeout(this.#tick);
     this.#state = "drained";
   }
 
   /** Every "may I take?" is answered here. Called whenever a slot or a mark may have changed. */
   #resume(): void {
-    if (this.#state !== "running") return;
-    if (this.#asking !== undefined) return;
-    const { slots } = this;
-    const reserved = Date.now() - this.#ongoingAt < ONGOING_MEMORY_MS ? reservedOf(slots) : 0;
-    const free = slots - this.#held.size - this.#standing.size;
-    const next = nextAsk(this.#marked, free, this.#permits, reserved);
-    if (next === undefined) return this.#stand(slots, free);
+    for (;;) {
+      if (this.#state !== "running") return;
+      if (this.#asking !== undefined) return;
+      const { slots } = this;
+      const free = slots - this.#held.size - bitsOf(this.#standing);
+      if (free <= 0) return;
+      const reserved = this.#reserved(slots);
+      // Nobody rings for a hot lane: where no slot waits it may hold something, until it was looked at.
+      const unknown = this.#hot & ~this.#standing & ~this.#passed;
+      const next = nextAsk(this.#marked | unknown, free, this.#permits, reserved);
+      if (next === undefined) {
+        // Everybody had a turn: the hot lanes that were found empty are next again.
+        if ((this.#passed & this.#hot & ~this.#standing) === 0) return;
+        this.#passed = NO_LANES;
+        continue;
+      }
+      // Where nothing is known to wait the question may as well wait for its answer.
+      const admissible = free <= reserved ? ONGOING_LANES : ALL_LANES;
+      if ((next.bit & this.#hot) === 0 || (this.#marked & admissible) !== 0) return this.#begin(next);
+      this.#stand(next, free, reserved);
+    }
+  }
+
+  #begin(next: Ask): void {
     // Unmarked before the question leaves: a bell that rings meanwhile marks the lane again.
     this.#marked &= ~next.bit;
     this.#asking = this.#ask(next)
@@ -131,55 +186,90 @@ export class Pump {
       });
   }
 
-  /** With nothing to ask for, a few slots wait at the lanes that answer people: their next job comes without a question. */
-  #stand(slots: number, free: number): void {
-    const { queue } = this.#options;
-    if (!queue.stand) return;
-    const most = Math.min(STANDING.length, Math.floor(slots * STANDING_SHARE), free + this.#standing.size);
-    for (const { cls, lane } of STANDING.slice(0, most)) {
-      const bit = laneBit(cls, lane);
-      if (this.#standing.has(bit) || this.#marked & bit) continue;
-      this.#standing.set(bit, false);
-      queue.stand(
-        cls,
-        lane,
-        (message) => {
-          this.#standing.delete(bit);
-          this.#accept(cls, [message]);
-          this.#resume();
-        },
-        () => {
-          this.#standing.delete(bit);
-          this.#resume();
-        },
-      );
-    }
+  /** A free slot waits at a lane: the lane's next job comes without a question, and to one worker alone. */
+  #stand({ cls, lane, bit }: Ask, free: number, reserved: number): void {
+    const waitMs = free - 1 > reserved ? STAND_MS : free <= reserved ? STAND_RESERVED_MS : STAND_LAST_MS;
+    this.#standing |= bit;
+    this.#options.queue.stand?.(
+      cls,
+      lane,
+      waitMs,
+      (message) => {
+        this.#standing &= ~bit;
+        this.#accept(cls, bit, [message]);
+        this.#resume();
+      },
+      () => {
+        this.#standing &= ~bit;
+        this.#passed |= bit;
+        this.#resume();
+      },
+    );
+  }
+
+  #reserved(slots: number): number {
+    return Date.now() - this.#ongoingAt < ONGOING_MEMORY_MS ? reservedSlots(this.#reserve, slots) : 0;
   }
 
   async #ask({ cls, lane, bit, batch }: Ask): Promise<void> {
     const askedAt = Date.now();
     const taken = await this.#options.queue.take(cls, lane, batch);
-    if (taken.length === batch) this.#marked |= bit;
-    this.#accept(cls, taken, Date.now() - askedAt > STALE_TAKE_MS);
+    if (taken.length < batch) this.#passed |= bit;
+    // What is delivered anew is not counted as pending: a batch that was filled may have left some.
+    else if (batch > 1) this.#marked |= bit;
+    this.#accept(cls, bit, taken, Date.now() - askedAt > STALE_TAKE_MS);
   }
 
-  #accept(cls: PriorityClass, taken: readonly Pulled[], stale = false): void {
+  #accept(cls: PriorityClass, bit: LaneSet, taken: readonly Pulled[], stale = false): void {
+    const last = taken.at(-1);
+    if (!last) return;
+    if (last.pending > 0) this.#marked |= bit;
     this.#permits += taken.length;
-    if (cls === "ongoing" && taken.length > 0) this.#ongoingAt = Date.now();
+    if (cls === "ongoing") this.#learn(taken);
     for (const message of taken) {
       if (stale || this.#state !== "running") giveBack(message);
       else this.#start(message);
     }
   }
 
+  #learn(ongoing: readonly Pulled[]): void {
+    const now = Date.now();
+    this.#ongoingAt = now;
+    const { slots } = this;
+    // One that comes again waited for a worker that died, not for a slot.
+    for (const { storedAt, deliveries } of ongoing)
+      if (deliveries === 1)
+        this.#reserve = learnReserve(this.#reserve, {
+          waitedMs: now - storedAt,
+          usualMs: this.#usualMs,
+          slots,
+        });
+  }
+
   #start(message: Pulled): void {
     const handBack = new AbortController();
+    const startedAt = Date.now();
     const done = this.#options.run(message, handBack.signal).finally(() => {
       this.#held.delete(held);
+      this.#usualMs += (Date.now() - startedAt - this.#usualMs) * USUAL_WEIGHT;
+      this.#passed = NO_LANES;
       this.#resume();
     });
     const held: Held = { message, handBack, done };
     this.#held.add(held);
+    // What begins right after an idle tick is not to wait for the next one to say that it is alive.
+    if (this.#held.size === 1) this.#schedule();
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#tick);
+    this.#tick = setTimeout(
+      () => {
+        this.#onTick();
+        this.#schedule();
+      },
+      this.#held.size > 0 ? TICK_MS : IDLE_TICK_MS,
+    );
   }
 
   #onTick(): void {
@@ -196,10 +286,10 @@ export class Pump {
     if (this.#sweeping) return;
     this.#sweeping = true;
     try {
-      if ((await this.#options.queue.stored()) > this.#held.size) this.sweep();
+      if ((await this.#options.queue.stored()) > this.#held.size) this.#sweep();
     } catch (err) {
       this.#options.log.debug({ err }, "cannot ask what the queue holds, looking into every lane");
-      this.sweep();
+      this.#sweep();
     } finally {
       this.#sweeping = false;
     }
@@ -208,6 +298,13 @@ export class Pump {
   async #allDone(): Promise<void> {
     await Promise.all([...this.#held].map(({ done }) => done));
   }
+}
+
+/** How many lanes are in a set. */
+function bitsOf(set: LaneSet): number {
+  let count = 0;
+  for (let left = set; left !== 0; left &= left - 1) count++;
+  return count;
 }
 
 /** Gives a job back; on a closed connection its ack wait does the same a little later. */

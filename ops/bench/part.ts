@@ -84,6 +84,8 @@ async function startPump(
   const pump = new Pump({
     queue: {
       take: queue.take.bind(queue),
+      stand: queue.stand.bind(queue),
+      sit: queue.sit.bind(queue),
       onBell: queue.onBell.bind(queue),
       stored: async () => (await streamState(bus, inferStream(pool))).messages,
     },

@@ -47,8 +47,8 @@ export function readStatus(url: string): Promise<AdminStatus> {
     const { config } = await loadConfig(readSettings(), { callsModels: false });
     const { shards } = await provisionFor(bus, config);
     const presence = new Presence(bus);
-    // Roles are known by their beats: long enough to hear each of them once.
-    await systemClock.sleep(2 * LIMITS.heartbeatMs);
+    // Roles answer the roll that was just called.
+    await systemClock.sleep(LIMITS.heartbeatMs);
     try {
       const placement = () => readPlacement(bus);
       return await createAdminSource({

@@ -24,6 +24,9 @@ export interface WorkerOptions extends RegistryOptions {
   readonly graceMs?: number | undefined;
 }
 
+/** A worker that holds nothing has nothing to tell: it says so this many times more seldom. */
+const IDLE_BEATS = 4;
+
 interface Part {
   readonly pool: string;
   readonly models: ModelPool;
@@ -123,6 +126,7 @@ function run(ctx: RoleContext, parts: readonly Part[], stops: Stops, graceMs: nu
       inFlight: sum(({ pump }) => pump.inFlight),
     }),
     () => state !== "running",
+    () => (sum(({ pump }) => pump.inFlight) > 0 ? LIMITS.heartbeatMs : IDLE_BEATS * LIMITS.heartbeatMs),
   );
   const health = publishHealth({
     bus: ctx.bus,
@@ -132,7 +136,7 @@ function run(ctx: RoleContext, parts: readonly Part[], stops: Stops, graceMs: nu
     members: parts.flatMap(({ pool, models }) => models.members.map((member) => ({ pool, member }))),
   });
   const reconnects = ctx.bus.onReconnect(() => {
-    for (const { pump } of parts) pump.sweep();
+    for (const { pump } of parts) pump.renew();
   });
   const drain = async (): Promise<void> => {
     if (state === "running") state = "draining";

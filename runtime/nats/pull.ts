@@ -13,6 +13,8 @@ export interface Pulled {
   readonly seq: number;
   /** How often this consumer delivered it; a recreated consumer starts at 1 again. */
   readonly deliveries: number;
+  /** Messages of the consumer that wait behind it for their first delivery. */
+  readonly pending: number;
   /** When the stream stored it, ms since the epoch. */
   readonly storedAt: number;
   /** Done. Fire and forget: a lost acknowledgement is a redelivery. */
@@ -30,12 +32,16 @@ export interface PullRequest {
   readonly batch: number;
   /** Absent: only what is there now. */
   readonly expiresMs?: number;
+  /** How often the server says that it still knows of the request; requests that end sooner hear nothing. */
+  readonly heartbeatMs?: number;
   readonly onMessage: (message: Pulled) => void;
   readonly onEnd: (end: PullEnd) => void;
 }
 
 interface Open extends PullRequest {
   left: number;
+  /** Longer silence means that the request is lost. */
+  readonly silenceMs: number;
   lastHeardAt: number;
 }
 
@@ -43,22 +49,38 @@ const encoder = new TextEncoder();
 const ACK = encoder.encode("+ACK");
 const WORKING = encoder.encode("+WPI");
 const HEARTBEAT_MS = 2_000;
-/** A pull that heard nothing for this long is taken for broken and asked anew. */
-const SILENCE_MS = 2.5 * HEARTBEAT_MS;
+/** A pull that heard nothing for so many heartbeats is taken for broken and asked anew. */
+const MISSED_HEARTBEATS = 2.5;
 /** An immediate pull is answered within one round trip; more than this is a lost server. */
 const NO_WAIT_MS = 5_000;
+/** The watch does not look more often. */
+const LOOK_LEAST_MS = 500;
 
 /** All pull channels of a connection, and the watch over requests that went silent. */
 export class Puller {
   readonly #bus: Bus;
   readonly #channels = new Set<PullChannel>();
-  readonly #watch: NodeJS.Timeout;
+  #watch: NodeJS.Timeout | undefined;
+  #watchAt = 0;
 
   constructor(bus: Bus) {
     this.#bus = bus;
-    this.#watch = setInterval(() => {
-      for (const channel of this.#channels) channel.expireSilent();
-    }, 1_000);
+  }
+
+  /** One timer for all requests, for the one that could be lost first: with none open nobody is woken. */
+  watch(lostAt: number): void {
+    if (this.#watch !== undefined && this.#watchAt <= lostAt) return;
+    clearTimeout(this.#watch);
+    this.#watchAt = lostAt;
+    this.#watch = setTimeout(
+      () => {
+        this.#watch = undefined;
+        let next = Number.POSITIVE_INFINITY;
+        for (const channel of this.#channels) next = Math.min(next, channel.expireSilent());
+        if (next < Number.POSITIVE_INFINITY) this.watch(next);
+      },
+      Math.max(LOOK_LEAST_MS, lostAt - Date.now()),
+    );
   }
 
   /**
@@ -67,14 +89,15 @@ export class Puller {
    */
   channel(stream: string, consumer: string, onLate?: (message: Pulled) => void): PullChannel {
     const onClose = (): void => void this.#channels.delete(channel);
-    const channel = new PullChannel(this.#bus, stream, consumer, { onClose, onLate });
+    const watch = this.watch.bind(this);
+    const channel = new PullChannel(this.#bus, stream, consumer, { onClose, onLate, watch });
     this.#channels.add(channel);
     return channel;
   }
 
   close(): void {
-    clearInterval(this.#watch);
     for (const channel of [...this.#channels]) channel.close();
+    clearTimeout(this.#watch);
   }
 }
 
@@ -95,17 +118,23 @@ export class PullChannel {
   #acked = 0;
   readonly #stopListening: () => void;
   readonly #onClose: () => void;
+  readonly #watch: (lostAt: number) => void;
   readonly #onLate: ((message: Pulled) => void) | undefined;
 
   constructor(
     bus: Bus,
     stream: string,
     consumer: string,
-    hooks: { onClose: () => void; onLate?: ((message: Pulled) => void) | undefined },
+    hooks: {
+      onClose: () => void;
+      onLate?: ((message: Pulled) => void) | undefined;
+      watch: (lostAt: number) => void;
+    },
   ) {
     this.#bus = bus;
     this.#onClose = hooks.onClose;
     this.#onLate = hooks.onLate;
+    this.#watch = hooks.watch;
     this.#next = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
     this.#prefix = bus.inbox();
     const subscription = bus.nc.subscribe(`${this.#prefix}.*`, {
@@ -128,15 +157,16 @@ export class PullChannel {
   request(request: PullRequest): void {
     if (this.#closed) return;
     const token = (++this.#asked).toString(36);
-    this.#open.set(token, { ...request, left: request.batch, lastHeardAt: Date.now() });
+    const { batch, expiresMs, heartbeatMs = HEARTBEAT_MS } = request;
+    const beats = expiresMs !== undefined && expiresMs > 2 * heartbeatMs;
+    const silenceMs = beats ? MISSED_HEARTBEATS * heartbeatMs : (expiresMs ?? 0) + NO_WAIT_MS;
+    const now = Date.now();
+    this.#open.set(token, { ...request, left: batch, silenceMs, lastHeardAt: now });
+    this.#watch(now + silenceMs);
     const body =
-      request.expiresMs === undefined
-        ? { batch: request.batch, no_wait: true }
-        : {
-            batch: request.batch,
-            expires: request.expiresMs * 1e6,
-            ...(request.expiresMs > 2 * HEARTBEAT_MS ? { idle_heartbeat: HEARTBEAT_MS * 1e6 } : {}),
-          };
+      expiresMs === undefined
+        ? { batch, no_wait: true }
+        : { batch, expires: expiresMs * 1e6, ...(beats ? { idle_heartbeat: heartbeatMs * 1e6 } : {}) };
     this.#bus.nc.publish(this.#next, encoder.encode(JSON.stringify(body)), {
       reply: `${this.#prefix}.${token}`,
     });
@@ -195,6 +225,7 @@ export class PullChannel {
       data,
       deliveries: Number(parts[offset + 2]),
       seq: Number(parts[offset + 3]),
+      pending: Number(parts[offset + 6]),
       storedAt: Math.floor(Number(parts[offset + 5]) / 1e6),
       ack,
       working,
@@ -227,13 +258,15 @@ export class PullChannel {
     open.onEnd(end);
   }
 
-  /** For the watch of the puller. */
-  expireSilent(): void {
+  /** For the watch of the puller. @returns when the next one could be lost */
+  expireSilent(): number {
     const now = Date.now();
-    for (const [token, open] of this.#open) {
-      const bound = open.expiresMs === undefined ? NO_WAIT_MS : SILENCE_MS;
-      if (now - open.lastHeardAt > bound) this.#end(token, "broken");
+    let next = Number.POSITIVE_INFINITY;
+    for (const [token, { lastHeardAt, silenceMs }] of this.#open) {
+      if (now - lastHeardAt >= silenceMs) this.#end(token, "broken");
+      else next = Math.min(next, lastHeardAt + silenceMs);
     }
+    return next;
   }
 }
 

@@ -2,14 +2,13 @@
 import { AckPolicy, JetStreamApiError } from "@nats-io/jetstream";
 import { LIMITS } from "#contracts/limits.ts";
 import {
-  bellFilter,
+  bellLaneFilter,
   CLASSES,
   inferConsumer,
   inferLaneFilter,
   inferStream,
   type Lane,
   type PriorityClass,
-  parseBell,
 } from "#contracts/subjects.ts";
 import { type Bus, natsError, type Subscription } from "./connect.ts";
 import { type PullChannel, type Pulled, Puller } from "./pull.ts";
@@ -19,8 +18,12 @@ export const LANES: readonly { cls: PriorityClass; lane: Lane }[] = CLASSES.flat
   { cls, lane: 1 as Lane },
 ]);
 
-/** How long a standing request waits before it is made anew. */
-const STAND_MS = 30_000;
+/** A standing request may be lost unheard for 2.5 times as long; sweeps find what it should have brought. */
+const STAND_HEARTBEAT_MS = 10_000;
+/** A standing request that was refused is not made again at once. */
+const REFUSED_MS = 250;
+/** Queue group of the workers that share the bells of a lane. */
+const BELL_GROUP = "pumps";
 
 export interface LaneDepth {
   readonly cls: PriorityClass;
@@ -83,6 +86,12 @@ export class WorkQueue {
     }
   }
 
+  #makeConsumersAgain(): void {
+    this.ensureConsumers().catch((err) =>
+      this.#bus.log.warn({ err }, "cannot make the queue's consumers again"),
+    );
+  }
+
   /** At most `free` messages that are there now, never more; resolves within one round trip. */
   take(cls: PriorityClass, lane: Lane, free: number): Promise<Pulled[]> {
     return new Promise((resolve) => {
@@ -91,10 +100,7 @@ export class WorkQueue {
         batch: free,
         onMessage: (message) => void taken.push(message),
         onEnd: (end) => {
-          if (end === "consumer-gone")
-            this.ensureConsumers().catch((err) =>
-              this.#bus.log.warn({ err }, "cannot make the queue's consumers again"),
-            );
+          if (end === "consumer-gone") this.#makeConsumersAgain();
           resolve(taken);
         },
       });
@@ -105,19 +111,31 @@ export class WorkQueue {
    * Waits for one message of a lane, so that an idle worker is handed it without asking first. `onEnd` is called when
    * none came in time; a message given back or taken counts as delivered like any other.
    */
-  stand(cls: PriorityClass, lane: Lane, onMessage: (message: Pulled) => void, onEnd: () => void): void {
+  stand(
+    cls: PriorityClass,
+    lane: Lane,
+    waitMs: number,
+    onMessage: (message: Pulled) => void,
+    onEnd: () => void,
+  ): void {
     const name = inferConsumer(cls, lane);
-    let channel = this.#standing.get(name);
-    if (!channel) {
-      // A channel of its own: messages name their subject, not their request, and would be taken for those of a take.
-      channel = this.#puller.channel(this.#stream, name);
-      this.#standing.set(name, channel);
-    }
+    // A channel of its own: messages name their subject, not their request, and would be taken for those of a take.
+    const channel = this.#standing.get(name) ?? this.#puller.channel(this.#stream, name);
+    this.#standing.set(name, channel);
+    const ended = (): void => {
+      if (this.#standing.get(name) === channel) onEnd();
+    };
     channel.request({
       batch: 1,
-      expiresMs: STAND_MS,
+      expiresMs: waitMs,
+      heartbeatMs: STAND_HEARTBEAT_MS,
       onMessage,
-      onEnd: (end) => (end === "filled" ? undefined : onEnd()),
+      onEnd: (end) => {
+        if (end === "filled") return;
+        if (end === "expired") return ended();
+        if (end === "consumer-gone") this.#makeConsumersAgain();
+        setTimeout(ended, REFUSED_MS);
+      },
     });
   }
 
@@ -127,12 +145,13 @@ export class WorkQueue {
     this.#standing.clear();
   }
 
-  /** Rings when a job was stored; bells can be lost, so sweep as well. */
-  onBell(ring: (cls: PriorityClass, lane: Lane) => void): Subscription {
-    return this.#bus.subscribe(bellFilter(this.pool), ({ subject }) => {
-      const bell = parseBell(subject);
-      if (bell) ring(bell.cls, bell.lane);
-    });
+  /** Rings when a job was stored, where `shared` at one of all workers only; bells can be lost, so sweep as well. */
+  onBell(cls: PriorityClass, lane: Lane, shared: boolean, ring: () => void): Subscription {
+    return this.#bus.subscribe(
+      bellLaneFilter(this.pool, cls, lane),
+      ring,
+      shared ? { queue: BELL_GROUP } : {},
+    );
   }
 
   /** Depth of each lane, from the leader. */

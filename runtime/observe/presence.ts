@@ -2,7 +2,7 @@
 import { decode, encode } from "#contracts/codec.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { CORE } from "#contracts/subjects.ts";
-import type { Bus } from "../nats/connect.ts";
+import { type Bus, NO_DATA } from "../nats/connect.ts";
 
 export interface Beat {
   readonly role: string;
@@ -11,35 +11,54 @@ export interface Beat {
   readonly where: string;
   readonly startedAt: number;
   readonly draining: boolean;
+  /** It says so this often; heard no more for four times as long, it counts as gone. */
+  readonly everyMs: number;
   /** Bounded figures and names of the role: pool, slots, partitions, position ... */
   readonly info: Readonly<Record<string, string | number>>;
 }
 
-/** Sends a beat now and every interval until stopped; the last one says that the role is gone. */
+/**
+ * Sends a beat now, every interval, and to everyone who calls the roll, until stopped; the last one says that the role
+ * is gone. `everyMs` is asked before each wait, so that a role with nothing to tell may speak seldom.
+ */
 export function announce(
   bus: Bus,
-  beat: Omit<Beat, "draining" | "info">,
+  beat: Omit<Beat, "draining" | "info" | "everyMs">,
   info: () => Beat["info"],
   draining: () => boolean,
+  everyMs: () => number = () => LIMITS.heartbeatMs,
 ): { now(): void; stop(): void } {
   const subject = CORE.roleHeartbeat(beat.role);
+  let timer: NodeJS.Timeout | undefined;
   const send = (gone = false): void => {
+    const next = everyMs();
     if (bus.connected)
       bus.publish(
         subject,
-        encode({ ...beat, draining: draining(), info: info(), ...(gone ? { gone } : {}) }),
+        encode({
+          ...beat,
+          draining: draining(),
+          info: info(),
+          everyMs: next,
+          ...(gone ? { gone } : {}),
+        }),
       );
+    clearTimeout(timer);
+    if (!gone) timer = setTimeout(send, next);
   };
   send();
-  const timer = setInterval(send, LIMITS.heartbeatMs);
+  const rollCall = bus.subscribe(CORE.rollCall, () => send());
   return {
     now: () => send(),
     stop() {
-      clearInterval(timer);
+      rollCall.stop();
       send(true);
     },
   };
 }
+
+/** Beats are missed, not one but several, before somebody counts as gone. */
+const MISSED_BEATS = LIMITS.suspectMs / LIMITS.heartbeatMs;
 
 export class Presence {
   readonly #seen = new Map<string, { beat: Beat; at: number }>();
@@ -51,6 +70,7 @@ export class Presence {
     this.#stop = bus.subscribe(CORE.roleHeartbeat(role), ({ data }) =>
       this.#receive(decode<Beat & { gone?: boolean }>(data)),
     ).stop;
+    if (bus.connected) bus.publish(CORE.rollCall, NO_DATA);
   }
 
   #receive(beat: Beat & { gone?: boolean }): void {
@@ -63,8 +83,9 @@ export class Presence {
 
   /** Who was heard lately. */
   live(): Beat[] {
-    const oldest = Date.now() - LIMITS.suspectMs;
-    for (const [id, { at }] of this.#seen) if (at < oldest) this.#seen.delete(id);
+    const now = Date.now();
+    for (const [id, { beat, at }] of this.#seen)
+      if (now - at > MISSED_BEATS * (beat.everyMs ?? LIMITS.heartbeatMs)) this.#seen.delete(id);
     return [...this.#seen.values()].map(({ beat }) => beat);
   }
 

@@ -107,7 +107,16 @@ test("a level moves new conversations only, a failing model moves them along the
   // Three workers that see it fail outvote the one that has not noticed.
   for (const worker of ["w1", "w2", "w3"]) {
     const health: ModelHealth = {
-      ...{ pool: "large", model: "big", worker, at: Date.now(), breaker: "open", inFlight: 0, limit: 1 },
+      ...{
+        pool: "large",
+        model: "big",
+        worker,
+        at: Date.now(),
+        lifetimeMs: 10_000,
+        breaker: "open",
+        inFlight: 0,
+        limit: 1,
+      },
       ...{ firstTokenMs: 0, totalMs: 0, tokensPerSecond: 0, requestsPerSecond: 0, errorShare: 1 },
     };
     await new Kv(context.bus, BUCKETS.models).put(modelHealthKey(health), encode(health), { ttlMs: 30_000 });

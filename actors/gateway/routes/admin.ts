@@ -25,6 +25,7 @@ const statusSchema = z.object({
       where: z.string(),
       startedAt: z.number(),
       draining: z.boolean(),
+      everyMs: z.number(),
       info: z.record(z.string(), z.union([z.string(), z.number()])),
     }),
   ),

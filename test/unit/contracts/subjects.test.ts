@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { isId, PARTITIONS, shardOf, tokenOf } from "#contracts/ids.ts";
 import {
+  bellLaneFilter,
   CLASSES,
   CORE,
   deadLetterSubject,
@@ -15,7 +16,6 @@ import {
   inferSubject,
   knowledgeFilter,
   knowledgeSubject,
-  parseBell,
   parseInbound,
   routeOf,
   timerFilter,
@@ -153,10 +153,8 @@ describe("a session's filters", () => {
       fc.property(cls, lane, cls, lane, id, (c, l, otherClass, otherLane, session) => {
         const subject = inferSubject({ pool: "p", cls: otherClass, lane: otherLane, tenant: "t", session });
         expect(matches(inferLaneFilter("p", c, l), subject)).toBe(c === otherClass && l === otherLane);
-        expect(parseBell(`bell${subject.slice("infer".length)}`)).toEqual({
-          cls: otherClass,
-          lane: otherLane,
-        });
+        const bell = `bell${subject.slice("infer".length)}`;
+        expect(matches(bellLaneFilter("p", c, l), bell)).toBe(c === otherClass && l === otherLane);
       }),
     );
   });
@@ -172,10 +170,6 @@ describe("a session's filters", () => {
       false,
     );
   });
-});
-
-test.each(["bell.p.urgent.0.t.s", "bell.p.new.2.t.s", "bell.p", ""])("%j is no bell", (subject) => {
-  expect(parseBell(subject)).toBeUndefined();
 });
 
 test("the dead letter of an unreadable job is found under its session all the same", () => {

@@ -105,6 +105,7 @@ describe("the health of a pool", () => {
     model: "m",
     worker: "w1",
     at: NOW,
+    lifetimeMs: 8_000,
     breaker: "closed",
     inFlight: 1,
     limit: 8,

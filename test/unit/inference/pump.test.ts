@@ -7,19 +7,33 @@ import { createLog } from "#runtime/observe/log.ts";
 
 interface Fake extends PumpQueue {
   add(cls: PriorityClass, lane: Lane): void;
+  /** A job that is stored now: it goes to a slot that waits at its lane, or the lane's bell rings. */
+  arrive(cls: PriorityClass, lane: Lane): void;
   ring(cls: PriorityClass, lane: Lane): void;
   readonly takes: string[];
+  readonly stands: string[];
   readonly events: string[];
   asked: number;
   outstanding: number;
 }
 
-function fakeQueue(): Fake {
-  const waiting = new Map<string, Pulled[]>();
-  let bell: (cls: PriorityClass, lane: Lane) => void = () => {};
+type Place = `${PriorityClass}-${Lane}`;
+
+function fakeQueue({ standing = false } = {}): Fake {
+  const waiting = new Map<Place, Pulled[]>();
+  const bells = new Map<Place, () => void>();
+  const stood = new Map<Place, (message: Pulled) => void>();
   let seq = 0;
+  const next = (place: Place, most: number): Pulled[] => {
+    const list = waiting.get(place) ?? [];
+    return list.splice(0, most).map((message, n, taken) => ({
+      ...message,
+      pending: list.length + taken.length - n - 1,
+    }));
+  };
   const fake: Fake = {
     takes: [],
+    stands: [],
     events: [],
     asked: 0,
     outstanding: 0,
@@ -32,35 +46,54 @@ function fakeQueue(): Fake {
         data: new Uint8Array(),
         seq: n,
         deliveries: 1,
-        storedAt: 0,
+        pending: 0,
+        storedAt: Date.now(),
         ack: say("ack"),
         nak: say("nak"),
         working: say("working"),
       });
       waiting.set(`${cls}-${lane}`, list);
     },
-    ring: (cls, lane) => bell(cls, lane),
+    arrive(cls, lane) {
+      fake.add(cls, lane);
+      const stands = stood.get(`${cls}-${lane}`);
+      stood.delete(`${cls}-${lane}`);
+      if (stands) for (const message of next(`${cls}-${lane}`, 1)) stands(message);
+      else fake.ring(cls, lane);
+    },
+    ring: (cls, lane) => bells.get(`${cls}-${lane}`)?.(),
     async take(cls, lane, most) {
       fake.outstanding++;
       expect(fake.outstanding).toBe(1);
       fake.takes.push(`${cls}-${lane}`);
       await Promise.resolve();
       fake.outstanding--;
-      return (waiting.get(`${cls}-${lane}`) ?? []).splice(0, most);
+      return next(`${cls}-${lane}`, most);
     },
-    onBell(ring) {
-      bell = ring;
-      return {
-        stop() {
-          bell = () => {};
-        },
-      };
+    onBell(cls, lane, _shared, ring) {
+      bells.set(`${cls}-${lane}`, ring);
+      return { stop: () => void bells.delete(`${cls}-${lane}`) };
     },
     async stored() {
       fake.asked++;
       return [...waiting.values()].reduce((sum, list) => sum + list.length, 0);
     },
   };
+  if (!standing) return fake;
+  fake.stand = (cls, lane, waitMs, onMessage, onEnd) => {
+    const place: Place = `${cls}-${lane}`;
+    expect(stood.has(place)).toBe(false);
+    fake.stands.push(`${place} ${waitMs}`);
+    const [message] = next(place, 1);
+    if (message) return void Promise.resolve().then(() => onMessage(message));
+    stood.set(place, onMessage);
+    setTimeout(() => {
+      if (stood.get(place) !== onMessage) return;
+      stood.delete(place);
+      onEnd();
+    }, waitMs);
+  };
+  fake.sit = () => stood.clear();
   return fake;
 }
 
@@ -107,12 +140,12 @@ describe("pump", () => {
     expect(await queue.stored()).toBe(0);
   });
 
-  test("asks one question a second when idle, and pulls nothing", async () => {
+  test("asks one question in two seconds when idle, and pulls nothing", async () => {
     open({ slots: 4, run: async () => {} });
     await settle();
     queue.takes.length = 0;
     await vi.advanceTimersByTimeAsync(10_000);
-    expect(queue.asked).toBe(10);
+    expect(queue.asked).toBe(5);
     expect(queue.takes).toEqual([]);
   });
 
@@ -121,7 +154,7 @@ describe("pump", () => {
     open({ slots: 1, run: async ({ seq }) => void seen.push(seq) });
     await settle();
     queue.add("deferred", 1);
-    await vi.advanceTimersByTimeAsync(1_000);
+    await vi.advanceTimersByTimeAsync(2_000);
     expect(seen).toEqual([1]);
   });
 
@@ -181,5 +214,66 @@ describe("pump", () => {
     await drained;
     expect(started).toEqual([]);
     expect(queue.events).toEqual(["nak 1"]);
+  });
+});
+
+describe("a pump whose free slots wait at lanes", () => {
+  const standingPump = (slots: number, run: PumpOptions["run"]): Pump => {
+    queue = fakeQueue({ standing: true });
+    return open({ slots, run });
+  };
+
+  test("is handed a person's job without a question, and listens to no bell for it", async () => {
+    const seen: number[] = [];
+    standingPump(8, async ({ seq }) => void seen.push(seq));
+    await settle();
+    expect(queue.stands).toEqual(["ongoing-0 30000", "new-0 30000"]);
+    queue.takes.length = 0;
+    queue.arrive("new", 0);
+    queue.arrive("ongoing", 0);
+    await settle();
+    expect(seen).toEqual([1, 2]);
+    expect(queue.takes).toEqual([]);
+    // One for each of the two that were filled.
+    expect(queue.stands).toHaveLength(4);
+  });
+
+  test.each(CLASSES.flatMap((cls) => [0, 60, 130].map((afterMs) => ({ cls, afterMs }))))(
+    "with a single free slot serves $cls that comes after $afterMs ms, and holds no more than its slots",
+    async ({ cls, afterMs }) => {
+      const started: number[] = [];
+      const holding = standingPump(4, async ({ seq }) => {
+        started.push(seq);
+        await new Promise<void>(() => {});
+      });
+      for (let i = 0; i < 3; i++) queue.arrive("new", 0);
+      await settle();
+      expect(holding.inFlight).toBe(3);
+      await vi.advanceTimersByTimeAsync(afterMs);
+      queue.arrive(cls, 0);
+      await vi.advanceTimersByTimeAsync(250);
+      expect(started).toEqual([1, 2, 3, 4]);
+      queue.arrive("ongoing", 0);
+      await vi.advanceTimersByTimeAsync(5_000);
+      expect(holding.inFlight).toBe(4);
+    },
+  );
+
+  test("takes a backlog in order, whatever lane it lies in", async () => {
+    const order: string[] = [];
+    queue = fakeQueue({ standing: true });
+    for (const cls of ["deferred", "new", "ongoing"] as const) for (let i = 0; i < 3; i++) queue.add(cls, 0);
+    open({ slots: 4, run: async ({ subject }) => void order.push(subject) });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(order.map(Number)).toEqual([7, 8, 9, 4, 5, 6, 1, 2, 3]);
+  });
+
+  test("after a reconnect waits at its lanes anew", async () => {
+    const waiting = standingPump(8, async () => {});
+    await settle();
+    queue.stands.length = 0;
+    waiting.renew();
+    await settle();
+    expect(queue.stands).toEqual(["ongoing-0 30000", "new-0 30000"]);
   });
 });
