@@ -10,12 +10,13 @@ import type { Bus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { gauge } from "#runtime/observe/metrics.ts";
+import { untilPulse } from "#runtime/pulse.ts";
 import type { Member } from "./member.ts";
 import type { HealthView, PoolHealth } from "./port.ts";
 
 const BUSY_MS = 2_000;
 /** An idle model has nothing new to say. */
-const IDLE_MS = 15_000;
+const IDLE_MS = 16_000;
 /** So many words in a row may be lost before a worker counts as gone. */
 const LOST_WORDS = 3;
 /** A worker that leaves says so with a limit of 0, for this long. */
@@ -71,7 +72,7 @@ export function publishHealth(parts: PublishHealthParts): { stop(): Promise<void
     clearTimeout(timer);
     if (bus.connected) for (const { pool, member } of members) if (due(member)) void write(pool, member);
     waitsIdly = !members.some(({ member }) => isBusy(member));
-    timer = setTimeout(tick, waitsIdly ? IDLE_MS : BUSY_MS);
+    timer = setTimeout(tick, waitsIdly ? untilPulse(IDLE_MS) : BUSY_MS);
   };
   for (const { pool, member } of members) {
     member.onChange = () => void write(pool, member);

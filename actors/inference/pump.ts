@@ -6,6 +6,7 @@ import { LIMITS } from "#contracts/limits.ts";
 import type { Lane, PriorityClass } from "#contracts/subjects.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
 import type { Log } from "#runtime/observe/log.ts";
+import { untilPulse } from "#runtime/pulse.ts";
 import {
   ALL_LANES,
   type Ask,
@@ -268,7 +269,7 @@ export class Pump {
         this.#onTick();
         this.#schedule();
       },
-      this.#held.size > 0 ? TICK_MS : IDLE_TICK_MS,
+      this.#held.size > 0 ? TICK_MS : untilPulse(IDLE_TICK_MS),
     );
   }
 

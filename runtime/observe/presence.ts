@@ -3,6 +3,7 @@ import { decode, encode } from "#contracts/codec.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { CORE } from "#contracts/subjects.ts";
 import { type Bus, NO_DATA } from "../nats/connect.ts";
+import { untilPulse } from "../pulse.ts";
 
 export interface Beat {
   readonly role: string;
@@ -44,7 +45,7 @@ export function announce(
         }),
       );
     clearTimeout(timer);
-    if (!gone) timer = setTimeout(send, next);
+    if (!gone) timer = setTimeout(send, next > LIMITS.heartbeatMs ? untilPulse(next) : next);
   };
   send();
   const rollCall = bus.subscribe(CORE.rollCall, () => send());
