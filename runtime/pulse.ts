@@ -5,8 +5,11 @@
  */
 const OFFSET_MS = Math.random() * 60_000;
 
-/** Time until the next multiple of `everyMs` on this process' beat; at least half an interval, so that none is repeated. */
+/** A timer that fired a little early is not to fire again at once. */
+const EARLY_MS = 5;
+
+/** Time until the next multiple of `everyMs` on this process' beat. */
 export function untilPulse(everyMs: number): number {
-  const past = (performance.now() + OFFSET_MS) % everyMs;
-  return Math.ceil(past > everyMs / 2 ? 2 * everyMs - past : everyMs - past);
+  const left = Math.ceil(everyMs - ((performance.now() + OFFSET_MS) % everyMs));
+  return left > EARLY_MS ? left : left + everyMs;
 }

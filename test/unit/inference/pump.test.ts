@@ -144,7 +144,7 @@ describe("pump", () => {
     open({ slots: 4, run: async () => {} });
     await settle();
     queue.takes.length = 0;
-    await vi.advanceTimersByTimeAsync(10_000);
+    await vi.advanceTimersByTimeAsync(10_010);
     expect(queue.asked).toBe(5);
     expect(queue.takes).toEqual([]);
   });
@@ -154,7 +154,7 @@ describe("pump", () => {
     open({ slots: 1, run: async ({ seq }) => void seen.push(seq) });
     await settle();
     queue.add("deferred", 1);
-    await vi.advanceTimersByTimeAsync(2_000);
+    await vi.advanceTimersByTimeAsync(2_010);
     expect(seen).toEqual([1]);
   });
 
