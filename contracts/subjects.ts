@@ -167,6 +167,8 @@ export const CORE = {
   roleHeartbeat: (role: string): string => `beat.${role}`,
   /** Asks every role to say at once that it lives. */
   rollCall: "roll.call",
+  /** Asks a process to drain. */
+  drain: (instance: string): string => `drain.${tokenOf(instance)}`,
   /** What the active governor measured, every round. */
   load: "load.report",
   /** Stop of a session's running answer, heard by the worker. */

@@ -78,6 +78,8 @@ export interface StreamDepth {
 export interface HostPartitions {
   readonly host: string;
   readonly partitions: readonly number[];
+  /** Those of them that it is handing over. */
+  readonly leaving: readonly number[];
 }
 
 export interface PlacementSummary {
@@ -86,6 +88,8 @@ export interface PlacementSummary {
   readonly hosts: readonly HostPartitions[];
   /** Partitions that nobody owns. */
   readonly unowned: readonly number[];
+  /** Of each partition: grows with every change of its owner. */
+  readonly epochs: readonly number[];
 }
 
 /** Everything `status` shows, read at one moment. */

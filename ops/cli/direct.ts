@@ -42,6 +42,19 @@ export function readLevel(url: string): Promise<Level> {
   return onBus(url, async (bus) => (await createLoadAdmin(bus, systemClock).status()).level);
 }
 
+/** Work with what runs, as it says itself: resolves when every role has been heard. */
+export function withPresence<T>(url: string, work: (bus: Bus, presence: Presence) => Promise<T>): Promise<T> {
+  return onBus(url, async (bus) => {
+    const presence = new Presence(bus);
+    await systemClock.sleep(LIMITS.heartbeatMs);
+    try {
+      return await work(bus, presence);
+    } finally {
+      presence.stop();
+    }
+  });
+}
+
 export function readStatus(url: string): Promise<AdminStatus> {
   return onBus(url, async (bus) => {
     const { config } = await loadConfig(readSettings(), { callsModels: false });

@@ -8,6 +8,7 @@ import { chatCommand } from "./chat.ts";
 import { deadCommand } from "./dead.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
+import { drainCommand } from "./drain.ts";
 import { EXIT, reportFailure } from "./failure.ts";
 import { initCommand } from "./init.ts";
 import { kbCommand } from "./kb.ts";
@@ -53,6 +54,7 @@ Settings come from jetclaw.config.ts and JETCLAW_* variables; ops/cli/README.md 
     deadCommand(),
     keysCommand(),
     runCommand(),
+    drainCommand(),
     autoscaleCommand(),
     provisionCommand(),
     routeCommand(),

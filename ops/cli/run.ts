@@ -9,6 +9,7 @@ interface RunFlags {
   readonly nats?: string;
   readonly pool?: readonly string[];
   readonly slots?: number;
+  readonly weight?: number;
   readonly host?: string;
   readonly port?: number;
 }
@@ -23,6 +24,12 @@ export function runCommand(): Command {
     .addOption(new Option("--pool <name...>", "worker: pools to serve (default: all)"))
     .addOption(new Option("--slots <n>", "worker: jobs at once").argParser(wholeNumber("--slots")))
     .addOption(
+      new Option(
+        "--weight <n>",
+        "conversation: share of the partitions relative to other hosts (default: 1)",
+      ).argParser(wholeNumber("--weight")),
+    )
+    .addOption(
       new Option("--host <address>", "gateway: address to listen on (default: JETCLAW_HOST, else 127.0.0.1)"),
     )
     .addOption(
@@ -32,7 +39,7 @@ export function runCommand(): Command {
     )
     .addHelpText(
       "after",
-      `\nExamples:\n  jetclaw run gateway --port 8081\n  jetclaw run conversation\n  jetclaw run worker --pool default --slots 16\n  jetclaw run gateway,conversation,invalidator\n\nRoles:\n${roleLines()}`,
+      `\nExamples:\n  jetclaw run gateway --port 8081\n  jetclaw run conversation\n  jetclaw run conversation --weight 2\n  jetclaw run worker --pool default --slots 16\n  jetclaw run gateway,conversation,invalidator\n\nRoles:\n${roleLines()}`,
     )
     .action(run);
 }
@@ -64,9 +71,16 @@ async function run(list: string, flags: RunFlags): Promise<void> {
     say: note,
     ...(flags.pool ? { pools: flags.pool } : {}),
     ...(flags.slots === undefined ? {} : { slots: flags.slots }),
+    ...(flags.weight === undefined ? {} : { weight: flags.weight }),
   });
   note(`Running ${roles.join(", ")}${running.url ? ` at ${running.url}` : ""}. Ctrl-C stops.`);
-  await serveUntilSignalled({ stop: running.stop, abandon: async () => {}, log, say: note });
+  await serveUntilSignalled({
+    stop: running.stop,
+    drainAsked: running.drainAsked,
+    abandon: async () => {},
+    log,
+    say: note,
+  });
 }
 
 function rolesOf(list: string): Role[] {

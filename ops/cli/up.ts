@@ -29,7 +29,13 @@ Examples:
       for (const notice of notices) note(notice);
       const up = await startUp({ settings, config, log, say: note });
       print(banner(settings, up.url, path, modelsOf(config.pools)));
-      await serveUntilSignalled({ stop: up.stop, abandon: up.abandon, log, say: note });
+      await serveUntilSignalled({
+        stop: up.stop,
+        drainAsked: up.drainAsked,
+        abandon: up.abandon,
+        log,
+        say: note,
+      });
     });
 }
 

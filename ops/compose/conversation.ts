@@ -33,7 +33,7 @@ export interface ConversationHostOptions {
   /** Kinds defined by the user. */
   readonly kinds?: readonly ActorKind[];
   /** Share of the partitions relative to other hosts. */
-  readonly weight?: number;
+  readonly weight?: number | undefined;
   /** For control runs of fault tests. */
   readonly unsafe?: Unsafe;
   readonly frozenView?: boolean;
@@ -118,7 +118,12 @@ export async function startConversationHost(
   const presence = announce(
     bus,
     { role: "conversation", instance, where: `${hostname()}/${process.pid}`, startedAt: clock.now() },
-    () => ({ partitions: host.partitions.length, resident: host.resident, held: host.held }),
+    () => ({
+      partitions: host.partitions.length,
+      weight: options.weight ?? 1,
+      resident: host.resident,
+      held: host.held,
+    }),
     () => draining,
   );
   return {

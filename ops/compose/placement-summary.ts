@@ -7,12 +7,23 @@ import { PlacementStore } from "#runtime/placement/document.ts";
 export async function readPlacement(bus: Bus): Promise<PlacementSummary | undefined> {
   const { partitions, revision } = await new PlacementStore(bus).read();
   if (revision === 0) return undefined;
-  const byHost = new Map<string, number[]>();
+  const byHost = new Map<string, { partitions: number[]; leaving: number[] }>();
   const unowned: number[] = [];
-  for (const [partition, { owner }] of partitions.entries()) {
-    if (owner === undefined) unowned.push(partition);
-    else byHost.set(owner, [...(byHost.get(owner) ?? []), partition]);
+  for (const [partition, { owner, next }] of partitions.entries()) {
+    if (owner === undefined) {
+      unowned.push(partition);
+      continue;
+    }
+    const host = byHost.get(owner) ?? { partitions: [], leaving: [] };
+    host.partitions.push(partition);
+    if (next !== undefined) host.leaving.push(partition);
+    byHost.set(owner, host);
   }
-  const hosts = [...byHost].map(([host, owned]) => ({ host, partitions: owned }));
-  return { revision, hosts: hosts.sort((a, b) => a.host.localeCompare(b.host)), unowned };
+  const hosts = [...byHost].map(([host, owned]) => ({ host, ...owned }));
+  return {
+    revision,
+    hosts: hosts.sort((a, b) => a.host.localeCompare(b.host)),
+    unowned,
+    epochs: partitions.map(({ epoch }) => epoch),
+  };
 }

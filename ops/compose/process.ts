@@ -7,6 +7,7 @@ import type { Log } from "#runtime/observe/log.ts";
 import { startTelemetry, type Telemetry } from "../observe.ts";
 import type { Settings } from "../settings.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
+import { listenForDrain } from "./drain.ts";
 import { connectTo, contextOf, provisionFor } from "./open.ts";
 import { ROLES, type Role, startKnowledge } from "./roles.ts";
 
@@ -21,6 +22,7 @@ export interface ProcessOptions {
   readonly service?: string;
   readonly pools?: readonly string[];
   readonly slots?: number;
+  readonly weight?: number;
   readonly staticDir?: string | undefined;
   /** Runs when conversations can be held and before anybody can ask; the process is ready only after it. */
   readonly prepare?: (context: RoleContext, store: KnowledgeStore) => Promise<void>;
@@ -33,6 +35,8 @@ export interface RunningProcess {
   readonly url: string | undefined;
   /** Why the process does not take work, a sentence each. */
   notReady(): string[];
+  /** Resolves when an operator asks the process to drain. */
+  readonly drainAsked: Promise<void>;
   /** Drains, then closes. */
   stop(): Promise<void>;
 }
@@ -105,14 +109,14 @@ export async function runProcess(options: ProcessOptions): Promise<RunningProces
     },
     stop: () => unlessEnded(options.natsEnded, ABANDON_MS, knowledge?.stop),
   });
-  const { pools, slots, staticDir } = options;
+  const { pools, slots, weight, staticDir } = options;
   for (const role of roles)
     lifecycle.add({
       name: role,
       stage: ROLES[role].stage,
       async start() {
         const { store, retrieval } = present(knowledge);
-        const parts = { settings, store, retrieval, pools, slots, staticDir, notReady };
+        const parts = { settings, store, retrieval, pools, slots, weight, staticDir, notReady };
         running.set(role, await ROLES[role].start(present(context), parts));
       },
       drain: () => unlessEnded(options.natsEnded, 0, running.get(role)?.drain),
@@ -130,7 +134,8 @@ export async function runProcess(options: ProcessOptions): Promise<RunningProces
   await lifecycle.start();
   startLog.level = log.level;
   const gateway = running.get("gateway") as (RunningRole & { url?: string }) | undefined;
-  return { url: gateway?.url, notReady, stop: () => lifecycle.stop() };
+  const drain = listenForDrain(present(bus), present(context).instance, roles);
+  return { url: gateway?.url, notReady, drainAsked: drain.asked, stop: () => lifecycle.stop() };
 }
 
 /** Runs a step, but gives it up some time after NATS is gone. */

@@ -16,6 +16,8 @@ export interface RoleParts {
   readonly pools?: readonly string[] | undefined;
   /** Jobs the worker holds at once; what the models allow when left out. */
   readonly slots?: number | undefined;
+  /** Share of the partitions that a host takes, relative to others. */
+  readonly weight?: number | undefined;
   /** The built pages; without them the gateway serves none. */
   readonly staticDir?: string | undefined;
   /** Why the process does not take work yet; empty when it does. */
@@ -59,13 +61,14 @@ export const ROLES = {
   conversation: {
     about: "hosts conversations and your own actors; scale by starting more",
     stage: STAGE.hosts,
-    async start(context, { retrieval }) {
+    async start(context, { retrieval, weight }) {
       const [{ startConversationHost }, { languageOf }] = await Promise.all([
         import("./conversation.ts"),
         import("#actors/knowledge/language.ts"),
       ]);
       const { retriever, cache } = retrieval ?? {};
-      return startConversationHost(context, { retriever, cache, languageOf, kinds: kindsOf(context) });
+      const kinds = kindsOf(context);
+      return startConversationHost(context, { retriever, cache, languageOf, kinds, weight });
     },
   },
   worker: {

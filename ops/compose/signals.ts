@@ -10,6 +10,8 @@ const CRASH_LIMIT_MS = 2_000;
 export interface Ending {
   /** Drains and closes; called once. */
   readonly stop: () => Promise<void>;
+  /** Resolves when an operator asks for the same as a SIGTERM. */
+  readonly drainAsked?: Promise<void>;
   /** Closes what would outlive the process. */
   readonly abandon: () => Promise<void>;
   readonly log: Log;
@@ -17,7 +19,7 @@ export interface Ending {
 }
 
 /** Never resolves: the process ends here, with 0 after a drain. */
-export function serveUntilSignalled({ stop, abandon, log, say }: Ending): Promise<never> {
+export function serveUntilSignalled({ stop, drainAsked, abandon, log, say }: Ending): Promise<never> {
   let ending = false;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (ending) process.exit(1);
@@ -47,6 +49,7 @@ export function serveUntilSignalled({ stop, abandon, log, say }: Ending): Promis
     setTimeout(() => process.exit(1), CRASH_LIMIT_MS);
     abandon().finally(() => process.exit(1));
   };
+  void drainAsked?.then(() => onSignal("SIGTERM"));
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, onSignal);
   process.on("uncaughtException", onStray);
   process.on("unhandledRejection", onStray);

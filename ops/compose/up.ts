@@ -53,6 +53,7 @@ export async function startUp({ settings, config, log, say }: UpOptions): Promis
     return {
       url: running.url as string,
       notReady: running.notReady,
+      drainAsked: running.drainAsked,
       async stop() {
         nats?.expectEnd();
         await running.stop();

@@ -35,8 +35,15 @@ const statusSchema = z.object({
   placement: z
     .object({
       revision: z.number(),
-      hosts: z.array(z.object({ host: z.string(), partitions: z.array(z.number().int()) })),
+      hosts: z.array(
+        z.object({
+          host: z.string(),
+          partitions: z.array(z.number().int()),
+          leaving: z.array(z.number().int()),
+        }),
+      ),
       unowned: z.array(z.number().int()),
+      epochs: z.array(z.number().int()),
     })
     .optional(),
 });
