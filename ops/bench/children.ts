@@ -89,6 +89,15 @@ function stop(child: ChildProcess): Promise<void> {
   });
 }
 
+/** Resident memory of a process; 0 elsewhere than on Linux. */
+export function rssMbOfProcess(pid: number): number {
+  try {
+    return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1_024;
+  } catch {
+    return 0;
+  }
+}
+
 /** Linux counts in hundredths of a second; undefined elsewhere. Source: proc(5), fields 14 and 15. */
 export function cpuMsOfProcess(pid: number): number | undefined {
   try {

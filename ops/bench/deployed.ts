@@ -18,6 +18,8 @@ export interface DeployedOptions {
   readonly hosts: number;
   readonly workers: number;
   readonly governors: number;
+  /** What runs as a host. */
+  readonly hostPart?: "host" | "alarm-host";
   /** What runs as a worker: the role, or the pump alone. */
   readonly workerPart?: "worker" | "pump";
   readonly slots: number;
@@ -35,6 +37,8 @@ export interface Deployed {
   readonly natsPid: number;
   readonly hosts: readonly Child[];
   readonly workers: readonly Child[];
+  /** One more host; resolves when it takes work. */
+  startHost(): Promise<Child>;
   /** CPU time of all processes so far, the client's and the simulated models' too. */
   cpuMs(): Promise<number>;
   stop(): Promise<void>;
@@ -70,7 +74,7 @@ async function start(options: DeployedOptions, cleanup: Cleanup): Promise<Deploy
   const bus = await connectTo(server.url, "bench-client", createLog({ level: "error" }));
   cleanup.add(() => bus.close());
   const deployment = await provisionFor(bus, config);
-  const parts = async (part: "host" | "worker" | "governor" | "pump", count: number): Promise<Child[]> => {
+  const parts = async (part: Exclude<PartTask["part"], "simulators">, count: number): Promise<Child[]> => {
     const task: PartTask = { kind: "part", part, natsUrl: server.url, config, slots, modelMs };
     const children: Child[] = [];
     while (children.length < count) {
@@ -81,7 +85,8 @@ async function start(options: DeployedOptions, cleanup: Cleanup): Promise<Deploy
     return children;
   };
   await parts("governor", options.governors);
-  const hosts = await parts("host", options.hosts);
+  const hostPart = options.hostPart ?? "host";
+  const hosts = await parts(hostPart, options.hosts);
   const workers = await parts(options.workerPart ?? "worker", options.workers);
   return {
     bus,
@@ -90,6 +95,7 @@ async function start(options: DeployedOptions, cleanup: Cleanup): Promise<Deploy
     natsPid: server.pid,
     hosts,
     workers,
+    startHost: async () => (await parts(hostPart, 1))[0] as Child,
     async cpuMs() {
       const { user, system } = process.cpuUsage();
       const used = await Promise.all(all.map((child) => child.usage()));

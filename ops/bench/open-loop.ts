@@ -15,8 +15,10 @@ export interface Question {
 /** A question and what became of it. Times are ms since the loop was made. */
 export interface Asked extends Question {
   readonly dueAt: number;
-  /** Turn records that name its message: exactly one when nothing is lost or doubled. */
+  /** Different turn records that name its message: exactly one when nothing is lost or doubled. */
   records: number;
+  /** Of the first of them: the same one may be published again, and is stored once. */
+  recordId: string | undefined;
   /** Undefined while it is not answered. */
   latencyMs: number | undefined;
   record: Pick<TurnRecord, "outcome" | "model" | "route" | "error" | "turn" | "usage"> | undefined;
@@ -80,6 +82,7 @@ export class OpenLoop {
       ...question,
       dueAt,
       records: 0,
+      recordId: undefined,
       latencyMs: undefined,
       record: undefined,
       unsent: false,
@@ -114,8 +117,9 @@ export class OpenLoop {
     const { outcome, model, route, error, turn, usage } = record;
     for (const { id } of record.messages) {
       const asked = this.#byId.get(id);
-      if (!asked) continue;
+      if (!asked || asked.recordId === record.id) continue;
       if (asked.records++ > 0) continue;
+      asked.recordId = record.id;
       this.#waiting--;
       asked.latencyMs = this.now() - asked.dueAt;
       asked.record = { outcome, model, route, error, turn, usage };

@@ -12,7 +12,8 @@ import type { SimulatorOptions } from "../simulator/options.ts";
 
 interface RolePart {
   readonly kind: "part";
-  readonly part: "host" | "worker" | "governor" | "pump";
+  /** `alarm-host`: a host that knows the actor of the timers' benchmark as well. */
+  readonly part: "host" | "alarm-host" | "worker" | "governor" | "pump";
   readonly natsUrl: string;
   readonly config: Config;
   /** Jobs that a pump holds at once; a worker goes by the concurrency of its models. */
@@ -59,6 +60,11 @@ async function startRole(context: RoleContext, { part, slots, modelMs }: RolePar
     case "host": {
       const { startConversationHost } = await import("../compose/conversation.ts");
       return startConversationHost(context, {});
+    }
+    case "alarm-host": {
+      const { startConversationHost } = await import("../compose/conversation.ts");
+      const { alarm } = await import("./alarm.ts");
+      return startConversationHost(context, { kinds: [alarm] });
     }
     case "worker": {
       const { startWorker } = await import("../compose/worker.ts");

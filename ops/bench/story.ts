@@ -16,6 +16,21 @@ const PANELS: Readonly<
     { title: "load level", unit: "level", of: { level: "level" } },
     { title: "messages without an answer", unit: "messages", of: { waiting: "waiting" } },
   ],
+  failover: [
+    {
+      title: "slowest turn of each second: a host drains, one joins, one is killed",
+      unit: "ms",
+      of: { slowest: "slowestMs" },
+    },
+  ],
+  conversations: [
+    {
+      title: "memory of the host while ever new conversations come",
+      unit: "MB",
+      of: { memory: "hostRssMb" },
+    },
+  ],
+  timers: [{ title: "timers that have not fired", unit: "timers", of: { waiting: "waiting" } }],
   traffic: [
     { title: "latency of answers", unit: "ms", of: { p50: "p50Ms", p95: "p95Ms" } },
     {

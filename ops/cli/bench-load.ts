@@ -10,7 +10,7 @@ import type { BenchParts } from "./bench-batch.ts";
 import { EXIT, usage } from "./failure.ts";
 import { note, print, printJson } from "./print.ts";
 
-interface Common {
+export interface Common {
   readonly seed: number;
   readonly seconds: number;
   readonly json?: boolean;
@@ -22,7 +22,7 @@ export const loadCommands = (parts: BenchParts): Command[] =>
   [overloadCommand, fairnessCommand, trafficCommand, pumpCommand].map((make) => make(parts));
 
 /** What they have in common: flags, the run, the ways to print. */
-function loadCommand<Flags extends Common>(
+export function loadCommand<Flags extends Common>(
   { count, tableOf }: BenchParts,
   name: string,
   about: string,

@@ -7,6 +7,7 @@ import type { TurnsOptions } from "../bench/turns.ts";
 import { readSettings } from "../settings.ts";
 import { batchCommand } from "./bench-batch.ts";
 import { endpointCommand } from "./bench-endpoint.ts";
+import { hostCommands } from "./bench-hosts.ts";
 import { loadCommands } from "./bench-load.ts";
 import { EXIT, usage } from "./failure.ts";
 import { columns, note, print, printJson } from "./print.ts";
@@ -40,7 +41,8 @@ export function benchCommand(): Command {
     .addCommand(affinityCommand())
     .addCommand(batchCommand({ count, tableOf }))
     .addCommand(endpointCommand({ count, tableOf }));
-  for (const command of loadCommands({ count, tableOf })) bench.addCommand(command);
+  for (const make of [loadCommands, hostCommands])
+    for (const command of make({ count, tableOf })) bench.addCommand(command);
   return bench;
 }
 
@@ -172,10 +174,14 @@ function tableOf({ figures, baselines, units, config }: BenchResult, prefix = "b
     const base = baselines[`${prefix}${name[0]?.toUpperCase()}${name.slice(1)}`];
     return [name, value, base ?? "", units[name] ?? ""];
   });
+  // Baselines that are no counterpart of a figure stand by themselves.
+  const own = Object.entries(baselines).flatMap(([name, value]) =>
+    name.startsWith(prefix) ? [] : [[name, "", value, units[name] ?? ""]],
+  );
   const setting = Object.entries(config).map(
     ([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`,
   );
-  return `${columns(["FIGURE", "JETCLAW", prefix === "barePipeline" ? "BARE" : prefix.toUpperCase(), "UNIT"], rows)}\n\n${setting.join(", ")}`;
+  return `${columns(["FIGURE", "JETCLAW", prefix === "barePipeline" ? "BASELINE" : prefix.toUpperCase(), "UNIT"], [...rows, ...own])}\n\n${setting.join(", ")}`;
 }
 
 function count(flags: string, description: string, value: number, least = 1): Option {

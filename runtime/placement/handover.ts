@@ -95,6 +95,7 @@ export class Handover {
     const until = performance.now() + GIVE_UP_MS;
     while (this.#finished.length > 0 && !this.#stopped) {
       const batch = this.#finished;
+      this.#finished = [];
       const { partitions, revision } = document();
       const given = new Map(
         batch.flatMap(({ partition, epoch, clean }) => {
@@ -117,11 +118,11 @@ export class Handover {
         if (error instanceof StaleRevision) adopt(await store.read().catch(document));
         else host.log.warn({ err: error }, "partitions not handed over yet, trying again");
         if (performance.now() < until) {
+          this.#finished.push(...batch);
           await host.clock.sleep(error instanceof StaleRevision ? 0 : RETRY_MS);
           continue;
         }
       }
-      this.#finished = this.#finished.filter((each) => !batch.includes(each));
       for (const { partition } of batch) this.#giving.delete(partition);
     }
   }

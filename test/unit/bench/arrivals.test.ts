@@ -73,6 +73,7 @@ const asked = (session: string, turn: number, tier: string, reasons: string[] = 
   group: "ongoing",
   dueAt: 0,
   records: 1,
+  recordId: undefined,
   latencyMs: 1,
   unsent: false,
   record: {

@@ -1,0 +1,64 @@
+/** `jetclaw bench failover`, `conversations`, `timers`: what hosts of actors are like when there is much of everything. */
+import type { Command } from "commander";
+import type { ConversationsOptions } from "../bench/conversations.ts";
+import type { LoadBench } from "../bench/deployed.ts";
+import type { FailoverOptions } from "../bench/failover.ts";
+import type { TimersOptions } from "../bench/timers.ts";
+import type { BenchParts } from "./bench-batch.ts";
+import { type Common, loadCommand } from "./bench-load.ts";
+
+/** @returns commands for `bench` */
+export const hostCommands = (parts: BenchParts): Command[] =>
+  [failoverCommand, conversationsCommand, timersCommand].map((make) => make(parts));
+
+type FlagsOf<Options extends LoadBench> = Common & Omit<Options, keyof LoadBench>;
+
+const failoverCommand = (parts: BenchParts): Command =>
+  loadCommand<FlagsOf<FailoverOptions>>(
+    parts,
+    "failover",
+    "a host drains, one joins, one is killed, under a steady load: what its sessions notice",
+    [8, "without a fault, and after the kill"],
+    async (flags) => (await import("../bench/failover.ts")).benchFailover(flags),
+  )
+    .addOption(parts.count("--rate <n>", "turns a second", 300))
+    .addOption(parts.count("--sessions <n>", "that speak in turn", 600))
+    .addOption(parts.count("--hosts <n>", "processes that host conversations", 3, 3))
+    .addOption(parts.count("--workers <n>", "processes that run jobs", 1))
+    .addHelpText(
+      "after",
+      "\nExamples:\n  jetclaw bench failover\n  jetclaw bench failover --rate 300 --seconds 20 --json --plot failover.svg",
+    );
+
+const conversationsCommand = (parts: BenchParts): Command =>
+  loadCommand<FlagsOf<ConversationsOptions>>(
+    parts,
+    "conversations",
+    "very many stored conversations: start, memory, and the first turn of one that is not in memory",
+    [15, "of each of the two phases, turns and memory"],
+    async (flags) => (await import("../bench/conversations.ts")).benchConversations(flags),
+  )
+    .addOption(parts.count("--stored <n>", "conversations of 1 KB", 1_000_000, 1_000))
+    .addOption(parts.count("--residency <n>", "actors that a host keeps in memory", 2_000))
+    .addOption(parts.count("--rate <n>", "turns a second, half of them first ones", 200, 2))
+    .addOption(parts.count("--in-flight <n>", "turns at once while memory is watched", 32))
+    .addHelpText(
+      "after",
+      "\nExamples:\n  jetclaw bench conversations\n  jetclaw bench conversations --stored 100000 --json --plot conversations.svg",
+    );
+
+const timersCommand = (parts: BenchParts): Command =>
+  loadCommand<FlagsOf<TimersOptions>>(
+    parts,
+    "timers",
+    "very many actors with a timer each, all due within the seconds: fired once, and how late",
+    [60, "in which all of them are due"],
+    async (flags) => (await import("../bench/timers.ts")).benchTimers(flags),
+  )
+    .addOption(parts.count("--timers <n>", "each of an actor of its own", 100_000))
+    .addOption(parts.count("--hosts <n>", "processes that host the actors", 2))
+    .addOption(parts.count("--residency <n>", "actors that a host keeps in memory", 5_000))
+    .addHelpText(
+      "after",
+      "\nExamples:\n  jetclaw bench timers\n  jetclaw bench timers --timers 10000 --seconds 20 --json --plot timers.svg",
+    );
