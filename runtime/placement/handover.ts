@@ -23,8 +23,12 @@ interface Given {
   readonly clean: boolean;
 }
 
-/** Partitions finished and handed over side by side: each waits for its own mailboxes and for nobody else's. */
+/**
+ * Partitions finished and handed over side by side: each waits for its own mailboxes and for nobody else's. With several
+ * replicas the meta leader changes one consumer at a time, and side by side each would wait for all.
+ */
 const GIVEN_AT_ONCE = 4;
+const GIVEN_AT_ONCE_REPLICATED = 1;
 /**
  * How long a partition waits for its handlers. Whoever takes longer is run again by the next owner: all others of the
  * partition would wait for it.
@@ -56,7 +60,8 @@ export class Handover {
   /** Goes on with what the document announces; with `everything`, also with what nobody is there to take. */
   run(everything = false): void {
     if (this.#stopped) return;
-    const { instance, load } = this.#options;
+    const { host, instance, load } = this.#options;
+    const atOnce = host.deployment.replicas > 1 ? GIVEN_AT_ONCE_REPLICATED : GIVEN_AT_ONCE;
     const mine = this.#options
       .document()
       .partitions.flatMap(({ owner, epoch, next }, partition) =>
@@ -66,7 +71,7 @@ export class Handover {
       )
       .sort((a, b) => load(b.partition) - load(a.partition));
     for (const { partition, epoch, next } of mine) {
-      if (!everything && this.#giving.size >= GIVEN_AT_ONCE) return;
+      if (!everything && this.#giving.size >= atOnce) return;
       if (!this.#giving.has(partition)) void this.#give(partition, epoch, next === undefined);
     }
   }
