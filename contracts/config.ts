@@ -173,6 +173,12 @@ export const configSchema = z
     replicas: z.union([z.literal(1), z.literal(3), z.literal(5)]).optional(),
     /** Activations a host keeps in memory. */
     residency: z.number().int().positive().optional(),
+    /** How long nobody writes before a conversation's record shrinks; its turns stay. */
+    idleMinutes: z
+      .number()
+      .positive()
+      .max(60 * 24 * 90)
+      .optional(),
     responseCache: z.boolean().default(true),
     embeddings: embeddingsSchema.optional(),
     qdrant: qdrantSchema.optional(),

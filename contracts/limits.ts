@@ -41,6 +41,10 @@ export const LIMITS = {
   historyTurns: 12,
   /** Bytes of history kept in a conversation's state. */
   historyBytes: 24_576,
+  /** How long nobody writes before a conversation's record shrinks to what its next turn needs. */
+  idleCloseMs: 24 * 3_600_000,
+  /** New message ids of a conversation after which those it remembers are written down beside its turns. */
+  indexedIds: 128,
   /** Passages given to a model. */
   passages: 6,
   /** How long a turn may take from its first message to its closing. */
@@ -93,6 +97,10 @@ const RELATIONS: readonly (readonly [boolean, string])[] = [
   [LIMITS.flightWaitMs * 4 <= LIMITS.turnDeadlineMs, "a turn that waited in vain has time left to ask"],
   [LIMITS.turnDeadlineMs > 12_000, "a deadline outlives the loss of a stream leader"],
   [LIMITS.tombstoneAgeMs > LIMITS.deadLetterAgeMs, "a tombstone outlives whatever may be redriven"],
+  [
+    LIMITS.indexedIds + LIMITS.burstMessages < LIMITS.processedIds,
+    "ids are written down before the ring forgets them",
+  ],
   [LIMITS.historyBytes < LIMITS.stateBytes, "history fits the state"],
 ];
 for (const [holds, meaning] of RELATIONS)

@@ -89,11 +89,22 @@ export const tokensSessionFilter = (tenant: string, session: string): string =>
 
 export const turnsStream = (shard: number): string => `TURNS-${shard}`;
 export const turnsFilter = (shard: number): string => `turn.${shard}.>`;
+/** Everything TURNS holds: records, and the ids of messages that were answered. */
+export const turnsSubjects = (shard: number): string[] => [turnsFilter(shard), `ids.${shard}.>`];
 export const turnSubject = (shard: number, channel: string, tenant: string, session: string): string =>
   `turn.${shard}.${tokenOf(channel)}.${tokenOf(tenant)}.${tokenOf(session)}`;
 /** A session's records on every channel. */
 export const turnSessionFilter = (shard: number, tenant: string, session: string): string =>
   `turn.${shard}.*.${tokenOf(tenant)}.${tokenOf(session)}`;
+
+/** Ids of a session's messages, written down a hundred at a time: where an old repeat is looked up. */
+export const idsSubject = (shard: number, tenant: string, session: string): string =>
+  `ids.${shard}.${tokenOf(tenant)}.${tokenOf(session)}`;
+
+/** What is left of an erased session besides its tombstone. */
+export const RECEIPTS = "RECEIPTS";
+export const receiptSubject = (tenant: string, session: string): string =>
+  `receipt.${tokenOf(tenant)}.${tokenOf(session)}`;
 
 export const KNOWLEDGE = "KNOWLEDGE";
 export const knowledgeSubject = (tenant: string, collection: string, document: string): string =>
@@ -154,6 +165,10 @@ export const BUCKETS = {
 /** The stream of a bucket and the subject of a key in it, for who follows it. */
 export const bucketStream = (bucket: string): string => `KV_${bucket}`;
 export const bucketSubject = (bucket: string, key: string): string => `$KV.${bucket}.${key}`;
+
+/** Keys in the bucket `deliveries`: what channels know of the delivery of a session's replies. */
+export const deliveryKey = (tenant: string, session: string, delivery: string): string =>
+  `${tokenOf(tenant)}.${tokenOf(session)}.${tokenOf(delivery)}`;
 
 /** Key in the bucket `models`: what one worker sees of one model. */
 export const modelHealthKey = (health: { pool: string; model: string; worker: string }): string =>

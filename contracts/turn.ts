@@ -43,6 +43,8 @@ export const conversationMessages = {
     comment: z.string().max(4_000).optional(),
   }),
   erase: z.object({}),
+  /** Nobody has written for a while, as far as was known when this was scheduled. */
+  idle: z.object({}),
 } as const;
 
 export const routeDecisionSchema = z.object({
@@ -88,6 +90,24 @@ export const turnRecordSchema = z.object({
   at: z.number(),
 });
 export type TurnRecord = z.infer<typeof turnRecordSchema>;
+
+/** Proof of an erase, in RECEIPTS: written when everything else of the session was purged. */
+export interface EraseReceipt {
+  readonly v: 1;
+  readonly id: string;
+  readonly tenant: string;
+  readonly session: string;
+  /** Turns that the conversation had counted. */
+  readonly turns: number;
+  readonly at: number;
+}
+
+/** Ids of messages that were answered, in TURNS: 6 bytes of each one's SHA-256, big-endian, one after the other. */
+export interface IdsRecord {
+  readonly v: 1;
+  readonly type: "ids";
+  readonly ids: Uint8Array;
+}
 
 /** Thumbs for an earlier turn, in TURNS beside the records. */
 export interface FeedbackRecord {

@@ -3,23 +3,8 @@
  * (cache, knowledge, route) it reads before the commit, whatever it causes leaves by the outbox after it.
  */
 import type { Envelope } from "#contracts/envelope.ts";
-import { shardOf } from "#contracts/ids.ts";
 import type { JobResult } from "#contracts/job.ts";
-import {
-  type ActorRoute,
-  DEADLETTER,
-  deadLetterFilter,
-  inboundStream,
-  inferSessionFilter,
-  inferStream,
-  routeOf,
-  TOKENS,
-  timerFilter,
-  tokensSessionFilter,
-  tokensSubject,
-  turnSessionFilter,
-  turnsStream,
-} from "#contracts/subjects.ts";
+import { inferSessionFilter, inferStream, TOKENS, tokensSubject } from "#contracts/subjects.ts";
 import {
   answerOf,
   CONVERSATION,
@@ -34,15 +19,18 @@ import { parseMessage } from "#runtime/actor/define.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { type Answering, answerAfterWait, openAndAnswer } from "./answering.ts";
 import { appendRecord, closeWith, recordOf, recordSubject } from "./closing.ts";
-import { REPEATED_ATTEMPT } from "./past-turns.ts";
+import { erase, tombstoneMs } from "./erasing.ts";
+import { armIdle, idle } from "./idling.ts";
+import { IdsIndex } from "./old-ids.ts";
+import { turnsFrom } from "./past-turns.ts";
 import { phrase } from "./phrases.ts";
+import { answeredLongAgo, repeat } from "./repeats.ts";
 import { STATE_VERSION, type StoredState, storeState, upgradeState, withPast } from "./stored.ts";
 import {
   type ConversationState,
   type Decision,
   type Event,
   emptyEnding,
-  eraseState,
   initialState,
   isAwaited,
   isWaiting,
@@ -68,38 +56,42 @@ type ConversationActor = SystemActor<ConversationState>;
 /** The kind `conversation` over its dependencies. */
 export function conversationKind(answering: Answering): ActorKind {
   const { deployment } = answering;
+  const index = new IdsIndex(answering.past);
+  // A result counts only for the job that the open turn waits for, so the ring holds twice as many user messages.
+  const remembers = (type: string): boolean => type !== "result";
   return {
     kind: CONVERSATION,
     version: STATE_VERSION,
     burst: true,
     persistent: true,
-    // A result counts only for the job that the open turn waits for, so the ring holds twice as many user messages.
-    remembers: (type) => type !== "result",
+    remembers,
     initial: initialState,
     store: (state) => storeState(state as ConversationState),
     async recall(stored, { tenant, key }) {
       const { from } = stored as StoredState;
-      const past = from === undefined ? [] : await answering.turnsFrom(tenant, key, from);
+      const past = from === undefined ? [] : await turnsFrom(answering.past, tenant, key, from);
       return withPast(stored as StoredState, past);
     },
     view: (state) => state,
+    lifetimeMs: (state, now) => tombstoneMs(state as ConversationState, now),
     upgrade: upgradeState,
     parse: (type, body) => parseMessage(CONVERSATION, conversationMessages, type, body),
     async run(erased, burst) {
       const actor = erased as ConversationActor;
       const job = actor.state.open?.job?.id;
       for (const message of burst) {
-        if (message.type === "user" && actor.forgets && (await answeredLongAgo(actor, answering, message)))
-          continue;
+        if (message.type === "user" && (await answeredLongAgo(actor, message, index))) continue;
         // A stop is for the question before it, also when both waited side by side.
         if (message.type === "stop") await openAll(actor, answering);
         // What others would still be served is removed before anybody is told that it is gone; again where this fails.
         if (message.type === "erase") await answering.cache?.forget(actor.tenant, actor.key);
-        receive(actor, message, answering);
+        receive(actor, message, answering, index);
         if (message.type === "landed" && isWaiting(actor.state, (message.body as { turn: number }).turn))
           await answerAfterWait(actor, answering);
       }
       await openAll(actor, answering);
+      index.count(actor, burst.filter(({ type }) => remembers(type)).length);
+      armIdle(actor, answering.idleMs);
       if (job !== undefined && actor.state.open?.job?.id !== job)
         actor.afterCommit(() => {
           answering.lanes?.finished(job);
@@ -113,27 +105,11 @@ export function conversationKind(answering: Answering): ActorKind {
   };
 }
 
-/** A repeat that the ring of ids has forgotten gets the turn that it already has. */
-async function answeredLongAgo(
-  actor: ConversationActor,
-  answering: Answering,
-  message: Envelope,
-): Promise<boolean> {
-  const record = await answering.turnOf?.(actor.tenant, actor.key, message.id);
-  if (!record) return false;
-  const subject = tokensSubject(actor.tenant, actor.key, record.turn);
-  const ids = record.messages.map(({ id }) => id);
-  actor.emit(subject, turnEvent(record.turn, ids));
-  const done = { type: "done", turn: record.turn, attempt: REPEATED_ATTEMPT, number: 1 } as const;
-  actor.emit(subject, { ...done, text: record.reply, answer: answerOf(record) } satisfies StreamEvent);
-  return true;
-}
-
 async function openAll(actor: ConversationActor, answering: Answering): Promise<void> {
   while (mayOpen(actor.state, actor.now)) await openAndAnswer(actor, answering);
 }
 
-function receive(actor: ConversationActor, message: Envelope, answering: Answering): void {
+function receive(actor: ConversationActor, message: Envelope, answering: Answering, index: IdsIndex): void {
   const { shards } = answering.deployment;
   actor.handling(message);
   switch (message.type) {
@@ -157,7 +133,9 @@ function receive(actor: ConversationActor, message: Envelope, answering: Answeri
     case "feedback":
       return feedback(actor, message, shards);
     case "erase":
-      return erase(actor, shards);
+      return erase(actor, shards, answering.pools);
+    case "idle":
+      return idle(actor, answering.idleMs, index);
   }
 }
 
@@ -268,70 +246,6 @@ function feedback(actor: ConversationActor, message: Envelope, shards: number): 
       }) satisfies FeedbackRecord,
   );
   actor.reply({ ok: true });
-}
-
-/** Everything of the session is found by subject. The state keeps only that it was erased, and when. */
-function erase(actor: ConversationActor, shards: number): void {
-  const { state } = actor;
-  const existed = state.createdAt !== 0;
-  const route: ActorRoute = routeOf(actor);
-  const shard = shardOf(route.partition, shards);
-  if (state.open?.job)
-    actor.purge(
-      inferStream(state.open.job.pool),
-      inferSessionFilter(state.open.job.pool, actor.tenant, actor.key),
-    );
-  actor.purge(turnsStream(shard), turnSessionFilter(shard, actor.tenant, actor.key));
-  actor.purge(TOKENS, tokensSessionFilter(actor.tenant, actor.key));
-  actor.purge(inboundStream(shard), timerFilter(route));
-  // What could not be processed is kept whole, its text too.
-  actor.purge(DEADLETTER, deadLetterFilter(actor));
-  actor.state = eraseState(state, actor.now);
-  actor.reply({ existed });
-}
-
-/** A message came again whose turn may be closed long ago: whoever waits is told again. */
-function repeat(actor: ConversationActor, message: Envelope): void {
-  if (message.type !== "user") return;
-  const { state } = actor;
-  const { open } = state;
-  if (open?.messages.some((m) => m.id === message.id))
-    return actor.emit(
-      tokensSubject(actor.tenant, actor.key, open.turn),
-      turnEvent(
-        open.turn,
-        open.messages.map((m) => m.id),
-      ),
-    );
-  const past = state.history.find((t) => t.messages.some((m) => m.id === message.id));
-  if (!past) return;
-  const { turn, reply, citations, model, cached, outcome } = past;
-  const subject = tokensSubject(actor.tenant, actor.key, turn);
-  actor.emit(
-    subject,
-    turnEvent(
-      turn,
-      past.messages.map((m) => m.id),
-    ),
-  );
-  const answer = {
-    session: actor.key,
-    turn,
-    reply,
-    citations: [...citations],
-    model,
-    cached,
-    usage: { inputTokens: 0, outputTokens: 0 },
-    outcome,
-  };
-  actor.emit(subject, {
-    type: "done",
-    turn,
-    attempt: REPEATED_ATTEMPT,
-    number: 1,
-    text: reply,
-    answer,
-  } satisfies StreamEvent);
 }
 
 /** A message that cannot be processed: the user gets an apology with a reference, and the session goes on. */

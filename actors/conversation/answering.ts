@@ -2,7 +2,7 @@
 import { JOB_VERSION, type Job, type Passage } from "#contracts/job.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { inferSubject, type PriorityClass, tokensSubject } from "#contracts/subjects.ts";
-import { type RouteDecision, type TurnRecord, turnEvent } from "#contracts/turn.ts";
+import { type RouteDecision, turnEvent } from "#contracts/turn.ts";
 import type { SystemActor } from "#runtime/actor/define.ts";
 import type { Deployment } from "#runtime/nats/topology.ts";
 import type { Log } from "#runtime/observe/log.ts";
@@ -23,8 +23,9 @@ import {
   withLevel,
 } from "./degradation.ts";
 import type { Lanes } from "./lanes.ts";
+import type { PastTurns } from "./past-turns.ts";
 import { buildMessages } from "./prompt.ts";
-import { awaitJob, awaitLanding, type ConversationState, openTurn, type PastTurn } from "./turn.ts";
+import { awaitJob, awaitLanding, type ConversationState, openTurn } from "./turn.ts";
 
 /** What a conversation needs of the rooms below it. */
 export interface Answering {
@@ -38,16 +39,12 @@ export interface Answering {
   readonly tell: (tenant: string, session: string, type: string, body: unknown) => Promise<unknown>;
   readonly router: Router;
   readonly log: Log;
-  /** Closed turns of a session from a sequence of its stream on. */
-  readonly turnsFrom: (
-    tenant: string,
-    session: string,
-    from: number,
-  ) => Promise<readonly { readonly turn: PastTurn; readonly seq: number }[]>;
-  /** The turn that a message got long ago; absent: repeats older than the remembered ids are new messages. */
-  readonly turnOf?:
-    | ((tenant: string, session: string, message: string) => Promise<TurnRecord | undefined>)
-    | undefined;
+  /** Where the turns of sessions lie. */
+  readonly past: PastTurns;
+  /** Pools of the deployment. */
+  readonly pools: readonly string[];
+  /** How long nobody writes before a conversation is closed as idle. */
+  readonly idleMs: number;
   /** ISO 639-1 code of a text's language, where it can be told. */
   readonly languageOf: (text: string) => string | undefined;
   readonly turnDeadlineMs: number;

@@ -1,9 +1,20 @@
 /** Conversations as other rooms use them: publishing, stopping, erasing, reading, following. */
 import { decode, encode } from "#contracts/codec.ts";
 import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
-import { CORE, routeOf, TOKENS, tokensSessionFilter } from "#contracts/subjects.ts";
+import { shardOf } from "#contracts/ids.ts";
+import {
+  CORE,
+  DEADLETTER,
+  deadLetterFilter,
+  inboundStream,
+  inboundSubject,
+  routeOf,
+  TOKENS,
+  tokensSessionFilter,
+} from "#contracts/subjects.ts";
 import {
   CONVERSATION,
+  type EraseReceipt,
   type StreamEvent,
   type Transcript,
   type TranscriptTurn,
@@ -13,8 +24,9 @@ import { askActor, readActorState, tellActor } from "#runtime/actor/client.ts";
 import type { Clock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { sendToActor } from "#runtime/nats/inbound.ts";
-import { messagesFrom } from "#runtime/nats/reader.ts";
+import { lastMessage, messagesFrom, nextMessage } from "#runtime/nats/reader.ts";
 import type { Deployment } from "#runtime/nats/topology.ts";
+import type { ErasedReply } from "./erasing.ts";
 import { pastOf, REPEATED_ATTEMPT, records } from "./past-turns.ts";
 import type { Conversations, IncomingMessage } from "./port.ts";
 import { upgradeState } from "./stored.ts";
@@ -63,12 +75,27 @@ export class ConversationClient implements Conversations {
     value: "up" | "down",
     comment?: string,
   ): Promise<void> {
+    if (!(await this.exists(tenant, session))) throw new JetclawError("session.not-found");
     await this.#ask(tenant, session, "feedback", { turn, value, ...(comment ? { comment } : {}) });
   }
 
-  async erase(tenant: string, session: string): Promise<boolean> {
+  async erase(tenant: string, session: string): Promise<EraseReceipt | undefined> {
+    // Asked of nobody, it would leave a record of its own.
+    if (!(await this.#leftSomething(tenant, session))) return undefined;
     this.#bus.publish(CORE.control(tenant, session), encode({}));
-    return (await this.#ask<{ existed: boolean }>(tenant, session, "erase", {})).existed;
+    return (await this.#ask<ErasedReply>(tenant, session, "erase", {})).receipt;
+  }
+
+  /** In this order: what is taken from INBOUND has left a record or a dead letter before it is gone there. */
+  async #leftSomething(tenant: string, session: string): Promise<boolean> {
+    const address = { kind: CONVERSATION, tenant, key: session };
+    const route = routeOf(address);
+    const inbound = inboundStream(shardOf(route.partition, this.#deployment.shards));
+    return (
+      (await nextMessage(this.#bus, inbound, inboundSubject(route))) !== undefined ||
+      (await this.#state(tenant, session)) !== undefined ||
+      (await lastMessage(this.#bus, DEADLETTER, deadLetterFilter(address))) !== undefined
+    );
   }
 
   async #ask<T>(tenant: string, session: string, type: string, body: unknown): Promise<T> {

@@ -56,14 +56,15 @@ export async function turnsFrom(
   return turns;
 }
 
-/** The record of the turn that answered a message; undefined when none did. Reads the session from its beginning. */
+/** The record of the turn that answered a message, from a sequence on; undefined when none did. */
 export async function findTurnOf(
   past: PastTurns,
   tenant: string,
   session: string,
   message: string,
+  from = 1,
 ): Promise<TurnRecord | undefined> {
-  for await (const { record } of records(past, tenant, session))
+  for await (const { record } of records(past, tenant, session, from))
     if (record.type === "turn" && record.messages.some(({ id }) => id === message)) return record;
   return undefined;
 }

@@ -1,6 +1,6 @@
 /** What other rooms see of conversations: send, stop, erase, read, and follow the events of a session. */
 import type { TraceContext } from "#contracts/envelope.ts";
-import type { StreamEvent, Transcript, UserMessage } from "#contracts/turn.ts";
+import type { EraseReceipt, StreamEvent, Transcript, UserMessage } from "#contracts/turn.ts";
 
 export interface IncomingMessage {
   readonly tenant: string;
@@ -29,8 +29,8 @@ export interface Conversations {
     value: "up" | "down",
     comment?: string,
   ): Promise<void>;
-  /** Erases the conversation and everything of it. False when there was none. */
-  erase(tenant: string, session: string): Promise<boolean>;
+  /** Erases the conversation and everything of it. Undefined when there was none. */
+  erase(tenant: string, session: string): Promise<EraseReceipt | undefined>;
   /** Whether the conversation has begun: its first message was processed, and it was not erased since. */
   exists(tenant: string, session: string): Promise<boolean>;
   /** The whole conversation in order, a running turn last; undefined when there is none (or it was erased). */

@@ -37,8 +37,9 @@ export function placeTurn(turn: PastTurn, seq: number): void {
 
 export function storeState(state: ConversationState): StoredState {
   const from = state.history.map((turn) => places.get(turn)).find((seq) => seq !== undefined);
+  const { oldIds: _, ...stored } = state;
   return {
-    ...state,
+    ...stored,
     history: state.history.filter((turn) => !places.has(turn)),
     ...(from === undefined ? {} : { from }),
   };

@@ -81,6 +81,18 @@ export interface ConversationState {
   readonly createdAt: number;
   /** Set by an erase: what comes late finds nothing to belong to. */
   readonly erasedAt?: number;
+  /** Set when nobody had written for long: the record is small, and no timer runs until somebody does. */
+  readonly idleSince?: number;
+  /** Message ids since the last time that ids were written down beside the turns; absent: never written. */
+  readonly unindexed?: number;
+  /** Of ids that were written down, where they were read since the activation; never stored. */
+  readonly oldIds?: OldIds[];
+}
+
+/** Message ids, shortened, that were written down together, and the place of their record in TURNS. */
+export interface OldIds {
+  readonly seq: number;
+  readonly ids: readonly number[];
 }
 
 export const initialState = (): ConversationState => ({
@@ -134,7 +146,7 @@ export function step(state: ConversationState, event: Event, now: number): Step 
 function collect(before: ConversationState, event: Extract<Event, { type: "user" }>, now: number): Step {
   const { message, quiet } = event;
   const fresh = before.createdAt === 0 || before.erasedAt !== undefined;
-  const state = fresh ? { ...initialState(), turn: before.turn, createdAt: now } : before;
+  const state = fresh ? { ...initialState(), turn: before.turn, createdAt: now } : awake(before);
   const next: ConversationState = {
     ...state,
     channel: message.channel,
@@ -152,6 +164,18 @@ function collect(before: ConversationState, event: Extract<Event, { type: "user"
   const untilAt = Math.min(now + quiet.quietMs, Math.max(now, first.at + quiet.capMs));
   // Also while a turn is answered: it may close before the quiet time is over, and nothing else would open the next.
   return { state: { ...next, collectUntil: untilAt }, decisions: [{ do: "collect", untilAt }] };
+}
+
+function awake(state: ConversationState): ConversationState {
+  if (state.idleSince === undefined) return state;
+  const { idleSince: _, ...rest } = state;
+  return rest;
+}
+
+/** When the conversation may be closed as idle: nobody has written since, and nobody waits. */
+export function idleAt(state: ConversationState, idleMs: number, now: number): number {
+  if (state.open || state.pending.length > 0) return now + idleMs;
+  return Math.max(state.createdAt, state.history.at(-1)?.at ?? 0) + idleMs;
 }
 
 /** Every message is answered; what is beyond the bound only keeps its id, so that a flood does not grow the state. */
@@ -246,7 +270,7 @@ export function sayTurn(
   now: number,
 ): { state: ConversationState; turn: number } {
   const turn = state.turn + 1;
-  const { erasedAt: _, ...alive } = state;
+  const { erasedAt: _, ...alive } = awake(state);
   const past: PastTurn = {
     turn,
     messages: [],

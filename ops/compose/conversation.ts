@@ -5,7 +5,6 @@ import { conversationKind } from "#actors/conversation/actor.ts";
 import { Assistants } from "#actors/conversation/assistants.ts";
 import { PendingAnswers } from "#actors/conversation/caching.ts";
 import { Lanes, shareOf } from "#actors/conversation/lanes.ts";
-import { findTurnOf, turnsFrom } from "#actors/conversation/past-turns.ts";
 import { Reaper } from "#actors/conversation/reaper.ts";
 import { watchLevel } from "#actors/governor/watch.ts";
 import { watchHealth } from "#actors/inference/health.ts";
@@ -85,8 +84,9 @@ export async function startConversationHost(
     tiers: tiersOf(config),
     lanes: new Lanes({ share: shareReader(config.tenantShare ?? TENANT_SHARE, () => placement) }),
     log,
-    turnsFrom: (tenant, session, from) => turnsFrom({ bus, deployment }, tenant, session, from),
-    turnOf: (tenant, session, message) => findTurnOf({ bus, deployment }, tenant, session, message),
+    past: { bus, deployment },
+    pools: Object.keys(config.pools),
+    idleMs: config.idleMinutes === undefined ? LIMITS.idleCloseMs : config.idleMinutes * 60_000,
     languageOf: options.languageOf ?? (() => undefined),
     turnDeadlineMs: config.turnDeadlineMs ?? LIMITS.turnDeadlineMs,
   });

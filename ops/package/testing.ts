@@ -106,6 +106,9 @@ export class ActorInMemory {
       state: structuredClone(this.#state),
       trace: undefined,
       forgets: false,
+      rememberedIds: () => [],
+      forgetIds: () => refuse("forgetIds"),
+      isScheduled: (timer) => timers.has(timer),
       signal: new AbortController().signal,
       send: (kind, key, type, body) => void sent.push({ kind, key, type, body }),
       schedule: (timer, when, type, body) =>

@@ -213,7 +213,7 @@ export class Activation {
       revision,
       now: host.clock.now(),
       timers: record.timers,
-      forgets: record.processed.isFull,
+      processed: record.processed,
       trace,
       signal: owned.signal,
       burst,
@@ -291,7 +291,7 @@ export class Activation {
     draft.answerSilent();
     draft.timers = timersAfter(draft.timers, deliveries);
     const { record } = this.#loaded as Loaded;
-    const next = recordAfter(record, deliveries, { kind, forgotUpTo: draft.forgotUpTo, givesUp });
+    const next = recordAfter(record, deliveries, { kind, draft, givesUp });
     if (!(await this.#write(draft, next, givesUp ? LIMITS.recordBytes : undefined))) return false;
     let paused = killPoint("host.afterCommit");
     if (paused) await paused;

@@ -36,6 +36,11 @@ export interface Actor<State> {
 export interface SystemActor<State> extends Actor<State> {
   /** True when ids of processed messages have been forgotten: a repeat may look like a new message. */
   readonly forgets: boolean;
+  /** Ids of the last processed messages, oldest first; without those being handled. */
+  rememberedIds(): readonly string[];
+  /** After the commit only the ids of the messages being handled are remembered. */
+  forgetIds(): void;
+  isScheduled(timer: string): boolean;
   /** Says which message of a burst is being handled: replies go to its caller. */
   handling(message: Envelope): void;
   /** Context for everything this run causes. */

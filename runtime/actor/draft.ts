@@ -12,7 +12,7 @@ import {
   timerSubject,
 } from "#contracts/subjects.ts";
 import type { SystemActor } from "./define.ts";
-import type { StoredEffect } from "./record.ts";
+import type { ProcessedIds, StoredEffect } from "./record.ts";
 
 export interface DraftOptions {
   readonly route: ActorRoute;
@@ -21,8 +21,7 @@ export interface DraftOptions {
   readonly revision: number;
   readonly now: number;
   readonly timers: Readonly<Record<string, number>>;
-  /** The ring of processed ids is full. */
-  readonly forgets?: boolean;
+  readonly processed?: ProcessedIds;
   readonly trace: TraceContext | undefined;
   readonly signal: AbortSignal;
   /** The messages being handled; the last one with a waiting caller gets the replies. */
@@ -41,6 +40,7 @@ export class Draft implements SystemActor<unknown> {
   timers: Record<string, number>;
   /** Id of the message with which the actor forgot; undefined when it did not. */
   forgotUpTo: string | undefined;
+  forgetsIds = false;
   readonly #options: DraftOptions;
   #counter = 0;
   #current: Envelope | undefined;
@@ -56,8 +56,21 @@ export class Draft implements SystemActor<unknown> {
   }
 
   get forgets(): boolean {
-    return this.#options.forgets === true;
+    return this.#options.processed?.isFull === true;
   }
+
+  rememberedIds(): readonly string[] {
+    return this.#options.processed?.ids ?? [];
+  }
+
+  forgetIds(): void {
+    this.forgetsIds = true;
+  }
+
+  isScheduled(timer: string): boolean {
+    return Object.hasOwn(this.timers, timer);
+  }
+
   get kind(): string {
     return this.#options.route.kind;
   }

@@ -28,12 +28,19 @@ export function attemptsOf(
   return Object.hasOwn(attempts, id) ? (attempts[id] as readonly Tried[]) : [];
 }
 
+/** What a handler asked to be forgotten. */
+export interface Forgetting {
+  readonly forgotUpTo: string | undefined;
+  readonly forgetsIds: boolean;
+}
+
 /** What the record remembers of messages that were handled or given up. */
 export function recordAfter(
   record: ActorRecord,
   deliveries: readonly Delivery[],
-  { kind, forgotUpTo, givesUp }: { kind: ActorKind; forgotUpTo: string | undefined; givesUp: boolean },
+  { kind, draft, givesUp }: { kind: ActorKind; draft: Forgetting; givesUp: boolean },
 ): Partial<NextRecord> {
+  const { forgotUpTo, forgetsIds } = draft;
   const cut =
     forgotUpTo === undefined ? -1 : deliveries.findIndex(({ envelope }) => envelope.id === forgotUpTo);
   const newlyProcessed: string[] = [];
@@ -44,6 +51,7 @@ export function recordAfter(
     return {
       newlyProcessed,
       seq,
+      ...(forgetsIds ? { processed: new ProcessedIds() } : {}),
       attempts: attemptsAfter(record.attempts, deliveries),
       givenUp: givenUpAfter(record.givenUp, deliveries, givesUp),
     };

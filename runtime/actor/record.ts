@@ -84,6 +84,11 @@ export class ProcessedIds {
     return this.#ids.length >= LIMITS.processedIds;
   }
 
+  /** Oldest first. */
+  get ids(): readonly string[] {
+    return this.#ids;
+  }
+
   has(id: string): boolean {
     return this.#set.has(id);
   }

@@ -22,9 +22,10 @@ import {
   inferFilter,
   inferStream,
   KNOWLEDGE,
+  RECEIPTS,
   TOKENS,
-  turnsFilter,
   turnsStream,
+  turnsSubjects,
 } from "#contracts/subjects.ts";
 import { type Bus, natsError } from "./connect.ts";
 import { Kv } from "./kv.ts";
@@ -67,7 +68,7 @@ function sharded(shard: number, shards: number): Declared[] {
     bucket(actorsBucket(shard), { ttl: true }),
     {
       name: turnsStream(shard),
-      subjects: [turnsFilter(shard)],
+      subjects: turnsSubjects(shard),
       compression: StoreCompression.S2,
       allow_direct: true,
       duplicate_window: ms(LIMITS.dedupeWindowMs),
@@ -111,6 +112,12 @@ const common = (): Declared[] => [
     subjects: ["dead.>"],
     max_age: ms(LIMITS.deadLetterAgeMs),
     max_msgs_per_subject: 1,
+    allow_direct: true,
+  },
+  {
+    name: RECEIPTS,
+    subjects: ["receipt.>"],
+    max_age: ms(LIMITS.tombstoneAgeMs),
     allow_direct: true,
   },
   bucket(BUCKETS.cache, { ttl: true }),

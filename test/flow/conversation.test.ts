@@ -211,7 +211,7 @@ describe.each([2, 4])("a conversation, %i shards", (shards) => {
         timeoutMs: 5_000,
         what: "the second job",
       });
-      expect(await world.client.erase("demo", "erased")).toBe(true);
+      expect(await world.client.erase("demo", "erased")).toMatchObject({ session: "erased", turns: 2 });
       expect(await world.client.transcript("demo", "erased")).toBeUndefined();
       await worker.drain();
       await waitUntil(async () => JSON.stringify(await world.traces("erased")) === JSON.stringify(NOTHING), {
@@ -249,9 +249,9 @@ describe.each([2, 4])("a conversation, %i shards", (shards) => {
         timeoutMs: 5_000,
         what: "the timer",
       });
-      expect(await world.client.erase("demo", "collecting")).toBe(true);
+      expect(await world.client.erase("demo", "collecting")).toMatchObject({ turns: 0 });
       expect(await world.traces("collecting")).toEqual(NOTHING);
-      expect(await world.client.erase("demo", "never-was")).toBe(false);
+      expect(await world.client.erase("demo", "never-was")).toBeUndefined();
     });
 
     test("is followed by a new conversation with new turn numbers", async () => {

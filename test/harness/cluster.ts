@@ -8,7 +8,6 @@ import { inboundStream, inferStream } from "#contracts/subjects.ts";
 import { connectTo } from "#ops/compose/open.ts";
 import type { Unsafe } from "#runtime/actor/host.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
-import { streamState } from "#runtime/nats/reader.ts";
 import { type Deployment, provision } from "#runtime/nats/topology.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { Member } from "./member-process.ts";
@@ -155,8 +154,17 @@ export class Cluster {
       ...Array.from({ length: this.deployment.shards }, (_, s) => inboundStream(s)),
       ...Object.keys(this.#options.pools ?? ECHO_POOL).map(inferStream),
     ];
-    const states = await Promise.all(streams.map((stream) => streamState(this.bus, stream)));
-    return Object.fromEntries(streams.map((stream, n) => [stream, states[n]?.messages ?? 0]));
+    const counts = await Promise.all(streams.map((stream) => this.#held(stream)));
+    return Object.fromEntries(streams.map((stream, n) => [stream, counts[n] ?? 0]));
+  }
+
+  /** Without the timers of conversations for when nobody writes any more: they wait for a day. */
+  async #held(stream: string): Promise<number> {
+    const { state } = await this.bus.jsm.streams.info(stream, { subjects_filter: ">" });
+    return Object.entries(state.subjects ?? {}).reduce(
+      (sum, [subject, count]) => sum + (/^sched\..*\.idle$/.test(subject) ? 0 : count),
+      0,
+    );
   }
 
   /** Resolves with what is left: nothing, or what did not go away in time. */

@@ -4,6 +4,7 @@ import { textOf } from "#contracts/content.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import {
   type Answer,
+  type EraseReceipt,
   type StreamEvent,
   type Transcript,
   type TranscriptTurn,
@@ -141,10 +142,10 @@ export class ScriptedConversations implements Conversations {
     this.feedbacks.push({ tenant, session, turn, value, comment });
   }
 
-  async erase(tenant: string, session: string): Promise<boolean> {
-    const existed = this.session(tenant, session).turns.length > 0;
+  async erase(tenant: string, session: string): Promise<EraseReceipt | undefined> {
+    const turns = this.session(tenant, session).turns.length;
     this.session(tenant, session).turns.length = 0;
-    return existed;
+    return turns > 0 ? { v: 1, id: "receipt", tenant, session, turns, at: 1 } : undefined;
   }
 
   async exists(tenant: string, session: string): Promise<boolean> {

@@ -1,0 +1,96 @@
+/**
+ * Ids that the ring of an actor has forgotten. Before it forgets them they are written down beside the turns, so many at a
+ * time that it costs a turn next to nothing, and read once an activation: whether a message is an old repeat is then
+ * looked up in memory, and only a true repeat reads the turns around its own.
+ */
+import { createHash } from "node:crypto";
+import { decode } from "#contracts/codec.ts";
+import { shardOf } from "#contracts/ids.ts";
+import { LIMITS } from "#contracts/limits.ts";
+import { idsSubject, routeOf, turnsStream } from "#contracts/subjects.ts";
+import type { IdsRecord, TurnRecord } from "#contracts/turn.ts";
+import type { SystemActor } from "#runtime/actor/define.ts";
+import { messagesFrom } from "#runtime/nats/reader.ts";
+import { findTurnOf, type PastTurns } from "./past-turns.ts";
+import type { ConversationState, OldIds } from "./turn.ts";
+
+type ConversationActor = SystemActor<ConversationState>;
+
+const ID_BYTES = 6;
+const PAGE = 64;
+
+export class IdsIndex {
+  readonly #past: PastTurns;
+
+  constructor(past: PastTurns) {
+    this.#past = past;
+  }
+
+  /** The record of the turn that answered a message whose id is forgotten; undefined for a new message. */
+  async turnOf(actor: ConversationActor, message: string): Promise<TurnRecord | undefined> {
+    const { state, tenant, key } = actor;
+    // Sessions of a time before ids were written down have nothing to look in but their turns.
+    if (state.unindexed === undefined)
+      return actor.forgets ? findTurnOf(this.#past, tenant, key, message) : undefined;
+    const chunks = await this.#chunksOf(actor);
+    const id = shortOf(message);
+    const found = chunks.findIndex(({ ids }) => ids.includes(id));
+    if (found < 0) return undefined;
+    // Named here for the first time: its turn was closed after the chunk before was written.
+    return findTurnOf(this.#past, tenant, key, message, chunks[found - 1]?.seq ?? 1);
+  }
+
+  /** Counts messages that are being handled and will be remembered; writes ids down when it is time. */
+  count(actor: ConversationActor, messages: number): void {
+    if (messages === 0 || actor.state.createdAt === 0) return;
+    const { unindexed } = actor.state;
+    const count = (unindexed ?? actor.rememberedIds().length) + messages;
+    if (count >= LIMITS.indexedIds) this.write(actor, messages);
+    else if (unindexed !== undefined) actor.state = { ...actor.state, unindexed: count };
+  }
+
+  /** Writes down all ids that are remembered, which are those before the messages being handled. */
+  write(actor: ConversationActor, unindexed: number): void {
+    const { tenant, key } = actor;
+    const shard = shardOf(routeOf(actor).partition, this.#past.deployment.shards);
+    const ids = actor.rememberedIds().map(shortOf);
+    const { oldIds } = actor.state;
+    actor.append(
+      idsSubject(shard, tenant, key),
+      (): IdsRecord => ({ v: 1, type: "ids", ids: pack(ids) }),
+      (seq) => void oldIds?.push({ seq, ids }),
+    );
+    actor.state = { ...actor.state, unindexed };
+  }
+
+  async #chunksOf(actor: ConversationActor): Promise<readonly OldIds[]> {
+    if (actor.state.oldIds) return actor.state.oldIds;
+    const { bus, deployment } = this.#past;
+    const { tenant, key } = actor;
+    const shard = shardOf(routeOf(actor).partition, deployment.shards);
+    const chunks: OldIds[] = [];
+    for (let seq = 1; ; ) {
+      const page = await messagesFrom(bus, turnsStream(shard), idsSubject(shard, tenant, key), seq, PAGE);
+      for (const { data, seq } of page) chunks.push({ seq, ids: unpack(decode<IdsRecord>(data).ids) });
+      const last = page.at(-1);
+      if (!last || page.length < PAGE) break;
+      seq = last.seq + 1;
+    }
+    actor.state = { ...actor.state, oldIds: chunks };
+    return chunks;
+  }
+}
+
+/** The first 6 bytes of an id's SHA-256: a number that is exact in JavaScript, and no two ids of a session share it. */
+const shortOf = (id: string): number => createHash("sha256").update(id).digest().readUIntBE(0, ID_BYTES);
+
+function pack(ids: readonly number[]): Uint8Array {
+  const bytes = Buffer.alloc(ids.length * ID_BYTES);
+  for (const [n, id] of ids.entries()) bytes.writeUIntBE(id, n * ID_BYTES, ID_BYTES);
+  return bytes;
+}
+
+function unpack(bytes: Uint8Array): number[] {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: bytes.length / ID_BYTES }, (_, n) => buffer.readUIntBE(n * ID_BYTES, ID_BYTES));
+}
