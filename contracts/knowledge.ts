@@ -1,4 +1,5 @@
 /** A document of a knowledge base and the event of its change. The revision is its sequence in KNOWLEDGE. */
+import { sha256 } from "@noble/hashes/sha2.js";
 import { z } from "zod";
 import { decode, encode } from "./codec.ts";
 import { isId } from "./ids.ts";
@@ -26,7 +27,15 @@ export interface KnowledgeEvent {
   readonly url?: string | undefined;
   readonly locale?: string | undefined;
   readonly tags?: readonly string[] | undefined;
+  /** When it changed, ms since the epoch. */
   readonly at: number;
+  /** Marks of the latest events from other systems that changed it, newest last; see `eventMark`. */
+  readonly events?: readonly string[] | undefined;
+}
+
+/** A document as listings name it: all but its text, of which there is a hash. */
+export interface ListedDocument extends Omit<KnowledgeDocument, "text"> {
+  readonly hash: string;
 }
 
 export interface KnowledgeDocument extends DocumentInput {
@@ -65,5 +74,25 @@ export function decodeKnowledgeEvent(data: Uint8Array): KnowledgeEvent | undefin
     ...(event.url ? { url: event.url } : {}),
     ...(event.locale ? { locale: event.locale } : {}),
     ...(event.tags ? { tags: [...event.tags] } : {}),
+    ...(event.events ? { events: [...event.events] } : {}),
   };
 }
+
+const utf8 = new TextEncoder();
+const HASH_BYTES = 16;
+
+const hashOf = (text: string): string =>
+  Array.from(sha256(utf8.encode(text)).subarray(0, HASH_BYTES), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join("");
+
+/**
+ * Hex hash of what a document says: whoever has a document knows by it whether the store has the same. The locale is
+ * left out, since the store recognises one where none is given.
+ */
+export function contentHash({ title, text, url, tags }: Omit<DocumentInput, "locale">): string {
+  return hashOf(JSON.stringify([title, text, url ?? "", tags ?? []]));
+}
+
+/** Stands for an event's source and id. */
+export const eventMark = (event: string): string => hashOf(event).slice(0, 16);

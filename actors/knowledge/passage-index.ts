@@ -19,6 +19,8 @@ interface Entry {
   readonly meta: Omit<Passage, "text" | "score">;
 }
 interface StoredPassage extends IndexedPassage {
+  /** Headings above the passage's own. */
+  readonly above: readonly string[];
   readonly meta: Omit<Passage, "text" | "score">;
 }
 
@@ -88,9 +90,9 @@ export class PassageIndex {
           .map(({ passage, score }) => [passage, score]),
       );
       if (unique.size > 0)
-        return [...unique].slice(0, limit).map(([{ meta, heading, body }, score]) => ({
-          ...meta,
-          text: heading === "" ? body : `## ${heading}\n\n${body}`,
+        return [...unique].slice(0, limit).map(([passage, score]) => ({
+          ...passage.meta,
+          text: textOf(passage),
           score,
         }));
     }
@@ -111,10 +113,16 @@ export class PassageIndex {
   }
 }
 
+/** The passage as it is quoted: under the headings that lead to it. */
+function textOf({ above, heading, body }: StoredPassage): string {
+  const path = [...above, heading].filter((name) => name !== "");
+  return path.length === 0 ? body : `## ${path.join(" > ")}\n\n${body}`;
+}
+
 function entryOf(event: KnowledgeEvent, revision: number): Entry {
   const { collection, document, title, url, locale, deleted } = event;
   const language = locale ? baseLanguage(locale) : languageOf(`${title}\n${event.text}`);
-  const context = (event.tags ?? []).join(" ");
+  const tags = (event.tags ?? []).join(" ");
   const meta = {
     collection,
     document,
@@ -130,13 +138,14 @@ function entryOf(event: KnowledgeEvent, revision: number): Entry {
     meta,
     passages: deleted
       ? []
-      : passagesOf(title, event.text).map(({ heading, body }, at) => ({
+      : passagesOf(title, event.text).map(({ above, heading, body }, at) => ({
           meta,
           collection,
           document,
           at,
           title,
-          context,
+          context: above.length === 0 ? tags : [tags, ...above].join(" "),
+          above,
           heading,
           body,
         })),

@@ -1,74 +1,173 @@
 /**
  * Cuts a document into passages along its structure: one a Markdown section, so that a passage is about one thing and
- * an answer can quote it whole. Long sections are cut between blocks, long blocks between sentences.
+ * an answer can quote it whole. A long section is cut between its blocks; a table or list stays whole where it fits, a
+ * longer one is cut between rows or items, other text between sentences. Pieces of one section overlap.
  */
+import { type Atom, atomsOf, wordsIn } from "./blocks.ts";
 
 export interface PassageText {
+  /** Headings above the section's own, outermost first. */
+  readonly above: readonly string[];
   /** Heading of the section; empty before the first one. */
   readonly heading: string;
-  /** Markdown of the section without its heading. */
+  /** Markdown of the section without its heading, as it stands in the document. */
   readonly body: string;
 }
 
-/** A section up to here stays whole. */
-const MOST_WORDS = 200;
-/** A cut section's pieces are filled up to here. */
-const AIM_WORDS = 150;
-
-const countWords = (text: string): number => text.split(/\s+/).filter((word) => word !== "").length;
+export const PASSAGE_WORDS = {
+  /** A section up to here stays whole, and so does a block inside a longer one. */
+  most: 200,
+  /** A cut section's pieces are filled up to here. */
+  aim: 150,
+  /** A piece begins with the end of the one before it: whole sentences or items, at most so many words. */
+  overlap: 30,
+  /** A table's head up to here is repeated in each piece of the table. */
+  head: 40,
+} as const;
 
 /** The passages of a document in order; at least one, even for a document of headings only. */
 export function passagesOf(title: string, markdown: string): PassageText[] {
-  const passages = sectionsOf(markdown.replace(/\r\n?/g, "\n")).flatMap(({ heading, body }) =>
-    piecesOf(body).map((piece) => ({ heading: heading === title ? "" : heading, body: piece })),
-  );
-  return passages.length > 0 ? passages : [{ heading: "", body: markdown.trim() }];
-}
-
-function sectionsOf(markdown: string): PassageText[] {
-  const sections: { heading: string; lines: string[] }[] = [{ heading: "", lines: [] }];
-  let fenced = false;
-  for (const line of markdown.split("\n")) {
-    if (/^\s*(```|~~~)/.test(line)) fenced = !fenced;
-    const heading = fenced ? undefined : /^ {0,3}#{1,6}\s+(.+?)\s*#*\s*$/.exec(line)?.[1];
-    if (heading === undefined) sections.at(-1)?.lines.push(line);
-    else sections.push({ heading, lines: [] });
-  }
-  return sections
-    .map(({ heading, lines }) => ({ heading, body: lines.join("\n").trim() }))
-    .filter(({ body }) => body !== "");
-}
-
-function piecesOf(body: string): string[] {
-  if (countWords(body) <= MOST_WORDS) return [body];
-  const blocks = body
-    .split(/\n{2,}/)
-    .flatMap((block) => (countWords(block) <= MOST_WORDS ? [block] : fill(partsOf(block), " ")));
-  return fill(blocks, "\n\n");
-}
-
-/** Lines of a list, sentences of a paragraph, and words where there is neither. */
-function partsOf(block: string): string[] {
-  const lines = block.split("\n");
-  const parts = lines.length > 1 ? lines : block.split(/(?<=[.!?])\s+/);
-  return parts.flatMap((part) => {
-    const words = part.split(/\s+/);
-    if (words.length <= MOST_WORDS) return [part];
-    return Array.from({ length: Math.ceil(words.length / AIM_WORDS) }, (_, i) =>
-      words.slice(i * AIM_WORDS, (i + 1) * AIM_WORDS).join(" "),
-    );
+  const text = markdown.includes("\r") ? markdown.replace(/\r\n?/g, "\n") : markdown;
+  const passages = sectionsOf(text).flatMap(({ path, start, end }) => {
+    const heading = path.at(-1) ?? "";
+    // The title stands with every passage already.
+    const above = path.slice(0, -1).filter((name) => name !== title);
+    return piecesOf(text, start, end).map((body) => ({
+      above,
+      heading: heading === title ? "" : heading,
+      body,
+    }));
   });
+  return passages.length > 0 ? passages : [{ above: [], heading: "", body: text.trim() }];
 }
 
-/** Joins neighbours until a piece has the words aimed at. */
-function fill(parts: readonly string[], separator: string): string[] {
-  const pieces: string[] = [];
-  let piece = "";
-  for (const part of parts) {
-    if (piece !== "" && countWords(piece) + countWords(part) > AIM_WORDS) {
-      pieces.push(piece);
-      piece = part;
-    } else piece = piece === "" ? part : `${piece}${separator}${part}`;
+interface Section {
+  /** Headings that lead to it, its own last. */
+  readonly path: readonly string[];
+  readonly start: number;
+  readonly end: number;
+}
+
+function sectionsOf(text: string): Section[] {
+  const sections: Section[] = [];
+  let open: { level: number; name: string }[] = [];
+  let fenced = false;
+  let start = 0;
+  /** The line before this one where it stands alone: only such a line can be underlined. */
+  let alone: { start: number; line: string } | undefined;
+  let blank = true;
+  const close = (end: number): void => {
+    const [from, to] = trimmed(text, start, end);
+    if (from < to) sections.push({ path: open.map(({ name }) => name), start: from, end: to });
+  };
+  for (let at = 0; at < text.length; ) {
+    const end = endOfLine(text, at);
+    const line = text.slice(at, end);
+    if (/^\s*(```|~~~)/.test(line)) fenced = !fenced;
+    const heading = fenced ? undefined : (headingOf(line) ?? underlined(alone?.line ?? "", line));
+    if (heading) {
+      close(headingOf(line) ? at : (alone?.start ?? at));
+      open = [...open.filter(({ level }) => level < heading.level), heading];
+      start = end + 1;
+    }
+    const empty = heading !== undefined || line.trim() === "";
+    alone = !empty && blank ? { start: at, line } : undefined;
+    blank = empty;
+    at = end + 1;
   }
-  return piece === "" ? pieces : [...pieces, piece];
+  close(text.length);
+  return sections;
+}
+
+function headingOf(line: string): { level: number; name: string } | undefined {
+  const [, marks = "", name = ""] = /^ {0,3}(#{1,6})\s+(.+?)\s*#*\s*$/.exec(line) ?? [];
+  return marks === "" ? undefined : { level: marks.length, name };
+}
+
+/** A line with a line of equals signs or dashes under it. */
+function underlined(above: string, line: string): { level: number; name: string } | undefined {
+  const under = /^ {0,3}(=+|-{2,})\s*$/.exec(line)?.[1];
+  if (!under || !/^[^\s|>#*+-]/.test(above)) return undefined;
+  return { level: under[0] === "=" ? 1 : 2, name: above.trim() };
+}
+
+function endOfLine(text: string, at: number): number {
+  const end = text.indexOf("\n", at);
+  return end < 0 ? text.length : end;
+}
+
+/** The span without white space at its ends. */
+function trimmed(text: string, start: number, end: number): [number, number] {
+  let [from, to] = [start, end];
+  while (from < to && /\s/.test(text[from] as string)) from++;
+  while (to > from && /\s/.test(text[to - 1] as string)) to--;
+  return [from, to];
+}
+
+function piecesOf(text: string, start: number, end: number): string[] {
+  if (wordsIn(text, start, end, PASSAGE_WORDS.most + 1) <= PASSAGE_WORDS.most)
+    return [text.slice(start, end)];
+  const atoms = atomsOf(text, start, end, PASSAGE_WORDS.aim);
+  const units = unitsOf(atoms);
+  const pieces: string[] = [];
+  let before = 0;
+  for (let unit = 0; unit < units.length; ) {
+    const { first } = units[unit] as Unit;
+    let words = 0;
+    let last = first;
+    do {
+      const next = units[unit++] as Unit;
+      words += next.words;
+      last = next.last;
+    } while (unit < units.length && words + (units[unit] as Unit).words <= PASSAGE_WORDS.aim);
+    const head = headOf(text, atoms[first] as Atom, PASSAGE_WORDS.most - words);
+    const from = head === "" ? overlapFrom(atoms, first, before, PASSAGE_WORDS.most - words) : first;
+    pieces.push(head + text.slice((atoms[from] as Atom).start, (atoms[last] as Atom).end));
+    before = first;
+  }
+  return pieces;
+}
+
+/** What stays together: a block that fits, or one part of a block that does not. By index of its atoms. */
+interface Unit {
+  readonly first: number;
+  readonly last: number;
+  readonly words: number;
+}
+
+function unitsOf(atoms: readonly Atom[]): Unit[] {
+  const units: Unit[] = [];
+  for (let first = 0; first < atoms.length; ) {
+    const { block } = atoms[first] as Atom;
+    let last = first;
+    let words = 0;
+    while (atoms[last]?.block === block) words += (atoms[last++] as Atom).words;
+    if (words <= PASSAGE_WORDS.most) units.push({ first, last: last - 1, words });
+    else
+      for (let at = first; at < last; at++)
+        units.push({ first: at, last: at, words: (atoms[at] as Atom).words });
+    first = last;
+  }
+  return units;
+}
+
+/** The head of the table whose rows go on here; empty for anything else. */
+function headOf(text: string, { head }: Atom, room: number): string {
+  if (!head) return "";
+  const words = wordsIn(text, head.start, head.end, room + 1);
+  if (words > Math.min(room, PASSAGE_WORDS.head)) return "";
+  return `${text.slice(head.start, head.end)}\n`;
+}
+
+/** Index of the atom that a piece begins with when it repeats the end of the piece before it. */
+function overlapFrom(atoms: readonly Atom[], first: number, before: number, room: number): number {
+  let from = first;
+  let words = 0;
+  while (from - 1 > before) {
+    const atom = atoms[from - 1] as Atom;
+    words += atom.words;
+    if (!atom.repeatable || words > Math.min(room, PASSAGE_WORDS.overlap)) break;
+    from--;
+  }
+  return from;
 }

@@ -1,6 +1,8 @@
 /** What other rooms see of knowledge: the documents (source of truth) and retrieval over them. */
+
+import type { DocumentChange } from "#contracts/cloudevent.ts";
 import type { Passage } from "#contracts/job.ts";
-import type { DocumentInput, KnowledgeDocument } from "#contracts/knowledge.ts";
+import type { DocumentInput, KnowledgeDocument, ListedDocument } from "#contracts/knowledge.ts";
 
 export interface KnowledgeStore {
   /** Stores a document. @returns its revision: the sequence of the change in KNOWLEDGE. */
@@ -13,12 +15,44 @@ export interface KnowledgeStore {
   get(tenant: string, collection: string, document: string): Promise<KnowledgeDocument | undefined>;
   /** Undefined when there was no such document. */
   delete(tenant: string, collection: string, document: string): Promise<{ revision: number } | undefined>;
-  list(tenant: string, collection: string): Promise<Omit<KnowledgeDocument, "text">[]>;
+  /**
+   * A change that another system tells of. What was told before, or is older than what the store has, changes nothing.
+   * @throws JetclawError `request.id`, `nats.unavailable`, `nats.too-large`
+   */
+  change(tenant: string, collection: string, change: DocumentChange): Promise<ChangeOutcome>;
+  /**
+   * A page of a collection in the order of the last change, 1,000 documents unless told otherwise. A document that
+   * changes while somebody pages comes again, later; none is missed.
+   */
+  list(tenant: string, collection: string, page?: ListPage): Promise<Listing>;
   /**
    * Resolves when every live reader has passed the revision and dependent cache entries are no longer served.
    * False when that took longer than `timeoutMs`.
    */
   waitIndexed(revision: number, timeoutMs: number): Promise<boolean>;
+}
+
+export interface ListPage {
+  /** `next` of the page before. */
+  readonly after?: number | undefined;
+  /** Most documents. */
+  readonly limit?: number | undefined;
+}
+
+export interface Listing {
+  readonly documents: ListedDocument[];
+  /** Where the next page begins; undefined on the last one. */
+  readonly next?: number | undefined;
+  /** The highest revision that the page has passed, deletions included; 0 for an empty one. */
+  readonly revision: number;
+}
+
+export interface ChangeOutcome {
+  readonly document: string;
+  /** `late`: the store has a newer change. `duplicate`: it has had this event. */
+  readonly outcome: "stored" | "unchanged" | "deleted" | "late" | "duplicate";
+  /** Of the document as it is now; 0 where there was never one. */
+  readonly revision: number;
 }
 
 export interface RetrievalQuery {

@@ -3,26 +3,36 @@
  * Reads of one document ask the leader, so that whoever wrote sees what it wrote.
  */
 
+import type { DocumentChange } from "#contracts/cloudevent.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { isId } from "#contracts/ids.ts";
 import {
+  contentHash,
   type DocumentInput,
   decodeKnowledgeEvent,
   encodeKnowledgeEvent,
+  eventMark,
   type KnowledgeDocument,
   type KnowledgeEvent,
+  type ListedDocument,
 } from "#contracts/knowledge.ts";
 import { KNOWLEDGE, knowledgeFilter, knowledgeSubject } from "#contracts/subjects.ts";
 import { type Clock, systemClock } from "#runtime/clock.ts";
-import type { Bus } from "#runtime/nats/connect.ts";
+import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
 import { lastMessage, messagesFrom } from "#runtime/nats/reader.ts";
 import { documentOf, sameContent } from "./document.ts";
 import { languageOf } from "./language.ts";
-import type { KnowledgeStore } from "./port.ts";
+import type { ChangeOutcome, KnowledgeStore, Listing, ListPage } from "./port.ts";
 import { ReadersView } from "./readers.ts";
 
-/** Documents a request of a listing carries; the server's "last by subject" ends at 1,024 subjects in all. */
-const PAGE_DOCUMENTS = 256;
+/** Documents a page has unless told otherwise. */
+const PAGE_DOCUMENTS = 1_000;
+/** Messages a request carries; the server's "last by subject" ends at 1,024 subjects in all. */
+const BATCH_MESSAGES = 512;
+/** Marks of events that a document remembers: repeats come soon after each other. */
+const REMEMBERED_EVENTS = 16;
+/** Somebody else changed the document at the same time, again and again. */
+const CHANGE_ATTEMPTS = 8;
 
 export interface RunningStore extends KnowledgeStore {
   stop(): void;
@@ -55,11 +65,12 @@ class StreamStore implements RunningStore {
     input: DocumentInput,
   ): Promise<{ revision: number }> {
     const subject = subjectOf(tenant, collection, document);
-    const locale = input.locale ?? languageOf(`${input.title}\n${input.text}`);
-    const content: DocumentInput = { ...input, ...(locale ? { locale } : {}) };
+    const content = withLocale(input);
     const last = await this.#last(subject);
     if (last && sameContent(last.event, content)) return { revision: last.revision };
-    const { title, text, url, tags } = content;
+    const { title, text, url, locale, tags } = content;
+    const { events } = last?.event ?? {};
+    const at = this.#clock.now();
     const { seq } = await this.#append(subject, {
       v: 1,
       tenant,
@@ -71,7 +82,8 @@ class StreamStore implements RunningStore {
       url,
       locale,
       tags,
-      at: this.#clock.now(),
+      at,
+      events,
     });
     return { revision: seq };
   }
@@ -100,26 +112,81 @@ class StreamStore implements RunningStore {
       title: "",
       text: "",
       at: this.#clock.now(),
+      events: last.event.events,
     });
     return { revision: seq };
   }
 
-  /** In the order of the last change. @throws JetclawError `request.id`, `nats.unavailable` */
-  async list(tenant: string, collection: string): Promise<Omit<KnowledgeDocument, "text">[]> {
-    assertIds(tenant, collection);
-    const filter = knowledgeFilter(tenant, collection);
-    const documents: Omit<KnowledgeDocument, "text">[] = [];
-    for (let seq = 1; ; ) {
-      const page = await messagesFrom(this.#bus, KNOWLEDGE, filter, seq, PAGE_DOCUMENTS);
-      for (const message of page) {
-        const event = decodeKnowledgeEvent(message.data);
-        if (!event || event.deleted) continue;
-        const { text: _, ...listed } = documentOf(event, message.seq);
-        documents.push(listed);
+  /**
+   * Compare-and-set on the document's revision, so that of two changes at once each sees the other. The time of an event
+   * decides where it has one: older than what is stored is late, a deletion included, which is kept for that reason even
+   * where there was no document.
+   */
+  async change(tenant: string, collection: string, change: DocumentChange): Promise<ChangeOutcome> {
+    const { document, input } = change;
+    const subject = subjectOf(tenant, collection, document);
+    const mark = eventMark(change.event);
+    for (let attempt = 1; ; attempt++) {
+      const last = await this.#last(subject);
+      const known = this.#knownOutcome(change, mark, last);
+      if (known) return { document, outcome: known, revision: last?.revision ?? 0 };
+      const now = this.#clock.now();
+      const content = input ? withLocale(input) : { title: "", text: "" };
+      try {
+        const { seq } = await this.#append(
+          subject,
+          {
+            v: 1,
+            tenant,
+            collection,
+            document,
+            deleted: input === undefined,
+            ...content,
+            at: Math.min(change.at ?? now, now),
+            events: [...(last?.event.events ?? []), mark].slice(-REMEMBERED_EVENTS),
+          },
+          last?.revision ?? 0,
+        );
+        return { document, outcome: input ? "stored" : "deleted", revision: seq };
+      } catch (error) {
+        if (!(error instanceof StaleRevision)) throw error;
+        if (attempt >= CHANGE_ATTEMPTS)
+          throw new JetclawError("nats.unavailable", "the document changes all the time", { cause: error });
       }
-      const last = page.at(-1);
-      if (last === undefined || page.length < PAGE_DOCUMENTS) return documents;
-      seq = last.seq + 1;
+    }
+  }
+
+  /** Why an event changes nothing; undefined when it does. */
+  #knownOutcome(
+    { at, input }: DocumentChange,
+    mark: string,
+    last: { event: KnowledgeEvent } | undefined,
+  ): ChangeOutcome["outcome"] | undefined {
+    if (!last) return input || at !== undefined ? undefined : "unchanged";
+    if (last.event.events?.includes(mark)) return "duplicate";
+    if (at !== undefined && at < last.event.at) return "late";
+    if (input) return sameContent(last.event, withLocale(input)) ? "unchanged" : undefined;
+    return last.event.deleted && (at === undefined || at === last.event.at) ? "unchanged" : undefined;
+  }
+
+  /** @throws JetclawError `request.id`, `nats.unavailable` */
+  async list(tenant: string, collection: string, page: ListPage = {}): Promise<Listing> {
+    assertIds(tenant, collection);
+    const { after = 0, limit = PAGE_DOCUMENTS } = page;
+    const filter = knowledgeFilter(tenant, collection);
+    const documents: ListedDocument[] = [];
+    for (let passed = after; ; ) {
+      const batch = Math.min(BATCH_MESSAGES, limit - documents.length);
+      const messages = await messagesFrom(this.#bus, KNOWLEDGE, filter, passed + 1, batch);
+      for (const { data, seq } of messages) {
+        const event = decodeKnowledgeEvent(data);
+        if (!event || event.deleted) continue;
+        const { text, ...listed } = documentOf(event, seq);
+        documents.push({ ...listed, hash: contentHash({ ...listed, text }) });
+      }
+      passed = messages.at(-1)?.seq ?? passed;
+      if (messages.length < batch) return { documents, revision: passed };
+      if (documents.length >= limit) return { documents, next: passed, revision: passed };
     }
   }
 
@@ -138,9 +205,14 @@ class StreamStore implements RunningStore {
     return message && event ? { event, revision: message.seq } : undefined;
   }
 
-  async #append(subject: string, event: KnowledgeEvent): Promise<{ seq: number }> {
-    return await this.#bus.append(subject, encodeKnowledgeEvent(event));
+  async #append(subject: string, event: KnowledgeEvent, expectedRevision?: number): Promise<{ seq: number }> {
+    return await this.#bus.append(subject, encodeKnowledgeEvent(event), { expectedRevision });
   }
+}
+
+function withLocale(input: DocumentInput): DocumentInput {
+  const locale = input.locale ?? languageOf(`${input.title}\n${input.text}`);
+  return { ...input, ...(locale ? { locale } : {}) };
 }
 
 function subjectOf(tenant: string, collection: string, document: string): string {

@@ -1,9 +1,12 @@
 // Documents on a real NATS: revisions, listings, indexes that follow, waits for all of them, a reader that was frozen.
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Listing } from "#actors/knowledge/port.ts";
 import { createKnowledgeStore } from "#actors/knowledge/store.ts";
-import { encodeKnowledgeEvent } from "#contracts/knowledge.ts";
+import type { DocumentChange } from "#contracts/cloudevent.ts";
+import { contentHash, encodeKnowledgeEvent } from "#contracts/knowledge.ts";
 import { KNOWLEDGE, knowledgeSubject } from "#contracts/subjects.ts";
 import { DEMO_COLLECTION, DEMO_TENANT, loadDemoKnowledge } from "#ops/demo/load.ts";
 import { lastMessage } from "#runtime/nats/reader.ts";
@@ -49,10 +52,11 @@ describe("documents", () => {
     });
     const changed = await store.put("t1", "c", "a.b>*", { ...content, tags: ["x"] });
     expect(changed.revision).toBeGreaterThan(revision);
-    expect(await store.list("t1", "c")).toEqual([
+    expect((await store.list("t1", "c")).documents).toEqual([
       {
         title: "A",
         tags: ["x"],
+        hash: contentHash({ ...content, tags: ["x"] }),
         collection: "c",
         document: "a.b>*",
         revision: changed.revision,
@@ -63,7 +67,7 @@ describe("documents", () => {
     expect((await store.delete("t1", "c", "a.b>*"))?.revision).toBeGreaterThan(changed.revision);
     expect(await store.delete("t1", "c", "a.b>*")).toBeUndefined();
     expect(await store.get("t1", "c", "a.b>*")).toBeUndefined();
-    expect(await store.list("t1", "c")).toEqual([]);
+    expect((await store.list("t1", "c")).documents).toEqual([]);
     expect((await store.put("t1", "c", "a.b>*", content)).revision).toBeGreaterThan(changed.revision);
   });
 
@@ -72,7 +76,7 @@ describe("documents", () => {
     await store.put("t2", "c", "d", secret("mine"));
     expect(await store.get("t3", "c", "d")).toBeUndefined();
     expect(await store.delete("t3", "c", "d")).toBeUndefined();
-    expect(await store.list("t3", "c")).toEqual([]);
+    expect((await store.list("t3", "c")).documents).toEqual([]);
     for (const id of ["", "a b", "a\nb", "x".repeat(257)]) {
       await expect(store.put("t2", "c", id, secret("x"))).rejects.toMatchObject({ code: "request.id" });
       await expect(store.list("t2", id)).rejects.toMatchObject({ code: "request.id" });
@@ -87,8 +91,88 @@ describe("documents", () => {
           .slice(at, at + 100)
           .map((id) => world.store.put("many", "c", id, { title: id, text: "x", locale: "en" })),
       );
-    const listed = await world.store.list("many", "c");
-    expect(new Set(listed.map(({ document }) => document))).toEqual(new Set(ids));
+    const pages: Listing[] = [];
+    for (let after: number | undefined = 0; after !== undefined; ) {
+      const page: Listing = await world.store.list("many", "c", { after, limit: 600 });
+      pages.push(page);
+      after = page.next;
+    }
+    expect(pages.map(({ documents }) => documents.length)).toEqual([600, 600, 100]);
+    const listed = pages.flatMap(({ documents }) => documents.map(({ document }) => document));
+    expect(new Set(listed)).toEqual(new Set(ids));
+    expect((await world.store.list("many", "c")).documents).toHaveLength(1_000);
+  });
+
+  test("a change while somebody pages is seen again, and nothing is missed", async () => {
+    const { documents, next } = await world.store.list("many", "c", { limit: 700 });
+    const seen = documents.map(({ document }) => document);
+    await world.store.put("many", "c", seen[0] as string, { title: "changed", text: "x", locale: "en" });
+    const rest = await world.store.list("many", "c", { after: next, limit: 1_000 });
+    expect(rest.documents.at(-1)).toMatchObject({ document: seen[0], title: "changed" });
+    expect(new Set([...seen, ...rest.documents.map(({ document }) => document)]).size).toBe(1_300);
+  });
+});
+
+describe("changes that other systems tell of", () => {
+  const change = (id: number, at: number | undefined, word?: string): DocumentChange => ({
+    document: "d",
+    input: word === undefined ? undefined : secret(word),
+    event: `https://cms.example ${id}`,
+    at,
+  });
+  const textOf = async (tenant: string): Promise<string | undefined> =>
+    (await world.store.get(tenant, "c", "d"))?.text;
+
+  test("in any order, repeated and at once: what happened last is what is stored", async () => {
+    const changes = [
+      change(1, 1_000, "one"),
+      change(2, 2_000, "two"),
+      change(3, 3_000),
+      change(4, 4_000, "four"),
+      change(5, 5_000),
+    ];
+    const law = fc.asyncProperty(
+      fc.uuid(),
+      fc.integer({ min: 1, max: 5 }),
+      fc.infiniteStream(fc.nat()),
+      async (tenant, most, random) => {
+        const told = [...changes.slice(0, most), ...changes.slice(0, most)].sort(
+          () => ((random.next().value as number) % 3) - 1,
+        );
+        const outcomes = await Promise.all(told.map((each) => world.store.change(tenant, "c", each)));
+        expect(await textOf(tenant)).toBe(changes[most - 1]?.input?.text);
+        // A repeat comes after its first time or is late.
+        expect(
+          outcomes.filter(({ outcome }) => ["stored", "deleted"].includes(outcome)).length,
+        ).toBeLessThanOrEqual(most);
+      },
+    );
+    await fc.assert(law, { numRuns: 25 });
+  });
+
+  test("events without a time are told apart by their ids; a document put by hand is newer than what happened before", async () => {
+    expect(await world.store.change("t10", "c", change(1, undefined, "one"))).toMatchObject({
+      outcome: "stored",
+    });
+    const two = await world.store.change("t10", "c", change(2, undefined, "two"));
+    expect(await world.store.change("t10", "c", change(1, undefined, "one"))).toEqual({
+      document: "d",
+      outcome: "duplicate",
+      revision: two.revision,
+    });
+    expect(await world.store.change("t10", "c", change(3, undefined, "two"))).toMatchObject({
+      outcome: "unchanged",
+    });
+    expect(await textOf("t10")).toBe("The secret word is two.");
+    await world.store.put("t10", "c", "d", secret("by hand"));
+    expect(await world.store.change("t10", "c", change(4, 1_000, "old"))).toMatchObject({ outcome: "late" });
+    expect(await textOf("t10")).toBe("The secret word is by hand.");
+    expect(await world.store.change("t10", "c", change(5, Date.now() + 86_400_000))).toMatchObject({
+      outcome: "deleted",
+    });
+    // The clock of that system is a day ahead; what we are told later still counts.
+    await world.store.put("t10", "c", "d", secret("again"));
+    expect(await textOf("t10")).toBe("The secret word is again.");
   });
 });
 

@@ -8,7 +8,7 @@ import { KvKeyStore } from "#actors/gateway/keys.ts";
 import type { ActorMailer, AdminStatus, KeyStore, Readiness } from "#actors/gateway/port.ts";
 import type { GatewayDeps } from "#actors/gateway/settings.ts";
 import type { KnowledgeStore } from "#actors/knowledge/port.ts";
-import type { KnowledgeDocument } from "#contracts/knowledge.ts";
+import { contentHash, type KnowledgeDocument } from "#contracts/knowledge.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { provision } from "#runtime/nats/topology.ts";
@@ -57,11 +57,23 @@ export class MemoryKnowledge implements KnowledgeStore {
       ? { revision: ++this.#revision }
       : undefined;
   }
+  async change(
+    tenant: string,
+    collection: string,
+    { document, input }: Parameters<KnowledgeStore["change"]>[2],
+  ) {
+    const outcome = input ? ("stored" as const) : ("deleted" as const);
+    const changed = input
+      ? await this.put(tenant, collection, document, input)
+      : await this.delete(tenant, collection, document);
+    return { document, outcome, revision: changed?.revision ?? 0 };
+  }
   async list(tenant: string, collection: string) {
     const prefix = JSON.stringify([tenant, collection]).slice(0, -1);
-    return [...this.#documents]
+    const documents = [...this.#documents]
       .filter(([key]) => key.startsWith(`${prefix},`))
-      .map(([, { text: _, ...rest }]) => rest);
+      .map(([, { text, ...rest }]) => ({ ...rest, hash: contentHash({ ...rest, text }) }));
+    return { documents, revision: this.#revision };
   }
   async waitIndexed() {
     return this.indexed;

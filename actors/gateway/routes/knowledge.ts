@@ -7,6 +7,9 @@ import { idSchema } from "../input.ts";
 import type { Routes } from "../parts.ts";
 import { problemSchema } from "../problems.ts";
 
+/** Documents a page may have; a page of them is a few hundred kilobytes. */
+const MOST_LISTED = 1_000;
+
 const documentParams = z.object({ collection: idSchema, document: idSchema });
 const waitQuery = z.object({ wait: z.literal("indexed").optional() });
 
@@ -24,6 +27,13 @@ const listedSchema = documentInputSchema.omit({ text: true }).extend({
   document: z.string(),
   revision: z.number().int(),
   at: z.number(),
+});
+const pageSchema = z.object({
+  collection: z.string(),
+  documents: z.array(listedSchema.extend({ hash: z.string() })),
+  next: z.number().int().optional(),
+  revision: z.number().int(),
+  indexed: z.boolean().optional(),
 });
 const documentSchema = listedSchema.extend({ text: z.string() });
 const tags = ["knowledge"];
@@ -117,16 +127,23 @@ export const knowledgeRoutes: Routes = (app, { deps, settings }) => {
       schema: {
         tags,
         summary: "List a collection",
+        description:
+          "A page in the order of the last change; `next` is the `after` of the following one. With `?wait=indexed` it says whether everything up to its last document is searchable.",
         params: z.object({ collection: idSchema }),
-        response: {
-          200: z.object({ collection: z.string(), documents: z.array(listedSchema) }),
-          "4xx": problemSchema,
-        },
+        querystring: waitQuery.extend({
+          after: z.coerce.number().int().min(0).optional(),
+          limit: z.coerce.number().int().min(1).max(MOST_LISTED).optional(),
+        }),
+        response: { 200: pageSchema, "4xx": problemSchema },
       },
     },
     async (request) => {
       const { collection } = request.params;
-      return { collection, documents: await knowledge.list(callerOf(request).tenant, collection) };
+      const { after, limit, wait } = request.query;
+      const page = await knowledge.list(callerOf(request).tenant, collection, { after, limit });
+      if (wait === undefined) return { collection, ...page };
+      const indexed = await knowledge.waitIndexed(page.revision, settings.indexWaitMs);
+      return { collection, ...page, indexed };
     },
   );
 };

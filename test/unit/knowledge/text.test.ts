@@ -3,7 +3,6 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Freshness } from "#actors/knowledge/freshness.ts";
 import { baseLanguage, languageOf } from "#actors/knowledge/language.ts";
-import { passagesOf } from "#actors/knowledge/passages.ts";
 import { stemDutch, stemEnglish } from "#actors/knowledge/stem.ts";
 import { Vocabulary } from "#actors/knowledge/vocabulary.ts";
 import { TIME_TERM, termsOf, wordsOf } from "#actors/knowledge/words.ts";
@@ -60,32 +59,6 @@ test("a Dutch word stands for compounds with it, a compound for its parts", () =
   expect(expand("retourkost")).toEqual(["retour", "kost"]);
   vocabulary.remove("levertijd");
   expect(expand("lever")).toEqual([]);
-});
-
-describe("passages", () => {
-  test("one a section, its heading kept, the title not repeated", () => {
-    const passages = passagesOf(
-      "Returns",
-      "# Returns\n\nIntro.\n\n## How?\n\nLike this.\n\n```\n# not a heading\n```\n\n## Empty\n",
-    );
-    expect(passages).toEqual([
-      { heading: "", body: "Intro." },
-      { heading: "How?", body: "Like this.\n\n```\n# not a heading\n```" },
-    ]);
-  });
-  test("long sections are cut between blocks, then sentences, then words", () => {
-    const sentence = "One two three four five six seven eight nine ten. ";
-    for (const body of [sentence.repeat(60), `${sentence.repeat(10)}\n\n`.repeat(6), "word ".repeat(700)]) {
-      const passages = passagesOf("T", body);
-      expect(passages.length).toBeGreaterThan(3);
-      for (const passage of passages) expect(passage.body.split(/\s+/).length).toBeLessThanOrEqual(200);
-      const words = (text: string): string[] => text.split(/\s+/).filter(Boolean);
-      expect(passages.flatMap((passage) => words(passage.body))).toEqual(words(body));
-    }
-  });
-  test("nothing is lost of headings alone", () => {
-    expect(passagesOf("T", "# Only\n\n## Headings")).toHaveLength(1);
-  });
 });
 
 describe("language", () => {
