@@ -21,6 +21,7 @@ import { deadRoutes } from "./routes/dead.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { knowledgeRoutes } from "./routes/knowledge.ts";
+import { knowledgeEventRoutes } from "./routes/knowledge-events.ts";
 import { loadRoutes } from "./routes/load.ts";
 import { messageRoutes } from "./routes/messages.ts";
 import { openAiRoutes } from "./routes/openai.ts";
@@ -101,6 +102,7 @@ async function registerV1(
     conversationRoutes,
     eventRoutes,
     knowledgeRoutes,
+    knowledgeEventRoutes,
     actorRoutes,
     adminRoutes,
   ])

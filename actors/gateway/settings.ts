@@ -2,7 +2,7 @@
 
 import type { Conversations } from "#actors/conversation/port.ts";
 import type { LevelReader, LoadAdmin } from "#actors/governor/port.ts";
-import type { KnowledgeStore } from "#actors/knowledge/port.ts";
+import type { KnowledgeStore, Retriever } from "#actors/knowledge/port.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { DeadLetters } from "#runtime/actor/dead-letters.ts";
 import type { Clock } from "#runtime/clock.ts";
@@ -58,6 +58,8 @@ export type GatewaySettings = { readonly [K in keyof typeof GATEWAY_DEFAULTS]: n
 export interface GatewayDeps {
   readonly conversations: Conversations;
   readonly knowledge: KnowledgeStore;
+  /** Without it there is no searching. */
+  readonly retriever?: Pick<Retriever, "retrieve"> | undefined;
   readonly keys: KeyStore;
   readonly actors: ActorMailer;
   readonly admin: AdminSource;

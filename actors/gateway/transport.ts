@@ -1,7 +1,7 @@
 /** How bytes become requests: limits of time, size and shape, before any route is asked. */
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import type { FastifyInstance, FastifyServerOptions } from "fastify";
+import type { FastifyBodyParser, FastifyInstance, FastifyServerOptions } from "fastify";
 import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { freshContext, parseTraceparent } from "#runtime/observe/trace.ts";
@@ -68,14 +68,21 @@ export function guardTransport(app: FastifyInstance, settings: GatewaySettings):
 }
 
 function acceptJsonOnly(app: FastifyInstance, depth: number): void {
-  // Keys named __proto__ are refused, so that nobody downstream has to think of them.
-  const parse = app.getDefaultJsonParser("error", "error");
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", { parseAs: "string" }, (request, body, done) => {
+  app.addContentTypeParser("application/json", { parseAs: "string" }, jsonParser(app, depth));
+}
+
+/** JSON as everywhere here: nested no deeper, and keys named __proto__ refused, so that nobody downstream has to think of them. */
+export function jsonParser(
+  app: Pick<FastifyInstance, "getDefaultJsonParser">,
+  depth: number,
+): FastifyBodyParser<string> {
+  const parse = app.getDefaultJsonParser("error", "error");
+  return (request, body, done) => {
     const text = body.toString();
     if (text === "") done(null, undefined);
     else if (nestsDeeper(text, depth))
       done(new JetclawError("request.invalid", `nested more than ${depth} deep`), undefined);
     else parse(request, text, done);
-  });
+  };
 }

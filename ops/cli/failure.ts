@@ -8,6 +8,8 @@ export class CliFailure extends Error {
   readonly next: string | undefined;
   readonly exitCode: number;
   readonly code: string | undefined;
+  /** HTTP status, where a gateway said no. */
+  readonly status: number | undefined;
 
   constructor(
     message: string,
@@ -15,6 +17,7 @@ export class CliFailure extends Error {
       next?: string | undefined;
       exitCode?: number;
       code?: string | undefined;
+      status?: number | undefined;
       cause?: unknown;
     } = {},
   ) {
@@ -23,6 +26,7 @@ export class CliFailure extends Error {
     this.next = options.next;
     this.exitCode = options.exitCode ?? EXIT.failed;
     this.code = options.code;
+    this.status = options.status;
   }
 }
 

@@ -35,6 +35,8 @@ export function gatewayOf(options: { url?: string | undefined; key?: string | un
 export interface Asked {
   readonly method?: "GET" | "POST" | "PUT" | "DELETE";
   readonly body?: unknown;
+  /** Content type of the body. */
+  readonly type?: string;
   readonly signal?: AbortSignal;
   /** Statuses besides 2xx that are an answer. */
   readonly accept?: readonly number[];
@@ -52,7 +54,7 @@ export async function ask(gateway: GatewayOptions, path: string, asked: Asked = 
     method: asked.method ?? "GET",
     headers: {
       authorization: `Bearer ${gateway.key}`,
-      ...(asked.body === undefined ? {} : { "content-type": "application/json" }),
+      ...(asked.body === undefined ? {} : { "content-type": asked.type ?? "application/json" }),
     },
     ...(asked.body === undefined ? {} : { body: JSON.stringify(asked.body) }),
     signal: asked.signal ? AbortSignal.any([asked.signal, limit]) : limit,
@@ -89,5 +91,5 @@ function failureOf(gateway: GatewayOptions, status: number, body: unknown): CliF
     status === 401
       ? `Name a key of this gateway: --key <key> (or JETCLAW_KEY). ${gateway.url} does not know the one used.`
       : problem.next;
-  return new CliFailure(said || `${gateway.url} answers ${status}`, { code: problem.code, next });
+  return new CliFailure(said || `${gateway.url} answers ${status}`, { code: problem.code, next, status });
 }

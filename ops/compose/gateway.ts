@@ -11,7 +11,7 @@ import type { ActorMailer, Readiness } from "#actors/gateway/port.ts";
 import type { GatewaySettings } from "#actors/gateway/settings.ts";
 import type { LevelReader } from "#actors/governor/port.ts";
 import { watchHealth } from "#actors/inference/health.ts";
-import type { KnowledgeStore } from "#actors/knowledge/port.ts";
+import type { KnowledgeStore, Retriever } from "#actors/knowledge/port.ts";
 import type { Router } from "#actors/routing/port.ts";
 import { PolicyRouter } from "#actors/routing/router.ts";
 import { liveSignals } from "#actors/routing/signals.ts";
@@ -31,6 +31,8 @@ export interface GatewayOptions {
   readonly port: number;
   readonly conversations: Conversations;
   readonly knowledge: KnowledgeStore;
+  /** Searches for whoever asks; without it the gateway has no such route. */
+  readonly retriever?: Pick<Retriever, "retrieve"> | undefined;
   readonly actors: ActorMailer;
   /** Of the whole process. */
   readonly readiness: () => Readiness;
@@ -55,7 +57,7 @@ export interface RunningGateway extends RunningRole {
 /** Resolves when it listens. @throws JetclawError `start.refused`, `nats.unavailable` */
 export async function startGateway(ctx: RoleContext, options: GatewayOptions): Promise<RunningGateway> {
   const { bus, clock, config, deployment, instance, log } = ctx;
-  const { host, port, conversations, knowledge, actors, readiness, staticDir } = options;
+  const { host, port, conversations, knowledge, retriever, actors, readiness, staticDir } = options;
   const keys = await KvKeyStore.open(bus, clock);
   const health = await watchHealth(bus);
   const presence = new Presence(bus);
@@ -76,6 +78,7 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
   const app = createGateway({
     conversations,
     knowledge,
+    retriever,
     actors,
     readiness,
     keys,

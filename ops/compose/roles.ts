@@ -37,7 +37,7 @@ export const ROLES = {
   gateway: {
     about: "HTTP: chat page, API, event streams",
     stage: STAGE.gateway,
-    async start(context, { settings, store, notReady, staticDir }) {
+    async start(context, { settings, store, retrieval, notReady, staticDir }) {
       const { bus, deployment, clock } = context;
       const [{ startGateway }, { ConversationClient }, { ActorMailer }] = await Promise.all([
         import("./gateway.ts"),
@@ -49,6 +49,7 @@ export const ROLES = {
         port: settings.port,
         conversations: new ConversationClient(bus, deployment, clock),
         knowledge: store,
+        retriever: retrieval?.retriever,
         actors: new ActorMailer({ bus, deployment, clock, kinds: kindsOf(context) }),
         readiness() {
           const reasons = notReady();

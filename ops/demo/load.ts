@@ -15,6 +15,7 @@ import { BUCKETS } from "#contracts/subjects.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import type { Log } from "#runtime/observe/log.ts";
+import { parseMarkdown } from "../import/markdown.ts";
 
 export const DEMO_TENANT = "demo";
 export const DEMO_COLLECTION = "shop";
@@ -82,25 +83,8 @@ function knowledgeFolder(): URL {
   return found;
 }
 
-/** Front matter of single-line fields, then Markdown. */
 function parseDocument(source: string, file: string): DocumentInput {
-  const match = /^---\n(.*?)\n---\n(.*)$/s.exec(source.replace(/\r\n/g, "\n"));
-  const fields = new Map(
-    (match?.[1] ?? "")
-      .split("\n")
-      .map((line) => [line.split(":", 1)[0]?.trim(), line.slice(line.indexOf(":") + 1).trim()]),
-  );
-  const parsed = documentInputSchema.safeParse({
-    title: fields.get("title"),
-    text: match?.[2]?.trim(),
-    url: fields.get("url"),
-    locale: fields.get("locale"),
-    tags: fields
-      .get("tags")
-      ?.replace(/^\[|\]$/g, "")
-      .split(",")
-      .map((tag) => tag.trim()),
-  });
+  const parsed = documentInputSchema.safeParse(parseMarkdown(source));
   if (!parsed.success)
     throw new JetclawError(
       "start.refused",

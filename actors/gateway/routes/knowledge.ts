@@ -1,7 +1,9 @@
 /** Documents of a tenant's collections. The store is the source of truth; `?wait=indexed` waits for its projections. */
 import { z } from "zod";
 import { JetclawError } from "#contracts/errors.ts";
+import { passageSchema } from "#contracts/job.ts";
 import { documentInputSchema } from "#contracts/knowledge.ts";
+import { LIMITS } from "#contracts/limits.ts";
 import { callerOf, requireScope } from "../auth.ts";
 import { idSchema } from "../input.ts";
 import type { Routes } from "../parts.ts";
@@ -9,6 +11,8 @@ import { problemSchema } from "../problems.ts";
 
 /** Documents a page may have; a page of them is a few hundred kilobytes. */
 const MOST_LISTED = 1_000;
+/** Passages that a search may ask for. */
+const MOST_FOUND = 50;
 
 const documentParams = z.object({ collection: idSchema, document: idSchema });
 const waitQuery = z.object({ wait: z.literal("indexed").optional() });
@@ -120,6 +124,36 @@ export const knowledgeRoutes: Routes = (app, { deps, settings }) => {
       return reply.code(status).send(body);
     },
   );
+
+  const { retriever } = deps;
+  if (retriever)
+    app.post(
+      "/knowledge/:collection/search",
+      {
+        schema: {
+          tags,
+          summary: "Search a collection",
+          description:
+            "The passages that an answer to the question would rest on, best first; none when nothing fits.",
+          params: z.object({ collection: idSchema }),
+          body: z.object({
+            question: z.string().min(1).max(LIMITS.messageTextChars),
+            locale: z.string().max(35).optional(),
+            limit: z.number().int().min(1).max(MOST_FOUND).default(LIMITS.passages),
+          }),
+          response: {
+            200: z.object({ collection: z.string(), passages: z.array(passageSchema) }),
+            "4xx": problemSchema,
+          },
+        },
+      },
+      async (request) => {
+        const { collection } = request.params;
+        const { tenant } = callerOf(request);
+        const passages = await retriever.retrieve({ tenant, collections: [collection], ...request.body });
+        return { collection, passages };
+      },
+    );
 
   app.get(
     "/knowledge/:collection",

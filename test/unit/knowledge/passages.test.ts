@@ -102,9 +102,9 @@ describe("laws", () => {
       const kept = passages.map(({ above, heading: own, body }) => [...above, own, body].join(" ")).join(" ");
       const left = new Set(words(kept));
       // A heading without a text below it is about nothing.
-      for (const word of words(source))
-        if (!/^([#=-]+|One|Two|Three)$/.test(word)) expect(left.has(word), word).toBe(true);
+      const lost = words(source).filter((word) => !left.has(word) && !/^([#=-]+|One|Two|Three)$/.test(word));
+      expect(lost).toEqual([]);
     });
-    fc.assert(law, { numRuns: 120 });
+    fc.assert(law, { numRuns: 40 });
   });
 });

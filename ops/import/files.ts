@@ -1,0 +1,73 @@
+/** The files of an import, with names that are the same on every machine, and what each of them holds. */
+import { readdir, readFile, stat } from "node:fs/promises";
+import { basename, dirname, extname, join, relative, sep } from "node:path";
+import { documentId, headingOf } from "#contracts/cloudevent.ts";
+import { isId } from "#contracts/ids.ts";
+import { documentInputSchema } from "#contracts/knowledge.ts";
+import { holdsLines, type Item, isImported, readerOf, type SourceFile } from "./format.ts";
+import { readLines } from "./lines.ts";
+
+/** A larger file that is one document could not be one: a PDF of that size holds pictures. */
+const MOST_BYTES = 64 * 1_048_576;
+
+/** Every file of the folders and the files named, in the order of their names. @throws Error for a path that is not there */
+export async function filesOf(paths: readonly string[]): Promise<SourceFile[]> {
+  const files = new Map<string, SourceFile>();
+  for (const path of paths) {
+    const found = await stat(path);
+    const root = found.isDirectory() ? path : dirname(path);
+    const inside = found.isDirectory()
+      ? (await readdir(path, { recursive: true, withFileTypes: true }))
+          .filter((entry) => entry.isFile() && isImported(entry.name))
+          .map((entry) => join(entry.parentPath, entry.name))
+      : [path];
+    for (const file of inside) {
+      const { size } = await stat(file);
+      // macOS takes accents apart in names; the same folder must give the same ids everywhere.
+      files.set(file, {
+        path: file,
+        name: relative(root, file).split(sep).join("/").normalize("NFC"),
+        bytes: size,
+      });
+    }
+  }
+  return [...files.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
+
+/** The document that a file is: its name without the ending. */
+export function documentOf(name: string): string {
+  return documentId(name.slice(0, name.length - extname(name).length).replace(/\s+/g, "-"));
+}
+
+/** Never throws: what is wrong with a file is an item. */
+export async function* itemsOf(file: SourceFile, locale?: string): AsyncGenerator<Item> {
+  try {
+    if (holdsLines(file.name)) yield* readLines(file);
+    else yield await readDocument(file, locale);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    yield { kind: "broken", where: file.name, reason, bytes: file.bytes };
+  }
+}
+
+async function readDocument({ path, name, bytes }: SourceFile, locale: string | undefined): Promise<Item> {
+  if (bytes > MOST_BYTES) throw new Error(`is larger than ${MOST_BYTES / 1_048_576} MB`);
+  const document = documentOf(name);
+  if (!isId(document)) throw new Error("its path is too long for an id (256 characters)");
+  const read = await (await readerOf(name))(await readFile(path));
+  const title = (read.title ?? headingOf(read.text) ?? basename(name, extname(name))).slice(0, 512);
+  const parsed = documentInputSchema.safeParse({
+    title,
+    text: read.text,
+    ...((read.locale ?? locale) ? { locale: read.locale ?? locale } : {}),
+    ...(read.url ? { url: read.url } : {}),
+    ...(read.tags ? { tags: read.tags } : {}),
+  });
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new Error(
+      read.text === "" ? "holds no text" : `${issue?.path.join(".")}: ${issue?.message ?? "is not valid"}`,
+    );
+  }
+  return { kind: "document", document, input: parsed.data, bytes };
+}

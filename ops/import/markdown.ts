@@ -1,0 +1,52 @@
+/** Markdown with or without front matter: lines of `key: value`, lists as `[a, b]` or as lines of `- a`. */
+import { headingOf } from "#contracts/cloudevent.ts";
+import type { Read } from "./format.ts";
+import { decodeText } from "./text.ts";
+
+const FRONT_MATTER = /^---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|$)/s;
+
+export function readMarkdown(bytes: Uint8Array): Read {
+  return parseMarkdown(decodeText(bytes));
+}
+
+/** Title: of the front matter, else the first heading. Fields that mean nothing to a document are left out. */
+export function parseMarkdown(source: string): Read {
+  const text = source.replace(/\r\n?/g, "\n");
+  const match = FRONT_MATTER.exec(text);
+  const fields = match ? fieldsOf(match[1] ?? "") : new Map<string, string[]>();
+  const body = match ? text.slice(match[0].length) : text;
+  const one = (...names: string[]): string | undefined =>
+    names.map((name) => fields.get(name)?.[0]).find((value) => value !== undefined && value !== "");
+  const tags = (fields.get("tags") ?? fields.get("keywords") ?? []).filter((tag) => tag !== "");
+  return {
+    title: one("title") ?? headingOf(body),
+    text: body.trim(),
+    locale: one("locale", "lang", "language"),
+    url: one("url", "link", "permalink"),
+    ...(tags.length > 0 ? { tags } : {}),
+  };
+}
+
+/** A small part of YAML, all that front matter of documents uses in practice. */
+function fieldsOf(source: string): Map<string, string[]> {
+  const fields = new Map<string, string[]>();
+  let open: string[] = [];
+  for (const line of source.split("\n")) {
+    const item = /^\s*-\s+(.*)$/.exec(line)?.[1];
+    const [, key, value = ""] = /^([A-Za-z][\w-]*)\s*:\s*(.*?)\s*$/.exec(line) ?? [];
+    if (item !== undefined) open.push(unquoted(item));
+    else if (key !== undefined) {
+      open = valuesOf(value);
+      fields.set(key.toLowerCase(), open);
+    }
+  }
+  return fields;
+}
+
+function valuesOf(value: string): string[] {
+  const list = /^\[(.*)\]$/.exec(value)?.[1];
+  if (list !== undefined) return list.split(",").map(unquoted);
+  return value === "" ? [] : [unquoted(value)];
+}
+
+const unquoted = (value: string): string => /^\s*(["'])(.*)\1\s*$/.exec(value)?.[2] ?? value.trim();

@@ -1,0 +1,254 @@
+/**
+ * An import: many documents under way at once, what is stored already left alone, what is wrong named and passed over.
+ * Repeating it is safe at any point.
+ */
+import type { CloudEvent } from "#contracts/cloudevent.ts";
+import { contentHash, type DocumentInput } from "#contracts/knowledge.ts";
+import { documentOf, itemsOf } from "./files.ts";
+import { holdsLines, type Item, type SourceFile } from "./format.ts";
+
+/** The collection as an import sees it. Whatever is thrown but `Refused` ends the import. */
+export interface ImportTarget {
+  /** The hash and locale of every document by its id. */
+  known(): Promise<Map<string, { readonly hash: string; readonly locale?: string | undefined }>>;
+  put(document: string, input: DocumentInput): Promise<{ readonly revision: number }>;
+  remove(document: string): Promise<{ readonly revision: number }>;
+  /** In this order. */
+  tell(
+    events: readonly CloudEvent[],
+  ): Promise<readonly { readonly outcome: string; readonly revision: number }[]>;
+}
+
+/** The store does not take this document; others may be taken. */
+export class Refused extends Error {}
+
+export interface ImportOptions {
+  readonly files: readonly SourceFile[];
+  /** Of documents that do not say theirs. */
+  readonly locale?: string | undefined;
+  /** Removes documents of the collection that the files do not hold. */
+  readonly prune: boolean;
+  /** Says what would be done and does nothing. */
+  readonly dryRun: boolean;
+  readonly inFlight: number;
+  /** Aborted: what is under way is finished, nothing more is begun. */
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: ImportProgress) => void;
+}
+
+export interface ImportProgress {
+  /** Share of the bytes that have been read, 0 to 1. */
+  readonly share: number;
+  readonly stored: number;
+  readonly unchanged: number;
+  readonly broken: number;
+}
+
+export interface ImportReport {
+  /** Written, or with `dryRun` to be written. */
+  readonly stored: readonly string[];
+  readonly unchanged: number;
+  readonly removed: readonly string[];
+  /** Events by what became of them. */
+  readonly events: Readonly<Record<string, number>>;
+  readonly broken: readonly { readonly where: string; readonly reason: string }[];
+  readonly interrupted: boolean;
+  /** Why nothing was pruned although it was asked for. */
+  readonly notPruned?: string | undefined;
+  /** The highest revision that the import made or met; 0 when none. */
+  readonly revision: number;
+}
+
+/** Events that travel in one request. */
+const EVENTS_AT_ONCE = 100;
+
+export async function runImport(target: ImportTarget, options: ImportOptions): Promise<ImportReport> {
+  return await new Import(target, options).run();
+}
+
+class Import {
+  readonly #target: ImportTarget;
+  readonly #options: ImportOptions;
+  readonly #flight: Flight;
+  readonly #stored: string[] = [];
+  readonly #removed: string[] = [];
+  readonly #events: Record<string, number> = {};
+  readonly #broken: { where: string; reason: string }[] = [];
+  /** Where each document of this import comes from. */
+  readonly #sources = new Map<string, string>();
+  #known: Awaited<ReturnType<ImportTarget["known"]>> = new Map();
+  #told: { event: CloudEvent; where: string }[] = [];
+  #unchanged = 0;
+  #revision = 0;
+  /** Documents of broken lines have no known id: one of them might be what would be pruned. */
+  #anonymous = 0;
+
+  constructor(target: ImportTarget, options: ImportOptions) {
+    this.#target = target;
+    this.#options = options;
+    this.#flight = new Flight(options.inFlight);
+  }
+
+  async run(): Promise<ImportReport> {
+    const { files, signal, prune } = this.#options;
+    this.#known = await this.#target.known();
+    const total = files.reduce((sum, { bytes }) => sum + bytes, 0) || 1;
+    let read = 0;
+    try {
+      for (const file of files) {
+        for await (const item of itemsOf(file, this.#options.locale)) {
+          if (signal.aborted) break;
+          await this.#take(file, item);
+          this.#report(Math.min(1, (read + item.bytes) / total));
+          if (holdsLines(file.name)) read += item.bytes;
+        }
+        if (signal.aborted) break;
+        await this.#tell();
+        if (!holdsLines(file.name)) read += file.bytes;
+      }
+    } finally {
+      await this.#flight.settled();
+    }
+    this.#flight.rethrow();
+    const notPruned = prune ? await this.#prune() : undefined;
+    this.#report(1);
+    return {
+      stored: this.#stored.sort(),
+      unchanged: this.#unchanged,
+      removed: this.#removed.sort(),
+      events: this.#events,
+      broken: this.#broken,
+      interrupted: signal.aborted,
+      notPruned,
+      revision: this.#revision,
+    };
+  }
+
+  async #take(file: SourceFile, item: Item): Promise<void> {
+    switch (item.kind) {
+      case "broken": {
+        this.#broken.push({ where: item.where, reason: item.reason });
+        if (holdsLines(file.name)) this.#anonymous++;
+        else this.#sources.set(documentOf(file.name), file.name);
+        return;
+      }
+      case "event": {
+        this.#told.push({ event: item.event, where: file.name });
+        if (this.#told.length >= EVENTS_AT_ONCE) await this.#tell();
+        return;
+      }
+      case "document":
+        return await this.#document(file.name, item.document, item.input);
+    }
+  }
+
+  async #document(where: string, document: string, given: DocumentInput): Promise<void> {
+    const other = this.#sources.get(document);
+    if (other !== undefined) {
+      this.#broken.push({ where, reason: `would be the document ${document}, which ${other} is already` });
+      return;
+    }
+    this.#sources.set(document, where);
+    const { locale } = this.#options;
+    const input = given.locale === undefined && locale !== undefined ? { ...given, locale } : given;
+    const known = this.#known.get(document);
+    if (known?.hash === contentHash(input) && (input.locale === undefined || input.locale === known.locale)) {
+      this.#unchanged++;
+      return;
+    }
+    if (this.#options.dryRun) {
+      this.#stored.push(document);
+      return;
+    }
+    await this.#flight.start(async () => {
+      const done = await this.#unlessRefused(where, () => this.#target.put(document, input));
+      if (done) this.#stored.push(document);
+    });
+  }
+
+  async #tell(): Promise<void> {
+    const told = this.#told;
+    this.#told = [];
+    if (told.length === 0) return;
+    const count = (outcome: string): void => {
+      this.#events[outcome] = (this.#events[outcome] ?? 0) + 1;
+    };
+    if (this.#options.dryRun) {
+      for (const _ of told) count("read");
+      return;
+    }
+    await this.#unlessRefused(told[0]?.where ?? "", async () => {
+      const outcomes = await this.#target.tell(told.map(({ event }) => event));
+      for (const { outcome, revision } of outcomes) {
+        count(outcome);
+        this.#revision = Math.max(this.#revision, revision);
+      }
+      return { revision: 0 };
+    });
+  }
+
+  /** @returns why nothing was pruned */
+  async #prune(): Promise<string | undefined> {
+    if (this.#options.signal.aborted) return "the import was interrupted";
+    if (this.#anonymous > 0) return "lines that cannot be read may be documents of the collection";
+    for (const document of this.#known.keys()) {
+      if (this.#sources.has(document)) continue;
+      if (this.#options.signal.aborted) break;
+      if (this.#options.dryRun) this.#removed.push(document);
+      else
+        await this.#flight.start(async () => {
+          if (await this.#unlessRefused(document, () => this.#target.remove(document)))
+            this.#removed.push(document);
+        });
+    }
+    await this.#flight.settled();
+    this.#flight.rethrow();
+    return undefined;
+  }
+
+  async #unlessRefused(where: string, change: () => Promise<{ revision: number }>): Promise<boolean> {
+    try {
+      this.#revision = Math.max(this.#revision, (await change()).revision);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.#broken.push({ where, reason: error.message });
+      return false;
+    }
+  }
+
+  #report(share: number): void {
+    const { length: stored } = this.#stored;
+    this.#options.onProgress({ share, stored, unchanged: this.#unchanged, broken: this.#broken.length });
+  }
+}
+
+/** So many at once; the first failure is kept and nothing is started after it. */
+class Flight {
+  readonly #most: number;
+  readonly #under = new Set<Promise<void>>();
+  #failure: { error: unknown } | undefined;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  async start(task: () => Promise<void>): Promise<void> {
+    while (this.#under.size >= this.#most) await Promise.race(this.#under);
+    this.rethrow();
+    const running: Promise<void> = task()
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => this.#under.delete(running));
+    this.#under.add(running);
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.#under);
+  }
+
+  rethrow(): void {
+    if (this.#failure) throw this.#failure.error;
+  }
+}

@@ -1,0 +1,108 @@
+// What each format gives: title, text with its structure, language, address, tags; and what is refused, in words.
+import { describe, expect, test } from "vitest";
+import { documentOf } from "#ops/import/files.ts";
+import { readHtml } from "#ops/import/html.ts";
+import { parseMarkdown } from "#ops/import/markdown.ts";
+import { readPdf } from "#ops/import/pdf.ts";
+import { decodeText } from "#ops/import/text.ts";
+import { pdfOf } from "#test/harness/pdf.ts";
+
+describe("Markdown", () => {
+  test("front matter names title, locale, tags and url, in the ways that people write it", () => {
+    const read = {
+      title: "Returns: how?",
+      text: "# Another\n\nText.",
+      locale: "nl-BE",
+      url: "https://shop.example/r",
+      tags: ["ruilen", "terug sturen"],
+    };
+    const body = "# Another\n\nText.\n";
+    expect(
+      parseMarkdown(
+        `---\ntitle: "Returns: how?"\nlang: nl-BE\nurl: https://shop.example/r\ntags: [ruilen, 'terug sturen']\ndraft: true\n---\n${body}`,
+      ),
+    ).toEqual(read);
+    expect(
+      parseMarkdown(
+        `---\r\nTitle: Returns: how?\r\nlocale: nl-BE\r\npermalink: https://shop.example/r\r\ntags:\r\n  - ruilen\r\n  - "terug sturen"\r\n---\r\n\r\n${body}`,
+      ),
+    ).toEqual(read);
+  });
+  test("without it the first heading is the title, and a rule is a rule", () => {
+    expect(parseMarkdown("Hello.\n\n---\n\n## Opening hours ##\n\nTen.")).toMatchObject({
+      title: "Opening hours",
+      text: "Hello.\n\n---\n\n## Opening hours ##\n\nTen.",
+    });
+    expect(parseMarkdown("---\ntitle: x")).toMatchObject({ text: "---\ntitle: x" });
+  });
+});
+
+describe("HTML", () => {
+  const page = `<!doctype html><html lang="nl"><head><title>Retour &amp; ruilen</title>
+    <link rel="canonical" href="https://shop.example/retour"><style>p {}</style></head><body><nav>Menu</nav>
+    <main><h1>Retour</h1><p>Binnen <b>30</b> dagen.</p><h2>Hoe?</h2><ul><li>Meld <a href="/x">aan</a></li><li>Stuur</li></ul>
+    <table><thead><tr><th>Land</th><th>Prijs</th></tr></thead><tbody><tr><td>Belgi\u00eb</td><td>\u20ac 5 | 6</td></tr></tbody></table>
+    <script>alert(1)</script></main><footer>\u00a9</footer></body></html>`;
+  test("keeps headings, lists and tables, and leaves out what stands on every page", () => {
+    expect(readHtml(Buffer.from(page))).toEqual({
+      title: "Retour & ruilen",
+      locale: "nl",
+      url: "https://shop.example/retour",
+      text: "# Retour\n\nBinnen 30 dagen.\n\n## Hoe?\n\n- Meld aan\n- Stuur\n\n| Land | Prijs |\n| --- | --- |\n| Belgi\u00eb | \u20ac 5 \\| 6 |",
+    });
+  });
+  test("in the encoding that it declares", () => {
+    const html = '<meta charset="windows-1252"><p>Caf\u00e9 \u00fcber</p>';
+    expect(readHtml(Buffer.from(html, "latin1")).text).toBe("Caf\u00e9 \u00fcber");
+    expect(() => readHtml(Buffer.from(html.replace("windows-1252", "utf-8"), "latin1"))).toThrow(
+      /is not UTF-8/,
+    );
+  });
+  test.each(["", "<p>", "<<<>>>", "<table><tr></table>", "<div>".repeat(5_000)])(
+    "%.20s is no trouble",
+    (html) => {
+      expect(() => readHtml(Buffer.from(html))).not.toThrow();
+    },
+  );
+});
+
+describe("PDF", () => {
+  test("larger lines are headings, gaps end paragraphs, hyphens of lines go", async () => {
+    const pdf = pdfOf(
+      [
+        [
+          { text: "Returns", size: 20, y: 720 },
+          { text: "You can return an item within thirty days after it came, and ex-", size: 11, y: 690 },
+          { text: "change it for another.", size: 11, y: 677 },
+          { text: "Send it to us.", size: 11, y: 640 },
+          { text: "\u2022 with the form", size: 11, y: 620 },
+          { text: "\u2022 in its box", size: 11, y: 607 },
+        ],
+        [{ text: "Refunds take five days.", size: 11, y: 720 }],
+      ],
+      "Terms",
+    );
+    expect(await readPdf(pdf)).toEqual({
+      title: "Terms",
+      text: "## Returns\n\nYou can return an item within thirty days after it came, and exchange it for another.\n\nSend it to us.\n\n- with the form\n- in its box\n\nRefunds take five days.",
+    });
+  });
+  test("what is broken or empty says so", async () => {
+    await expect(readPdf(Buffer.from("no pdf at all"))).rejects.toThrow(/cannot be read as PDF/);
+    await expect(readPdf(pdfOf([[]]))).rejects.toThrow(/holds no text/);
+  });
+});
+
+describe("text", () => {
+  test("UTF-8 with a mark or without, UTF-16 with one; anything else is refused in words", () => {
+    expect(decodeText(Buffer.from("\ufeffcaf\u00e9"))).toBe("caf\u00e9");
+    expect(decodeText(Buffer.from("\ufeffcaf\u00e9", "utf16le"))).toBe("caf\u00e9");
+    expect(() => decodeText(Buffer.from("caf\u00e9", "latin1"))).toThrow(/is not UTF-8; convert it/);
+    expect(() => decodeText(Buffer.from("a\0b"))).toThrow(/NUL/);
+  });
+  test("a document's id is its path without the ending, whatever is in it", () => {
+    expect(documentOf("faq/Returns & refunds.v2.md")).toBe("faq/Returns-&-refunds.v2");
+    expect(documentOf("100%.md")).toBe("100%25");
+    expect(documentOf("cafe\u0301.md")).toBe("caf\u00e9");
+  });
+});
