@@ -16,6 +16,22 @@ const PLOTTED: readonly (readonly [figure: string, title: string])[] = [
   ["idleCoreShare", "cores, workers that wait"],
   ["pullsPerJob", "pulls a job"],
   ["cpuMsPerJob", "CPU ms a job, pumps and server"],
+  ["shopFirst", "shop: right document first"],
+  ["shopTop3", "shop: among the first three"],
+  ["shopNothing", "shop: nothing found"],
+  ["shopSilent", "shop, no answer there: nothing found"],
+  ["demoEnglishFirst", "demo, English: right document first"],
+  ["demoEnglishTop3", "demo, English: among the first three"],
+  ["demoEnglishSilent", "demo, English, no answer there: silent"],
+  ["demoDutchFirst", "demo, Dutch: right document first"],
+  ["demoDutchTop3", "demo, Dutch: among the first three"],
+  ["demoDutchSilent", "demo, Dutch, no answer there: silent"],
+  ["storedPerSecond", "documents/s stored"],
+  ["indexedPerSecond", "documents/s indexed"],
+  ["indexMb", "MB of the index, text included"],
+  ["longestBlockMs", "longest block of the event loop, ms"],
+  ["questionP50Ms", "a question, p50 ms"],
+  ["questionP99Ms", "a question, p99 ms"],
 ];
 const WIDTH = 720;
 const BAR = 360;

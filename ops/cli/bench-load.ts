@@ -172,7 +172,9 @@ async function drawing(result: BenchResult): Promise<string> {
 }
 
 /** Finds the nats-server, and leaves no process and no file behind, cancelled or not. */
-async function underWatch<T>(bench: (common: Omit<LoadBench, "seed" | "seconds">) => Promise<T>): Promise<T> {
+export async function underWatch<T>(
+  bench: (common: Omit<LoadBench, "seed" | "seconds">) => Promise<T>,
+): Promise<T> {
   const settings = readSettings();
   const { ensureNatsServer } = await import("#runtime/nats/server.ts");
   const { natsServerVersion } = await import("../bench/nats-version.ts");

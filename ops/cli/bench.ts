@@ -8,6 +8,7 @@ import { readSettings } from "../settings.ts";
 import { batchCommand } from "./bench-batch.ts";
 import { endpointCommand } from "./bench-endpoint.ts";
 import { hostCommands } from "./bench-hosts.ts";
+import { knowledgeCommands } from "./bench-knowledge.ts";
 import { loadCommands } from "./bench-load.ts";
 import { EXIT, usage } from "./failure.ts";
 import { columns, note, print, printJson } from "./print.ts";
@@ -41,7 +42,7 @@ export function benchCommand(): Command {
     .addCommand(affinityCommand())
     .addCommand(batchCommand({ count, tableOf }))
     .addCommand(endpointCommand({ count, tableOf }));
-  for (const make of [loadCommands, hostCommands])
+  for (const make of [loadCommands, hostCommands, knowledgeCommands])
     for (const command of make({ count, tableOf })) bench.addCommand(command);
   return bench;
 }

@@ -5,7 +5,7 @@ import { PassageIndex } from "#actors/knowledge/passage-index.ts";
 import type { Passage } from "#contracts/job.ts";
 import type { KnowledgeEvent } from "#contracts/knowledge.ts";
 import { readDemoDocuments } from "#ops/demo/load.ts";
-import { ANSWERABLE, OUT_OF_SCOPE } from "./questions.ts";
+import { ANSWERABLE, OUT_OF_SCOPE } from "#ops/demo/questions.ts";
 
 const event = (change: Partial<KnowledgeEvent>): KnowledgeEvent => ({
   v: 1,

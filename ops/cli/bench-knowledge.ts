@@ -1,0 +1,91 @@
+/** `jetclaw bench retrieval` and `knowledge`: what questions find, and what many documents cost. */
+import { writeFile } from "node:fs/promises";
+import { Command } from "commander";
+import type { BenchResult } from "../bench/shape.ts";
+import type { BenchParts } from "./bench-batch.ts";
+import { underWatch } from "./bench-load.ts";
+import { note, print, printJson } from "./print.ts";
+
+interface Common {
+  readonly json?: boolean;
+  readonly plot?: string;
+}
+interface RetrievalFlags extends Common {
+  readonly data: string;
+  readonly knowledge: string;
+  readonly questions: string;
+  readonly vectors?: string;
+}
+interface KnowledgeFlags extends Common {
+  readonly seed: number;
+  readonly documents: number;
+  readonly questions: number;
+  readonly inFlight: number;
+}
+
+/** @returns commands for `bench` */
+export const knowledgeCommands = (parts: BenchParts): Command[] => [
+  retrievalCommand(parts),
+  knowledgeCommand(parts),
+];
+
+async function show(
+  result: BenchResult,
+  { json, plot }: Common,
+  table: string,
+  prefix?: string,
+): Promise<void> {
+  if (json) printJson(result);
+  else print(table);
+  if (plot) await writeFile(plot, (await import("../bench/plot.ts")).plot(result, prefix));
+}
+
+const retrievalCommand = ({ tableOf }: BenchParts): Command =>
+  new Command("retrieval")
+    .description("how often questions find the right document: by words, by vectors, by both")
+    .option("--data <folder>", "where evaluation data is", "../shared/data")
+    .option(
+      "--knowledge <file>",
+      "documents, lines of { id, title, text }, in --data",
+      "knowledge/bitext-answers.jsonl",
+    )
+    .option(
+      "--questions <file>",
+      "lines of { text, group }; group is the id of the right document",
+      "cache/bitext.jsonl",
+    )
+    .option("--vectors <prefix>", "recorded vectors: PREFIX.f16 and PREFIX.keys.txt; words alone without")
+    .option("--json", "print JSON")
+    .option("--plot <file.svg>", "draw the figures")
+    .addHelpText(
+      "after",
+      "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench retrieval\n  jetclaw bench retrieval --vectors ../shared/data/cache/minilm-l6-v2 --json --plot retrieval.svg",
+    )
+    .action(async (flags: RetrievalFlags) => {
+      const { benchRetrieval } = await import("../bench/retrieval.ts");
+      const result = await benchRetrieval({ ...flags, say: note });
+      if (!result)
+        return note(
+          `Not measured: ${flags.knowledge} or ${flags.questions} is not in ${flags.data}. --data names the folder.`,
+        );
+      await show(result, flags, tableOf(result, "words"), "words");
+    });
+
+const knowledgeCommand = ({ count, tableOf }: BenchParts): Command =>
+  new Command("knowledge")
+    .description("many documents stored, indexed, asked, changed: time and memory")
+    .addOption(count("--seed <n>", "of documents and questions", 1, 0))
+    .addOption(count("--documents <n>", "how many", 100_000, 10))
+    .addOption(count("--questions <n>", "asked one after the other", 2_000))
+    .addOption(count("--in-flight <n>", "documents under way at once", 64))
+    .option("--json", "print JSON")
+    .option("--plot <file.svg>", "draw the figures")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  jetclaw bench knowledge\n  jetclaw bench knowledge --documents 10000 --json",
+    )
+    .action(async ({ json, plot, ...flags }: KnowledgeFlags) => {
+      const { benchKnowledge } = await import("../bench/knowledge.ts");
+      const result = await underWatch((common) => benchKnowledge({ ...flags, ...common }));
+      await show(result, { ...(json ? { json } : {}), ...(plot ? { plot } : {}) }, tableOf(result));
+    });
