@@ -80,6 +80,9 @@ export const inferSessionFilter = (pool: string, tenant: string, session: string
 /** Rings when a lane was given a job: the headers of the job, without its body. */
 export const bellLaneFilter = (pool: string, cls: PriorityClass, lane: Lane): string =>
   `bell.${tokenOf(pool)}.${cls}.${lane}.>`;
+/** A bell that a worker without room rings for another one. */
+export const bellPassed = (pool: string, cls: PriorityClass, lane: Lane): string =>
+  `bell.${tokenOf(pool)}.${cls}.${lane}.passed`;
 
 export const TOKENS = "TOKENS";
 export const tokensSubject = (tenant: string, session: string, turn: number): string =>

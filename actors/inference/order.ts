@@ -19,13 +19,6 @@ export const AGEING_EVERY = 16;
  */
 export const HOT_LANES: LaneSet = 0b000101;
 
-export const LANE_LIST = CLASSES.flatMap((cls, n) =>
-  ([0, 1] as const).map((lane) => {
-    const bit: LaneSet = 1 << (n * 2 + lane);
-    return { cls, lane, bit, hot: (bit & HOT_LANES) !== 0 };
-  }),
-);
-
 export interface Ask {
   readonly cls: PriorityClass;
   readonly lane: Lane;

@@ -7,23 +7,16 @@ import type { Lane, PriorityClass } from "#contracts/subjects.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { untilPulse } from "#runtime/pulse.ts";
-import {
-  ALL_LANES,
-  type Ask,
-  HOT_LANES,
-  LANE_LIST,
-  type LaneSet,
-  NO_LANES,
-  nextAsk,
-  ONGOING_LANES,
-} from "./order.ts";
+import { ALL_LANES, type Ask, HOT_LANES, type LaneSet, NO_LANES, nextAsk, ONGOING_LANES } from "./order.ts";
 import { learnReserve, reservedSlots } from "./reserve.ts";
 
 /** The queue of a pool as the pump sees it. */
 export interface PumpQueue {
   take(cls: PriorityClass, lane: Lane, most: number): Promise<Pulled[]>;
-  /** Rings when a lane may hold something new. `shared`: only for one of all pumps. */
+  /** Rings when a lane may hold something new. `shared`: only for one of the pumps that listen. */
   onBell(cls: PriorityClass, lane: Lane, shared: boolean, ring: () => void): { stop(): void };
+  /** Rings the bell of a lane for another pump. */
+  passBell(cls: PriorityClass, lane: Lane): void;
   /** Waits for one job of a lane; exactly one of the two is called. */
   stand?(
     cls: PriorityClass,
@@ -81,7 +74,8 @@ export class Pump {
   readonly #held = new Set<Held>();
   /** Lanes where a slot waits where it can; the others are heard of by bells. */
   readonly #hot: LaneSet;
-  readonly #bells: readonly { stop(): void }[];
+  /** Bells that are listened to, by lane: of the shared ones all whose lane is not marked. */
+  readonly #bells = new Map<LaneSet, { stop(): void }>();
   #tick: NodeJS.Timeout | undefined;
   #state: "running" | "draining" | "drained" = "running";
   /** Lanes that may hold something. */
@@ -101,12 +95,6 @@ export class Pump {
     this.#options = options;
     const { queue } = options;
     this.#hot = queue.stand && this.slots >= STANDING_SLOTS ? HOT_LANES : NO_LANES;
-    this.#bells = LANE_LIST.filter(({ bit }) => (bit & this.#hot) === 0).map(({ cls, lane, bit, hot }) =>
-      queue.onBell(cls, lane, !hot, () => {
-        this.#marked |= bit;
-        this.#resume();
-      }),
-    );
     this.#schedule();
     this.#resume();
   }
@@ -141,7 +129,7 @@ export class Pump {
   async drain(graceMs: number): Promise<void> {
     if (this.#state !== "running") return;
     this.#state = "draining";
-    for (const bell of this.#bells) bell.stop();
+    for (const bell of this.#bells.values()) bell.stop();
     this.#options.queue.sit?.();
     await this.#asking;
     await within(graceMs, this.#allDone());
@@ -177,14 +165,37 @@ export class Pump {
   }
 
   #begin(next: Ask): void {
-    // Unmarked before the question leaves: a bell that rings meanwhile marks the lane again.
+    // Unmarked, with an ear to its bell, before the question leaves: a job that comes meanwhile marks the lane again.
     this.#marked &= ~next.bit;
+    if ((next.bit & this.#hot) === 0) this.#listen(next);
     this.#asking = this.#ask(next)
       .catch((err) => this.#options.log.warn({ err }, "a lane was not asked; the next sweep asks again"))
       .finally(() => {
         this.#asking = undefined;
         this.#resume();
       });
+  }
+
+  #listen({ cls, lane, bit }: Pick<Ask, "cls" | "lane" | "bit">): void {
+    if (this.#bells.has(bit)) return;
+    const shared = (bit & HOT_LANES) === 0;
+    const bell = this.#options.queue.onBell(cls, lane, shared, () => {
+      this.#marked |= bit;
+      if (shared) {
+        // It rang here alone. Who knows already needs no further bell, and who has no slot for it rings for the next.
+        bell.stop();
+        this.#bells.delete(bit);
+        if (!this.#hasRoomFor(bit)) this.#options.queue.passBell(cls, lane);
+      }
+      this.#resume();
+    });
+    this.#bells.set(bit, bell);
+  }
+
+  #hasRoomFor(bit: LaneSet): boolean {
+    const { slots } = this;
+    const free = slots - this.#held.size - bitsOf(this.#standing);
+    return free > (bit & ONGOING_LANES ? 0 : this.#reserved(slots));
   }
 
   /** A free slot waits at a lane: the lane's next job comes without a question, and to one worker alone. */

@@ -93,6 +93,7 @@ async function startPump(
       stand: queue.stand.bind(queue),
       sit: queue.sit.bind(queue),
       onBell: queue.onBell.bind(queue),
+      passBell: queue.passBell.bind(queue),
       stored: async () => (await streamState(bus, inferStream(pool))).messages,
     },
     slots,

@@ -106,6 +106,7 @@ const queueOf = (ctx: RoleContext, pool: string, queue: WorkQueue) => ({
   stand: queue.stand.bind(queue),
   sit: queue.sit.bind(queue),
   onBell: queue.onBell.bind(queue),
+  passBell: queue.passBell.bind(queue),
   stored: async () => (await streamState(ctx.bus, inferStream(pool))).messages,
 });
 

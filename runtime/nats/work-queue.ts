@@ -3,6 +3,7 @@ import { AckPolicy, JetStreamApiError } from "@nats-io/jetstream";
 import { LIMITS } from "#contracts/limits.ts";
 import {
   bellLaneFilter,
+  bellPassed,
   CLASSES,
   inferConsumer,
   inferLaneFilter,
@@ -10,7 +11,7 @@ import {
   type Lane,
   type PriorityClass,
 } from "#contracts/subjects.ts";
-import { type Bus, natsError, type Subscription } from "./connect.ts";
+import { type Bus, NO_DATA, natsError, type Subscription } from "./connect.ts";
 import { type PullChannel, type Pulled, Puller } from "./pull.ts";
 
 export const LANES: readonly { cls: PriorityClass; lane: Lane }[] = CLASSES.flatMap((cls) => [
@@ -152,6 +153,11 @@ export class WorkQueue {
       ring,
       shared ? { queue: BELL_GROUP } : {},
     );
+  }
+
+  /** Rings for another worker. */
+  passBell(cls: PriorityClass, lane: Lane): void {
+    this.#bus.publish(bellPassed(this.pool, cls, lane), NO_DATA);
   }
 
   /** Depth of each lane, from the leader. */

@@ -74,6 +74,7 @@ function fakeQueue({ standing = false } = {}): Fake {
       bells.set(`${cls}-${lane}`, ring);
       return { stop: () => void bells.delete(`${cls}-${lane}`) };
     },
+    passBell: (cls, lane) => void fake.events.push(`passed ${cls}-${lane}`),
     async stored() {
       fake.asked++;
       return [...waiting.values()].reduce((sum, list) => sum + list.length, 0);
@@ -266,6 +267,17 @@ describe("a pump whose free slots wait at lanes", () => {
     open({ slots: 4, run: async ({ subject }) => void order.push(subject) });
     await vi.advanceTimersByTimeAsync(1_000);
     expect(order.map(Number)).toEqual([7, 8, 9, 4, 5, 6, 1, 2, 3]);
+  });
+
+  test("a bell that rings at a worker without a slot is rung for another, once", async () => {
+    standingPump(4, () => new Promise<void>(() => {}));
+    await settle();
+    for (let i = 0; i < 4; i++) queue.arrive("ongoing", 0);
+    await settle();
+    queue.events.length = 0;
+    for (let i = 0; i < 3; i++) queue.arrive("deferred", 0);
+    await settle();
+    expect(queue.events).toEqual(["passed deferred-0"]);
   });
 
   test("after a reconnect waits at its lanes anew", async () => {
