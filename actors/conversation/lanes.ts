@@ -1,13 +1,14 @@
 /**
- * Which lane a job takes: 0 while its tenant has few unfinished jobs, 1 beyond its share. A tenant that floods demotes
- * itself. Each host counts the jobs that it committed, against its part of the share; what it cannot know (results
- * that went to another host after a takeover) is forgotten at the job's deadline.
+ * The unfinished jobs of each tenant, from which `contracts/fair-share.ts` tells the lane of the next one. Each host counts
+ * the jobs that it committed; what it cannot know (results that went to another host after a takeover) is forgotten at
+ * the job's deadline.
  */
+import { fairLane } from "#contracts/fair-share.ts";
 import type { Lane } from "#contracts/subjects.ts";
 
 export interface LanesOptions {
-  /** Unfinished jobs of one tenant that keep lane 0 on this host, now. */
-  readonly share: () => number;
+  /** Unfinished jobs of one tenant that keep lane 0 on this host, now; by the others' backlog when undefined. */
+  readonly share?: () => number | undefined;
   /** Most jobs remembered; what is beyond them is not counted. */
   readonly most?: number;
 }
@@ -22,14 +23,14 @@ interface Entry {
 }
 
 export class Lanes {
-  readonly #share: () => number;
+  readonly #share: () => number | undefined;
   readonly #most: number;
   readonly #counts = new Map<string, number>();
   /** Jobs that were given a lane and are not known to be committed. In order of time, as are the committed ones. */
   readonly #reserved = new Map<string, Entry>();
   readonly #committed = new Map<string, Entry>();
 
-  constructor({ share, most = MOST }: LanesOptions) {
+  constructor({ share = () => undefined, most = MOST }: LanesOptions = {}) {
     this.#share = share;
     this.#most = most;
   }
@@ -45,7 +46,8 @@ export class Lanes {
 
   laneOf(tenant: string, now: number): Lane {
     this.#forget(now);
-    return this.unfinished(tenant) < this.#share() ? 0 : 1;
+    const backlog = { own: this.unfinished(tenant), all: this.size, tenants: this.#counts.size };
+    return fairLane(backlog, this.#share());
   }
 
   /** Counts a job from the moment it has a lane, so that many at once do not all find room. */

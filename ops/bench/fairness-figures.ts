@@ -44,9 +44,11 @@ export function fairnessFigures({ asked, deferredAt, saturated }: FairnessMeasur
       ({ tenant }) => tenant,
       ({ latencyMs }) => latencyMs ?? 0,
     );
-  const before = byTenant("even");
-  const ratios = (phase: Phase) => ratiosOf(before, byTenant(phase), Q);
-  const [flood, full, noise] = [ratios("flood"), ratios("saturated"), ratios("evenAgain")];
+  const [even, evenAgain] = [byTenant("even"), byTenant("evenAgain")];
+  // Without the flood is before it and after it: twice the turns for the quantile that all is held against.
+  const without = new Map([...even].map(([name, ms]) => [name, [...ms, ...(evenAgain.get(name) ?? [])]]));
+  const ratios = (phase: Phase) => ratiosOf(without, byTenant(phase), Q);
+  const [flood, full, noise] = [ratios("flood"), ratios("saturated"), ratiosOf(even, evenAgain, Q)];
   const p95 = (phase: Phase): number =>
     round(
       quantile(

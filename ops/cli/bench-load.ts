@@ -67,13 +67,13 @@ const fairnessCommand = (parts: BenchParts): Command =>
     parts,
     "fairness",
     "what tenants at an even rate notice of one that floods",
-    [30, "of each of the four phases"],
+    [25, "of each of the four phases"],
     async (flags) => (await import("../bench/fairness.ts")).benchFairness(flags),
   )
     .addOption(parts.count("--tenants <n>", "at an even rate", 200, 2))
     .addOption(parts.count("--flood <n>", "rate of the flooding tenant, as a multiple of its even rate", 10))
-    .addOption(parts.count("--model-ms <n>", "time of a job at the model", 100))
-    .addOption(parts.count("--slots <n>", "jobs at once a worker", 6))
+    .addOption(parts.count("--model-ms <n>", "time of a job at the model", 250))
+    .addOption(parts.count("--slots <n>", "jobs at once a worker", 40))
     .addOption(parts.count("--workers <n>", "processes that run jobs", 2))
     .addOption(parts.count("--hosts <n>", "processes that host conversations", 2))
     .addHelpText(

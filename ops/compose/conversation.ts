@@ -41,14 +41,14 @@ export interface ConversationHostOptions {
 /** Answers without passages. */
 const NO_KNOWLEDGE: Retriever = { retrieve: async () => [], revisionOf: () => undefined };
 
-/** Unfinished jobs of a tenant that keep lane 0: the slots of four models, more than people of one tenant hold at once. */
-const TENANT_SHARE = 32;
-
 const tiersOf = ({ pools }: Config): string[] => [
   ...new Set(Object.entries(pools).map(([name, { tier }]) => tier ?? name)),
 ];
 
-/** This host's part of a tenant's share. Hosts are counted by the document: beats would count who only comes or goes. */
+/**
+ * This host's part of a configured share of a tenant. Hosts are counted by the document: beats would count who only
+ * comes or goes.
+ */
 function shareReader(tenantShare: number, placement: () => Placement): () => number {
   let known = { revision: -1, share: tenantShare };
   return () => {
@@ -82,7 +82,9 @@ export async function startConversationHost(
     level,
     extract,
     tiers: tiersOf(config),
-    lanes: new Lanes({ share: shareReader(config.tenantShare ?? TENANT_SHARE, () => placement) }),
+    lanes: new Lanes(
+      config.tenantShare === undefined ? {} : { share: shareReader(config.tenantShare, () => placement) },
+    ),
     log,
     past: { bus, deployment },
     pools: Object.keys(config.pools),

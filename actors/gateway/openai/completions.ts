@@ -8,6 +8,7 @@ import type { ReplyEvent } from "#contracts/chat.ts";
 import { decodeUntrusted, encode } from "#contracts/codec.ts";
 import type { Config } from "#contracts/config.ts";
 import { JetclawError } from "#contracts/errors.ts";
+import { fairLane } from "#contracts/fair-share.ts";
 import { JOB_VERSION, type Job } from "#contracts/job.ts";
 import { CORE, inferSessionFilter, inferStream, inferSubject, type Lane } from "#contracts/subjects.ts";
 import type { Clock } from "#runtime/clock.ts";
@@ -20,8 +21,6 @@ import type { CompletionAsk, Completions, ModelEntry, RunningCompletion } from "
 
 /** Any turn: these jobs have one step and no history. */
 const TURN = 1;
-/** Unfinished requests of a tenant that keep lane 0, a gateway, where nothing is configured. */
-const TENANT_SHARE = 64;
 /** Load level from which new requests are refused. */
 const REFUSING_LEVEL = 2;
 const REFUSED_SECONDS = 5;
@@ -123,7 +122,12 @@ export class JobCompletions implements Completions {
   }
 
   #laneOf(tenant: string): Lane {
-    return (this.#open.get(tenant) ?? 0) < (this.#parts.config.tenantShare ?? TENANT_SHARE) ? 0 : 1;
+    const backlog = {
+      own: this.#open.get(tenant) ?? 0,
+      all: this.#waiting.size,
+      tenants: this.#open.size,
+    };
+    return fairLane(backlog, this.#parts.config.tenantShare);
   }
 
   #enter(tenant: string): () => void {

@@ -60,6 +60,17 @@ describe("lanes", () => {
     for (let t = 0; t < 200; t++) expect(lanes.laneOf(`tenant-${t}`, 0)).toBe(0);
   });
 
+  test("without a configured share a flood is what exceeds the others, and a lone tenant never does", () => {
+    const lanes = new Lanes();
+    for (let n = 0; n < 1_000; n++) lanes.reserve(`f${n}`, "flood", 0);
+    expect(lanes.laneOf("flood", 0)).toBe(0);
+    lanes.reserve("a", "other", 0);
+    expect(lanes.laneOf("flood", 0)).toBe(1);
+    expect(lanes.laneOf("other", 0)).toBe(0);
+    lanes.finished("a");
+    expect(lanes.laneOf("flood", 0)).toBe(0);
+  });
+
   test("memory is bounded, and what is beyond the bound does not break the counts", () => {
     const lanes = new Lanes({ share: () => SHARE, most: 10 });
     for (let n = 0; n < 100; n++) lanes.reserve(`j${n}`, `t${n}`, 0);
