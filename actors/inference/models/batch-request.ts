@@ -3,7 +3,6 @@
  * shared by its requests, no tools, one answer each; `/chat/completions/batch` does not stream and counts tokens for the
  * whole batch; `/completions` streams by `choices[].index` and counts for each choice where it is asked to.
  */
-import type OpenAI from "openai";
 import type { Job } from "#contracts/job.ts";
 import type { Usage } from "#contracts/usage.ts";
 import { ModelFailure } from "../failure.ts";
@@ -11,6 +10,7 @@ import type { Entry } from "./batch-entry.ts";
 import { promptOf, STOP_SEQUENCES } from "./chat-template.ts";
 import { refusesStreamOptions } from "./openai-errors.ts";
 import { chunksOf } from "./openai-stream.ts";
+import type { Provider, ProviderResponse } from "./provider.ts";
 
 export type BatchMode = "chat-batch" | "prompt-array";
 
@@ -34,25 +34,21 @@ export function batchGroupOf({ maxOutputTokens, temperature }: Job): string {
   return `${maxOutputTokens ?? ""}/${temperature ?? ""}`;
 }
 
-export function batchSender(client: OpenAI, model: string, mode: BatchMode): SendBatch {
-  return mode === "chat-batch" ? chatBatch(client, model) : promptArray(client, model);
+export function batchSender(provider: Provider, model: string, mode: BatchMode): SendBatch {
+  return mode === "chat-batch" ? chatBatch(provider, model) : promptArray(provider, model);
 }
 
-function chatBatch(client: OpenAI, model: string): SendBatch {
+function chatBatch(provider: Provider, model: string): SendBatch {
   return async ({ entries, signal }) => {
     const { temperature, maxOutputTokens } = optionsOf(entries);
-    const response = await client
-      .post("/chat/completions/batch", {
-        signal,
-        headers: jobsHeaders(entries),
-        body: {
-          model,
-          messages: entries.map(({ job }) => job.messages),
-          ...(maxOutputTokens === undefined ? {} : { max_tokens: maxOutputTokens }),
-          ...(temperature === undefined ? {} : { temperature }),
-        },
-      })
-      .asResponse();
+    const asked = {
+      model,
+      messages: entries.map(({ job }) => job.messages),
+      ...(maxOutputTokens === undefined ? {} : { max_tokens: maxOutputTokens }),
+      ...(temperature === undefined ? {} : { temperature }),
+    };
+    const options = { signal, headers: jobsHeaders(entries) };
+    const response = await provider.post("/chat/completions/batch", asked, options);
     const body = objectOf(await jsonOf(response));
     if (!Array.isArray(body.choices)) throw garbage();
     const choices = new Map(
@@ -67,35 +63,23 @@ function chatBatch(client: OpenAI, model: string): SendBatch {
   };
 }
 
-function promptArray(client: OpenAI, model: string): SendBatch {
+function promptArray(provider: Provider, model: string): SendBatch {
   // What a server refuses once it is not asked for again.
   let asks: "each" | "total" | "nothing" = "each";
-  const open = async ({ entries, signal }: BatchCall): Promise<Response> => {
+  const open = async ({ entries, signal }: BatchCall): Promise<ProviderResponse> => {
     const { temperature, maxOutputTokens = OUTPUT_TOKENS } = optionsOf(entries);
     for (;;) {
       try {
-        return await client
-          .post("/completions", {
-            signal,
-            headers: jobsHeaders(entries),
-            body: {
-              model,
-              prompt: entries.map(({ job }) => promptOf(job.messages)),
-              stream: true,
-              stop: STOP_SEQUENCES,
-              max_tokens: maxOutputTokens,
-              ...(temperature === undefined ? {} : { temperature }),
-              ...(asks === "nothing"
-                ? {}
-                : {
-                    stream_options: {
-                      include_usage: true,
-                      ...(asks === "each" ? { continuous_usage_stats: true } : {}),
-                    },
-                  }),
-            },
-          })
-          .asResponse();
+        const asked = {
+          model,
+          prompt: entries.map(({ job }) => promptOf(job.messages)),
+          stream: true,
+          stop: STOP_SEQUENCES,
+          max_tokens: maxOutputTokens,
+          ...(temperature === undefined ? {} : { temperature }),
+          ...(asks === "nothing" ? {} : { stream_options: usageOptions(asks) }),
+        };
+        return await provider.post("/completions", asked, { signal, headers: jobsHeaders(entries) });
       } catch (error) {
         if (asks === "nothing" || !refusesStreamOptions(error)) throw error;
         asks = asks === "each" ? "total" : "nothing";
@@ -117,6 +101,11 @@ function promptArray(client: OpenAI, model: string): SendBatch {
     return total;
   };
 }
+
+const usageOptions = (asks: "each" | "total") => ({
+  include_usage: true,
+  ...(asks === "each" ? { continuous_usage_stats: true } : {}),
+});
 
 function feedChoice(entries: readonly Entry[], choice: unknown, usage: unknown): void {
   const { index, text, finish_reason } = objectOf(choice);
@@ -140,7 +129,7 @@ function jobsHeaders(entries: readonly Entry[]): Record<string, string> {
   return { "x-jetclaw-jobs": jobs, "x-jetclaw-attempts": entries.map(({ attempt }) => attempt).join(",") };
 }
 
-async function jsonOf(response: Response): Promise<unknown> {
+async function jsonOf(response: ProviderResponse): Promise<unknown> {
   const text = await response.text();
   try {
     return JSON.parse(text);

@@ -6,7 +6,7 @@ import type { Model } from "../port.ts";
 import { type BatchMode, batchSender } from "./batch-request.ts";
 import { BatchingModel } from "./batching.ts";
 import { openaiEndpoint } from "./openai.ts";
-import { openaiClient } from "./openai-client.ts";
+import { openProvider } from "./provider.ts";
 
 export type BatchedConfig = ModelConfig & {
   readonly batch: NonNullable<ModelConfig["batch"]> & { readonly mode: BatchMode };
@@ -27,7 +27,7 @@ export function batchedModel(config: BatchedConfig, apiKey: string | undefined):
     name,
     mode: batch.mode,
     limits: limitsOf(config),
-    send: batchSender(openaiClient(baseUrl, apiKey, timeouts?.connectMs), name, batch.mode),
+    send: batchSender(openProvider(baseUrl, apiKey, timeouts?.connectMs), name, batch.mode),
     single: openaiEndpoint({ name, baseUrl, apiKey, timeouts }).model,
     clock: systemClock,
     timeouts,

@@ -3,7 +3,6 @@
  * answer, and sees the others only in how long it waited. When a batch leaves is decided in `batcher.ts`; what is sent in
  * `batch-request.ts`.
  */
-import { APIError } from "openai";
 import { type Job, needsChatApi } from "#contracts/job.ts";
 import type { Usage } from "#contracts/usage.ts";
 import type { Clock } from "#runtime/clock.ts";
@@ -19,6 +18,7 @@ import { restOf, shareUsage } from "./batch-usage.ts";
 import { estimateUsage } from "./openai-answer.ts";
 import { modelError } from "./openai-errors.ts";
 import { Patience, type Timeouts } from "./patience.ts";
+import { ProviderRefusal } from "./provider.ts";
 
 export interface BatchingOptions {
   readonly name: string;
@@ -159,8 +159,8 @@ export class BatchingModel implements Model {
 
   #onFailure(batch: Batch, thrown: unknown): void {
     const open = batch.entries.filter((entry) => entry.open);
-    const status: unknown = thrown instanceof APIError ? thrown.status : undefined;
-    if (typeof status === "number" && REFUSED.has(status) && open.length > 1) return this.#split(open);
+    const status = thrown instanceof ProviderRefusal ? thrown.status : undefined;
+    if (status !== undefined && REFUSED.has(status) && open.length > 1) return this.#split(open);
     if (status === 500 && open.length > 1) for (const { job } of open) this.#alone.add(job);
     const { reason, detail = "", restMs } = failureOf(modelError(reasonOf(batch, thrown)));
     let repeated = false;

@@ -1,7 +1,7 @@
 /** What goes wrong with an OpenAI-compatible server, in our codes. */
-import { APIConnectionError, APIError } from "openai";
 import { JetclawError } from "#contracts/errors.ts";
 import { type FailureReason, ModelFailure } from "../failure.ts";
+import { ProviderRefusal, ProviderUnreachable } from "./provider.ts";
 import { restOf } from "./rate-limits.ts";
 
 /** Codes of a 429 that no waiting cures: the account is empty. */
@@ -13,12 +13,10 @@ const EXHAUSTED = /insufficient_quota|billing|insufficient_balance|exceeded_curr
  */
 export function modelError(error: unknown): JetclawError {
   if (error instanceof JetclawError) return error;
-  if (error instanceof APIConnectionError)
+  if (error instanceof ProviderUnreachable)
     return new ModelFailure("failed", `no connection${causeOf(error)}`);
-  if (error instanceof APIError) {
-    const status: unknown = error.status;
-    if (typeof status !== "number")
-      return new ModelFailure("failed", `an error inside the stream${codeOf(error)}`);
+  if (error instanceof ProviderRefusal) {
+    const { status } = error;
     const reason = reasonOf(status, codeOf(error));
     const waits = reason === "limited" || reason === "overloaded";
     return new ModelFailure(
@@ -39,21 +37,19 @@ function reasonOf(status: number, code: string): FailureReason {
   if (status === 401 || status === 403) return "unauthorized";
   if (status === 404) return "missing";
   if (status === 503 || status === 529) return "overloaded";
-  return status === 408 || status === 409 || status >= 500 ? "failed" : "refused";
+  // A redirect is not followed, and says nothing about the request.
+  return status < 400 || status === 408 || status === 409 || status >= 500 ? "failed" : "refused";
 }
 
 /** Older and stricter servers answer 400 to an option they do not know, and name it. */
 export function refusesStreamOptions(error: unknown): boolean {
-  if (!(error instanceof APIError) || (error.status !== 400 && error.status !== 422)) return false;
+  if (!(error instanceof ProviderRefusal) || (error.status !== 400 && error.status !== 422)) return false;
   return /stream_options|include_usage|unrecognized|unknown (field|parameter)|extra (inputs|fields)/i.test(
     error.message,
   );
 }
 
-function codeOf(error: APIError): string {
-  const code: unknown = error.code ?? error.type;
-  return typeof code === "string" && /^[a-z0-9_.-]{1,64}$/i.test(code) ? ` (${code})` : "";
-}
+const codeOf = ({ code }: ProviderRefusal): string => (/^[a-z0-9_.-]{1,64}$/i.test(code) ? ` (${code})` : "");
 
 /** System error codes such as ECONNREFUSED, which say more than any text. */
 function causeOf(error: unknown): string {

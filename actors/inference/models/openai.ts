@@ -7,10 +7,10 @@ import type { Job } from "#contracts/job.ts";
 import type { ModelAnswer, ModelRun } from "../port.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { AnswerReader, estimateUsage } from "./openai-answer.ts";
-import { openaiClient } from "./openai-client.ts";
 import { modelError, refusesStreamOptions } from "./openai-errors.ts";
 import { chunksOf } from "./openai-stream.ts";
 import { Patience, type Timeouts } from "./patience.ts";
+import { openProvider, type ProviderResponse } from "./provider.ts";
 import { usedUp } from "./rate-limits.ts";
 
 export interface OpenAiOptions {
@@ -22,6 +22,7 @@ export interface OpenAiOptions {
 }
 
 const OPENAI_URL = "https://api.openai.com/v1";
+const PATH = "/chat/completions";
 
 /** One address with one key. */
 export function openaiEndpoint({
@@ -30,23 +31,23 @@ export function openaiEndpoint({
   apiKey,
   timeouts,
 }: OpenAiOptions): Pick<Endpoint, "model" | "onUsedUp"> {
-  const client = openaiClient(baseUrl, apiKey, timeouts?.connectMs);
+  const provider = openProvider(baseUrl, apiKey, timeouts?.connectMs);
   const own = /^api\.openai\.com$|\.openai\.azure\.com$/.test(new URL(baseUrl).hostname);
   let asksUsage = true;
   let tellUsedUp: (ms: number) => void = () => {};
 
-  const send = async (job: Job, run: ModelRun, signal: AbortSignal): Promise<Response> => {
+  const send = async (job: Job, run: ModelRun, signal: AbortSignal): Promise<ProviderResponse> => {
     const options = { signal, headers: jobHeaders(job.id, run.attempt) };
     try {
-      return await client.chat.completions.create(requestOf(name, job, own, asksUsage), options).asResponse();
+      return await provider.post(PATH, requestOf(name, job, own, asksUsage), options);
     } catch (error) {
       if (!asksUsage || !refusesStreamOptions(error)) throw error;
       asksUsage = false;
-      return await client.chat.completions.create(requestOf(name, job, own, false), options).asResponse();
+      return await provider.post(PATH, requestOf(name, job, own, false), options);
     }
   };
 
-  const open = async (job: Job, run: ModelRun, signal: AbortSignal): Promise<Response> => {
+  const open = async (job: Job, run: ModelRun, signal: AbortSignal): Promise<ProviderResponse> => {
     const response = await send(job, run, signal);
     const ms = usedUp(response.headers, Date.now());
     if (ms !== undefined) tellUsedUp(ms);

@@ -1,6 +1,5 @@
 // One model, many callers: who shares a call with whom, what a refusal, an error, an abort and a malformed answer do to
 // each of them. The call itself is scripted.
-import { APIError } from "openai";
 import { describe, expect, test } from "vitest";
 import { failureOf } from "#actors/inference/failure.ts";
 import type { Entry } from "#actors/inference/models/batch-entry.ts";
@@ -8,6 +7,7 @@ import type { BatchCall, SendBatch } from "#actors/inference/models/batch-reques
 import { shareUsage } from "#actors/inference/models/batch-usage.ts";
 import { BatchingModel } from "#actors/inference/models/batching.ts";
 import { promptOf } from "#actors/inference/models/chat-template.ts";
+import { ProviderRefusal } from "#actors/inference/models/provider.ts";
 import type { Model, ModelAnswer } from "#actors/inference/port.ts";
 import type { Job } from "#contracts/job.ts";
 import { systemClock } from "#runtime/clock.ts";
@@ -39,8 +39,7 @@ const answerAll = (entries: readonly Entry[]): void => {
   for (const entry of entries) entry.feed(`answer to ${entry.job.question}`, "stop", undefined);
 };
 const questions = (entries: readonly Entry[]): string => entries.map(({ job }) => job.question).join(" ");
-const httpError = (status: number): APIError =>
-  APIError.generate(status, { error: { message: "no" } }, "no", new Headers()) as APIError;
+const httpError = (status: number): ProviderRefusal => new ProviderRefusal(status, "no", new Headers());
 const outcomes = async (running: readonly Promise<ModelAnswer>[]): Promise<string[]> =>
   (await Promise.allSettled(running)).map((each) =>
     each.status === "fulfilled" ? each.value.text : `${failureOf(each.reason).reason}`,

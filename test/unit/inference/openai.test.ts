@@ -1,11 +1,11 @@
 // What a streamed response of an OpenAI-compatible server is read as, whole, cut, spoiled or silent.
 
-import { APIError } from "openai";
 import { describe, expect, test } from "vitest";
 import { AnswerReader } from "#actors/inference/models/openai-answer.ts";
 import { modelError, refusesStreamOptions } from "#actors/inference/models/openai-errors.ts";
 import { chunksOf } from "#actors/inference/models/openai-stream.ts";
 import { Patience } from "#actors/inference/models/patience.ts";
+import { ProviderRefusal } from "#actors/inference/models/provider.ts";
 import { asJetclawError } from "#contracts/errors.ts";
 import { jobOf } from "#test/harness/inference.ts";
 
@@ -81,7 +81,11 @@ describe("a stream", () => {
 
 describe("an error", () => {
   const of = (status: number, message = "secret sk-123", headers = {}) =>
-    APIError.generate(status, { error: { message, code: "some_code" } }, message, new Headers(headers));
+    new ProviderRefusal(
+      status,
+      JSON.stringify({ error: { message, code: "some_code" } }),
+      new Headers(headers),
+    );
 
   test.each([
     [429, "model.unavailable"],

@@ -1,0 +1,125 @@
+/**
+ * Requests to an OpenAI-compatible server, the one place that makes them. The `openai` package and `fetch` beneath it cost
+ * a third of a worker's CPU: headers, bodies and streams are each wrapped three times. What is needed of them is little:
+ * a connection that is given up in time, a status, headers, and the pieces of a body.
+ */
+import { Agent, type Dispatcher, request } from "undici";
+
+/** What is read of an answer; a `Response` of `fetch` is one too. */
+export interface ProviderResponse {
+  readonly headers: { get(name: string): string | null };
+  readonly body: AsyncIterable<Uint8Array> | null;
+  text(): Promise<string>;
+}
+
+export interface Provider {
+  /**
+   * Resolves with an answer of status 2xx, whose body is to be read or left early.
+   * @throws ProviderRefusal for any other status, ProviderUnreachable without one, the signal's reason
+   */
+  post(path: string, body: unknown, options: PostOptions): Promise<ProviderResponse>;
+}
+export interface PostOptions {
+  readonly signal: AbortSignal;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** The server answered with a status that is no success. Its words are for our own decisions, not for logs. */
+export class ProviderRefusal extends Error {
+  readonly status: number;
+  /** The server's own name of the error; empty where it gives none. */
+  readonly code: string;
+  readonly headers: ProviderResponse["headers"];
+
+  constructor(status: number, text: string, headers: ProviderResponse["headers"]) {
+    const { message, code } = errorIn(text);
+    super(message);
+    this.name = "ProviderRefusal";
+    this.status = status;
+    this.code = code;
+    this.headers = headers;
+  }
+}
+
+/** No answer at all. */
+export class ProviderUnreachable extends Error {
+  constructor(cause: unknown) {
+    super("the server does not answer", { cause });
+    this.name = "ProviderUnreachable";
+  }
+}
+
+const CONNECT_MS = 3_000;
+/** Read of an error's body. */
+const ERROR_CHARS = 16_384;
+/** An answer that is larger is none. */
+const ANSWER_BYTES = 64 * 1024 * 1024;
+
+/** @param baseUrl `.../v1`, with a query where the server wants one */
+export function openProvider(baseUrl: string, apiKey: string | undefined, connectMs = CONNECT_MS): Provider {
+  const { origin, pathname, search } = new URL(baseUrl);
+  const base = pathname.replace(/\/+$/, "");
+  // How long an answer may take is for `patience.ts` to say.
+  const dispatcher: Dispatcher = new Agent({
+    connect: { timeout: connectMs },
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    maxResponseSize: ANSWER_BYTES,
+  });
+  const own = {
+    authorization: `Bearer ${apiKey ?? "none"}`,
+    "content-type": "application/json",
+    "user-agent": "jetclaw",
+  };
+  return {
+    async post(path, body, { signal, headers }) {
+      const response = await request(`${origin}${base}${path}${search}`, {
+        dispatcher,
+        method: "POST",
+        headers: headers ? { ...own, ...headers } : own,
+        body: JSON.stringify(body),
+        signal,
+      }).catch((error: unknown) => {
+        signal.throwIfAborted();
+        throw new ProviderUnreachable(error);
+      });
+      const read = { get: (name: string) => headerOf(response.headers, name) };
+      // A redirect is no success either: it would carry the key and the conversation elsewhere.
+      if (response.statusCode < 200 || response.statusCode > 299)
+        throw new ProviderRefusal(response.statusCode, await textOf(response.body), read);
+      return { headers: read, body: response.body, text: () => response.body.text() };
+    },
+  };
+}
+
+function headerOf(headers: Dispatcher.ResponseData["headers"], name: string): string | null {
+  const value = headers[name];
+  return value === undefined ? null : Array.isArray(value) ? (value[0] ?? null) : value;
+}
+
+/** The beginning of an error's body; what cannot be read says nothing. */
+async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {
+  let text = "";
+  try {
+    for await (const piece of body) {
+      text += Buffer.from(piece).toString("latin1");
+      if (text.length > ERROR_CHARS) break;
+    }
+  } catch {
+    // The status alone is enough.
+  }
+  return text;
+}
+
+function errorIn(text: string): { message: string; code: string } {
+  try {
+    const { error, ...rest } = JSON.parse(text) as Record<string, unknown>;
+    const { message, code, type } = (typeof error === "object" && error !== null ? error : rest) as Record<
+      string,
+      unknown
+    >;
+    return { message: String(message ?? text), code: String(code ?? type ?? "") };
+  } catch {
+    return { message: text, code: "" };
+  }
+}
