@@ -50,8 +50,11 @@ interface Held {
 
 /** Progress is acknowledged and the lanes are swept this often, */
 const TICK_MS = LIMITS.jobAckWaitMs / 3;
-/** and by a worker that holds nothing this often: what it may have missed is a bell, or a job that a dead worker held. */
-const IDLE_TICK_MS = 2 * TICK_MS;
+/**
+ * and by a worker that holds nothing this often: it stands where people's jobs come, so what it may have missed is the
+ * bell of a job that can wait, or such a job that a dead worker held.
+ */
+const IDLE_TICK_MS = 4 * TICK_MS;
 /** A take that lasted longer brings jobs whose ack wait is nearly over: somebody else gets them too. */
 const STALE_TAKE_MS = (LIMITS.jobAckWaitMs * 2) / 3;
 /** Slots are reserved for ongoing jobs for so long after the last one; without any, every slot is for all. */

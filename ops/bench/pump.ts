@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { encode } from "#contracts/codec.ts";
 import { JOB_VERSION, type Job } from "#contracts/job.ts";
 import { CLASSES, inferStream, inferSubject } from "#contracts/subjects.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
 import { streamState } from "#runtime/nats/reader.ts";
 import { poisson } from "./arrivals.ts";
 import { type Child, cpuMsOfProcess } from "./children.ts";
@@ -21,6 +22,9 @@ export interface PumpBenchOptions extends LoadBench {
 
 const LOAD_SHARE = 0.9;
 const JOB_BYTES = 2_048;
+/** Jobs put in line to see how fast they are done, and the share of them at which that is known. */
+const BACKLOG_SECONDS = 4;
+const BACKLOG_LEFT = 0.2;
 /** Compiled code and first connections are no idle cost. */
 const IDLE_SETTLING_SECONDS = 8;
 const BUSY_SETTLING_SECONDS = 3;
@@ -94,7 +98,6 @@ async function measureIdle(options: PumpBenchOptions): Promise<Record<string, nu
 
 async function measureBusy(options: PumpBenchOptions): Promise<Record<string, number>> {
   const { seconds, workers, slots, modelMs, seed, say } = options;
-  const perSecond = (LOAD_SHARE * workers * slots * 1_000) / modelMs;
   const deployed = await deploy(options, "pump", workers);
   const { bus } = deployed;
   try {
@@ -103,16 +106,20 @@ async function measureBusy(options: PumpBenchOptions): Promise<Record<string, nu
     const counts = { pulls: 0, jobs: 0, refused: 0 };
     bus.subscribe(`$JS.API.CONSUMER.MSG.NEXT.${inferStream(POOL)}.>`, () => void counts.pulls++);
     await bus.flush();
-    const send = (): void => {
+    const send = async (): Promise<void> => {
       const job = jobOf(counts.jobs++, question);
-      bus.append(inferSubject(job), encode(job), { id: job.id }).catch(() => void counts.refused++);
+      await bus.append(inferSubject(job), encode(job), { id: job.id }).catch(() => void counts.refused++);
     };
-    say(`${workers} pumps of ${slots} slots, ${round(perSecond)} jobs/s for ${seconds} s`);
+    const capacity = await capacityOf(bus, (slots * workers * 1_000) / modelMs, send);
+    const perSecond = LOAD_SHARE * capacity;
+    say(
+      `${workers} pumps of ${slots} slots do ${round(capacity)} jobs/s; ${round(perSecond)} jobs/s for ${seconds} s`,
+    );
     const startedAt = performance.now();
     const play = async (moments: Iterable<number>): Promise<void> => {
       for (const dueAt of moments) {
         while (performance.now() - startedAt < dueAt) await new Promise((resolve) => setTimeout(resolve, 1));
-        send();
+        void send();
       }
     };
     await play(poisson(random, perSecond, 0, BUSY_SETTLING_SECONDS * 1_000));
@@ -135,12 +142,29 @@ async function measureBusy(options: PumpBenchOptions): Promise<Record<string, nu
       cpuMsPerJob: round((after.workers + after.natsServer - before.workers - before.natsServer) / jobs),
       cpuWorkersMsPerJob: round((after.workers - before.workers) / jobs),
       cpuNatsMsPerJob: round((after.natsServer - before.natsServer) / jobs),
+      jobsPerSecondAtMost: round(capacity, 1),
       jobsPerSecond: round((jobs * 1_000) / took, 1),
       jobsLeft: left,
       jobsRefused: counts.refused,
     };
   } finally {
     await deployed.stop();
+  }
+}
+
+/** What the pumps do of a backlog: slots that are between two jobs are no capacity, so the load is a share of this. */
+async function capacityOf(bus: Bus, nominal: number, send: () => Promise<void>): Promise<number> {
+  await Promise.all(Array.from({ length: Math.ceil(nominal * BACKLOG_SECONDS) }, send));
+  const stored = async (): Promise<number> => (await streamState(bus, inferStream(POOL))).messages;
+  const [from, backlog] = [performance.now(), await stored()];
+  for (;;) {
+    await pause(0.05);
+    const left = await stored();
+    if (left <= backlog * BACKLOG_LEFT) {
+      const perSecond = ((backlog - left) * 1_000) / (performance.now() - from);
+      while ((await stored()) > 0) await pause(0.05);
+      return Math.min(nominal, perSecond);
+    }
   }
 }
 
@@ -171,7 +195,7 @@ function unitOf(name: string): string {
   if (name.includes("CoreShare")) return "cores";
   if (name.endsWith("MsPerJob")) return "ms/job";
   if (name === "pullsPerJob") return "1/job";
-  return name === "jobsPerSecond" ? "jobs/s" : "jobs";
+  return name.startsWith("jobsPerSecond") ? "jobs/s" : "jobs";
 }
 
 function resultOf(

@@ -72,8 +72,8 @@ const fairnessCommand = (parts: BenchParts): Command =>
   )
     .addOption(parts.count("--tenants <n>", "at an even rate", 200, 2))
     .addOption(parts.count("--flood <n>", "rate of the flooding tenant, as a multiple of its even rate", 10))
-    .addOption(parts.count("--model-ms <n>", "time of a job at the model", 250))
-    .addOption(parts.count("--slots <n>", "jobs at once a worker", 40))
+    .addOption(parts.count("--model-ms <n>", "time of a job at the model", 400))
+    .addOption(parts.count("--slots <n>", "jobs at once a worker", 64))
     .addOption(parts.count("--workers <n>", "processes that run jobs", 2))
     .addOption(parts.count("--hosts <n>", "processes that host conversations", 2))
     .addHelpText(

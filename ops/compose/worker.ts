@@ -25,7 +25,7 @@ export interface WorkerOptions extends RegistryOptions {
 }
 
 /** A worker that holds nothing has nothing to tell: it says so this many times more seldom. */
-const IDLE_BEATS = 4;
+const IDLE_BEATS = 8;
 
 interface Part {
   readonly pool: string;
