@@ -8,6 +8,8 @@ export interface Question {
   readonly tenant: string;
   readonly session: string;
   readonly text: string;
+  /** The tenant's default when left out. */
+  readonly assistant?: string;
   /** What the benchmark counts it as. */
   readonly group: string;
 }
@@ -97,7 +99,12 @@ export class OpenLoop {
       kind: CONVERSATION,
       key: question.session,
       type: "user",
-      body: { parts: [{ type: "text", text: question.text }], channel: "web", locale: "en" },
+      body: {
+        parts: [{ type: "text", text: question.text }],
+        channel: "web",
+        locale: "en",
+        ...(question.assistant === undefined ? {} : { assistant: question.assistant }),
+      },
       at: Date.now(),
     }).catch(() => {
       asked.unsent = true;

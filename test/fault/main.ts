@@ -6,18 +6,21 @@ import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import type { Unsafe } from "#runtime/actor/host.ts";
 import { KILL_POINTS } from "#runtime/observe/kill-point.ts";
+import { midstream } from "./midstream.ts";
 import { freezes, handovers, kills, outdated, scheduleOf } from "./modes.ts";
+import { providers } from "./providers.ts";
 import { jsonOf, textOf } from "./report.ts";
 import { FaultRun } from "./run.ts";
 
-const MODES = ["kills", "handover", "freeze", "outdated", "all"] as const;
+const MODES = ["kills", "handover", "freeze", "outdated", "all", "midstream", "providers"] as const;
 type Mode = (typeof MODES)[number];
 
 /** Faults of the list by number, as far as a mode causes them. */
 const NUMBERED: Readonly<Record<string, Mode>> = {
   "1": "kills",
-  "2": "kills",
+  "2": "midstream",
   "5": "handover",
+  "16": "providers",
   "9": "freeze",
   "18": "handover",
   "22": "outdated",
@@ -75,6 +78,20 @@ const mode = modeOf();
 const points = KILL_POINTS.filter((point) => point.startsWith(values.points));
 if (points.length === 0) refuse(`--points is the beginning of a step: ${KILL_POINTS.join(", ")}`);
 const seed = values.seed === undefined ? randomInt(1, 2 ** 31) : number("seed");
+if (mode === "midstream" || mode === "providers") {
+  const say = (line: string): void => void process.stderr.write(`${line}\n`);
+  const control = values.control !== undefined;
+  say(`seed ${seed}, mode ${mode}${control ? ", control: violations are expected" : ""}`);
+  const { figures, broken } =
+    mode === "midstream"
+      ? await midstream({ seed, kills: number("kills"), control, say })
+      : await providers({ seed, turns: 5, control, say });
+  for (const [name, value] of Object.entries(figures)) say(`  ${name.padEnd(24)} ${value}`);
+  for (const each of broken) say(`  broken: ${each}`);
+  say(broken.length === 0 ? "nothing is broken" : `${broken.length} demands do not hold`);
+  if (values.json) process.stdout.write(`${JSON.stringify({ run: mode, seed, control, figures, broken })}\n`);
+  process.exit(broken.length > 0 === control ? 0 : 1);
+}
 const unsafe =
   values.control === undefined
     ? undefined
