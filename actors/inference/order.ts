@@ -13,12 +13,6 @@ export const ALL_LANES: LaneSet = (1 << (CLASSES.length * 2)) - 1;
 /** Every so many permits one goes to the lowest class that may hold something. */
 export const AGEING_EVERY = 16;
 
-/**
- * Lanes that nearly all jobs come through. The others hold what is beyond a tenant's share or can wait: their bells may
- * ring for one worker alone.
- */
-export const HOT_LANES: LaneSet = 0b000101;
-
 export interface Ask {
   readonly cls: PriorityClass;
   readonly lane: Lane;
@@ -31,6 +25,17 @@ export interface Ask {
 export function laneBit(cls: PriorityClass, lane: Lane): LaneSet {
   return 1 << (CLASSES.indexOf(cls) * 2 + lane);
 }
+
+/**
+ * Lanes that nearly all jobs come through. The others hold what is beyond a tenant's share or can wait: their bells may
+ * ring for one worker alone.
+ */
+export const HOT_PLACES = (["ongoing", "new"] as const).map((cls) => ({
+  cls,
+  lane: 0 as const,
+  bit: laneBit(cls, 0),
+}));
+export const HOT_LANES: LaneSet = HOT_PLACES.reduce((set, { bit }) => set | bit, NO_LANES);
 
 /** Bits below it are the lanes of `ongoing`. */
 const FIRST_NOT_ONGOING = 2;

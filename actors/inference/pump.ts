@@ -7,7 +7,16 @@ import type { Lane, PriorityClass } from "#contracts/subjects.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { untilPulse } from "#runtime/pulse.ts";
-import { ALL_LANES, type Ask, HOT_LANES, type LaneSet, NO_LANES, nextAsk, ONGOING_LANES } from "./order.ts";
+import {
+  ALL_LANES,
+  type Ask,
+  HOT_LANES,
+  HOT_PLACES,
+  type LaneSet,
+  NO_LANES,
+  nextAsk,
+  ONGOING_LANES,
+} from "./order.ts";
 import { learnReserve, reservedSlots } from "./reserve.ts";
 
 /** The queue of a pool as the pump sees it. */
@@ -25,8 +34,8 @@ export interface PumpQueue {
     onMessage: (message: Pulled) => void,
     onEnd: () => void,
   ): void;
-  /** Ends what stands; neither is called any more. */
-  sit?(): void;
+  /** Ends what stands, at one lane or at all; neither is called any more. */
+  sit?(cls?: PriorityClass, lane?: Lane): void;
   /** Jobs in the stream, held by anyone or waiting. */
   stored(): Promise<number>;
 }
@@ -65,8 +74,8 @@ const STANDING_SLOTS = 4;
 const STAND_MS = 30_000;
 /** when only ongoing jobs could have it, */
 const STAND_RESERVED_MS = 1_000;
-/** and when it is the last one: then the lanes take turns. */
-const STAND_LAST_MS = 100;
+/** and when there is none for the others: then the lanes take turns. */
+const STAND_LAST_MS = 50;
 /** Weight of the newest job in the usual time of one. */
 const USUAL_WEIGHT = 1 / 16;
 /** What a run that was told to give back may still need to do so. */
@@ -85,6 +94,8 @@ export class Pump {
   #marked: LaneSet = ALL_LANES;
   /** Hot lanes at which a slot waits. */
   #standing: LaneSet = NO_LANES;
+  /** Those of them where it would wait for long. */
+  #patient: LaneSet = NO_LANES;
   /** Hot lanes found empty since a slot last became free. */
   #passed: LaneSet = NO_LANES;
   #permits = 0;
@@ -118,7 +129,7 @@ export class Pump {
   /** After a reconnect: bells were lost for sure, and nobody knows any more of the slots that wait at lanes. */
   renew(): void {
     this.#options.queue.sit?.();
-    this.#standing = NO_LANES;
+    this.#sits(ALL_LANES);
     this.#sweep();
   }
 
@@ -148,8 +159,13 @@ export class Pump {
       if (this.#state !== "running") return;
       if (this.#asking !== undefined) return;
       const { slots } = this;
-      const free = slots - this.#held.size - bitsOf(this.#standing);
-      if (free <= 0) return;
+      let free = slots - this.#held.size - bitsOf(this.#standing);
+      if (free <= 0) {
+        // The last slots are not to wait patiently at one lane while jobs gather at another.
+        if (this.#patient === NO_LANES) return;
+        free += this.#leave();
+        if (free <= 0) return;
+      }
       const reserved = this.#reserved(slots);
       // Nobody rings for a hot lane: where no slot waits it may hold something, until it was looked at.
       const unknown = this.#hot & ~this.#standing & ~this.#passed;
@@ -203,23 +219,38 @@ export class Pump {
 
   /** A free slot waits at a lane: the lane's next job comes without a question, and to one worker alone. */
   #stand({ cls, lane, bit }: Ask, free: number, reserved: number): void {
-    const waitMs = free - 1 > reserved ? STAND_MS : free <= reserved ? STAND_RESERVED_MS : STAND_LAST_MS;
+    const left = free - bitsOf(this.#hot & ~this.#standing);
+    const waitMs = left > reserved ? STAND_MS : free <= reserved ? STAND_RESERVED_MS : STAND_LAST_MS;
     this.#standing |= bit;
+    if (waitMs === STAND_MS) this.#patient |= bit;
     this.#options.queue.stand?.(
       cls,
       lane,
       waitMs,
       (message) => {
-        this.#standing &= ~bit;
+        this.#sits(bit);
         this.#accept(cls, bit, [message]);
         this.#resume();
       },
       () => {
-        this.#standing &= ~bit;
+        this.#sits(bit);
         this.#passed |= bit;
         this.#resume();
       },
     );
+  }
+
+  #sits(bits: LaneSet): void {
+    this.#standing &= ~bits;
+    this.#patient &= ~bits;
+  }
+
+  /** Gives up the places of slots that wait patiently. @returns how many slots that frees */
+  #leave(): number {
+    const places = this.#patient;
+    for (const { cls, lane, bit } of HOT_PLACES) if (places & bit) this.#options.queue.sit?.(cls, lane);
+    this.#sits(places);
+    return bitsOf(places);
   }
 
   #reserved(slots: number): number {

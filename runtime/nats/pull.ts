@@ -117,6 +117,7 @@ export class PullChannel {
   #received = 0;
   #acked = 0;
   readonly #stopListening: () => void;
+  readonly #drain: () => void;
   readonly #onClose: () => void;
   readonly #watch: (lostAt: number) => void;
   readonly #onLate: ((message: Pulled) => void) | undefined;
@@ -143,6 +144,8 @@ export class PullChannel {
       },
     });
     this.#stopListening = () => subscription.unsubscribe();
+    // On a connection that is gone there is nothing left to end.
+    this.#drain = () => void subscription.drain().catch(() => {});
   }
 
   get received(): number {
@@ -189,6 +192,15 @@ export class PullChannel {
     if (atOnce) return this.#stopListening();
     // The subscription stays for a moment, so that messages under way are given back instead of waiting out their ack wait.
     setTimeout(() => this.#stopListening(), 1_000).unref();
+  }
+
+  /** Ends the interest: nothing more is sent, and what the server sent before it knew is given back. */
+  leave(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#open.clear();
+    this.#onClose();
+    this.#drain();
   }
 
   #receive(message: Msg): void {

@@ -140,10 +140,14 @@ export class WorkQueue {
     });
   }
 
-  /** Ends all standing requests; jobs that come now go to others. */
-  sit(): void {
-    for (const channel of this.#standing.values()) channel.close(true);
-    this.#standing.clear();
+  /** Ends the standing request of a lane, or all; jobs that come now go to others. */
+  sit(cls?: PriorityClass, lane?: Lane): void {
+    const only = cls === undefined ? undefined : inferConsumer(cls, lane ?? 0);
+    for (const [name, channel] of this.#standing) {
+      if (only !== undefined && name !== only) continue;
+      this.#standing.delete(name);
+      channel.leave();
+    }
   }
 
   /** Rings when a job was stored, where `shared` at one of all workers only; bells can be lost, so sweep as well. */

@@ -20,7 +20,7 @@ export interface ProviderOptions {
   readonly say: (line: string) => void;
 }
 
-const DEADLINE_MS = 12_000;
+const DEADLINE_MS = 13_000;
 const CONTROL_DEADLINE_MS = 500;
 /** From the deadline to the record that is read here. */
 const GRACE_MS = 1_000;

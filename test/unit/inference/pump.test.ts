@@ -94,7 +94,7 @@ function fakeQueue({ standing = false } = {}): Fake {
       onEnd();
     }, waitMs);
   };
-  fake.sit = () => stood.clear();
+  fake.sit = (cls, lane) => void (cls === undefined ? stood.clear() : stood.delete(`${cls}-${lane ?? 0}`));
   return fake;
 }
 
@@ -267,6 +267,14 @@ describe("a pump whose free slots wait at lanes", () => {
     open({ slots: 4, run: async ({ subject }) => void order.push(subject) });
     await vi.advanceTimersByTimeAsync(1_000);
     expect(order.map(Number)).toEqual([7, 8, 9, 4, 5, 6, 1, 2, 3]);
+  });
+
+  test("a slot that waits patiently at one lane does not keep another lane's jobs waiting", async () => {
+    const holding = standingPump(8, () => new Promise<void>(() => {}));
+    await settle();
+    for (let i = 0; i < 20; i++) queue.arrive("ongoing", 0);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(holding.inFlight).toBe(8);
   });
 
   test("a bell that rings at a worker without a slot is rung for another, once", async () => {
