@@ -14,6 +14,42 @@ const secret = z.union([z.string(), z.object({ env: z.string() }), z.object({ fi
 const name = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "1 to 64 letters, digits, _ or -");
 const id = z.custom<string>(isId, "an id of 1 to 256 characters without white space");
 
+function isRegExp(pattern: string): boolean {
+  try {
+    return new RegExp(pattern, "giu").flags !== "";
+  } catch {
+    return false;
+  }
+}
+
+/** A value that questions name: only those that name the same ones share an answer, such as sizes or kinds of account. */
+const slotSchema = z.strictObject({
+  name: z.string().min(1).max(64),
+  /** A regular expression, without regard to case. */
+  pattern: z.string().min(1).max(512).refine(isRegExp, "a regular expression").optional(),
+  /** Or the words themselves. */
+  words: z.array(z.string().min(1).max(128)).max(1_000).optional(),
+});
+
+const assistantCacheSchema = z.strictObject({
+  /** False: no answer of this assistant is kept or served. */
+  enabled: z.boolean().default(true),
+  /** False: identical questions only. */
+  semantic: z.boolean().default(true),
+  slots: z.array(slotSchema).max(64).default([]),
+});
+
+const cacheSchema = z.strictObject({
+  /** False: identical questions only, for every assistant. */
+  semantic: z.boolean().default(true),
+  /** Wrong answers that are accepted, as a share of what the semantic level serves. */
+  errorBound: z.number().positive().max(0.2).optional(),
+  /** Share of what it serves that is asked of the model as well, to learn from. */
+  checkShare: z.number().min(0).max(1).optional(),
+  /** Memory of each host for entries. */
+  memoryMb: z.number().int().positive().max(65_536).optional(),
+});
+
 export const assistantSchema = z.strictObject({
   /** One text, or one a language. */
   instructions: z.union([z.string(), z.record(z.string(), z.string())]).default(""),
@@ -23,6 +59,7 @@ export const assistantSchema = z.strictObject({
   /** A pool, a model of any pool, or "auto". */
   model: z.string().default("auto"),
   handover: z.object({ after: z.number().int().positive(), to: z.string() }).optional(),
+  cache: assistantCacheSchema.optional(),
   /** Most tokens of an answer. */
   maxOutputTokens: z.number().int().positive().optional(),
   temperature: z.number().min(0).max(2).optional(),
@@ -179,7 +216,9 @@ export const configSchema = z
       .positive()
       .max(60 * 24 * 90)
       .optional(),
+    /** False: nothing is cached. */
     responseCache: z.boolean().default(true),
+    cache: cacheSchema.optional(),
     embeddings: embeddingsSchema.optional(),
     qdrant: qdrantSchema.optional(),
     /** `remote`: hosts of conversations hold no index and ask the role `retrieval`. */

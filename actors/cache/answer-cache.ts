@@ -18,9 +18,18 @@ import { type CurrentRevisions, type Entry, entryOf, isCurrent } from "./entry.t
 import { Flights } from "./flights.ts";
 import { fingerprintOf, originOf } from "./key.ts";
 import type { AnswerCache, CachedAnswer, CacheQuery, Flight, Hit } from "./port.ts";
+import {
+  type Asked,
+  type CheckCounts,
+  SemanticLevel,
+  type SemanticSettings,
+  type VectorOf,
+} from "./semantic-level.ts";
 
-/** The store has so long to answer; what is later is a miss. */
-const SHARED_MS = 300;
+/** The store has so long to answer; what is later is a miss. With the 200 ms of an embedding a turn stays within 300. */
+const SHARED_MS = 100;
+/** After that it is left alone for so long. */
+const REST_MS = 5_000;
 const MEMORY_BYTES = 128 * 1024 * 1024;
 
 export interface AnswerCacheOptions {
@@ -31,25 +40,41 @@ export interface AnswerCacheOptions {
   readonly memoryBytes?: number | undefined;
   /** True while no other host answers questions. */
   readonly alone?: () => boolean;
+  /** Absent: identical requests only. */
+  readonly semantic?: SemanticSettings | undefined;
+  readonly vectorOf?: VectorOf | undefined;
 }
 
 export class LeveledCache implements AnswerCache {
   readonly #entries: Entries;
   readonly #flights: Flights;
+  readonly #semantic: SemanticLevel | undefined;
   readonly #revisions: CurrentRevisions;
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #fingerprints = new WeakMap<CacheQuery, string>();
+  readonly #asked = new WeakMap<CacheQuery, Asked>();
   /** Sessions that were erased here while an answer of theirs may be on its way into the store. */
   readonly #erased = new LRUCache<string, true>({ max: 10_000, ttl: LIMITS.dedupeWindowMs });
+  /** The store did not answer in time: it is not asked before, and no other turn waits for it. */
+  #restsUntil = 0;
 
   constructor(bus: Bus, options: AnswerCacheOptions) {
     const { revisions, log, clock = systemClock, memoryBytes = MEMORY_BYTES, alone = () => false } = options;
     this.#revisions = revisions;
     this.#log = log;
     this.#clock = clock;
-    this.#entries = new Entries(bus, { log, clock, memoryBytes });
-    this.#flights = new Flights(bus, { log, clock, alone });
+    this.#entries = new Entries(bus, {
+      log,
+      clock,
+      memoryBytes,
+      onAdded: (entry) => this.#semantic?.add(entry),
+      onRemoved: (entry) => this.#semantic?.remove(entry),
+    });
+    this.#flights = new Flights(bus, { log, clock, alone: () => alone() || this.#rests() });
+    const { semantic, vectorOf } = options;
+    if (semantic)
+      this.#semantic = new SemanticLevel({ ...semantic, vectorOf, revisions, entries: this.#entries });
   }
 
   start(): void {
@@ -69,33 +94,54 @@ export class LeveledCache implements AnswerCache {
     return this.#revisions.position;
   }
 
-  async lookup(query: CacheQuery): Promise<Hit | undefined> {
+  async lookup(query: CacheQuery, levels: "both" | "response" = "both"): Promise<Hit | undefined> {
     try {
-      return await this.#lookup(query);
+      const response = await this.#lookupResponse(query);
+      if (response) return response;
+      return levels === "both" && this.#semantic?.takes(query)
+        ? await this.#lookupSemantic(this.#semantic, query)
+        : undefined;
     } catch (err) {
       this.#log.warn({ err }, "cache look-up failed");
       return counted("shared", "error");
     }
   }
 
-  async #lookup(query: CacheQuery): Promise<Hit | undefined> {
+  async #lookupResponse(query: CacheQuery): Promise<Hit | undefined> {
     const { tenant } = query;
     const id = this.#idOf(query);
     const near = this.#entries.held(tenant, id);
     if (near) {
-      if (this.#serves(near, tenant)) return counted("memory", "hit", responseOf(near));
+      if (this.#serves(near, tenant))
+        return near.answer
+          ? counted("memory", "hit", hitOf(near, near.answer))
+          : counted("memory", "uncited");
       this.#entries.release(near);
       return counted("memory", "stale");
     }
+    if (this.#rests()) return counted("shared", "resting");
     const found = await within(
       this.#entries.fetch(tenant, id).then((entry) => entry ?? "absent"),
       SHARED_MS,
     );
-    if (found === undefined) return counted("shared", "timeout");
+    if (found === undefined) {
+      this.#restsUntil = this.#clock.now() + REST_MS;
+      return counted("shared", "timeout");
+    }
     if (found === "absent") return counted("shared", "miss");
     // Compared after the wait: what counts is what this process knows when it serves.
     if (!this.#serves(found, tenant)) return counted("shared", "stale");
-    return counted("shared", "hit", responseOf(found));
+    return found.answer ? counted("shared", "hit", hitOf(found, found.answer)) : counted("shared", "uncited");
+  }
+
+  async #lookupSemantic(level: SemanticLevel, query: CacheQuery): Promise<Hit | undefined> {
+    const { entry, ...asked } = await level.ask(query);
+    this.#asked.set(query, asked);
+    const { verdict } = asked;
+    if (verdict.kind === "miss" || !entry?.answer)
+      return counted("semantic", verdict.kind === "miss" ? verdict.reason : "stale");
+    const check = verdict.kind === "check";
+    return counted("semantic", check ? "check" : "hit", hitOf(entry, entry.answer, "semantic", check));
   }
 
   async join(query: CacheQuery, cls: PriorityClass): Promise<Flight> {
@@ -114,11 +160,18 @@ export class LeveledCache implements AnswerCache {
   }
 
   async #store(query: CacheQuery, answer: CachedAnswer, origin: string): Promise<string> {
-    // An answer that cites nothing rests on nothing: no change could ever end it.
-    if (answer.citations.length === 0) return "uncited";
+    const asked = this.#asked.get(query);
+    // An answer that cites nothing rests on nothing: no change could ever end it. It only teaches.
+    if (answer.citations.length === 0 && !asked) return "uncited";
     const entry = entryOf(this.#idOf(query), query, answer, origin, this.#clock.now());
     const holds = (): boolean => this.#serves(entry, query.tenant) && !this.#erased.has(origin);
-    return holds() ? await this.#entries.put(entry, holds) : "outdated";
+    if (!holds()) return "outdated";
+    const level = this.#semantic;
+    if (!asked || !level) return await this.#entries.put(entry, holds);
+    const learned = level.learn(asked, entry, entry.documents);
+    const outcome = await this.#entries.put(learned, holds);
+    if (outcome !== "stored") level.remove(entry);
+    return outcome === "stored" && !entry.answer ? "uncited" : outcome;
   }
 
   giveUp(query: CacheQuery): void {
@@ -132,8 +185,18 @@ export class LeveledCache implements AnswerCache {
     if (removed > 0) metrics.cache({ level: "shared", result: "erased" }, removed);
   }
 
+  /** What this process holds and has learned. */
+  status(): { readonly entries: number; readonly semantic: number; readonly checks: CheckCounts } {
+    const checks = this.#semantic?.checks ?? { agreed: 0, differed: 0 };
+    return { entries: this.#entries.size, semantic: this.#semantic?.size ?? 0, checks };
+  }
+
   #serves(entry: Entry, tenant: string): boolean {
     return isCurrent(entry, tenant, this.#revisions);
+  }
+
+  #rests(): boolean {
+    return this.#clock.now() < this.#restsUntil;
   }
 
   #idOf(query: CacheQuery): string {
@@ -146,11 +209,14 @@ export class LeveledCache implements AnswerCache {
   }
 }
 
-const responseOf = ({ answer, id }: Entry): Hit => ({ answer, level: "response", entry: id });
+const hitOf = (
+  { id }: Entry,
+  answer: CachedAnswer,
+  level: Hit["level"] = "response",
+  check = false,
+): Hit => ({ answer, level, entry: id, check });
 
-type Level = "memory" | "shared";
-
-function counted<T>(level: Level, result: string, found?: T): T | undefined {
+function counted<T>(level: "memory" | "shared" | "semantic", result: string, found?: T): T | undefined {
   metrics.cache({ level, result });
   return found;
 }

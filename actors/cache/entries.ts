@@ -34,7 +34,7 @@ interface Removal {
 interface Held {
   readonly entry: Entry;
   /** Its sequence in the bucket, where removals have theirs; 0 until the store has acknowledged it. */
-  readonly seq: number;
+  seq: number;
 }
 
 export interface EntriesOptions {
@@ -42,6 +42,9 @@ export interface EntriesOptions {
   readonly clock: Clock;
   /** Bound of what this process holds. */
   readonly memoryBytes: number;
+  /** An entry came into memory, or left it for whatever reason. */
+  readonly onAdded?: (entry: Entry) => void;
+  readonly onRemoved?: (entry: Entry) => void;
 }
 
 export class Entries {
@@ -49,6 +52,7 @@ export class Entries {
   readonly #kv: Kv;
   readonly #log: Log;
   readonly #clock: Clock;
+  readonly #onAdded: ((entry: Entry) => void) | undefined;
   readonly #held: LRUCache<string, Held>;
   /** Sequence of the last removal, by key of the entry. */
   readonly #removals = new LRUCache<string, number>({ max: REMEMBERED_REMOVALS });
@@ -57,15 +61,17 @@ export class Entries {
   #follower: { stop(): Promise<void> } | undefined;
   #stopped = false;
 
-  constructor(bus: Bus, { log, clock, memoryBytes }: EntriesOptions) {
+  constructor(bus: Bus, { log, clock, memoryBytes, onAdded, onRemoved }: EntriesOptions) {
     this.#bus = bus;
     this.#kv = new Kv(bus, BUCKETS.cache);
     this.#log = log;
     this.#clock = clock;
+    this.#onAdded = onAdded;
     this.#held = new LRUCache({
       maxSize: memoryBytes,
       maxEntrySize: ENTRY_BYTES * MEMORY_FACTOR,
       ttl: LIMITS.cacheAgeMs,
+      ...(onRemoved ? { dispose: ({ entry }: Held) => onRemoved(entry) } : {}),
     });
   }
 
@@ -109,7 +115,7 @@ export class Entries {
     const data = encodeEntry(entry);
     const { tenant, id, origin, dependencies } = entry;
     if (data.length > ENTRY_BYTES) return "too-large";
-    if (this.#isBanned(tenant, entry.answer.reply)) return "removed";
+    if (entry.answer && this.#isBanned(tenant, entry.answer.reply)) return "removed";
     const key = entryKey(tenant, id);
     // A copy of its own: nobody who holds the answer can change the entry.
     this.#take(key, data, 0);
@@ -132,7 +138,7 @@ export class Entries {
     const entry = await dropEntry(this.#kv, tenant, id);
     const removal: Removal = {
       at: this.#clock.now(),
-      reply: options.ban && entry ? replyDigest(entry.answer.reply) : "",
+      reply: options.ban && entry?.answer ? replyDigest(entry.answer.reply) : "",
     };
     // After the entry is gone: whoever read it before hears of this later.
     const marker = removalKey(tenant, id);
@@ -193,13 +199,17 @@ export class Entries {
 
   /** Into memory, unless it was removed since, or is too old, or another version's. */
   #take(key: string, data: Uint8Array, seq: number): Entry | undefined {
-    const entry = decodeEntry(data);
-    if (!entry || (seq > 0 && (this.#removals.get(key) ?? 0) > seq)) return undefined;
+    if (seq > 0 && (this.#removals.get(key) ?? 0) > seq) return undefined;
     const held = this.#held.get(key);
-    if (held && held.seq >= Math.max(1, seq)) return held.entry;
+    // Our own, acknowledged or heard of by following: the same entry.
+    if (held?.seq === 0) held.seq = seq;
+    if (held && held.seq >= seq) return held.entry;
+    const entry = decodeEntry(data);
+    if (!entry) return undefined;
     const ttl = entry.at + LIMITS.cacheAgeMs - this.#clock.now();
     if (ttl <= 0) return undefined;
     this.#held.set(key, { entry, seq }, { size: MEMORY_FACTOR * data.length, ttl });
+    this.#onAdded?.(entry);
     return entry;
   }
 }

@@ -2,6 +2,7 @@
 import { decode, encode } from "#contracts/codec.ts";
 import type { Dependency } from "./key.ts";
 import type { CachedAnswer, CacheQuery } from "./port.ts";
+import type { Scope, Trial } from "./semantic/port.ts";
 
 const ENTRY_VERSION = 2;
 
@@ -10,8 +11,13 @@ export interface Entry {
   /** The fingerprint of its request. */
   readonly id: string;
   readonly tenant: string;
+  readonly scope: Omit<Scope, "tenant">;
   readonly question: string;
-  readonly answer: CachedAnswer;
+  /** Absent: the model cited nothing. Never served; the semantic level remembers that nothing known answers it. */
+  readonly answer?: CachedAnswer | undefined;
+  /** What was cited. */
+  readonly documents: readonly Dependency[];
+  /** What was cited and what the model was given: each at the revision at which the entry is current. */
   readonly dependencies: readonly Dependency[];
   /** Change of KNOWLEDGE up to which the documents were known when its passages were found. */
   readonly position: number;
@@ -19,6 +25,9 @@ export interface Entry {
   readonly origin: string;
   /** Ms since the epoch. */
   readonly at: number;
+  readonly vector?: Float32Array | undefined;
+  /** What was learned from it. */
+  readonly trial?: Trial | undefined;
 }
 
 /** What this process knows of the documents now: its retriever. */
@@ -37,25 +46,45 @@ export function entryOf(
   origin: string,
   at: number,
 ): Entry {
+  const { tenant, assistant, assistantVersion, tier, locale, question, passages, position } = query;
+  const { reply, citations, model } = answer;
   return {
     v: ENTRY_VERSION,
     id,
-    tenant: query.tenant,
-    question: query.question,
-    answer: { reply: answer.reply, citations: answer.citations, model: answer.model },
-    dependencies: dependenciesOf([...answer.citations, ...query.passages]),
-    position: query.position,
+    tenant,
+    scope: { assistant, assistantVersion, tier, locale },
+    question,
+    ...(citations.length > 0 ? { answer: { reply, citations, model } } : {}),
+    documents: dependenciesOf(citations),
+    dependencies: dependenciesOf([...citations, ...passages]),
+    position,
     origin,
     at,
   };
 }
 
-export const encodeEntry = (entry: Entry): Uint8Array => encode(entry);
+export function encodeEntry({ vector, ...entry }: Entry): Uint8Array {
+  return encode(
+    vector
+      ? { ...entry, vector: new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength) }
+      : entry,
+  );
+}
+
+type Stored = Omit<Entry, "vector"> & { readonly vector?: Uint8Array | null };
 
 /** Undefined for another version's entry: it is as good as none. */
 export function decodeEntry(data: Uint8Array): Entry | undefined {
-  const entry = decode<Entry | null>(data);
-  return entry?.v === ENTRY_VERSION ? entry : undefined;
+  const stored = decode<Stored | null>(data);
+  if (stored?.v !== ENTRY_VERSION) return undefined;
+  const { vector, answer, trial, ...entry } = stored;
+  return {
+    ...entry,
+    ...(answer ? { answer } : {}),
+    ...(trial ? { trial } : {}),
+    // Copied: its bytes stand at any offset, and a Float32Array needs one that four divides.
+    ...(vector ? { vector: new Float32Array(new Uint8Array(vector).buffer) } : {}),
+  };
 }
 
 /** True while every document that the entry rests on has the revision it had then. */

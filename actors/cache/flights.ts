@@ -25,7 +25,7 @@ import type { Flight } from "./port.ts";
 /** Who may be waited for no longer is not waited for any more; a lease lives as long. */
 const LEASE_MS = LIMITS.flightWaitMs + 5_000;
 /** Taking a lease may delay a turn by so much. */
-const TAKE_MS = 300;
+const TAKE_MS = 100;
 
 interface Airborne {
   readonly cls: PriorityClass;
@@ -62,7 +62,7 @@ export class Flights {
     this.#landings = bus.subscribe(CORE.cacheLanded, ({ data }) => this.#end(decode<string>(data)));
   }
 
-  /** Never throws; delays by 300 ms at most. */
+  /** Never throws; delays by 100 ms at most. */
   async join(tenant: string, fingerprint: string, cls: PriorityClass): Promise<Flight> {
     const key = flightKey(tenant, fingerprint);
     const now = this.#clock.now();

@@ -27,9 +27,11 @@ export interface CachedAnswer {
 
 export interface Hit {
   readonly answer: CachedAnswer;
-  readonly level: "response";
+  readonly level: "response" | "semantic";
   /** Id of the entry, for `cache rm`. */
   readonly entry: string;
+  /** Drawn to be checked: the user gets the answer, and the model is asked as well; `store` learns what it says. */
+  readonly check: boolean;
 }
 
 /** Whether somebody asks a model the same right now. */
@@ -44,8 +46,11 @@ export interface AnswerCache {
   judge(turn: TurnAtHand): Judgement;
   /** Up to which change of KNOWLEDGE this process knows the documents. */
   position(): number;
-  /** Never throws and never delays a turn by more than 300 ms: a failing cache is a miss, counted. */
-  lookup(query: CacheQuery): Promise<Hit | undefined>;
+  /**
+   * `response`: identical requests only. Never throws and never delays a turn by more than 300 ms, the embedding of the
+   * question included: a failing cache is a miss, counted.
+   */
+  lookup(query: CacheQuery, levels?: "both" | "response"): Promise<Hit | undefined>;
   /** After a miss whose answer may be kept. Never throws; a failing store means `ask`. */
   join(query: CacheQuery, cls: PriorityClass): Promise<Flight>;
   /**

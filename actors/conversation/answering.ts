@@ -7,12 +7,13 @@ import type { SystemActor } from "#runtime/actor/define.ts";
 import type { Deployment } from "#runtime/nats/topology.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
-import type { AnswerCache, Flight } from "../cache/port.ts";
+import type { AnswerCache, CacheQuery, Flight } from "../cache/port.ts";
 import type { LevelReader } from "../governor/port.ts";
 import type { Retriever } from "../knowledge/port.ts";
 import type { Router } from "../routing/port.ts";
 import type { Assistant, Assistants } from "./assistants.ts";
 import { closingOf, lookUp, type PendingAnswers, planCaching } from "./caching.ts";
+import { CHECK_DEADLINE_MS, type Checks } from "./checks.ts";
 import { closeWith } from "./closing.ts";
 import {
   type Extract as ExtractAnswer,
@@ -35,6 +36,8 @@ export interface Answering {
   /** Absent: nothing is cached. */
   readonly cache?: AnswerCache | undefined;
   readonly pending: PendingAnswers;
+  /** Absent: nothing that is served is checked. */
+  readonly checks?: Checks | undefined;
   /** Sends a message to the actor of a session. */
   readonly tell: (tenant: string, session: string, type: string, body: unknown) => Promise<unknown>;
   readonly router: Router;
@@ -128,8 +131,24 @@ async function answer(
     passages,
     position,
   });
-  const hit = await lookUp(answering, plan, treatment);
-  if (hit) {
+  const { maxOutputTokens, temperature } = assistant;
+  const content = {
+    turn: open.turn,
+    question,
+    locale,
+    passages: [...passages],
+    maxOutputTokens: maxOutputTokens ?? null,
+    temperature: temperature ?? null,
+  };
+  const found = await lookUp(answering, plan, treatment);
+  if (found) {
+    const { hit, asked } = found;
+    // A check teaches what the question alone is answered with, like all that is kept.
+    if (hit.check && asked.tier === route.tier)
+      appendCheck(actor, answering, route, asked, {
+        ...content,
+        messages: buildMessages({ assistant, locale, passages, history: [], question }),
+      });
     // Without a tier the next turn, at a lower level, is routed like a first one.
     if (treatment === "normal") actor.state = { ...state, tier: state.tier ?? route.tier };
     return closeWith(actor, shards, { ...closingOf(hit), ...(level > 0 ? { route } : {}) });
@@ -139,22 +158,7 @@ async function answer(
   const flight = mayWait ? await plan.join?.(cls) : undefined;
   if (flight?.kind === "wait") return waitForLanding(actor, answering, flight);
   const messages = buildMessages({ assistant, locale, passages, history: state.history, question });
-  const { maxOutputTokens, temperature } = assistant;
-  const id = appendJob(
-    actor,
-    answering,
-    { route, uncached: plan.uncached },
-    {
-      turn: open.turn,
-      cls,
-      messages,
-      question,
-      locale,
-      passages: [...passages],
-      maxOutputTokens: maxOutputTokens ?? null,
-      temperature: temperature ?? null,
-    },
-  );
+  const id = appendJob(actor, answering, { route, uncached: plan.uncached }, { ...content, cls, messages });
   const { keep } = plan;
   if (keep) actor.afterCommit(() => answering.pending.remember(id, keep, actor.now));
 }
@@ -183,6 +187,23 @@ type JobContent = Pick<
   "turn" | "cls" | "messages" | "question" | "locale" | "passages" | "maxOutputTokens" | "temperature"
 >;
 
+/** A job of the actor's turn, in the words of the room below. */
+const jobOf = (
+  { tenant, key: session, now, trace }: ConversationActor,
+  { pool, model }: RouteDecision,
+  content: JobContent,
+): Omit<Job, "id" | "lane" | "deadline" | "stream"> => ({
+  ...content,
+  v: JOB_VERSION,
+  tenant,
+  session,
+  step: 0,
+  pool,
+  model: model ?? null,
+  at: now,
+  trace: trace ?? null,
+});
+
 /** The open turn waits for a job, in the lane that its tenant's backlog gives. */
 function appendJob(
   actor: ConversationActor,
@@ -196,24 +217,8 @@ function appendJob(
   // What was spent on waiting is part of the turn's time.
   const deadline = (actor.state.open?.waitingSince ?? now) + turnDeadlineMs;
   const lane = lanes?.laneOf(tenant, now) ?? 0;
-  const id = actor.append(
-    inferSubject({ pool, cls, lane, tenant, session }),
-    (id): Job => ({
-      ...content,
-      v: JOB_VERSION,
-      id,
-      tenant,
-      session,
-      step: 0,
-      pool,
-      model: route.model ?? null,
-      lane,
-      at: now,
-      deadline,
-      stream: true,
-      trace: actor.trace ?? null,
-    }),
-  );
+  const job = { ...jobOf(actor, route, content), lane, deadline, stream: true };
+  const id = actor.append(inferSubject({ pool, cls, lane, tenant, session }), (id): Job => ({ ...job, id }));
   lanes?.reserve(id, tenant, now);
   actor.afterCommit(() => lanes?.committed(id, deadline));
   actor.state = awaitJob(actor.state, {
@@ -227,6 +232,27 @@ function appendJob(
     ...(uncached ? { uncached } : {}),
   });
   return id;
+}
+
+/** Nobody waits for it: behind everything else, and its answer goes to the cache alone. */
+function appendCheck(
+  actor: ConversationActor,
+  { checks }: Answering,
+  route: RouteDecision,
+  query: CacheQuery,
+  content: Omit<JobContent, "cls">,
+): void {
+  if (!checks) return;
+  const { tenant, key: session, now } = actor;
+  const [cls, lane] = ["deferred", 1] as const;
+  const job = {
+    ...jobOf(actor, route, { ...content, cls }),
+    lane,
+    deadline: now + CHECK_DEADLINE_MS,
+    stream: false,
+    replyTo: checks.expect(query, session),
+  };
+  actor.append(inferSubject({ pool: route.pool, cls, lane, tenant, session }), (id): Job => ({ ...job, id }));
 }
 
 /** Without its knowledge a turn is still answered, and the model is told of no passages. */

@@ -13,6 +13,7 @@ import type { ConversationState } from "./turn.ts";
 export interface CachingPlan {
   /** Absent: no cache is asked. */
   readonly query?: CacheQuery;
+  readonly levels?: "both" | "response";
   /** The kind of turn that is not cached, where it is one. */
   readonly uncached?: string;
   /** Its answer may be kept. */
@@ -26,11 +27,11 @@ export interface CachingPlan {
  */
 export function planCaching(
   { cache }: Pick<Answering, "cache">,
-  { knowledge }: Assistant,
+  { knowledge, cache: wish }: Assistant,
   { history }: ConversationState,
   query: CacheQuery,
 ): CachingPlan {
-  if (!cache || knowledge.length === 0) return {};
+  if (!cache || knowledge.length === 0 || wish?.enabled === false) return {};
   const judged = cache.judge({
     question: query.question,
     locale: query.locale,
@@ -39,21 +40,22 @@ export function planCaching(
   if (judged.levels !== "both") metrics.cache({ level: judged.levels, result: judged.reason });
   if (judged.levels === "none") return { uncached: judged.reason };
   if (query.passages.length === 0) return {};
-  if (!judged.keeps) return { query };
-  return { query, keep: query, join: (cls) => cache.join(query, cls) };
+  const { levels } = judged;
+  if (!judged.keeps) return { query, levels };
+  return { query, levels, keep: query, join: (cls) => cache.join(query, cls) };
 }
 
 /** Under load an answer of any tier is better than none of a model. */
 export async function lookUp(
   { cache, tiers = [] }: Pick<Answering, "cache" | "tiers">,
-  { query }: CachingPlan,
+  { query, levels }: CachingPlan,
   treatment: Treatment,
-): Promise<Hit | undefined> {
+): Promise<{ readonly hit: Hit; readonly asked: CacheQuery } | undefined> {
   if (!cache || !query) return undefined;
   const others = treatment === "normal" ? [] : tiers.filter((tier) => tier !== query.tier);
   for (const asked of [query, ...others.map((tier) => ({ ...query, tier }))]) {
-    const found = await cache.lookup(asked);
-    if (found) return found;
+    const hit = await cache.lookup(asked, levels);
+    if (hit) return { hit, asked };
   }
   return undefined;
 }

@@ -4,6 +4,7 @@ import type { AnswerCache } from "#actors/cache/port.ts";
 import { conversationKind } from "#actors/conversation/actor.ts";
 import { Assistants } from "#actors/conversation/assistants.ts";
 import { PendingAnswers } from "#actors/conversation/caching.ts";
+import { Checks } from "#actors/conversation/checks.ts";
 import { Lanes, shareOf } from "#actors/conversation/lanes.ts";
 import { Reaper } from "#actors/conversation/reaper.ts";
 import { watchLevel } from "#actors/governor/watch.ts";
@@ -70,12 +71,14 @@ export async function startConversationHost(
   const level = watchLevel(bus);
   const health = await watchHealth(bus);
   const cache = config.responseCache ? options.cache : undefined;
+  const checks = cache && new Checks(bus, { cache, clock, instance });
   const conversation = conversationKind({
     deployment,
     assistants: new Assistants(config),
     retriever: options.retriever ?? NO_KNOWLEDGE,
     cache,
     pending: new PendingAnswers(cache),
+    checks,
     tell: (tenant, session, type, body) =>
       tellActor(bus, clock, { kind: CONVERSATION, tenant, key: session }, type, body),
     router: new PolicyRouter(config, liveSignals(level, health)),
@@ -142,6 +145,7 @@ export async function startConversationHost(
       reconnected.stop();
       placement.stop();
       level.stop();
+      checks?.stop();
       health.stop();
       host.close();
       // Last: without NATS it waits, and what comes after it might not be reached.

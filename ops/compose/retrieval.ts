@@ -3,17 +3,17 @@
  * cache over both. In one process it is a call; composed once a process, whichever roles it runs.
  */
 
-import { LeveledCache } from "#actors/cache/answer-cache.ts";
-import type { AnswerCache } from "#actors/cache/port.ts";
+import type { LeveledCache } from "#actors/cache/answer-cache.ts";
 import type { KnowledgeStore } from "#actors/knowledge/port.ts";
 import { type LocalRetriever, startRetriever } from "#actors/knowledge/retriever.ts";
 import { createKnowledgeStore } from "#actors/knowledge/store.ts";
+import { startCache } from "./cache.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
 
 export interface Retrieval extends RunningRole {
   readonly store: KnowledgeStore;
   readonly retriever: LocalRetriever;
-  readonly cache: AnswerCache;
+  readonly cache: LeveledCache;
 }
 
 /** Resolves when the index has caught up. @throws JetclawError `nats.unavailable` */
@@ -25,19 +25,18 @@ export async function startRetrieval(ctx: RoleContext): Promise<Retrieval> {
       log: ctx.log,
       clock: ctx.clock,
     });
-    const cache = new LeveledCache(ctx.bus, { revisions: retriever, log: ctx.log, clock: ctx.clock });
-    cache.start();
+    const caching = startCache(ctx, retriever);
     return {
       role: "retrieval",
       store,
       retriever,
-      cache,
+      cache: caching.cache,
       readiness: () => (retriever.fresh() ? undefined : "the knowledge index is behind"),
       // Questions that are being answered still need it.
       drain: async () => {},
       async stop() {
         store.stop();
-        await cache.stop();
+        await caching.stop();
         await retriever.stop();
       },
     };

@@ -1,6 +1,6 @@
 // What tests of knowledge and caches share: a provisioned server, a store, and readers on connections of their own.
 
-import { LeveledCache } from "#actors/cache/answer-cache.ts";
+import { type AnswerCacheOptions, LeveledCache } from "#actors/cache/answer-cache.ts";
 import { type LocalRetriever, startRetriever } from "#actors/knowledge/retriever.ts";
 import { createKnowledgeStore, type RunningStore } from "#actors/knowledge/store.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
@@ -22,17 +22,20 @@ export interface KnowledgeWorld {
   readonly bus: Bus;
   readonly store: RunningStore;
   /** A retrieving process in all but the process: index and cache on a connection of their own. */
-  reader(name: string): Promise<Reader>;
+  reader(name: string, change?: CacheChange): Promise<Reader>;
   stop(): Promise<void>;
 }
 
 const connect = (url: string, name: string): Promise<Bus> =>
   connectBus({ servers: url, name, log: silentLog });
 
-export async function startReader(url: string, name: string): Promise<Reader> {
+/** What a cache of tests may be given besides. */
+export type CacheChange = Partial<Pick<AnswerCacheOptions, "semantic" | "vectorOf" | "alone">>;
+
+export async function startReader(url: string, name: string, change: CacheChange = {}): Promise<Reader> {
   const bus = await connect(url, name);
   const retriever = await startRetriever(bus, { instance: name, log: silentLog });
-  const cache = new LeveledCache(bus, { revisions: retriever, log: silentLog });
+  const cache = new LeveledCache(bus, { revisions: retriever, log: silentLog, ...change });
   cache.start();
   return {
     bus,
@@ -56,8 +59,8 @@ export async function knowledgeWorld(): Promise<KnowledgeWorld> {
     url: server.url,
     bus,
     store,
-    async reader(name) {
-      const reader = await startReader(server.url, name);
+    async reader(name, change) {
+      const reader = await startReader(server.url, name, change);
       readers.push(reader);
       return reader;
     },
