@@ -55,6 +55,18 @@ export const ERRORS = {
     "There is no such document.",
     "Check collection and document id.",
   ),
+  "cache.not-found": entry(
+    404,
+    "never",
+    "There is no such cached answer.",
+    "See the ids: jetclaw cache explain.",
+  ),
+  "cache.unknown": entry(
+    503,
+    "later",
+    "No host with caches answers at the moment.",
+    "Try again; operators: jetclaw run conversation.",
+  ),
   "actor.kind-unknown": entry(
     404,
     "never",

@@ -194,6 +194,10 @@ export const CORE = {
   controlAll: "ctl.*.*",
   /** A question that several asked at once has its answer, or will have none. */
   cacheLanded: "cache.landed",
+  /** Hosts say what their caches hold. */
+  cacheStatus: "cache.status",
+  /** One host says what the caches would do with a question. */
+  cacheExplain: "cache.explain",
   /** Where a gateway hears of a job without an actor. Outside of what streams capture: nobody resumes it. */
   reply: (gateway: string, id: string): string => `reply.${tokenOf(gateway)}.${tokenOf(id)}`,
   replyAll: (gateway: string): string => `reply.${tokenOf(gateway)}.*`,

@@ -17,14 +17,16 @@ import { Entries } from "./entries.ts";
 import { type CurrentRevisions, type Entry, entryOf, isCurrent } from "./entry.ts";
 import { Flights } from "./flights.ts";
 import { fingerprintOf, originOf } from "./key.ts";
-import type { AnswerCache, CachedAnswer, CacheQuery, Flight, Hit } from "./port.ts";
-import {
-  type Asked,
-  type CheckCounts,
-  SemanticLevel,
-  type SemanticSettings,
-  type VectorOf,
-} from "./semantic-level.ts";
+import type {
+  AnswerCache,
+  CachedAnswer,
+  CacheHostStatus,
+  CacheQuery,
+  ExplainedLevels,
+  Flight,
+  Hit,
+} from "./port.ts";
+import { type Asked, SemanticLevel, type SemanticSettings, type VectorOf } from "./semantic-level.ts";
 
 /** The store has so long to answer; what is later is a miss. With the 200 ms of an embedding a turn stays within 300. */
 const SHARED_MS = 100;
@@ -58,6 +60,7 @@ export class LeveledCache implements AnswerCache {
   readonly #erased = new LRUCache<string, true>({ max: 10_000, ttl: LIMITS.dedupeWindowMs });
   /** The store did not answer in time: it is not asked before, and no other turn waits for it. */
   #restsUntil = 0;
+  readonly #served = { response: 0, semantic: 0, misses: 0 };
 
   constructor(bus: Bus, options: AnswerCacheOptions) {
     const { revisions, log, clock = systemClock, memoryBytes = MEMORY_BYTES, alone = () => false } = options;
@@ -95,6 +98,12 @@ export class LeveledCache implements AnswerCache {
   }
 
   async lookup(query: CacheQuery, levels: "both" | "response" = "both"): Promise<Hit | undefined> {
+    const hit = await this.#lookupLevels(query, levels);
+    this.#served[hit?.level ?? "misses"]++;
+    return hit;
+  }
+
+  async #lookupLevels(query: CacheQuery, levels: "both" | "response"): Promise<Hit | undefined> {
     try {
       const response = await this.#lookupResponse(query);
       if (response) return response;
@@ -185,10 +194,33 @@ export class LeveledCache implements AnswerCache {
     if (removed > 0) metrics.cache({ level: "shared", result: "erased" }, removed);
   }
 
-  /** What this process holds and has learned. */
-  status(): { readonly entries: number; readonly semantic: number; readonly checks: CheckCounts } {
+  async explain(query: CacheQuery): Promise<ExplainedLevels> {
+    const id = this.#idOf(query);
+    const entry = await within(
+      this.#entries.fetch(query.tenant, id).then((found) => found ?? "absent"),
+      SHARED_MS,
+    ).catch(() => undefined);
+    const level = this.#semantic;
+    return {
+      id,
+      response: this.#explainResponse(entry, query.tenant),
+      semantic: level?.takes(query) ? await level.explain(query) : null,
+    };
+  }
+
+  #explainResponse(entry: Entry | "absent" | undefined, tenant: string): ExplainedLevels["response"] {
+    if (entry === undefined) return { state: "unknown" };
+    if (entry === "absent") return { state: "none" };
+    const { question, answer } = entry;
+    if (!answer) return { state: "uncited", question };
+    return { state: this.#serves(entry, tenant) ? "hit" : "stale", question, reply: answer.reply };
+  }
+
+  /** What this process holds and has learned since it started. */
+  status(): Omit<CacheHostStatus, "instance"> {
     const checks = this.#semantic?.checks ?? { agreed: 0, differed: 0 };
-    return { entries: this.#entries.size, semantic: this.#semantic?.size ?? 0, checks };
+    const semantic = this.#semantic?.size ?? 0;
+    return { entries: this.#entries.size, semantic, served: { ...this.#served }, checks };
   }
 
   #serves(entry: Entry, tenant: string): boolean {

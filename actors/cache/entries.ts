@@ -133,26 +133,12 @@ export class Entries {
     return "outdated";
   }
 
-  /** From every host, for good. False when there is no such entry. @throws JetclawError `nats.unavailable` */
-  async remove(tenant: string, id: string, options: { readonly ban: boolean }): Promise<boolean> {
-    const entry = await dropEntry(this.#kv, tenant, id);
-    const removal: Removal = {
-      at: this.#clock.now(),
-      reply: options.ban && entry?.answer ? replyDigest(entry.answer.reply) : "",
-    };
-    // After the entry is gone: whoever read it before hears of this later.
-    const marker = removalKey(tenant, id);
-    const seq = await this.#kv.put(marker, encode(removal), { ttlMs: LIMITS.cacheAgeMs });
-    this.#obey(marker, removal, seq);
-    return entry !== undefined;
-  }
-
   /** All that a session caused. @returns how many @throws JetclawError `nats.unavailable` */
   async removeOrigin(tenant: string, origin: string): Promise<number> {
     const filter = originKey(tenant, origin, "*");
     let removed = 0;
     for await (const { key } of this.#kv.entries(filter)) {
-      await this.remove(tenant, fingerprintOfKey(key), { ban: false });
+      await removeEntry(this.#kv, this.#clock, tenant, fingerprintOfKey(key), { ban: false });
       removed++;
     }
     if (removed > 0) await this.#kv.drop(filter);
@@ -212,6 +198,25 @@ export class Entries {
     this.#onAdded?.(entry);
     return entry;
   }
+}
+
+/**
+ * From every host, for good: each hears of it by following. False when there is no such entry.
+ * @throws JetclawError `nats.unavailable`
+ */
+export async function removeEntry(
+  kv: Kv,
+  clock: Clock,
+  tenant: string,
+  id: string,
+  { ban }: { readonly ban: boolean },
+): Promise<boolean> {
+  const entry = await dropEntry(kv, tenant, id);
+  const reply = ban && entry?.answer ? replyDigest(entry.answer.reply) : "";
+  const removal: Removal = { at: clock.now(), reply };
+  // After the entry is gone: whoever read it before hears of this later. Also where it was gone: hosts may hold it.
+  await kv.put(removalKey(tenant, id), encode(removal), { ttlMs: LIMITS.cacheAgeMs });
+  return entry !== undefined;
 }
 
 /**

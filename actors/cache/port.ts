@@ -60,9 +60,111 @@ export interface AnswerCache {
   store(query: CacheQuery, answer: CachedAnswer, session: string): Promise<void>;
   /** No answer came that can be kept: who waits asks for himself. */
   giveUp(query: CacheQuery): void;
+  /** What the levels hold for a request, and why they would serve it or not. Changes nothing. */
+  explain(query: CacheQuery): Promise<ExplainedLevels>;
   /**
    * Removes what a session contributed, from every host.
    * @throws JetclawError `nats.unavailable`: nothing is said to be erased that is not.
    */
   forget(tenant: string, session: string): Promise<void>;
+}
+
+/** How a cache answers an operator's question about a question. */
+export interface ExplainAsk {
+  readonly tenant: string;
+  readonly text: string;
+  readonly assistant?: string | undefined;
+  readonly locale?: string | undefined;
+  readonly tier?: string | undefined;
+  /** Something was said before it. */
+  readonly ongoing: boolean;
+}
+
+export interface ExplainedCandidate {
+  readonly entry: string;
+  readonly text: string;
+  /** Null without vectors. */
+  readonly cosine: number | null;
+  readonly lexical: number;
+  /** Guards that forbid to serve it, with what they saw. */
+  readonly refused: readonly string[];
+  /** What it rests on has not changed, and no new text is near the question. */
+  readonly current: boolean;
+  readonly documents: readonly string[];
+}
+
+/** What the levels hold for a request. */
+export interface ExplainedLevels {
+  /** Fingerprint of the request: the id that its own entry has or would have. */
+  readonly id: string;
+  readonly response: {
+    /** `uncited`: the model was asked, and cited nothing. */
+    readonly state: "hit" | "stale" | "uncited" | "none" | "unknown";
+    readonly question?: string | undefined;
+    readonly reply?: string | undefined;
+  };
+  /** Null where the assistant has no semantic cache. */
+  readonly semantic: {
+    readonly decision: "serve" | "check" | "miss";
+    readonly reason: string | null;
+    readonly weighed: string | null;
+    readonly confidence: number;
+    readonly threshold: number;
+    readonly lessons: number;
+    readonly candidates: readonly ExplainedCandidate[];
+  } | null;
+}
+
+export interface Explanation extends ExplainedLevels {
+  readonly tenant: string;
+  readonly assistant: string;
+  readonly locale: string;
+  readonly tier: string;
+  /** Caching is switched off for the assistant or altogether. */
+  readonly off: boolean;
+  readonly levels: "both" | "response" | "none";
+  /** The kind of turn, where it keeps the caches from being asked. */
+  readonly reason: string | null;
+  readonly passages: readonly {
+    readonly collection: string;
+    readonly document: string;
+    readonly revision: number;
+  }[];
+}
+
+export interface CacheCounts {
+  readonly response: number;
+  readonly semantic: number;
+  readonly misses: number;
+}
+
+/** One host's caches since it started. */
+export interface CacheHostStatus {
+  readonly instance: string;
+  /** In memory. */
+  readonly entries: number;
+  readonly semantic: number;
+  readonly served: CacheCounts;
+  /** Hits that were asked of the model as well, and what it said. */
+  readonly checks: { readonly agreed: number; readonly differed: number };
+}
+
+export interface CacheStatus {
+  readonly at: number;
+  /** Of the bucket: entries and what leads to them. */
+  readonly keys: number;
+  readonly bytes: number;
+  readonly hosts: readonly CacheHostStatus[];
+}
+
+export interface CacheAdmin {
+  /** @throws JetclawError `nats.unavailable` */
+  status(): Promise<CacheStatus>;
+  /** @throws JetclawError `cache.unknown` when no host answers */
+  explain(asked: ExplainAsk): Promise<Explanation>;
+  /**
+   * Removes an entry from every host, and its answer is not kept again for an hour. False when there is none.
+   * @throws JetclawError `nats.unavailable`
+   */
+  remove(tenant: string, id: string): Promise<boolean>;
 }

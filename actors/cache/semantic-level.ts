@@ -8,7 +8,7 @@ import { within } from "#runtime/within.ts";
 import type { Entries } from "./entries.ts";
 import { type CurrentRevisions, type Entry, isCurrent } from "./entry.ts";
 import type { Dependency } from "./key.ts";
-import type { CacheQuery } from "./port.ts";
+import type { CacheQuery, ExplainedLevels } from "./port.ts";
 import type { Slot } from "./semantic/guards.ts";
 import { createSemanticCache } from "./semantic/memory.ts";
 import type { DocumentRef, Question, SemanticCache, SemanticEntry, Verdict } from "./semantic/port.ts";
@@ -42,12 +42,6 @@ export interface Asked {
   readonly verdict: Verdict;
 }
 
-/** How checks ended in this process. */
-export interface CheckCounts {
-  readonly agreed: number;
-  readonly differed: number;
-}
-
 export class SemanticLevel {
   readonly #parts: SemanticParts;
   readonly #cache: SemanticCache;
@@ -64,7 +58,8 @@ export class SemanticLevel {
     });
   }
 
-  get checks(): CheckCounts {
+  /** How checks ended in this process. */
+  get checks(): { readonly agreed: number; readonly differed: number } {
     return { agreed: this.#agreed, differed: this.#differed };
   }
 
@@ -111,9 +106,33 @@ export class SemanticLevel {
     return { ...entry, documents, vector, trial };
   }
 
-  /** What `explain` shows; nothing changes but the draw of checks. */
-  async explain(query: CacheQuery): Promise<Verdict> {
-    return this.#cache.lookup(questionOf(query, await this.#vectorOf(query.question)));
+  /** Nothing changes but the draw of checks. */
+  async explain(query: CacheQuery): Promise<NonNullable<ExplainedLevels["semantic"]>> {
+    const { entries, revisions } = this.#parts;
+    const verdict = this.#cache.lookup(questionOf(query, await this.#vectorOf(query.question)));
+    const { candidates, weighed, confidence, threshold, lessons } = verdict.evidence;
+    return {
+      decision: verdict.kind,
+      reason: verdict.kind === "miss" ? verdict.reason : null,
+      weighed: weighed ?? null,
+      confidence,
+      threshold,
+      lessons,
+      candidates: candidates.map(({ entry: id, text, cosine, lexical, refused, documents }) => {
+        const entry = entries.held(query.tenant, id);
+        return {
+          entry: id,
+          text,
+          cosine: cosine ?? null,
+          lexical,
+          refused,
+          current: !!entry && isCurrent(entry, query.tenant, revisions) && !hasNewText(entry, query),
+          documents: documents.map(
+            ({ collection, document, revision }) => `${collection}/${document}@${revision}`,
+          ),
+        };
+      }),
+    };
   }
 
   /** The entry, where nothing forbids to serve it now; what is not current is let go. */

@@ -62,7 +62,7 @@ export interface Answering {
 }
 
 type ConversationActor = SystemActor<ConversationState>;
-const DEFAULT_LOCALE = "en";
+export const DEFAULT_LOCALE = "en";
 const LANDED_TIMER = "landed";
 const DEFERRED_CHANNELS = new Set(["email"]);
 

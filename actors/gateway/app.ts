@@ -16,6 +16,7 @@ import type { App, GatewayParts } from "./parts.ts";
 import { sendProblem, toJetclawError } from "./problems.ts";
 import { actorRoutes } from "./routes/actors.ts";
 import { adminRoutes } from "./routes/admin.ts";
+import { cacheRoutes } from "./routes/cache.ts";
 import { conversationRoutes } from "./routes/conversations.ts";
 import { deadRoutes } from "./routes/dead.ts";
 import { eventRoutes } from "./routes/events.ts";
@@ -107,7 +108,8 @@ async function registerV1(
     adminRoutes,
   ])
     v1.register(async (scope) => routes(typed(scope), parts));
-  const { load, dead } = parts.deps;
+  const { load, dead, cache } = parts.deps;
+  if (cache) v1.register(async (scope) => cacheRoutes(typed(scope), cache));
   if (dead) v1.register(async (scope) => deadRoutes(typed(scope), dead));
   if (load) v1.register(async (scope) => loadRoutes(typed(scope), load));
   const { completions } = parts.deps;

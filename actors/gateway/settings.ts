@@ -1,5 +1,6 @@
 /** What can be set of a gateway, each with its default, and what it is made of. */
 
+import type { CacheAdmin } from "#actors/cache/port.ts";
 import type { Conversations } from "#actors/conversation/port.ts";
 import type { LevelReader, LoadAdmin } from "#actors/governor/port.ts";
 import type { KnowledgeStore, Retriever } from "#actors/knowledge/port.ts";
@@ -69,6 +70,8 @@ export interface GatewayDeps {
   readonly level?: LevelReader | undefined;
   /** Without it there are no routes about load. */
   readonly load?: LoadAdmin | undefined;
+  /** Without it there are no routes about the caches. */
+  readonly cache?: CacheAdmin | undefined;
   /** Without it there are no routes about dead letters. */
   readonly dead?: DeadLetters | undefined;
   readonly readiness: () => Readiness;

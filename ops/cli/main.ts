@@ -4,6 +4,7 @@ import { enableCompileCache } from "node:module";
 import { Command } from "commander";
 import { autoscaleCommand } from "./autoscale.ts";
 import { benchCommand } from "./bench.ts";
+import { cacheCommand } from "./cache.ts";
 import { chatCommand } from "./chat.ts";
 import { deadCommand } from "./dead.ts";
 import { demoCommand } from "./demo.ts";
@@ -50,6 +51,7 @@ Settings come from jetclaw.config.ts and JETCLAW_* variables; ops/cli/README.md 
     kbCommand(),
     statusCommand(),
     doctorCommand(),
+    cacheCommand(),
     levelCommand(),
     deadCommand(),
     keysCommand(),

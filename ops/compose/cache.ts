@@ -1,4 +1,5 @@
 /** The caches of a process that answers questions, from the configuration. */
+import { serveCacheStatus } from "#actors/cache/admin.ts";
 import { LeveledCache } from "#actors/cache/answer-cache.ts";
 import type { CurrentRevisions } from "#actors/cache/entry.ts";
 import type { VectorOf } from "#actors/cache/semantic-level.ts";
@@ -17,7 +18,7 @@ export interface RunningCache {
 
 /** `vectorOf` absent: the semantic level compares words alone. */
 export function startCache(
-  { bus, log, clock, config }: RoleContext,
+  { bus, log, clock, config, instance }: RoleContext,
   revisions: CurrentRevisions,
   vectorOf?: VectorOf,
 ): RunningCache {
@@ -33,9 +34,11 @@ export function startCache(
     alone: () => clock.now() > listenedAt && hosts.live().length === 1,
   });
   cache.start();
+  const served = serveCacheStatus(bus, () => ({ instance, ...cache.status() }));
   return {
     cache,
     async stop() {
+      served.stop();
       hosts.stop();
       await cache.stop();
     },

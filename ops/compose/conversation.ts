@@ -1,10 +1,13 @@
 /** Role `conversation`: a host of actors, the conversation kind and the user's own, and the reaper. */
 import { hostname } from "node:os";
+import { serveExplanations } from "#actors/cache/admin.ts";
 import type { AnswerCache } from "#actors/cache/port.ts";
 import { conversationKind } from "#actors/conversation/actor.ts";
+import type { Answering } from "#actors/conversation/answering.ts";
 import { Assistants } from "#actors/conversation/assistants.ts";
 import { PendingAnswers } from "#actors/conversation/caching.ts";
 import { Checks } from "#actors/conversation/checks.ts";
+import { explainCaching } from "#actors/conversation/explaining.ts";
 import { Lanes, shareOf } from "#actors/conversation/lanes.ts";
 import { Reaper } from "#actors/conversation/reaper.ts";
 import { watchLevel } from "#actors/governor/watch.ts";
@@ -72,7 +75,7 @@ export async function startConversationHost(
   const health = await watchHealth(bus);
   const cache = config.responseCache ? options.cache : undefined;
   const checks = cache && new Checks(bus, { cache, clock, instance });
-  const conversation = conversationKind({
+  const answering: Answering = {
     deployment,
     assistants: new Assistants(config),
     retriever: options.retriever ?? NO_KNOWLEDGE,
@@ -94,7 +97,9 @@ export async function startConversationHost(
     idleMs: config.idleMinutes === undefined ? LIMITS.idleCloseMs : config.idleMinutes * 60_000,
     languageOf: options.languageOf ?? (() => undefined),
     turnDeadlineMs: config.turnDeadlineMs ?? LIMITS.turnDeadlineMs,
-  });
+  };
+  const conversation = conversationKind(answering);
+  const explaining = cache && serveExplanations(bus, (asked) => explainCaching(answering, asked));
   const host = new ActorHost({
     bus,
     log,
@@ -146,6 +151,7 @@ export async function startConversationHost(
       placement.stop();
       level.stop();
       checks?.stop();
+      explaining?.stop();
       health.stop();
       host.close();
       // Last: without NATS it waits, and what comes after it might not be reached.

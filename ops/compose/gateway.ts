@@ -1,6 +1,7 @@
 /** The role `gateway`: keys, the operator's view, and the HTTP server in front of the deployment. */
 import type { AddressInfo } from "node:net";
 import { hostname } from "node:os";
+import { createCacheAdmin } from "#actors/cache/admin.ts";
 import type { Conversations } from "#actors/conversation/port.ts";
 import { createAdminSource } from "#actors/gateway/admin-source.ts";
 import { createGateway } from "#actors/gateway/app.ts";
@@ -84,6 +85,7 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
     keys,
     level: load.level,
     load: load.admin,
+    cache: createCacheAdmin(bus, clock),
     dead: deadLettersOf(bus, deployment),
     completions,
     clock,

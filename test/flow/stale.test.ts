@@ -1,0 +1,15 @@
+// Three hosts, changes and killed consumers: a small run of what `npm run test:fault -- --mode stale` does at length.
+import { randomInt } from "node:crypto";
+import { expect, test } from "vitest";
+import { runStale } from "#test/harness/stale.ts";
+
+test("1,500 look-ups on three hosts, racing with changes while invalidators are killed: none is stale, half are hits", async () => {
+  const seed = Number(process.env.JETCLAW_TEST_SEED ?? randomInt(1, 2 ** 31));
+  console.log(`seed ${seed}`);
+  const figures = await runStale({ seed, lookups: 1_500, hosts: 3, killEvery: 400 });
+  console.log(JSON.stringify(figures));
+  expect(figures.stale).toEqual([]);
+  expect(figures.hits).toBeGreaterThan(figures.lookups / 2);
+  expect(figures.kills).toBeGreaterThan(0);
+  expect(figures.changes).toBeGreaterThan(20);
+}, 120_000);
