@@ -1,6 +1,7 @@
 // `npm run test:fault`: a seeded schedule of faults on a real cluster under load, and what the checker found.
-//   --mode kills|handover|freeze|outdated|all   --seed S   --minutes M   --kills N --handovers N --freezes N
+//   --mode kills|handover|freeze|outdated|all|stale   --seed S   --minutes M   --kills N --handovers N --freezes N
 //   --points host (steps whose names begin so)   --model echo|simulator   --calm (a kill waits until the last one is overcome)
+//   stale: --lookups N (10000), three hosts whose look-ups race with changes while invalidators are killed
 //   --hosts N --workers N --per-second N   --control no-ring|no-outbox|no-fence   --json
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
@@ -12,7 +13,7 @@ import { providers } from "./providers.ts";
 import { jsonOf, textOf } from "./report.ts";
 import { FaultRun } from "./run.ts";
 
-const MODES = ["kills", "handover", "freeze", "outdated", "all", "midstream", "providers"] as const;
+const MODES = ["kills", "handover", "freeze", "outdated", "all", "midstream", "providers", "stale"] as const;
 type Mode = (typeof MODES)[number];
 
 /** Faults of the list by number, as far as a mode causes them. */
@@ -49,6 +50,7 @@ const { values } = parseArgs({
     model: { type: "string", default: "echo" },
     calm: { type: "boolean", default: false },
     points: { type: "string", default: "" },
+    lookups: { type: "string", default: "10000" },
     json: { type: "boolean", default: false },
   },
 });
@@ -59,7 +61,16 @@ function refuse(text: string): never {
 }
 
 function number(
-  name: "seed" | "minutes" | "kills" | "handovers" | "freezes" | "hosts" | "workers" | "per-second",
+  name:
+    | "seed"
+    | "minutes"
+    | "kills"
+    | "handovers"
+    | "freezes"
+    | "lookups"
+    | "hosts"
+    | "workers"
+    | "per-second",
 ): number {
   const value = Number(values[name]);
   return Number.isFinite(value) && value >= 0
@@ -98,6 +109,24 @@ const unsafe =
     : (CONTROLS[values.control] ?? refuse(`--control is one of ${Object.keys(CONTROLS).join(", ")}`));
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 say(`seed ${seed}, mode ${mode}${unsafe ? `, control ${values.control}: violations are expected` : ""}`);
+
+if (mode === "stale") {
+  const { runStale } = await import("#test/harness/stale.ts");
+  const figures = await runStale({ seed, lookups: number("lookups"), hosts: 3, killEvery: 500, say });
+  const { stale, ...rest } = figures;
+  if (values.json) process.stdout.write(`${JSON.stringify({ run: "stale", seed, ...figures })}\n`);
+  else for (const [name, value] of Object.entries(rest)) say(`  ${name.padEnd(22)} ${value}`);
+  for (const each of stale.slice(0, 20)) say(`  stale: ${each}`);
+  const enough = figures.hits * 2 >= figures.lookups;
+  say(
+    stale.length > 0
+      ? `${stale.length} stale`
+      : enough
+        ? "none stale"
+        : "none stale, but too few hits to prove it",
+  );
+  process.exit(stale.length === 0 && enough ? 0 : 1);
+}
 
 const run = await FaultRun.start({
   seed,

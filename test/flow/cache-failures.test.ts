@@ -1,0 +1,139 @@
+// What the caches need fails: who asked for others dies, the store stalls; and what is served is checked behind the user.
+import { afterEach, expect, test } from "vitest";
+import { createCacheAdmin } from "#actors/cache/admin.ts";
+import { BUCKETS, bucketStream, bucketSubject } from "#contracts/subjects.ts";
+import { systemClock } from "#runtime/clock.ts";
+import { prometheusText } from "#runtime/observe/metrics.ts";
+import { CachedWorld, TENANT } from "#test/harness/cached-world.ts";
+import { waitUntil } from "#test/harness/wait.ts";
+
+let world: CachedWorld | undefined;
+afterEach(async () => {
+  await world?.stop();
+  world = undefined;
+});
+
+async function start(starting: Promise<CachedWorld>): Promise<CachedWorld> {
+  world = await starting;
+  return world;
+}
+
+let sessions = 0;
+const session = (): string => `s${++sessions}`;
+
+async function countOf(level: string, result: string): Promise<number> {
+  const line = new RegExp(
+    `^jetclaw_cache_lookups\\S*\\{[^}]*level="${level}",result="${result}"[^}]*\\} (\\d+)`,
+    "m",
+  );
+  return Number(line.exec(await prometheusText())?.[1] ?? 0);
+}
+
+test("a turn that waits for a host that dies asks for itself, and the other turn is answered too", async () => {
+  const w = await start(CachedWorld.start(2, { turnDeadlineMs: 13_000 }));
+  await w.put("delivery", "Delivery takes three days in all countries.");
+  const text = "How long does delivery take?";
+  w.model.hold();
+  const [one] = w.hosts;
+  const leader = session();
+  const first = await w.send(leader, text);
+  await waitUntil(() => w.model.asked.length > 0, { timeoutMs: 5_000, what: "the question" });
+  const talks = Array.from({ length: 6 }, session);
+  const ids = await Promise.all(talks.map((talk) => w.send(talk, text)));
+  await one?.end();
+  w.model.release();
+  const records = await Promise.all(talks.map((talk, n) => w.recordOf(talk, ids[n] as string)));
+  expect(records.every(({ outcome }) => outcome === "answered")).toBe(true);
+  expect(await w.recordOf(leader, first)).toMatchObject({ outcome: "answered" });
+}, 60_000);
+
+test("while the store stalls turns are answered without it, and that is counted", async () => {
+  const w = await start(CachedWorld.start(1));
+  await w.put("delivery", "Delivery takes three days in all countries.");
+  await w.ask(session(), "How long does delivery take?");
+  const timeouts = await countOf("shared", "timeout");
+  // Whoever asks the stream now gets neither an answer nor a refusal.
+  const stream = bucketStream(BUCKETS.cache);
+  const silent = [`$JS.API.DIRECT.GET.${stream}.>`, bucketSubject(BUCKETS.cache, ">")].map((subject) =>
+    w.bus.subscribe(subject, () => {}),
+  );
+  await w.bus.jsm.streams.delete(stream);
+  for (const question of [
+    "Does delivery take three days?",
+    "Delivery in all countries?",
+    "Three days of delivery?",
+  ]) {
+    const startedAt = performance.now();
+    expect(await w.ask(session(), question)).toMatchObject({ cached: false });
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
+  }
+  // Asked once, then left alone.
+  expect((await countOf("shared", "timeout")) - timeouts).toBe(1);
+  expect(await countOf("shared", "resting")).toBeGreaterThan(0);
+  // What was in memory is still served.
+  expect(await w.ask(session(), "How long does delivery take?")).toMatchObject({ cached: true });
+  for (const one of silent) one.stop();
+}, 60_000);
+
+test("a hit by meaning is checked by a job of its own, while the user has the answer; status, explain and rm tell and end it", async () => {
+  const w = await start(CachedWorld.start(2, { cache: { checkShare: 1, errorBound: 0.1 } }));
+  const topics = ["zebra", "walrus", "parrot", "salmon"];
+  for (const topic of topics) await w.put(topic, `A ${topic} eats what a ${topic} likes, and it likes food.`);
+  w.model.reply = (question) => `The ${topics.find((topic) => question.includes(topic))} eats [1].`;
+  const wordings = [
+    (topic: string) => `What does a ${topic} eat?`,
+    (topic: string) => `Please tell me what a ${topic} eats`,
+    (topic: string) => `What food does the ${topic} eat`,
+    (topic: string) => `I want to know what a ${topic} eats`,
+    (topic: string) => `Which food does a ${topic} like to eat?`,
+    (topic: string) => `Can you say what the ${topic} eats?`,
+    (topic: string) => `What should a ${topic} eat?`,
+    (topic: string) => `What does the ${topic} usually eat?`,
+    (topic: string) => `Tell me which food a ${topic} eats`,
+    (topic: string) => `What would a ${topic} eat for food`,
+    (topic: string) => `Say, what would the ${topic} eat?`,
+    (topic: string) => `What will a ${topic} like to eat?`,
+  ];
+  const served: string[] = [];
+  for (const wording of wordings)
+    for (const topic of topics) {
+      const question = wording(topic);
+      const record = await w.ask(session(), question);
+      expect(record.reply).toContain(topic);
+      if (record.cacheLevel === "semantic") served.push(question);
+    }
+  expect(served.length).toBeGreaterThan(0);
+  await waitUntil(() => served.every((question) => w.model.asked.includes(question)), {
+    timeoutMs: 10_000,
+    what: "the checks to reach the model",
+  });
+  const admin = createCacheAdmin(w.bus, systemClock);
+  const checked = async (): Promise<boolean> =>
+    (await admin.status()).hosts.reduce((sum, { checks }) => sum + checks.agreed, 0) >= served.length;
+  await waitUntil(checked, { timeoutMs: 10_000, what: "the checks to be counted" });
+
+  const question = wordings[0]?.("zebra") as string;
+  const explained = await admin.explain({ tenant: TENANT, text: question, ongoing: true });
+  expect(explained).toMatchObject({ levels: "both", response: { state: "hit" }, off: false });
+  expect(explained.semantic?.candidates.length).toBeGreaterThan(0);
+  expect(await admin.explain({ tenant: TENANT, text: "And a zebra?", ongoing: true })).toMatchObject({
+    levels: "none",
+    reason: "context",
+  });
+  const held = w.hosts.map(({ retrieval }) => retrieval.cache.status().entries);
+  expect(await admin.remove(TENANT, explained.id)).toBe(true);
+  for (const [n, { retrieval }] of w.hosts.entries())
+    await waitUntil(() => retrieval.cache.status().entries === (held[n] as number) - 1, {
+      timeoutMs: 1_000,
+      what: "every host to drop it",
+    });
+  // The model says the same again: not kept, so the next one is asked too.
+  const before = w.model.asked.length;
+  await w.ask(session(), question);
+  await w.ask(session(), question);
+  expect(await admin.explain({ tenant: TENANT, text: question, ongoing: false })).toMatchObject({
+    response: { state: "none" },
+  });
+  expect(w.model.asked.length).toBeGreaterThan(before);
+  expect(await admin.remove(TENANT, "nothing")).toBe(false);
+}, 90_000);
