@@ -35,6 +35,8 @@ export const LIMITS = {
   partitionInFlight: 512,
   /** Given-up messages each actor remembers, so that each of them can be redriven once. */
   givenUpIds: 256,
+  /** Messages of one partition that wait outside of full mailboxes, their bodies left in the stream. */
+  partitionParked: 4_096,
   /** How often a failing handler is run before its message becomes a dead letter. */
   handlerAttempts: 5,
   /** Turns of history kept in a conversation's state and sent to a model. */
@@ -91,6 +93,7 @@ const RELATIONS: readonly (readonly [boolean, string])[] = [
   [LIMITS.burstMessages <= LIMITS.mailboxMessages, "a burst fits the mailbox"],
   [LIMITS.mailboxMessages < LIMITS.processedIds, "a redelivered mailbox is remembered whole"],
   [LIMITS.mailboxMessages <= LIMITS.partitionInFlight, "one mailbox cannot exceed its partition"],
+  [LIMITS.partitionInFlight <= LIMITS.partitionParked, "one full pull can be parked"],
   [LIMITS.turnDeadlineMs < LIMITS.inboundAckWaitMs, "a turn ends before its message is redelivered"],
   [LIMITS.turnDeadlineMs < LIMITS.dedupeWindowMs, "a job is deduped for longer than a turn lives"],
   [LIMITS.turnDeadlineMs < LIMITS.tokensAgeMs, "a stream can be resumed for longer than a turn lives"],

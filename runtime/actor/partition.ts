@@ -149,7 +149,8 @@ export class OwnedPartition {
 
   #pull(): void {
     if (this.#drain.signal.aborted || this.#asked > 0) return;
-    const batch = Math.min(BATCH, LIMITS.partitionInFlight - this.#held);
+    const parked = this.#channel.unacked - this.#held;
+    const batch = Math.min(BATCH, LIMITS.partitionInFlight - this.#held, LIMITS.partitionParked - parked);
     if (batch <= 0) return;
     this.#asked = batch;
     this.#channel.request({
