@@ -84,8 +84,9 @@ export async function activate(
   const { record } = loaded;
   if (record.outbox.length > 0 && !host.unsafe.dropOutbox) {
     // Acknowledged means published; only the leader may be asked, a follower can be behind.
-    const pending = await retrying(host.log, signal, "read the message of an outbox", () =>
-      messageAt(host.bus, stream, record.seq),
+    const single = host.deployment.replicas === 1;
+    const pending = await retrying<unknown>(host.log, signal, "read the message of an outbox", () =>
+      single ? host.bus.directAt(stream, record.seq) : messageAt(host.bus, stream, record.seq),
     );
     if (pending) {
       metrics.republished({ kind: kind.kind });

@@ -16,6 +16,7 @@ import {
 import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { Log } from "../observe/log.ts";
+import { type LeaderMessage, readLeaderAnswer, type WhichMessage } from "./leader-answer.ts";
 import { Requests } from "./requests.ts";
 import { batchWrites } from "./write-batching.ts";
 
@@ -218,13 +219,17 @@ export class Bus {
    * The last message of a subject from whichever replica answers: with one replica it is never behind, with more it
    * may be. Undefined when the stream holds none.
    */
-  async directLast(stream: string, subject: string): Promise<DirectMessage | undefined> {
-    const message = await this.#requests.send(
-      `$JS.API.DIRECT.GET.${stream}.${subject}`,
-      NO_DATA,
-      undefined,
-      APPEND_MS,
-    );
+  directLast(stream: string, subject: string): Promise<DirectMessage | undefined> {
+    return this.#direct(`${stream}.${subject}`, NO_DATA);
+  }
+
+  /** The message at a sequence, from whichever replica answers. Undefined when the stream holds none. */
+  directAt(stream: string, seq: number): Promise<DirectMessage | undefined> {
+    return this.#direct(stream, encoder.encode(JSON.stringify({ seq })));
+  }
+
+  async #direct(what: string, query: Uint8Array): Promise<DirectMessage | undefined> {
+    const message = await this.#requests.send(`$JS.API.DIRECT.GET.${what}`, query, undefined, APPEND_MS);
     const head = message.headers;
     if (head?.code === 404) return undefined;
     if (head?.code !== 0)
@@ -234,6 +239,16 @@ export class Bus {
       seq: Number(head.get("Nats-Sequence")),
       operation: head.get("KV-Operation") || head.get("Nats-Marker-Reason"),
     };
+  }
+
+  /**
+   * One message as a stream's leader holds it: never behind an acknowledged append.
+   * @throws JetclawError `nats.unavailable`
+   */
+  async leaderGet(stream: string, which: WhichMessage): Promise<LeaderMessage | "no-message" | "no-stream"> {
+    const query = encoder.encode(JSON.stringify(which));
+    const subject = `$JS.API.STREAM.MSG.GET.${stream}`;
+    return readLeaderAnswer((await this.#requests.send(subject, query, undefined, APPEND_MS)).string());
   }
 
   /** A client on an isolated node stays there until it is told to move; one that is moving already is left alone. */

@@ -1,6 +1,8 @@
 /** Key-value buckets: reads, compare-and-set writes with an optional lifetime, watches as hints. */
 import { type KV, Kvm } from "@nats-io/kv";
+import { JetclawError } from "#contracts/errors.ts";
 import { type Bus, NO_DATA, natsError } from "./connect.ts";
+import { headOf } from "./leader-answer.ts";
 import { messagesFrom, purge } from "./reader.ts";
 
 export interface KvEntry {
@@ -10,6 +12,9 @@ export interface KvEntry {
   /** Stream sequence of the last write; 0 where the key never existed. */
   readonly revision: number;
 }
+
+/** Operations of a bucket that leave no value. */
+const REMOVED = new Set(["DEL", "PURGE"]);
 
 export class Kv {
   readonly bucket: string;
@@ -36,16 +41,15 @@ export class Kv {
     }
   }
 
-  /** Read from the stream's leader: never behind an acknowledged write. */
+  /** Read from the stream's leader: never behind an acknowledged write. @throws JetclawError `nats.unavailable` */
   async getFromLeader(key: string): Promise<KvEntry> {
-    try {
-      return entryOf(
-        key,
-        await this.#bus.jsm.streams.getMessage(`KV_${this.bucket}`, { last_by_subj: this.subjectOf(key) }),
-      );
-    } catch (error) {
-      throw natsError(error);
-    }
+    const answer = await this.#bus.leaderGet(`KV_${this.bucket}`, { last_by_subj: this.subjectOf(key) });
+    if (answer === "no-stream")
+      throw new JetclawError("nats.unavailable", `there is no bucket ${this.bucket}`);
+    if (answer === "no-message") return { key, value: undefined, revision: 0 };
+    const removed =
+      REMOVED.has(headOf(answer.head, "KV-Operation")) || headOf(answer.head, "Nats-Marker-Reason") !== "";
+    return { key, value: removed ? undefined : answer.data, revision: answer.seq };
   }
 
   /** Writes whatever is there. @returns the revision */
@@ -130,17 +134,6 @@ export class Kv {
     this.#native ??= new Kvm(this.#bus.js).open(this.bucket, { bindOnly: true });
     return this.#native;
   }
-}
-
-function entryOf(
-  key: string,
-  message: { data: Uint8Array; seq: number; header?: { get(name: string): string } } | null,
-): KvEntry {
-  if (!message) return { key, value: undefined, revision: 0 };
-  const operation = message.header?.get("KV-Operation");
-  const removed =
-    operation === "DEL" || operation === "PURGE" || Boolean(message.header?.get("Nats-Marker-Reason"));
-  return { key, value: removed ? undefined : message.data, revision: message.seq };
 }
 
 export { NO_DATA };

@@ -1,6 +1,7 @@
 /** Reading streams without owning their messages: ordered followers, ranges of a subject, single messages. */
-import { DeliverPolicy, JetStreamApiError, type MsgRequest, type StoredMsg } from "@nats-io/jetstream";
+import { DeliverPolicy, JetStreamApiError, type StoredMsg } from "@nats-io/jetstream";
 import { type Bus, natsError } from "./connect.ts";
+import type { WhichMessage } from "./leader-answer.ts";
 
 export interface StoredMessage {
   readonly subject: string;
@@ -82,48 +83,28 @@ export async function follow(bus: Bus, options: FollowOptions): Promise<{ stop()
 }
 
 /** The message at a sequence, read from the leader; undefined when the stream no longer holds it. */
-export async function messageAt(bus: Bus, stream: string, seq: number): Promise<StoredMessage | undefined> {
-  try {
-    const message = await bus.jsm.streams.getMessage(stream, { seq });
-    return message ? toStored(message) : undefined;
-  } catch (error) {
-    if (isNothing(error)) return undefined;
-    throw natsError(error);
-  }
+export function messageAt(bus: Bus, stream: string, seq: number): Promise<StoredMessage | undefined> {
+  return fromLeader(bus, stream, { seq });
 }
 
 /** The first message at or after `seq` whose subject matches, read from the leader. */
-export async function nextMessage(
+export function nextMessage(
   bus: Bus,
   stream: string,
   filter: string,
   seq = 0,
 ): Promise<StoredMessage | undefined> {
-  try {
-    const message = await bus.jsm.streams.getMessage(stream, {
-      seq,
-      next_by_subj: filter,
-    } as unknown as MsgRequest);
-    return message ? toStored(message) : undefined;
-  } catch (error) {
-    if (isNothing(error)) return undefined;
-    throw natsError(error);
-  }
+  return fromLeader(bus, stream, { seq, next_by_subj: filter });
 }
 
 /** The last message whose subject matches, read from the leader: never behind an acknowledged append. */
-export async function lastMessage(
-  bus: Bus,
-  stream: string,
-  filter: string,
-): Promise<StoredMessage | undefined> {
-  try {
-    const message = await bus.jsm.streams.getMessage(stream, { last_by_subj: filter });
-    return message ? toStored(message) : undefined;
-  } catch (error) {
-    if (isNothing(error)) return undefined;
-    throw natsError(error);
-  }
+export function lastMessage(bus: Bus, stream: string, filter: string): Promise<StoredMessage | undefined> {
+  return fromLeader(bus, stream, { last_by_subj: filter });
+}
+
+async function fromLeader(bus: Bus, stream: string, which: WhichMessage): Promise<StoredMessage | undefined> {
+  const answer = await bus.leaderGet(stream, which);
+  return typeof answer === "string" ? undefined : answer;
 }
 
 /** Up to `batch` messages at or after `seq` whose subject matches, in order; batched direct get. */
