@@ -115,6 +115,15 @@ export const knowledgeSubject = (tenant: string, collection: string, document: s
 export const knowledgeFilter = (tenant?: string, collection?: string): string =>
   `kb.${tenant === undefined ? "*" : tokenOf(tenant)}.${collection === undefined ? "*" : tokenOf(collection)}.*`;
 
+/** Vectors of documents, a record each. A space names what may be compared: a model, and its dimensions if asked for. */
+export const VECTORS = "VECTORS";
+export const vectorsSubject = (space: string, tenant: string, collection: string, document: string): string =>
+  `vec.${tokenOf(space)}.${tokenOf(tenant)}.${tokenOf(collection)}.${tokenOf(document)}`;
+export const vectorsFilter = (space: string, tenant?: string): string =>
+  `vec.${tokenOf(space)}.${tenant === undefined ? "*" : tokenOf(tenant)}.*.*`;
+/** The reader of KNOWLEDGE that makes the vectors of a space. */
+export const indexerConsumer = (space: string): string => `indexer-${tokenOf(space)}`;
+
 export const DEADLETTER = "DEADLETTER";
 /** One dead letter: the reference is the last token, so that the same message given up again replaces it. */
 export const deadLetterSubject = (stream: string, actor: ActorAddress, reference: string): string =>
@@ -187,6 +196,8 @@ export const CORE = {
   rollCall: "roll.call",
   /** Asks a process to drain. */
   drain: (instance: string): string => `drain.${tokenOf(instance)}`,
+  /** Questions to the role `retrieval`, shared by its processes. */
+  retrieval: "retrieval.ask",
   /** What the active governor measured, every round. */
   load: "load.report",
   /** Stop of a session's running answer, heard by the worker. */

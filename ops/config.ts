@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { type AssistantConfig, type Config, configSchema } from "#contracts/config.ts";
 import { JetclawError } from "#contracts/errors.ts";
+import { withEmbeddings } from "./config/embeddings.ts";
 import { findConfigFile, importConfigFile } from "./config/file.ts";
 import { poolFromEnvironment } from "./config/model.ts";
 import { checkParts, describeInactive } from "./config/parts.ts";
@@ -44,7 +45,7 @@ export async function loadConfig(settings: Settings, options: LoadOptions): Prom
   checkParts(parsed.data);
   const preset = { ...parsed.data, pools: withPresets(parsed.data.pools) };
   const declared = options.callsModels ? await withModelSecrets(preset, process.env) : preset;
-  const notices = describeInactive(declared, settings);
+  const notices = describeInactive(declared);
   const pools = { ...declared.pools };
   if (Object.keys(pools).length === 0) {
     const { pool, notice } = await poolFromEnvironment(settings.model);
@@ -53,7 +54,8 @@ export async function loadConfig(settings: Settings, options: LoadOptions): Prom
   }
   const assistants =
     Object.keys(declared.assistants).length > 0 ? declared.assistants : { shop: DEFAULT_ASSISTANT };
-  const config: Config = { ...declared, pools, assistants };
+  const { config, notices: more } = await withEmbeddings({ ...declared, pools, assistants }, settings);
+  notices.push(...more);
   checkModels(config);
   return { config, path, notices };
 }

@@ -18,10 +18,16 @@ interface Entry {
   readonly passages: readonly StoredPassage[];
   readonly meta: Omit<Passage, "text" | "score">;
 }
-interface StoredPassage extends IndexedPassage {
+export interface StoredPassage extends IndexedPassage {
   /** Headings above the passage's own. */
   readonly above: readonly string[];
   readonly meta: Omit<Passage, "text" | "score">;
+}
+
+export interface Ranked {
+  readonly passage: StoredPassage;
+  /** Higher is better; comparable only inside one result. */
+  readonly score: number;
 }
 
 /** A passage has to cover more than this share of what the question is about; see term-index.ts. */
@@ -67,36 +73,52 @@ export class PassageIndex {
   }
 
   /**
-   * The passages that answer, best first. Languages are tried in the order of the asker's locale, the language of the
-   * question, all others; the next is looked at only when the one before it has nothing.
+   * The passages that answer by their words, best first. Languages are tried in the order of the asker's locale, the
+   * language of the question, all others; the next is looked at only when the one before it has nothing.
    */
   retrieve(query: RetrievalQuery): Passage[] {
-    const indexes = this.#tenants.get(query.tenant);
-    if (!indexes || query.limit <= 0) return [];
-    const collections = new Set(query.collections);
-    const { question, limit } = query;
-    for (const languages of preference(query, [...indexes.keys()])) {
-      const hits = languages
-        .flatMap(
-          (language) =>
-            indexes.get(language)?.search({ question, collections, limit, coverage: COVERAGE }) ?? [],
-        )
-        .sort((a, b) => b.score - a.score);
-      const best = hits[0]?.score ?? 0;
-      // A document of unknown language is in several indexes.
-      const unique = new Map(
-        hits
-          .filter(({ score }) => score >= SCORE_OF_BEST * best)
-          .map(({ passage, score }) => [passage, score]),
-      );
-      if (unique.size > 0)
-        return [...unique].slice(0, limit).map(([passage, score]) => ({
-          ...passage.meta,
-          text: textOf(passage),
-          score,
-        }));
+    for (const languages of this.languagesFor(query)) {
+      const hits = this.find(query, languages, query.limit);
+      if (hits.length > 0) return hits.slice(0, query.limit).map(asPassage);
     }
     return [];
+  }
+
+  /** The languages a question is asked in, those of a group together, one group after the other. */
+  languagesFor(query: RetrievalQuery): string[][] {
+    return preference(query, [...(this.#tenants.get(query.tenant)?.keys() ?? [])]);
+  }
+
+  /** Passages in these languages whose words answer the question, best first. */
+  find(
+    { tenant, collections, question }: RetrievalQuery,
+    languages: readonly string[],
+    limit: number,
+  ): Ranked[] {
+    const indexes = this.#tenants.get(tenant);
+    if (!indexes || limit <= 0) return [];
+    const asked = { question, collections: new Set(collections), limit, coverage: COVERAGE };
+    const hits = languages
+      .flatMap((language) => indexes.get(language)?.search(asked) ?? [])
+      .sort((a, b) => b.score - a.score);
+    const best = hits[0]?.score ?? 0;
+    // A document of unknown language is in several indexes.
+    const unique = new Map(
+      hits.filter(({ score }) => score >= SCORE_OF_BEST * best).map(({ passage, score }) => [passage, score]),
+    );
+    return [...unique].map(([passage, score]) => ({ passage, score }));
+  }
+
+  /** The passage with this number in a revision of a document; undefined when the document has changed since. */
+  passageAt(at: {
+    readonly tenant: string;
+    readonly collection: string;
+    readonly document: string;
+    readonly revision: number;
+    readonly passage: number;
+  }): StoredPassage | undefined {
+    const entry = this.#documents.get(keyOf(at.tenant, at.collection, at.document));
+    return entry?.revision === at.revision ? entry.passages[at.passage] : undefined;
   }
 
   #indexOf(tenant: string, language: string): TermIndex<StoredPassage> {
@@ -117,6 +139,11 @@ export class PassageIndex {
 function textOf({ above, heading, body }: StoredPassage): string {
   const path = [...above, heading].filter((name) => name !== "");
   return path.length === 0 ? body : `## ${path.join(" > ")}\n\n${body}`;
+}
+
+/** A passage as it is quoted. */
+export function asPassage({ passage, score }: Ranked): Passage {
+  return { ...passage.meta, text: textOf(passage), score };
 }
 
 function entryOf(event: KnowledgeEvent, revision: number): Entry {

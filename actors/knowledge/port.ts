@@ -61,6 +61,8 @@ export interface RetrievalQuery {
   readonly question: string;
   readonly locale?: string | undefined;
   readonly limit: number;
+  /** The question's vector where whoever asks has it; null: it tried and got none. Left out: retrieval embeds it. */
+  readonly vector?: Float32Array | null | undefined;
 }
 
 export interface Retriever {

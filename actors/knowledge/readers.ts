@@ -1,13 +1,16 @@
 /**
- * What a store knows of the readers: every live process that holds an index, and the sequence its index has passed.
+ * What a store knows of the readers: every live process that holds an index, and the sequence its index has passed, its
+ * vectors included.
  * A view is trusted only after it has listened for longer than a heartbeat without a gap; before that it may have
  * heard some readers and not others.
  */
 import { LIMITS } from "#contracts/limits.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
-import { Presence } from "#runtime/observe/presence.ts";
+import { type Beat, Presence } from "#runtime/observe/presence.ts";
 
 export const READER_ROLE = "reader";
+/** Who makes the vectors that readers search. */
+export const INDEXER_ROLE = "indexer";
 
 /** Listening for so long hears every live reader at least once. */
 const LISTEN_MS = LIMITS.heartbeatMs + 150;
@@ -19,6 +22,9 @@ const LOOK_MS = 100;
 
 export class ReadersView {
   readonly #presence: Presence;
+  readonly #indexers: Presence;
+  /** Of each space of vectors, the sequence of KNOWLEDGE up to which every reader that uses it has searched them. */
+  readonly #indexed = new Map<string, number>();
   readonly #reconnects: { stop(): void };
   readonly #tick: NodeJS.Timeout;
   readonly #waiting = new Set<() => void>();
@@ -26,9 +32,11 @@ export class ReadersView {
   #tickedAt = performance.now();
 
   constructor(bus: Bus) {
-    this.#presence = new Presence(bus, READER_ROLE, () => {
+    const heard = (): void => {
       for (const look of this.#waiting) look();
-    });
+    };
+    this.#presence = new Presence(bus, READER_ROLE, heard);
+    this.#indexers = new Presence(bus, INDEXER_ROLE, heard);
     this.#reconnects = bus.onReconnect(() => this.#distrust());
     this.#tick = setInterval(() => this.#noticeGap(), TICK_MS).unref();
   }
@@ -37,8 +45,34 @@ export class ReadersView {
   passed(): number | undefined {
     this.#noticeGap();
     if (performance.now() < this.#trustedAt) return undefined;
-    const positions = this.#presence.live().map(({ info }) => Number(info.position ?? 0));
-    return positions.length === 0 ? undefined : Math.min(...positions);
+    const readers = this.#presence.live();
+    if (readers.length === 0) return undefined;
+    const positions = readers.map(({ info }) => Number(info.position ?? 0));
+    return Math.min(...positions, ...this.#vectorsOf(readers));
+  }
+
+  /**
+   * How far the vectors are that readers use, a space each. Only spaces that somebody makes: without an indexer, or with
+   * one that says that embeddings or Qdrant fail it, documents are found by their words and nobody waits for more.
+   */
+  #vectorsOf(readers: readonly Beat[]): number[] {
+    const spaces = new Set(readers.flatMap(({ info }) => info.space ?? []));
+    return [...spaces].flatMap((space) => {
+      const indexers = this.#indexers
+        .live()
+        .filter(({ draining, info }) => !draining && info.space === space && info.failing !== 1);
+      const furthest = Math.max(-1, ...indexers.map(({ info }) => Number(info.position)));
+      const made = indexers.find(({ info }) => info.position === furthest);
+      if (!made) return [];
+      // A reader that tells no vectors has none in its memory, or is still reading them for the first time.
+      const behind = readers.some(
+        ({ info }) => info.space === space && Number(info.vectors ?? Infinity) < Number(made.info.vectors),
+      );
+      const known = this.#indexed.get(String(space)) ?? 0;
+      const indexed = behind ? known : Math.max(known, furthest);
+      this.#indexed.set(String(space), indexed);
+      return [indexed];
+    });
   }
 
   /** True as soon as every live reader has passed the sequence; false after `timeoutMs`, and while none is known. */
@@ -56,6 +90,7 @@ export class ReadersView {
     clearInterval(this.#tick);
     this.#reconnects.stop();
     this.#presence.stop();
+    this.#indexers.stop();
   }
 
   #change(atMostMs: number): Promise<void> {

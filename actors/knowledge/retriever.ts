@@ -1,36 +1,33 @@
 /**
- * Retrieval in this process: the whole index in memory, fed by an ordered consumer of its own, its position told to
- * everybody. It joins the readers with position 0 before it reads anything, so that no store overlooks it.
+ * Retrieval in this process: all documents in memory, fed by a reader of KNOWLEDGE of its own, searched by their words
+ * and, where vectors are configured, by their meaning. Vectors only point: text and revision come from the documents
+ * here, so an index that is behind can miss something and never bring back old text.
  */
-import { hostname } from "node:os";
-import { decode } from "#contracts/codec.ts";
-import { JetclawError } from "#contracts/errors.ts";
 import type { Passage } from "#contracts/job.ts";
 import { decodeKnowledgeEvent } from "#contracts/knowledge.ts";
-import { CORE, KNOWLEDGE, knowledgeFilter } from "#contracts/subjects.ts";
-import { type Clock, systemClock } from "#runtime/clock.ts";
-import type { Bus, Subscription } from "#runtime/nats/connect.ts";
-import { follow, lastMessage, type StoredMessage } from "#runtime/nats/reader.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+import type { StoredMessage } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
-import { announce, type Beat } from "#runtime/observe/presence.ts";
-import { within } from "#runtime/within.ts";
-import { Freshness } from "./freshness.ts";
-import { PassageIndex } from "./passage-index.ts";
+import { metrics } from "#runtime/observe/metrics.ts";
+import { textHash } from "./embeddings/text-hash.ts";
+import { HotResults } from "./hot-results.ts";
+import { KnowledgeReader, type ReaderOptions } from "./knowledge-reader.ts";
+import { asPassage, PassageIndex, type StoredPassage } from "./passage-index.ts";
 import type { RetrievalQuery, Retriever } from "./port.ts";
-import { READER_ROLE } from "./readers.ts";
+import { fuse } from "./vectors/fusion.ts";
+import { embeddedText } from "./vectors/passage-vectors.ts";
+import { followVectors, type VectorFollower } from "./vectors/vector-follower.ts";
+import type { VectorHit } from "./vectors/vector-index.ts";
+import type { VectorSearch } from "./vectors/vector-search.ts";
 
-/** A suspect reader keeps a question waiting for at most this long. */
-const PROOF_MS = 300;
-/** Catching up at the start: building an index of 100,000 documents takes about a minute. */
-const START_MS = 300_000;
-/** Changes that arrive together are told by one beat. */
-const COALESCE_MS = 3;
+/** Changes of an index elsewhere are not seen here: what was found through it holds for so long at most. */
+const ELSEWHERE_MS = 30_000;
+/** Passages of each ranking that are fused. */
+const FUSED = 24;
 
-export interface RetrieverOptions {
-  /** Unique id of the process. */
-  readonly instance: string;
-  readonly log: Log;
-  readonly clock?: Clock;
+export interface RetrieverOptions extends ReaderOptions {
+  /** Absent: words alone. */
+  readonly vectors?: VectorSearch | undefined;
 }
 
 /** Joins the readers and catches up. @throws JetclawError `nats.unavailable` when that takes too long. */
@@ -46,57 +43,50 @@ export async function startRetriever(bus: Bus, options: RetrieverOptions): Promi
 }
 
 export class LocalRetriever implements Retriever {
-  readonly #bus: Bus;
   readonly #log: Log;
-  readonly #instance: string;
   readonly #index = new PassageIndex();
-  readonly #freshness = new Freshness(performance.now());
-  readonly #waiting = new Set<() => void>();
-  readonly #echo: Subscription;
-  readonly #beats: { now(): void; stop(): void };
-  #follower: { stop(): Promise<void> } | undefined;
-  #position = 0;
-  #joined = false;
-  #proof: Promise<void> | undefined;
-  #beatTimer: NodeJS.Timeout | undefined;
+  readonly #reader: KnowledgeReader;
+  readonly #vectors: VectorSearch | undefined;
+  readonly #hot: HotResults;
+  readonly #follower: VectorFollower | undefined;
 
-  constructor(bus: Bus, { instance, log, clock = systemClock }: RetrieverOptions) {
-    this.#bus = bus;
+  constructor(bus: Bus, options: RetrieverOptions) {
+    const { vectors, ...reader } = options;
+    const { log } = reader;
     this.#log = log;
-    // A process may hold more than one reader, and each is waited for.
-    this.#instance = `${instance}/${clock.id()}`;
-    this.#echo = bus.subscribe(CORE.roleHeartbeat(READER_ROLE), ({ data }) => this.#hear(decode<Beat>(data)));
-    this.#beats = announce(
-      bus,
-      {
-        role: READER_ROLE,
-        instance: this.#instance,
-        where: `${hostname()}/${process.pid}`,
-        startedAt: clock.now(),
-      },
-      () => ({ position: this.#joined ? this.#position : 0, sentAt: performance.now() }),
-      () => false,
-    );
+    this.#vectors = vectors;
+    this.#hot = new HotResults(vectors?.index.kind === "qdrant" ? { ttlMs: ELSEWHERE_MS } : {});
+    if (vectors?.index.kind === "embedded")
+      this.#follower = followVectors(bus, {
+        space: vectors.space,
+        index: vectors.index,
+        log,
+        onRecord: ({ tenant, collection }) => {
+          this.#hot.changed(tenant, collection);
+          this.#reader.moved();
+        },
+      });
+    this.#reader = new KnowledgeReader(bus, {
+      ...reader,
+      apply: (message) => this.#apply(message),
+      ...(vectors ? { vectors: () => ({ space: vectors.space, position: this.#follower?.position }) } : {}),
+    });
   }
 
-  async start(): Promise<void> {
-    await this.#bus.flush();
-    this.#follower = await follow(this.#bus, {
-      stream: KNOWLEDGE,
-      filter: knowledgeFilter(),
-      from: "last",
-      onMessage: (message) => this.#apply(message),
-    });
-    this.#joined = true;
-    // The consumer may live on a replica that is behind.
-    if (!(await this.#catchUp(START_MS)))
-      throw new JetclawError("nats.unavailable", "the knowledge index does not catch up");
+  start(): Promise<void> {
+    return this.#reader.start();
   }
 
   /** Never throws; of a suspect index the answer is as good as 300 ms allow, and `fresh` says so. */
   async retrieve(query: RetrievalQuery): Promise<Passage[]> {
-    if (!this.fresh()) await this.#prove();
-    return this.#index.retrieve(query);
+    await this.#reader.settled();
+    if (query.limit <= 0) return [];
+    const hot = this.#hot.get(query);
+    if (hot) return hot;
+    const version = this.#hot.versionOf(query);
+    const { passages, whole } = await this.#search(query);
+    if (whole) this.#hot.keep(query, version, passages);
+    return passages;
   }
 
   revisionOf(tenant: string, collection: string, document: string): number | undefined {
@@ -105,12 +95,17 @@ export class LocalRetriever implements Retriever {
 
   /** False while changes may have been acknowledged as indexed without this process: nothing cached may be served. */
   fresh(): boolean {
-    return this.#freshness.fresh(performance.now());
+    return this.#reader.fresh();
   }
 
   /** Highest sequence of KNOWLEDGE that the index has passed. */
   get position(): number {
-    return this.#position;
+    return this.#reader.position;
+  }
+
+  /** True where vectors are not searched here, or all that was there at the start is searchable. */
+  get vectorsRead(): boolean {
+    return this.#follower === undefined || this.#follower.position !== undefined;
   }
 
   /** Searchable documents of a collection. */
@@ -120,89 +115,44 @@ export class LocalRetriever implements Retriever {
 
   /** Leaves the readers. */
   async stop(): Promise<void> {
-    clearTimeout(this.#beatTimer);
-    this.#beats.stop();
-    this.#echo.stop();
-    await this.#follower?.stop();
+    await Promise.all([this.#reader.stop(), this.#follower?.stop()]);
+    await this.#vectors?.index.close();
   }
 
-  #apply(message: StoredMessage): void {
-    const event = decodeKnowledgeEvent(message.data);
-    try {
-      if (event) this.#index.apply(event, message.seq);
-      else this.#log.warn({ seq: message.seq }, "not a knowledge event, skipped");
-    } catch (err) {
-      // One document that cannot be indexed must not keep all others from being acknowledged.
-      this.#log.error({ err, seq: message.seq }, "document not indexed");
+  /** @returns the passages, and whether everything that was to be asked has answered */
+  async #search(query: RetrievalQuery): Promise<{ passages: Passage[]; whole: boolean }> {
+    const asking = this.#vectors?.ask(query);
+    // Where rankings are fused, what one puts third the other may put first.
+    const limit = asking ? Math.max(query.limit, FUSED) : query.limit;
+    let whole = true;
+    for (const languages of this.#index.languagesFor(query)) {
+      const words = this.#index.find(query, languages, limit);
+      metrics.retrievals({ part: "words", result: words.length > 0 ? "found" : "nothing" });
+      const near = asking ? await asking.find(languages) : [];
+      whole &&= near !== undefined;
+      const meaning = (near ?? []).flatMap((hit) => this.#passageOf(query.tenant, hit) ?? []);
+      const ranked =
+        meaning.length === 0
+          ? words
+          : fuse([words.map(({ passage }) => passage), meaning]).map(({ of, score }) => ({
+              passage: of,
+              score,
+            }));
+      if (ranked.length > 0) return { passages: ranked.slice(0, query.limit).map(asPassage), whole };
     }
-    this.#position = Math.max(this.#position, message.seq);
-    this.#changed();
-    if (this.#joined) this.#beatTimer ??= setTimeout(() => this.#tell(), COALESCE_MS);
+    return { passages: [], whole };
   }
 
-  #tell(): void {
-    this.#beatTimer = undefined;
-    this.#beats.now();
+  /** Of the documents here: a hit at what has changed since, or was cut otherwise by older code, points nowhere. */
+  #passageOf(tenant: string, hit: VectorHit): StoredPassage | undefined {
+    const passage = this.#index.passageAt({ tenant, ...hit });
+    return passage && textHash(embeddedText(passage.title, passage)) === hit.hash ? passage : undefined;
   }
 
-  #hear(beat: Beat): void {
-    if (beat.instance !== this.#instance) return;
-    this.#freshness.heard(Number(beat.info.sentAt));
-    this.#changed();
-  }
-
-  /** One proof at a time serves everybody who waits. */
-  #prove(): Promise<void> {
-    this.#proof ??= this.#catchUp(PROOF_MS)
-      .then((done) => {
-        if (!done) this.#log.warn("the index is behind or cut off, cached answers are not served");
-      })
-      .finally(() => {
-        this.#proof = undefined;
-      });
-    return this.#proof;
-  }
-
-  /**
-   * First be heard, then ask the leader: whoever writes after our question sees us and waits for us, and what was
-   * written before it is in the leader's answer.
-   */
-  async #catchUp(timeoutMs: number): Promise<boolean> {
-    const until = performance.now() + timeoutMs;
-    const asked = performance.now();
-    this.#beats.now();
-    if (!(await this.#until(() => this.#freshness.hasHeardSince(asked), until))) return false;
-    const last = await this.#lastSequence(until);
-    if (last === undefined || !(await this.#until(() => this.#position >= last, until))) return false;
-    this.#freshness.caughtUp();
-    this.#beats.now();
-    return true;
-  }
-
-  async #lastSequence(until: number): Promise<number | undefined> {
-    const asked = lastMessage(this.#bus, KNOWLEDGE, knowledgeFilter()).then((message) => message?.seq ?? 0);
-    return await within(
-      asked.catch(() => undefined),
-      until - performance.now(),
-    );
-  }
-
-  async #until(holds: () => boolean, until: number): Promise<boolean> {
-    while (!holds()) {
-      const left = until - performance.now();
-      if (left <= 0) return false;
-      let wake: () => void = () => {};
-      const changed = new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-      this.#waiting.add(wake);
-      await within(changed, left);
-      this.#waiting.delete(wake);
-    }
-    return true;
-  }
-
-  #changed(): void {
-    for (const wake of this.#waiting) wake();
+  #apply({ data, seq }: StoredMessage): void {
+    const event = decodeKnowledgeEvent(data);
+    if (!event) return this.#log.warn({ seq }, "not a knowledge event, skipped");
+    this.#index.apply(event, seq);
+    this.#hot.changed(event.tenant, event.collection);
   }
 }

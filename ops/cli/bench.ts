@@ -10,6 +10,7 @@ import { endpointCommand } from "./bench-endpoint.ts";
 import { hostCommands } from "./bench-hosts.ts";
 import { knowledgeCommands } from "./bench-knowledge.ts";
 import { loadCommands } from "./bench-load.ts";
+import { vectorsCommand } from "./bench-vectors.ts";
 import { EXIT, usage } from "./failure.ts";
 import { columns, note, print, printJson } from "./print.ts";
 
@@ -41,7 +42,8 @@ export function benchCommand(): Command {
     .addCommand(turnsCommand())
     .addCommand(affinityCommand())
     .addCommand(batchCommand({ count, tableOf }))
-    .addCommand(endpointCommand({ count, tableOf }));
+    .addCommand(endpointCommand({ count, tableOf }))
+    .addCommand(vectorsCommand({ count, tableOf }));
   for (const make of [loadCommands, hostCommands, knowledgeCommands])
     for (const command of make({ count, tableOf })) bench.addCommand(command);
   return bench;

@@ -6,6 +6,7 @@ import { CliFailure } from "./failure.ts";
 import { ask, type GatewayOptions, gatewayOf } from "./gateway.ts";
 import { allListed, documentPath, type KbOptions, kbSubcommand } from "./kb-common.ts";
 import { importCommand } from "./kb-import.ts";
+import { reindexCommand } from "./kb-reindex.ts";
 import { searchCommand, statusCommand } from "./kb-search.ts";
 import { note, print, printColumns, printJson } from "./print.ts";
 
@@ -27,7 +28,8 @@ Examples:
     .addCommand(listCommand())
     .addCommand(importCommand())
     .addCommand(searchCommand())
-    .addCommand(statusCommand());
+    .addCommand(statusCommand())
+    .addCommand(reindexCommand());
   return kb;
 }
 

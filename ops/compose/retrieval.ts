@@ -1,47 +1,110 @@
 /**
- * What a process that answers or accepts documents needs of knowledge: the store, the index in memory, and the response
- * cache over both. In one process it is a call; composed once a process, whichever roles it runs.
+ * What a process that holds conversations or answers questions needs of knowledge, composed once a process, whichever
+ * roles it runs: the store, retrieval in this process or by the role `retrieval`, and the caches over both.
  */
-
 import type { LeveledCache } from "#actors/cache/answer-cache.ts";
-import type { KnowledgeStore } from "#actors/knowledge/port.ts";
-import { type LocalRetriever, startRetriever } from "#actors/knowledge/retriever.ts";
+import type { CurrentRevisions } from "#actors/cache/entry.ts";
+import type { KnowledgeStore, QuestionVectors, Retriever } from "#actors/knowledge/port.ts";
+import { RemoteRetriever } from "#actors/knowledge/remote-retriever.ts";
+import { serveRetrieval } from "#actors/knowledge/retrieval-service.ts";
+import { startRetriever } from "#actors/knowledge/retriever.ts";
+import { RevisionReader } from "#actors/knowledge/revisions.ts";
 import { createKnowledgeStore } from "#actors/knowledge/store.ts";
 import { startCache } from "./cache.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
+import { composeQuestions, composeVectors } from "./vectors.ts";
 
 export interface Retrieval extends RunningRole {
   readonly store: KnowledgeStore;
-  readonly retriever: LocalRetriever;
+  readonly retriever: Retriever & CurrentRevisions;
   readonly cache: LeveledCache;
 }
 
-/** Resolves when the index has caught up. @throws JetclawError `nats.unavailable` */
+/** All documents in this process. Resolves when it has caught up. @throws JetclawError `nats.unavailable` */
 export async function startRetrieval(ctx: RoleContext): Promise<Retrieval> {
-  const store = createKnowledgeStore(ctx.bus, ctx.clock);
+  const { bus, instance, log, clock } = ctx;
+  const store = createKnowledgeStore(bus, clock);
+  const vectors = await composeVectors(ctx);
   try {
-    const retriever = await startRetriever(ctx.bus, {
-      instance: ctx.instance,
-      log: ctx.log,
-      clock: ctx.clock,
+    const retriever = await startRetriever(bus, { instance, log, clock, vectors: vectors?.search });
+    const retrieval = composed(ctx, { store, retriever, questions: vectors?.questions }, async () => {
+      await retriever.stop();
+      await vectors?.stop();
     });
-    const caching = startCache(ctx, retriever);
     return {
-      role: "retrieval",
-      store,
-      retriever,
-      cache: caching.cache,
-      readiness: () => (retriever.fresh() ? undefined : "the knowledge index is behind"),
-      // Questions that are being answered still need it.
-      drain: async () => {},
-      async stop() {
-        store.stop();
-        await caching.stop();
-        await retriever.stop();
-      },
+      ...retrieval,
+      readiness: () =>
+        retrieval.readiness() ?? (retriever.vectorsRead ? undefined : "vectors are being read"),
     };
   } catch (error) {
     store.stop();
+    await vectors?.stop();
     throw error;
   }
+}
+
+/** Revisions alone; questions are answered by the role `retrieval`. @throws JetclawError `nats.unavailable` */
+export async function startRemoteRetrieval(ctx: RoleContext): Promise<Retrieval> {
+  const { bus, instance, log, clock, config } = ctx;
+  const store = createKnowledgeStore(bus, clock);
+  const revisions = new RevisionReader(bus, { instance, log, clock });
+  const embedded = await composeQuestions(config);
+  const end = async (): Promise<void> => {
+    await revisions.stop();
+    await embedded?.stop();
+  };
+  try {
+    await revisions.start();
+    const retriever = new RemoteRetriever(bus, { revisions, questions: embedded?.questions, log });
+    return composed(ctx, { store, retriever, questions: embedded?.questions }, end);
+  } catch (error) {
+    store.stop();
+    await end();
+    throw error;
+  }
+}
+
+interface Composed {
+  readonly store: KnowledgeStore & { stop(): void };
+  readonly retriever: Retriever & CurrentRevisions;
+  /** Embedded once a turn, whether retrieval asks or a cache; absent without embeddings. */
+  readonly questions: QuestionVectors | undefined;
+}
+
+function composed(
+  ctx: RoleContext,
+  { store, retriever, questions }: Composed,
+  end: () => Promise<void>,
+): Retrieval {
+  const caching = startCache(ctx, retriever, questions && ((question) => questions.vectorOf(question)));
+  return {
+    role: "retrieval",
+    store,
+    retriever,
+    cache: caching.cache,
+    readiness: () => (retriever.fresh() ? undefined : "the knowledge index is behind"),
+    // Questions that are being answered still need it.
+    drain: async () => {},
+    async stop() {
+      store.stop();
+      await caching.stop();
+      await end();
+    },
+  };
+}
+
+/** Role `retrieval`: answers the questions of processes that hold no documents. */
+export function startRetrievalRole({ bus, log }: RoleContext, { retriever }: Retrieval): RunningRole {
+  const service = serveRetrieval(bus, retriever, log);
+  let stopping: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    stopping ??= service.stop();
+    return stopping;
+  };
+  return {
+    role: "retrieval",
+    readiness: () => (stopping ? "draining" : undefined),
+    drain: stop,
+    stop,
+  };
 }

@@ -10,7 +10,7 @@ import type { Retrieval } from "./retrieval.ts";
 export interface RoleParts {
   readonly settings: Settings;
   readonly store: KnowledgeStore;
-  /** The index in memory; only where conversations are held. */
+  /** Retrieval here or elsewhere; only where conversations are held or questions answered. */
   readonly retrieval: Retrieval | undefined;
   /** Pools of the worker; all when left out. */
   readonly pools?: readonly string[] | undefined;
@@ -88,6 +88,23 @@ export const ROLES = {
       return startInvalidatorRole(context);
     },
   },
+  retrieval: {
+    about: 'answers the questions of conversation hosts with `retrieval: "remote"`; scale by starting more',
+    stage: STAGE.state,
+    async start(context, { retrieval }) {
+      const { startRetrievalRole } = await import("./retrieval.ts");
+      if (!retrieval) throw new Error("retrieval is composed where its role runs");
+      return startRetrievalRole(context, retrieval);
+    },
+  },
+  indexer: {
+    about: "makes the vectors of documents when knowledge changes",
+    stage: STAGE.state,
+    async start(context) {
+      const { startIndexerRole } = await import("./indexer.ts");
+      return startIndexerRole(context);
+    },
+  },
   governor: {
     about: "measures the queues and sets the load level; one is active, others stand by",
     stage: STAGE.workers,
@@ -106,6 +123,7 @@ export async function preload(): Promise<void> {
     import("./retrieval.ts"),
     import("./worker.ts"),
     import("./invalidator.ts"),
+    import("./indexer.ts"),
     import("./governor.ts"),
   ]);
 }
@@ -113,14 +131,19 @@ export async function preload(): Promise<void> {
 export type Role = keyof typeof ROLES;
 export const isRole = (name: string): name is Role => Object.hasOwn(ROLES, name);
 
-/** What the roles of a process need of knowledge, composed once: the index where conversations are held, the store alone for a gateway. */
+/**
+ * What the roles of a process need of knowledge, composed once: the documents where questions are answered, their
+ * revisions where conversations are held and questions are answered elsewhere, the store alone for a gateway.
+ */
 export async function startKnowledge(
   context: RoleContext,
   roles: readonly Role[],
 ): Promise<{ store: KnowledgeStore; retrieval: Retrieval | undefined; stop(): Promise<void> }> {
-  if (roles.includes("conversation")) {
-    const { startRetrieval } = await import("./retrieval.ts");
-    const retrieval = await startRetrieval(context);
+  const holds = roles.includes("conversation");
+  if (holds || roles.includes("retrieval")) {
+    const { startRemoteRetrieval, startRetrieval } = await import("./retrieval.ts");
+    const remote = context.config.retrieval === "remote" && !roles.includes("retrieval");
+    const retrieval = await (remote ? startRemoteRetrieval(context) : startRetrieval(context));
     return { store: retrieval.store, retrieval, stop: retrieval.stop };
   }
   const { createKnowledgeStore } = await import("#actors/knowledge/store.ts");

@@ -5,7 +5,6 @@
 import { z } from "zod";
 import type { Config } from "#contracts/config.ts";
 import { JetclawError } from "#contracts/errors.ts";
-import type { Settings } from "../settings.ts";
 
 const callable = z.custom<(...args: never[]) => unknown>(
   (value) => typeof value === "function",
@@ -52,15 +51,13 @@ function checkEach(values: readonly unknown[], schema: z.ZodType, key: string, m
 }
 
 /** One honest line about what is accepted and does nothing yet. */
-export function describeInactive({ assistants, budgets, channels }: Config, settings: Settings): string[] {
+export function describeInactive({ assistants, budgets, channels }: Config): string[] {
   const entries = Object.entries(assistants);
   const parts = [
     ...entries.filter(([, { tools }]) => tools.length > 0).map(([name]) => `tools of ${name}`),
     ...entries.filter(([, { handover }]) => handover).map(([name]) => `hand-over of ${name}`),
     ...Object.keys(budgets).map((tenant) => `budget of ${tenant}`),
     ...channels.map((channel) => `channel ${nameOf(channel)}`),
-    ...(settings.embeddings.url ? ["embeddings"] : []),
-    ...(settings.qdrant.url ? ["Qdrant"] : []),
   ];
   return parts.length > 0 ? [`Configured, but not active in this version: ${parts.join(", ")}.`] : [];
 }

@@ -14,13 +14,19 @@ export interface DurableOptions {
   readonly handle: (message: Pulled) => Promise<void>;
 }
 
+export interface DurableReader {
+  /** Stops taking and waits for what is being handled. */
+  stop(): Promise<void>;
+  /** Events not yet handled. */
+  waiting(): Promise<number>;
+  /** How far all who share the name are together: every event up to `floor` is handled, and so many are not. */
+  progress(): Promise<{ floor: number; pending: number }>;
+}
+
 const EXPIRES_MS = 30_000;
 
-/** Starts handling; `stop` stops taking and waits for what is being handled. */
-export async function readDurably(
-  bus: Bus,
-  options: DurableOptions,
-): Promise<{ stop(): Promise<void>; waiting(): Promise<number> }> {
+/** Starts handling. @throws JetclawError `nats.unavailable` */
+export async function readDurably(bus: Bus, options: DurableOptions): Promise<DurableReader> {
   const ensure = async (): Promise<void> => {
     try {
       await bus.jsm.consumers.add(options.stream, {
@@ -73,6 +79,18 @@ export async function readDurably(
       },
     });
   };
+  const progress: DurableReader["progress"] = async () => {
+    try {
+      const { num_pending, num_ack_pending, ack_floor, delivered } = await bus.jsm.consumers.info(
+        options.stream,
+        options.name,
+      );
+      const pending = num_pending + num_ack_pending;
+      return { pending, floor: pending === 0 ? delivered.stream_seq : ack_floor.stream_seq };
+    } catch (error) {
+      throw natsError(error);
+    }
+  };
   pull();
   return {
     async stop() {
@@ -82,8 +100,8 @@ export async function readDurably(
       puller.close();
     },
     async waiting() {
-      const info = await bus.jsm.consumers.info(options.stream, options.name);
-      return info.num_pending + info.num_ack_pending;
+      return (await progress()).pending;
     },
+    progress,
   };
 }

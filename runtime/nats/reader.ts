@@ -23,6 +23,8 @@ export interface FollowOptions {
   readonly filter: string | readonly string[];
   /** `all`: from the first message; `last`: the last message of each subject, then changes; `new`: from now on. */
   readonly from: "all" | "last" | "new";
+  /** Without the bodies: subjects and sequences alone. */
+  readonly headersOnly?: boolean;
   readonly onMessage: (message: StoredMessage) => void;
 }
 
@@ -42,6 +44,7 @@ export async function follow(bus: Bus, options: FollowOptions): Promise<{ stop()
   const consumer = await bus.js.consumers.get(options.stream, {
     filter_subjects: [options.filter].flat(),
     deliver_policy: policy,
+    ...(options.headersOnly ? { headers_only: true } : {}),
   });
   const pending = (await consumer.info()).num_pending;
   let ready: () => void = () => {};

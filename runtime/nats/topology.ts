@@ -26,6 +26,7 @@ import {
   TOKENS,
   turnsStream,
   turnsSubjects,
+  VECTORS,
 } from "#contracts/subjects.ts";
 import { type Bus, natsError } from "./connect.ts";
 import { Kv } from "./kv.ts";
@@ -106,6 +107,13 @@ const common = (): Declared[] => [
     max_msgs_per_subject: 1,
     allow_direct: true,
     compression: StoreCompression.S2,
+  },
+  {
+    // Vectors do not compress; a record goes with its document, so there is no other bound.
+    name: VECTORS,
+    subjects: ["vec.>"],
+    max_msgs_per_subject: 1,
+    allow_direct: true,
   },
   {
     name: DEADLETTER,

@@ -236,9 +236,10 @@ const rejected = (detail: string): JetclawError => new JetclawError("embeddings.
 
 const isTimeout = (error: unknown): boolean => error instanceof Error && error.name === "TimeoutError";
 
-/** A caller whose time was up says that the model is slow; one who left says nothing. */
+/** A caller whose time was up says that the model is slow; one who left, or a text that is refused, says nothing. */
 function verdictOf(error: unknown): "failed" | "neither" {
-  return isTimeout(error) || error instanceof JetclawError ? "failed" : "neither";
+  const away = error instanceof JetclawError && error.code === "embeddings.unavailable";
+  return away || isTimeout(error) ? "failed" : "neither";
 }
 
 function codeOf(cause: unknown): string {

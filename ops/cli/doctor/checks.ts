@@ -1,9 +1,11 @@
 /** What `doctor` looks at, each in a function that finds out and says what to do. */
 import { access, constants, mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { QdrantRequests } from "#actors/knowledge/vectors/qdrant-client.ts";
 import { natsServerVersion } from "#ops/bench/nats-version.ts";
 import { fsyncP50Ms } from "#ops/bench/shape.ts";
 import { connectTo } from "#ops/compose/open.ts";
+import { documentEmbedder, qdrantOptions } from "#ops/compose/vectors.ts";
 import { modelsOf } from "#ops/config/model.ts";
 import { loadConfig } from "#ops/config.ts";
 import { type Settings, splitNatsUrl } from "#ops/settings.ts";
@@ -193,6 +195,49 @@ const checkModels: Check = async ({ settings }) => {
   return fail(problems.join("; "), "Start the model server, or correct its baseUrl, key and name.");
 };
 
+/** One text is embedded: that shows the address, the key, the model and its dimensions at once. */
+const checkEmbeddings: Check = async ({ settings }) => {
+  const { config } = await loadConfig(settings, { callsModels: false });
+  if (!config.embeddings) return ok("none: documents are found by their words");
+  const { baseUrl, model } = config.embeddings;
+  const { client } = await documentEmbedder({ ...config.embeddings, timeoutMs: HTTP_MS });
+  const began = performance.now();
+  try {
+    const [vector] = await client.embed(["How long does delivery take?"]);
+    return ok(
+      `${model} at ${baseUrl}: ${vector?.length} numbers in ${(performance.now() - began).toFixed(0)} ms`,
+    );
+  } catch (error) {
+    return fail(
+      `${model} at ${baseUrl}: ${reasonOf(error)}`,
+      "Start that server, or correct url, key, model and dimensions of the embeddings.",
+    );
+  } finally {
+    await client.close();
+  }
+};
+
+const checkVectors: Check = async ({ settings }) => {
+  const { config } = await loadConfig(settings, { callsModels: false });
+  const options = await qdrantOptions(config);
+  if (!options) return ok(config.embeddings ? "in the memory of each process that retrieves" : "none");
+  const requests = new QdrantRequests({ ...options, timeoutMs: HTTP_MS, retries: 0 });
+  try {
+    const { collections } = await requests.send("collections", (client) => client.getCollections());
+    const own = collections.filter(({ name }) => name.startsWith(`${options.prefix}-`)).length;
+    const plain = options.apiKey && options.url.startsWith("http:") && !isLoopback(options.url);
+    const found = `Qdrant at ${options.url}, ${own} collections of ours`;
+    return plain ? warn(found, "The key travels over plain HTTP: use https.") : ok(found);
+  } catch (error) {
+    return fail(
+      `${options.url}: ${reasonOf(error)}`,
+      "Start Qdrant, or correct QDRANT_URL and QDRANT_API_KEY.",
+    );
+  }
+};
+
+const isLoopback = (url: string): boolean => /^(localhost|127\.|\[::1\])/.test(new URL(url).hostname);
+
 const checkPackage: Check = async () => ok(fileURLToPath(new URL("../../..", import.meta.url)));
 
 export const CHECKS: readonly (readonly [string, Check])[] = [
@@ -206,4 +251,6 @@ export const CHECKS: readonly (readonly [string, Check])[] = [
   ["streams", checkStreams],
   ["gateway", checkGateway],
   ["models", checkModels],
+  ["embeddings", checkEmbeddings],
+  ["vectors", checkVectors],
 ];

@@ -1,0 +1,209 @@
+/**
+ * One reader of KNOWLEDGE in this process: follows the stream, tells everybody its position and proves itself fresh.
+ * It joins the readers with position 0 before it reads anything, so that no store overlooks it. What it makes of the
+ * changes is its owner's: an index, or the revisions alone.
+ */
+import { hostname } from "node:os";
+import { decode } from "#contracts/codec.ts";
+import { JetclawError } from "#contracts/errors.ts";
+import { CORE, KNOWLEDGE, knowledgeFilter } from "#contracts/subjects.ts";
+import { type Clock, systemClock } from "#runtime/clock.ts";
+import type { Bus, Subscription } from "#runtime/nats/connect.ts";
+import { follow, lastMessage, type StoredMessage } from "#runtime/nats/reader.ts";
+import type { Log } from "#runtime/observe/log.ts";
+import { announce, type Beat } from "#runtime/observe/presence.ts";
+import { within } from "#runtime/within.ts";
+import { Freshness } from "./freshness.ts";
+import { READER_ROLE } from "./readers.ts";
+
+/** A suspect reader keeps a question waiting for at most this long. */
+const PROOF_MS = 300;
+/** Catching up at the start: building an index of 100,000 documents takes about a minute. */
+const START_MS = 300_000;
+/** Changes that arrive together are told by one beat. */
+const COALESCE_MS = 3;
+
+export interface ReaderOptions {
+  /** Unique id of the process. */
+  readonly instance: string;
+  readonly log: Log;
+  readonly clock?: Clock | undefined;
+}
+
+export interface ReaderParts extends ReaderOptions {
+  /** Subjects and sequences alone, without the documents. */
+  readonly headersOnly?: boolean;
+  readonly apply: (message: StoredMessage) => void;
+  /** Where vectors are searched: their space, and of those in this process's memory the last sequence of VECTORS. */
+  readonly vectors?: () => { readonly space: string; readonly position: number | undefined };
+}
+
+export class KnowledgeReader {
+  readonly #bus: Bus;
+  readonly #log: Log;
+  readonly #instance: string;
+  readonly #parts: ReaderParts;
+  readonly #freshness = new Freshness(performance.now());
+  readonly #waiting = new Set<() => void>();
+  readonly #echo: Subscription;
+  readonly #beats: { now(): void; stop(): void };
+  #follower: { stop(): Promise<void> } | undefined;
+  #position = 0;
+  #joined = false;
+  #proof: Promise<void> | undefined;
+  #beatTimer: NodeJS.Timeout | undefined;
+
+  constructor(bus: Bus, parts: ReaderParts) {
+    const { instance, log, clock = systemClock } = parts;
+    this.#bus = bus;
+    this.#parts = parts;
+    this.#log = log;
+    // A process may hold more than one reader, and each is waited for.
+    this.#instance = `${instance}/${clock.id()}`;
+    this.#echo = bus.subscribe(CORE.roleHeartbeat(READER_ROLE), ({ data }) => this.#hear(decode<Beat>(data)));
+    this.#beats = announce(
+      bus,
+      {
+        role: READER_ROLE,
+        instance: this.#instance,
+        where: `${hostname()}/${process.pid}`,
+        startedAt: clock.now(),
+      },
+      () => this.#info(),
+      () => false,
+    );
+  }
+
+  /** @throws JetclawError `nats.unavailable` when catching up takes too long. */
+  async start(): Promise<void> {
+    await this.#bus.flush();
+    this.#follower = await follow(this.#bus, {
+      stream: KNOWLEDGE,
+      filter: knowledgeFilter(),
+      from: "last",
+      headersOnly: this.#parts.headersOnly ?? false,
+      onMessage: (message) => this.#apply(message),
+    });
+    this.#joined = true;
+    // The consumer may live on a replica that is behind.
+    if (!(await this.#catchUp(START_MS)))
+      throw new JetclawError("nats.unavailable", "the knowledge index does not catch up");
+  }
+
+  /** Resolves at once while this process is fresh, and after at most 300 ms where it has to prove itself. */
+  async settled(): Promise<void> {
+    if (!this.fresh()) await this.#prove();
+  }
+
+  /** False while changes may have been acknowledged as indexed without this process: nothing cached may be served. */
+  fresh(): boolean {
+    return this.#freshness.fresh(performance.now());
+  }
+
+  /** Highest sequence of KNOWLEDGE that the index has passed. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Something that others wait for has moved. */
+  moved(): void {
+    if (this.#joined) this.#beatTimer ??= setTimeout(() => this.#tell(), COALESCE_MS);
+  }
+
+  /** Leaves the readers. */
+  async stop(): Promise<void> {
+    this.#joined = false;
+    clearTimeout(this.#beatTimer);
+    this.#beats.stop();
+    this.#echo.stop();
+    await this.#follower?.stop();
+  }
+
+  #info(): Beat["info"] {
+    const vectors = this.#parts.vectors?.();
+    return {
+      position: this.#joined ? this.#position : 0,
+      sentAt: performance.now(),
+      ...(vectors ? { space: vectors.space } : {}),
+      ...(vectors?.position === undefined ? {} : { vectors: vectors.position }),
+    };
+  }
+
+  #apply(message: StoredMessage): void {
+    try {
+      this.#parts.apply(message);
+    } catch (err) {
+      // One document that cannot be indexed must not keep all others from being acknowledged.
+      this.#log.error({ err, seq: message.seq }, "document not indexed");
+    }
+    this.#position = Math.max(this.#position, message.seq);
+    this.#changed();
+    this.moved();
+  }
+
+  #tell(): void {
+    this.#beatTimer = undefined;
+    this.#beats.now();
+  }
+
+  #hear(beat: Beat): void {
+    if (beat.instance !== this.#instance) return;
+    this.#freshness.heard(Number(beat.info.sentAt));
+    this.#changed();
+  }
+
+  /** One proof at a time serves everybody who waits. */
+  #prove(): Promise<void> {
+    this.#proof ??= this.#catchUp(PROOF_MS)
+      .then((done) => {
+        if (!done) this.#log.warn("the index is behind or cut off, cached answers are not served");
+      })
+      .finally(() => {
+        this.#proof = undefined;
+      });
+    return this.#proof;
+  }
+
+  /**
+   * First be heard, then ask the leader: whoever writes after our question sees us and waits for us, and what was
+   * written before it is in the leader's answer.
+   */
+  async #catchUp(timeoutMs: number): Promise<boolean> {
+    const until = performance.now() + timeoutMs;
+    const asked = performance.now();
+    this.#beats.now();
+    if (!(await this.#until(() => this.#freshness.hasHeardSince(asked), until))) return false;
+    const last = await this.#lastSequence(until);
+    if (last === undefined || !(await this.#until(() => this.#position >= last, until))) return false;
+    this.#freshness.caughtUp();
+    this.#beats.now();
+    return true;
+  }
+
+  async #lastSequence(until: number): Promise<number | undefined> {
+    const asked = lastMessage(this.#bus, KNOWLEDGE, knowledgeFilter()).then((message) => message?.seq ?? 0);
+    return await within(
+      asked.catch(() => undefined),
+      until - performance.now(),
+    );
+  }
+
+  async #until(holds: () => boolean, until: number): Promise<boolean> {
+    while (!holds()) {
+      const left = until - performance.now();
+      if (left <= 0) return false;
+      let wake: () => void = () => {};
+      const changed = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      this.#waiting.add(wake);
+      await within(changed, left);
+      this.#waiting.delete(wake);
+    }
+    return true;
+  }
+
+  #changed(): void {
+    for (const wake of this.#waiting) wake();
+  }
+}

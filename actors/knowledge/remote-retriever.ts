@@ -1,0 +1,86 @@
+/**
+ * Retrieval by the role `retrieval`, for a process without an index of its own. Nobody waits for it: when it is away or
+ * slow, a turn goes on without passages at most 280 ms later, and at once while it is known to be away.
+ */
+import { JetclawError } from "#contracts/errors.ts";
+import type { Passage } from "#contracts/job.ts";
+import { CORE } from "#contracts/subjects.ts";
+import { Gate } from "#runtime/gate.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+import type { Log } from "#runtime/observe/log.ts";
+import { metrics } from "#runtime/observe/metrics.ts";
+import type { QuestionVectors, RetrievalQuery, Retriever } from "./port.ts";
+import { decodeFound, encodeAsk } from "./retrieval-wire.ts";
+import type { RevisionReader } from "./revisions.ts";
+
+export const REMOTE_MS = 280;
+
+export interface RemoteRetrieverOptions {
+  readonly revisions: RevisionReader;
+  /** Where this process embeds questions anyway, for its caches: the vector is sent along. */
+  readonly questions?: QuestionVectors | undefined;
+  readonly log: Log;
+}
+
+export class RemoteRetriever implements Retriever {
+  readonly #bus: Bus;
+  readonly #options: RemoteRetrieverOptions;
+  readonly #gate = new Gate(
+    () => new JetclawError("nats.unavailable", "no retrieval role answers"),
+    () => "failed",
+  );
+  #away = false;
+
+  constructor(bus: Bus, options: RemoteRetrieverOptions) {
+    this.#bus = bus;
+    this.#options = options;
+  }
+
+  /** Never throws; empty when nobody answers in time, counted. */
+  async retrieve(query: RetrievalQuery): Promise<Passage[]> {
+    const { questions, log } = this.#options;
+    const until = performance.now() + REMOTE_MS;
+    try {
+      const vector =
+        query.vector === undefined && questions
+          ? ((await questions.vectorOf(query.question)) ?? null)
+          : query.vector;
+      const asked = { ...query, ...(vector === undefined ? {} : { vector }) };
+      const passages = await this.#gate.run(async () =>
+        decodeFound(
+          await this.#bus.request(CORE.retrieval, encodeAsk(asked), Math.max(1, until - performance.now())),
+        ),
+      );
+      if (this.#away) log.info("the retrieval role answers again");
+      this.#away = false;
+      metrics.retrievals({ part: "remote", result: passages.length > 0 ? "found" : "nothing" });
+      return passages.filter((passage) => this.#isCurrent(query.tenant, passage));
+    } catch (err) {
+      if (!this.#away) log.warn({ err }, "no retrieval role answers, turns go on without passages");
+      this.#away = true;
+      metrics.retrievals({ part: "remote", result: "absent" });
+      return [];
+    }
+  }
+
+  revisionOf(tenant: string, collection: string, document: string): number | undefined {
+    return this.#options.revisions.revisionOf(tenant, collection, document);
+  }
+
+  fresh(): boolean {
+    return this.#options.revisions.fresh();
+  }
+
+  get position(): number {
+    return this.#options.revisions.position;
+  }
+
+  stop(): Promise<void> {
+    return this.#options.revisions.stop();
+  }
+
+  /** Of a document that has changed as far as this process knows, old text is no answer. */
+  #isCurrent(tenant: string, { collection, document, revision }: Passage): boolean {
+    return revision >= (this.revisionOf(tenant, collection, document) ?? 0);
+  }
+}

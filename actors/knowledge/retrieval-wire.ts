@@ -1,0 +1,57 @@
+/** A question and its passages between a host and the role `retrieval`. */
+import { z } from "zod";
+import { decodeUntrusted, encode } from "#contracts/codec.ts";
+import { type Passage, passageSchema } from "#contracts/job.ts";
+import type { RetrievalQuery } from "./port.ts";
+
+const askSchema = z.object({
+  v: z.literal(1),
+  tenant: z.string(),
+  collections: z.array(z.string()).max(1_024),
+  question: z.string(),
+  locale: z.string().nullish(),
+  limit: z.number().int().min(0).max(256),
+  /** Little-endian floats; null: the host tried and got none. */
+  vector: z.instanceof(Uint8Array).nullish(),
+});
+const foundSchema = z.object({ v: z.literal(1), passages: z.array(passageSchema) });
+
+export function encodeAsk({ vector, ...query }: RetrievalQuery): Uint8Array {
+  const bytes = vector && new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
+  return encode({ v: 1, ...query, ...(vector === undefined ? {} : { vector: bytes }) });
+}
+
+/** @throws where the bytes are no question */
+export function decodeAsk(data: Uint8Array): RetrievalQuery {
+  const {
+    vector,
+    locale,
+    v: _,
+    ...query
+  } = askSchema.parse(dropNil(decodeUntrusted<object>(data), "locale"));
+  return {
+    ...query,
+    ...(locale ? { locale } : {}),
+    ...(vector === undefined ? {} : { vector: vector && new Float32Array(new Uint8Array(vector).buffer) }),
+  };
+}
+
+export const encodeFound = (passages: readonly Passage[]): Uint8Array => encode({ v: 1, passages });
+
+/** @throws where the bytes are no answer */
+export function decodeFound(data: Uint8Array): Passage[] {
+  const { passages } = foundSchema.parse(
+    ((found: { passages?: object[] }) => ({
+      ...found,
+      passages: found.passages?.map((each) => dropNil(each, "url", "locale")),
+    }))(decodeUntrusted(data)),
+  );
+  return passages;
+}
+
+/** msgpack writes absent fields as nil; here they are absent again. */
+function dropNil(value: object, ...keys: string[]): object {
+  return Object.fromEntries(
+    Object.entries(value).filter(([key, each]) => each !== null || !keys.includes(key)),
+  );
+}

@@ -1,0 +1,126 @@
+/** Vectors in the memory of this process. Filters are exact: every tenant, collection and language is a partition. */
+import type { Graph } from "./graph.ts";
+import { Partition, type Place } from "./partition.ts";
+import {
+  assertDimension,
+  type DocumentAddress,
+  UNKNOWN_LANGUAGE,
+  type VectorDocument,
+  type VectorHit,
+  type VectorIndex,
+  type VectorQuery,
+} from "./vector-index.ts";
+
+type Found = Omit<VectorHit, "score">;
+
+interface Entry {
+  readonly revision: number;
+  readonly partition: Partition<Found> | undefined;
+  readonly places: readonly Place<Found>[];
+}
+
+export interface EmbeddedOptions {
+  /** Numbers of a vector; the first one taken in decides when left out. */
+  readonly dimensions?: number | undefined;
+  /** Left out: everything is compared, which is slow beyond some ten thousand vectors. */
+  readonly makeGraph?: ((dimensions: number) => Graph) | undefined;
+  /** Vectors of a partition that are compared one by one. */
+  readonly exactMost?: number | undefined;
+}
+
+// Ids hold no control characters, so this separator cannot occur in them.
+const keyOf = (...ids: string[]): string => ids.join("\n");
+
+export class EmbeddedIndex implements VectorIndex {
+  readonly kind = "embedded";
+  readonly #options: EmbeddedOptions;
+  /** By tenant, collection and language, in this order. */
+  readonly #tenants = new Map<string, Map<string, Map<string, Partition<Found>>>>();
+  /** A document that was taken out keeps its entry: its revision refuses older ones. */
+  readonly #documents = new Map<string, Entry>();
+  #dimensions: number | undefined;
+
+  constructor(options: EmbeddedOptions = {}) {
+    this.#options = options;
+    this.#dimensions = options.dimensions;
+  }
+
+  async upsert(documents: readonly VectorDocument[]): Promise<void> {
+    const dimensions = this.#dimensions ?? documents.flatMap(({ vectors }) => [...vectors])[0]?.length;
+    if (dimensions === undefined) return this.remove(documents);
+    for (const { vectors } of documents) for (const vector of vectors) assertDimension(dimensions, vector);
+    this.#dimensions = dimensions;
+    for (const document of documents) this.#replace(document, dimensions);
+  }
+
+  async remove(deleted: readonly (DocumentAddress & { readonly revision: number })[]): Promise<void> {
+    for (const { tenant, collection, document, revision } of deleted)
+      this.#set(keyOf(tenant, collection, document), { revision, partition: undefined, places: [] });
+  }
+
+  async search({ tenant, collections, languages, vector, limit }: VectorQuery): Promise<VectorHit[]> {
+    if (this.#dimensions !== undefined) assertDimension(this.#dimensions, vector);
+    const wanted = languages && new Set([UNKNOWN_LANGUAGE, ...languages]);
+    const hits: VectorHit[] = [];
+    for (const collection of new Set(collections))
+      for (const [language, partition] of this.#tenants.get(tenant)?.get(collection) ?? [])
+        if (!wanted || wanted.has(language))
+          for (const { of, score } of partition.search(vector, limit)) hits.push({ ...of, score });
+    return hits.sort((a, b) => b.score - a.score).slice(0, limit);
+  }
+
+  async erase(tenant: string, collection?: string): Promise<void> {
+    const prefix = `${collection === undefined ? tenant : keyOf(tenant, collection)}\n`;
+    for (const key of this.#documents.keys()) if (key.startsWith(prefix)) this.#documents.delete(key);
+    if (collection === undefined) this.#tenants.delete(tenant);
+    else this.#tenants.get(tenant)?.delete(collection);
+  }
+
+  async count(tenant?: string): Promise<number> {
+    const tenants = tenant === undefined ? [...this.#tenants.values()] : [this.#tenants.get(tenant)];
+    return tenants
+      .flatMap((collections) => [...(collections?.values() ?? [])].flatMap((each) => [...each.values()]))
+      .reduce((sum, { size }) => sum + size, 0);
+  }
+
+  async close(): Promise<void> {
+    this.#tenants.clear();
+    this.#documents.clear();
+  }
+
+  #replace(given: VectorDocument, dimensions: number): void {
+    const { tenant, collection, document, revision, language, hashes, vectors } = given;
+    const partition = this.#partitionOf(tenant, collection, language, dimensions);
+    const key = keyOf(tenant, collection, document);
+    if ((this.#documents.get(key)?.revision ?? 0) > revision) return;
+    const places = vectors.map((vector, passage) =>
+      partition.add(
+        { collection, document, revision, language, passage, hash: hashes[passage] ?? "" },
+        vector,
+      ),
+    );
+    this.#set(key, { revision, partition, places });
+  }
+
+  #set(key: string, entry: Entry): void {
+    const known = this.#documents.get(key);
+    if (known && known.revision > entry.revision) return;
+    for (const place of known?.places ?? []) known?.partition?.remove(place);
+    this.#documents.set(key, entry);
+  }
+
+  #partitionOf(tenant: string, collection: string, language: string, dimensions: number): Partition<Found> {
+    const { makeGraph, exactMost } = this.#options;
+    const collections = entryOf(this.#tenants, tenant, () => new Map());
+    const languages = entryOf(collections, collection, () => new Map());
+    return entryOf(languages, language, () => new Partition<Found>(dimensions, makeGraph, exactMost));
+  }
+}
+
+function entryOf<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(key, made);
+  return made;
+}

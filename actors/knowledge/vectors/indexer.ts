@@ -1,0 +1,232 @@
+/**
+ * Turns changes of KNOWLEDGE into vectors: passages, embedded in batches, a record in VECTORS, points in Qdrant where
+ * that is the index. One durable reader for all processes that run this role. The record is written by compare-and-set
+ * and never by an older revision, so repeats and changes out of order are harmless.
+ *
+ *   KNOWLEDGE ─► passages ─► embed what is new ─► record (compare-and-set) ─► Qdrant ─► ack ─► beat: passed
+ *                  ▲ older than the record: ack       │ stale: once more        │ newer meanwhile: take out
+ *                  └── embeddings or Qdrant away: wait, try again; told as failing, nobody waits for vectors
+ */
+import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { JetclawError } from "#contracts/errors.ts";
+import { decodeKnowledgeEvent, type KnowledgeEvent } from "#contracts/knowledge.ts";
+import {
+  indexerConsumer,
+  KNOWLEDGE,
+  knowledgeFilter,
+  VECTORS,
+  vectorsFilter,
+  vectorsSubject,
+} from "#contracts/subjects.ts";
+import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
+import { readDurably } from "#runtime/nats/durable.ts";
+import type { Pulled } from "#runtime/nats/pull.ts";
+import { lastMessage } from "#runtime/nats/reader.ts";
+import type { Log } from "#runtime/observe/log.ts";
+import { announce } from "#runtime/observe/presence.ts";
+import type { Embedder } from "../port.ts";
+import { INDEXER_ROLE } from "../readers.ts";
+import { Coalescer } from "./coalescer.ts";
+import { recordOf } from "./passage-vectors.ts";
+import { TextBatches } from "./text-batches.ts";
+import type { VectorDocument, VectorIndex } from "./vector-index.ts";
+import { decodeRecord, encodeRecord, type VectorRecord } from "./vector-record.ts";
+
+/** Changes worked on at once. */
+const IN_FLIGHT = 64;
+const UPSERT_DOCUMENTS = 32;
+/** While embeddings or Qdrant are away, held changes are tried again this often. */
+const RETRY_FIRST_MS = 500;
+const RETRY_MOST_MS = 5_000;
+/** The server reckons with an acknowledgement a moment after it was sent. */
+const FLOOR_FIRST_MS = 2;
+const FLOOR_MOST_MS = 100;
+
+export interface IndexerOptions {
+  readonly instance: string;
+  readonly log: Log;
+  readonly embedder: Embedder;
+  /** Names the vectors that may be compared with each other: the model, and its dimensions where they are asked for. */
+  readonly space: string;
+  /** Absent: the index is in the memory of the processes that retrieve, fed by VECTORS. */
+  readonly index?: VectorIndex | undefined;
+  readonly batchTexts?: number | undefined;
+}
+
+export interface Indexer {
+  /** Every change up to this sequence of KNOWLEDGE is indexed. */
+  readonly position: number;
+  /** Why it does not get on; undefined when it does. */
+  readonly failing: string | undefined;
+  /** Stops taking changes and finishes those it holds. */
+  stop(): Promise<void>;
+}
+
+/** @throws JetclawError `nats.unavailable` */
+export async function startIndexer(bus: Bus, options: IndexerOptions): Promise<Indexer> {
+  const indexer = new StreamIndexer(bus, options);
+  await indexer.start();
+  return indexer;
+}
+
+class StreamIndexer implements Indexer {
+  readonly #bus: Bus;
+  readonly #options: IndexerOptions;
+  readonly #texts: TextBatches;
+  readonly #upserts: Coalescer<VectorDocument, undefined>;
+  readonly #ended = new AbortController();
+  #reader: Awaited<ReturnType<typeof readDurably>> | undefined;
+  #beats: { now(): void; stop(): void } | undefined;
+  #position = 0;
+  #vectors = 0;
+  #failing: string | undefined;
+  #measuring = false;
+  #handled = 0;
+
+  constructor(bus: Bus, options: IndexerOptions) {
+    this.#bus = bus;
+    this.#options = options;
+    const { embedder, index, batchTexts } = options;
+    this.#texts = new TextBatches(embedder, batchTexts);
+    this.#upserts = new Coalescer({ most: () => UPSERT_DOCUMENTS, concurrent: 1 }, async (documents) => {
+      await index?.upsert(documents);
+      return documents.map(() => undefined);
+    });
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  get failing(): string | undefined {
+    return this.#failing;
+  }
+
+  async start(): Promise<void> {
+    const { instance, space } = this.#options;
+    this.#reader = await readDurably(this.#bus, {
+      stream: KNOWLEDGE,
+      name: indexerConsumer(space),
+      filter: knowledgeFilter(),
+      inFlight: IN_FLIGHT,
+      handle: (message) => this.#handle(message),
+    });
+    await this.#measure();
+    this.#beats = announce(
+      this.#bus,
+      { role: INDEXER_ROLE, instance, where: `${hostname()}/${process.pid}`, startedAt: Date.now() },
+      () => ({
+        space,
+        position: this.#position,
+        vectors: this.#vectors,
+        failing: this.#failing === undefined ? 0 : 1,
+      }),
+      () => this.#ended.signal.aborted,
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.#ended.abort();
+    await this.#reader?.stop();
+    this.#beats?.stop();
+  }
+
+  /** Holds the change while embeddings or Qdrant are away: given back, thousands of them would come again and again. */
+  async #handle(message: Pulled): Promise<void> {
+    const event = decodeKnowledgeEvent(message.data);
+    if (!event) return this.#options.log.warn({ seq: message.seq }, "not a knowledge event, skipped");
+    for (let pause = RETRY_FIRST_MS; ; pause = Math.min(RETRY_MOST_MS, 2 * pause)) {
+      try {
+        await this.#index(event, message.seq);
+        this.#tellFailing(undefined);
+        this.#handled++;
+        void this.#measure();
+        return;
+      } catch (error) {
+        if (!(error instanceof JetclawError) || this.#ended.signal.aborted) throw error;
+        if (error.code === "embeddings.rejected" || error.code === "nats.too-large")
+          return this.#options.log.error({ err: error, seq: message.seq }, "document has no vectors");
+        this.#tellFailing(error.message);
+        message.working();
+        await sleep(pause * (0.75 + Math.random() / 2), undefined, { signal: this.#ended.signal }).catch(
+          () => {},
+        );
+      }
+    }
+  }
+
+  async #index(event: KnowledgeEvent, revision: number): Promise<void> {
+    const { index, space } = this.#options;
+    const subject = vectorsSubject(space, event.tenant, event.collection, event.document);
+    const record = await this.#record(subject, event, revision);
+    if (!index || !record) return;
+    const { tenant, collection, document } = record;
+    if (record.vectors.length === 0) return index.remove([{ tenant, collection, document, revision }]);
+    await this.#upserts.add(record);
+    // Another process may have indexed a newer revision between our record and our points.
+    const newest = await this.#last(subject);
+    if (newest && newest.record.revision > revision)
+      await index.remove([{ tenant, collection, document, revision }]);
+  }
+
+  /** The record of this revision, written or found; undefined where a newer one is. */
+  async #record(subject: string, event: KnowledgeEvent, revision: number): Promise<VectorRecord | undefined> {
+    for (;;) {
+      const last = await this.#last(subject);
+      if (last && last.record.revision > revision) return undefined;
+      if (last?.record.revision === revision) return last.record;
+      const record = await recordOf(event, revision, last?.record, (texts) => this.#texts.embed(texts));
+      try {
+        await this.#bus.append(subject, encodeRecord(record), { expectedRevision: last?.seq ?? 0 });
+        return record;
+      } catch (error) {
+        if (!(error instanceof StaleRevision)) throw error;
+      }
+    }
+  }
+
+  async #last(subject: string): Promise<{ record: VectorRecord; seq: number } | undefined> {
+    const message = await lastMessage(this.#bus, VECTORS, subject);
+    const record = message && decodeRecord(message.data);
+    return message && record ? { record, seq: message.seq } : undefined;
+  }
+
+  #tellFailing(reason: string | undefined): void {
+    if ((this.#failing === undefined) === (reason === undefined)) return;
+    this.#failing = reason;
+    if (reason === undefined) this.#options.log.info("vectors are indexed again");
+    else
+      this.#options.log.warn(
+        { reason },
+        "vectors are not indexed, trying again; words are searched meanwhile",
+      );
+    this.#beats?.now();
+  }
+
+  /** Asks the server how far all indexers together have come, and tells it. One at a time. */
+  async #measure(): Promise<void> {
+    if (this.#measuring) return;
+    this.#measuring = true;
+    try {
+      for (let pause = FLOOR_FIRST_MS, seen = -1; !this.#ended.signal.aborted; ) {
+        await sleep(pause);
+        const { floor, pending } = (await this.#reader?.progress()) ?? { floor: 0, pending: 0 };
+        // Asked after the floor: what it covers was appended before.
+        const last = await lastMessage(this.#bus, VECTORS, vectorsFilter(this.#options.space));
+        if (floor > this.#position) {
+          this.#vectors = last?.seq ?? 0;
+          this.#position = floor;
+          this.#beats?.now();
+        }
+        if (pending === 0) return;
+        pause = this.#handled === seen ? Math.min(FLOOR_MOST_MS, 2 * pause) : FLOOR_FIRST_MS;
+        seen = this.#handled;
+      }
+    } catch (err) {
+      if (!this.#ended.signal.aborted) this.#options.log.warn({ err }, "cannot tell how far the indexer is");
+    } finally {
+      this.#measuring = false;
+    }
+  }
+}

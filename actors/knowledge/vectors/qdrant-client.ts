@@ -1,0 +1,99 @@
+/**
+ * Requests to Qdrant: time-out, retries, breaker, and its errors in our terms. The one file that knows its client. Only
+ * what Qdrant 1.18 understands is sent.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { QdrantClient } from "@qdrant/js-client-rest";
+import { JetclawError } from "#contracts/errors.ts";
+import type { Breaker } from "#runtime/breaker.ts";
+import { Gate } from "#runtime/gate.ts";
+import { metrics } from "#runtime/observe/metrics.ts";
+
+export interface QdrantOptions {
+  readonly url: string;
+  readonly apiKey?: string | undefined;
+  readonly timeoutMs: number;
+  /** Requests that fail in passing are made again so often. */
+  readonly retries: number;
+}
+
+const RETRY_FIRST_MS = 100;
+
+/** What Qdrant answered with, where it did; for telling "there is none" from "it is gone". */
+export class QdrantRefusal extends JetclawError {
+  readonly upstreamStatus: number;
+  constructor(status: number, detail: string) {
+    // A key that is refused now may be right after the next start of either side; nothing of ours is wrong.
+    super(status >= 500 || [401, 403, 429].includes(status) ? "vectors.unavailable" : "internal.bug", detail);
+    this.upstreamStatus = status;
+  }
+}
+
+export class QdrantRequests {
+  readonly #client: QdrantClient;
+  readonly #options: QdrantOptions;
+  readonly #gate = new Gate(
+    () => new JetclawError("vectors.unavailable", "Qdrant failed a moment ago and is left alone"),
+    (error) => (isPassing(error) ? "failed" : "neither"),
+  );
+
+  constructor(options: QdrantOptions) {
+    this.#options = options;
+    this.#client = new QdrantClient({
+      url: options.url,
+      timeout: options.timeoutMs,
+      // Both would write to the console: a version that differs, and a key over plain HTTP.
+      checkCompatibility: false,
+      ...(options.apiKey ? { headers: { "api-key": options.apiKey } } : {}),
+    });
+  }
+
+  get breaker(): Breaker["state"] {
+    return this.#gate.state;
+  }
+
+  /** @param operation how metrics call it @throws JetclawError `vectors.unavailable`, QdrantRefusal */
+  async send<T>(operation: string, call: (client: QdrantClient) => Promise<T>): Promise<T> {
+    for (let tries = 0; ; tries++) {
+      try {
+        const result = await this.#gate.run(() => call(this.#client).catch(rethrow));
+        metrics.vectors({ operation, result: "ok" });
+        return result;
+      } catch (error) {
+        const code = error instanceof JetclawError ? error.code : "internal.bug";
+        metrics.vectors({ operation, result: code });
+        if (tries >= this.#options.retries || !isPassing(error)) throw error;
+        await sleep(RETRY_FIRST_MS * 2 ** tries * (0.5 + Math.random() / 2));
+      }
+    }
+  }
+}
+
+export const isMissing = (error: unknown): boolean =>
+  error instanceof QdrantRefusal && error.upstreamStatus === 404;
+
+const isPassing = (error: unknown): boolean =>
+  error instanceof JetclawError && error.code === "vectors.unavailable";
+
+/** Status and reason only: what Qdrant says may repeat what it was sent, and the error travels to logs. */
+function rethrow(error: unknown): never {
+  const { status, data } = error as { status?: unknown; data?: { status?: { error?: unknown } } };
+  if (typeof status === "number") {
+    const said = data?.status?.error;
+    throw new QdrantRefusal(
+      status,
+      `Qdrant answers ${status}${typeof said === "string" ? `: ${said.slice(0, 200)}` : ""}`,
+    );
+  }
+  throw new JetclawError("vectors.unavailable", `Qdrant does not answer (${reasonOf(error)})`, {
+    cause: error,
+  });
+}
+
+function reasonOf(error: unknown): string {
+  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
+    const { code } = at as { code?: unknown };
+    if (typeof code === "string") return code;
+  }
+  return error instanceof Error ? error.name : "unknown";
+}

@@ -1,0 +1,139 @@
+/** The collection of a model and dimension: made with its indexes, put behind its alias, switched. */
+import { JetclawError } from "#contracts/errors.ts";
+import { isMissing, type QdrantRefusal, type QdrantRequests } from "./qdrant-client.ts";
+import { aliasOf, generationOf, numberOf } from "./qdrant-names.ts";
+
+/** What searches and deletions filter by. The tenant's vectors are stored together, as every search has a tenant. */
+const PAYLOAD_INDEXES = [
+  { field_name: "tenant", field_schema: { type: "keyword", is_tenant: true } },
+  { field_name: "collection", field_schema: "keyword" },
+  { field_name: "language", field_schema: "keyword" },
+  { field_name: "key", field_schema: "keyword" },
+  { field_name: "revision", field_schema: "integer" },
+  { field_name: "passage", field_schema: "integer" },
+] as const;
+
+export class QdrantCollections {
+  readonly #requests: QdrantRequests;
+  readonly #options: { prefix: string; model: string; generation?: number | undefined };
+  readonly #ensured = new Map<number, Promise<string>>();
+
+  constructor(
+    requests: QdrantRequests,
+    options: { readonly prefix: string; readonly model: string; readonly generation?: number | undefined },
+  ) {
+    this.#requests = requests;
+    this.#options = options;
+  }
+
+  aliasFor(dimensions: number): string {
+    return aliasOf(this.#options.prefix, this.#options.model, dimensions);
+  }
+
+  /**
+   * Makes sure of the collection and its alias, once. @returns the name to write to
+   * @throws JetclawError `vectors.dimension` where a collection of that name holds other vectors
+   */
+  ensure(dimensions: number): Promise<string> {
+    const known = this.#ensured.get(dimensions);
+    if (known) return known;
+    const made = this.#ensure(dimensions);
+    this.#ensured.set(dimensions, made);
+    made.catch(() => this.#ensured.delete(dimensions));
+    return made;
+  }
+
+  /** The name to write to; undefined while there is none. */
+  async existing(dimensions: number): Promise<string | undefined> {
+    const { generation } = this.#options;
+    if (generation !== undefined) return generationOf(this.aliasFor(dimensions), generation);
+    return (await this.behind(dimensions)) === undefined ? undefined : this.aliasFor(dimensions);
+  }
+
+  /** Number of the collection behind the alias. */
+  async behind(dimensions: number): Promise<number | undefined> {
+    const alias = this.aliasFor(dimensions);
+    const { aliases } = await this.#requests.send("aliases", (client) => client.getAliases());
+    const found = aliases.find(({ alias_name }) => alias_name === alias);
+    return found && numberOf(alias, found.collection_name);
+  }
+
+  /** Numbers of the collections of this model and dimension, behind the alias or not. */
+  async numbers(dimensions: number): Promise<number[]> {
+    const alias = this.aliasFor(dimensions);
+    const { collections } = await this.#requests.send("collections", (client) => client.getCollections());
+    return collections.flatMap(({ name }) => numberOf(alias, name) ?? []);
+  }
+
+  /** Makes a collection with its indexes, where it is not there. @throws JetclawError `vectors.dimension` */
+  async make(dimensions: number, n: number): Promise<string> {
+    const name = generationOf(this.aliasFor(dimensions), n);
+    await this.#unlessThere("create", (client) =>
+      client.createCollection(name, { vectors: { size: dimensions, distance: "Cosine" } }),
+    );
+    await this.#assertSize(name, dimensions);
+    for (const index of PAYLOAD_INDEXES)
+      await this.#requests.send("index", (client) =>
+        client.createPayloadIndex(name, {
+          wait: true,
+          field_name: index.field_name,
+          field_schema: index.field_schema,
+        }),
+      );
+    return name;
+  }
+
+  /** The alias shows the collection from now on, in one step for everybody. */
+  async switchTo(dimensions: number, n: number): Promise<void> {
+    const alias_name = this.aliasFor(dimensions);
+    const create = { create_alias: { alias_name, collection_name: generationOf(alias_name, n) } };
+    const known = (await this.behind(dimensions)) !== undefined;
+    await this.#requests.send("alias", (client) =>
+      client.updateCollectionAliases({
+        actions: known ? [{ delete_alias: { alias_name } }, create] : [create],
+      }),
+    );
+  }
+
+  async drop(dimensions: number, n: number): Promise<void> {
+    const name = generationOf(this.aliasFor(dimensions), n);
+    await this.#requests
+      .send("drop", (client) => client.deleteCollection(name))
+      .catch((error) => {
+        if (!isMissing(error)) throw error;
+      });
+  }
+
+  async #ensure(dimensions: number): Promise<string> {
+    const { generation } = this.#options;
+    if (generation !== undefined) return this.make(dimensions, generation);
+    const alias = this.aliasFor(dimensions);
+    const there = await this.behind(dimensions);
+    if (there !== undefined) await this.#assertSize(alias, dimensions);
+    else {
+      await this.make(dimensions, 1);
+      await this.switchTo(dimensions, 1);
+    }
+    return alias;
+  }
+
+  /** Somebody else may have made it a moment ago. */
+  async #unlessThere(operation: string, call: Parameters<QdrantRequests["send"]>[1]): Promise<void> {
+    try {
+      await this.#requests.send(operation, call);
+    } catch (error) {
+      const { upstreamStatus } = error as Partial<QdrantRefusal>;
+      if (upstreamStatus !== 409 && upstreamStatus !== 400) throw error;
+    }
+  }
+
+  async #assertSize(name: string, dimensions: number): Promise<void> {
+    const { config } = await this.#requests.send("collection", (client) => client.getCollection(name));
+    const size = (config.params.vectors as { size?: number } | undefined)?.size;
+    if (size !== dimensions)
+      throw new JetclawError(
+        "vectors.dimension",
+        `the collection ${name} in Qdrant holds ${size ?? "other"} numbers a vector, not ${dimensions}`,
+      );
+  }
+}

@@ -1,0 +1,229 @@
+/**
+ * Vectors in Qdrant: a collection a model and dimension, behind an alias, so that a new one can be filled beside
+ * traffic and take over at once. Points carry their revision in id and payload: a late write of an old revision never
+ * overwrites a newer one, and a search of what changed meanwhile shows which hits are old.
+ */
+import type { Breaker } from "#runtime/breaker.ts";
+import { isMissing, QdrantRequests } from "./qdrant-client.ts";
+import { QdrantCollections } from "./qdrant-collections.ts";
+import { documentKey, pointId } from "./qdrant-names.ts";
+import {
+  assertDimension,
+  type DocumentAddress,
+  UNKNOWN_LANGUAGE,
+  type VectorDocument,
+  type VectorHit,
+  type VectorIndex,
+  type VectorQuery,
+} from "./vector-index.ts";
+
+export interface QdrantIndexOptions {
+  readonly url: string;
+  readonly apiKey?: string | undefined;
+  /** Collections and aliases begin with it. */
+  readonly prefix: string;
+  readonly model: string;
+  /** Numbers of a vector; the first one taken in decides when left out. */
+  readonly dimensions?: number | undefined;
+  /** Patience with a write. */
+  readonly timeoutMs?: number | undefined;
+  /** A collection of this number is written to instead of the one behind the alias: a new one being filled. */
+  readonly generation?: number | undefined;
+}
+
+const WRITE_MS = 30_000;
+const WRITE_RETRIES = 3;
+/** A turn waits so long for a search. */
+const SEARCH_MS = 200;
+/** Points of one request: a body of a few megabytes. */
+const UPSERT_POINTS = 256;
+
+interface Payload {
+  readonly collection: string;
+  readonly document: string;
+  readonly revision: number;
+  readonly language: string;
+  readonly passage: number;
+  readonly hash: string;
+}
+
+type Deleted = DocumentAddress & { readonly revision: number };
+
+export class QdrantIndex implements VectorIndex {
+  readonly kind = "qdrant";
+  readonly #writes: QdrantRequests;
+  readonly #searches: QdrantRequests;
+  readonly #collections: QdrantCollections;
+  #dimensions: number | undefined;
+
+  constructor(options: QdrantIndexOptions) {
+    const { url, apiKey, timeoutMs = WRITE_MS } = options;
+    this.#writes = new QdrantRequests({ url, apiKey, timeoutMs, retries: WRITE_RETRIES });
+    this.#searches = new QdrantRequests({ url, apiKey, timeoutMs: SEARCH_MS, retries: 0 });
+    this.#collections = new QdrantCollections(this.#writes, options);
+    this.#dimensions = options.dimensions;
+  }
+
+  /** State of the breaker in front of writes and searches, the worse of them. */
+  get breaker(): Breaker["state"] {
+    return this.#searches.breaker === "closed" ? this.#writes.breaker : this.#searches.breaker;
+  }
+
+  async upsert(documents: readonly VectorDocument[]): Promise<void> {
+    const dimensions = this.#dimensions ?? documents.flatMap(({ vectors }) => [...vectors])[0]?.length;
+    if (dimensions === undefined) return this.remove(documents);
+    for (const { vectors } of documents) for (const vector of vectors) assertDimension(dimensions, vector);
+    this.#dimensions = dimensions;
+    const name = await this.#collections.ensure(dimensions);
+    const known = await this.#revisionsOf(name, documents);
+    const current = newest(documents).filter(
+      ({ revision, ...address }) => revision >= (known.get(documentKey(address))?.highest ?? 0),
+    );
+    const points = current.flatMap(pointsOf);
+    for (let at = 0; at < points.length; at += UPSERT_POINTS)
+      await this.#writes.send("upsert", (client) =>
+        client.upsert(name, { wait: true, points: points.slice(at, at + UPSERT_POINTS) }),
+      );
+    // The old ones last: at no time a document is missing.
+    await this.#removeBelow(
+      name,
+      current
+        .filter((each) => known.has(documentKey(each)))
+        .map((each) => ({ ...each, passages: each.vectors.length })),
+    );
+  }
+
+  async remove(deleted: readonly Deleted[]): Promise<void> {
+    if (deleted.length === 0) return;
+    const name = await this.#target();
+    if (name === undefined) return;
+    await this.#removeBelow(
+      name,
+      deleted.map((each) => ({ ...each, revision: each.revision + 1 })),
+    );
+  }
+
+  async search({ tenant, collections, languages, vector, limit }: VectorQuery): Promise<VectorHit[]> {
+    if (this.#dimensions !== undefined) assertDimension(this.#dimensions, vector);
+    if (collections.length === 0) return [];
+    const name = this.#collections.aliasFor(this.#dimensions ?? vector.length);
+    const must = [
+      { key: "tenant", match: { value: tenant } },
+      { key: "collection", match: { any: [...new Set(collections)] } },
+      ...(languages
+        ? [{ key: "language", match: { any: [...new Set([UNKNOWN_LANGUAGE, ...languages])] } }]
+        : []),
+    ];
+    try {
+      const { points } = await this.#searches.send("search", (client) =>
+        client.query(name, { query: [...vector], filter: { must }, limit, with_payload: true }),
+      );
+      return points.map(({ payload, score }) => {
+        const { collection, document, revision, language, passage, hash } = payload as unknown as Payload;
+        return { collection, document, revision, language, passage, hash, score };
+      });
+    } catch (error) {
+      // Nothing was ever taken in.
+      if (isMissing(error)) return [];
+      throw error;
+    }
+  }
+
+  async erase(tenant: string, collection?: string): Promise<void> {
+    const name = await this.#target();
+    if (name === undefined) return;
+    const must = [
+      { key: "tenant", match: { value: tenant } },
+      ...(collection === undefined ? [] : [{ key: "collection", match: { value: collection } }]),
+    ];
+    await this.#writes.send("erase", (client) => client.delete(name, { wait: true, filter: { must } }));
+  }
+
+  async count(tenant?: string): Promise<number> {
+    const name = await this.#target();
+    if (name === undefined) return 0;
+    const filter =
+      tenant === undefined ? {} : { filter: { must: [{ key: "tenant", match: { value: tenant } }] } };
+    return (await this.#writes.send("count", (client) => client.count(name, { exact: true, ...filter })))
+      .count;
+  }
+
+  async close(): Promise<void> {}
+
+  /** Where writes go; undefined while nothing was ever taken in. */
+  async #target(): Promise<string | undefined> {
+    return this.#dimensions === undefined ? undefined : await this.#collections.existing(this.#dimensions);
+  }
+
+  /** Of the documents that are there, their highest revision. A first passage stands for its document. */
+  async #revisionsOf(
+    name: string,
+    documents: readonly DocumentAddress[],
+  ): Promise<Map<string, { highest: number }>> {
+    const keys = [...new Set(documents.map(documentKey))];
+    const known = new Map<string, { highest: number }>();
+    if (keys.length === 0) return known;
+    const must = [
+      { key: "key", match: { any: keys } },
+      { key: "passage", match: { value: 0 } },
+    ];
+    let offset: string | number | undefined;
+    do {
+      const page = await this.#writes.send("scroll", (client) =>
+        client.scroll(name, {
+          filter: { must },
+          limit: UPSERT_POINTS,
+          with_payload: ["key", "revision"],
+          with_vector: false,
+          ...(offset === undefined ? {} : { offset }),
+        }),
+      );
+      for (const { payload } of page.points) {
+        const { key, revision } = payload as { key: string; revision: number };
+        known.set(key, { highest: Math.max(revision, known.get(key)?.highest ?? 0) });
+      }
+      offset =
+        typeof page.next_page_offset === "string" || typeof page.next_page_offset === "number"
+          ? page.next_page_offset
+          : undefined;
+    } while (offset !== undefined);
+    return known;
+  }
+
+  /** Lower revisions, and of this one the passages that it no longer has. */
+  async #removeBelow(
+    name: string,
+    documents: readonly (Deleted & { readonly passages?: number })[],
+  ): Promise<void> {
+    if (documents.length === 0) return;
+    const should = documents.flatMap((each) => {
+      const key = { key: "key", match: { value: documentKey(each) } };
+      const { revision, passages } = each;
+      const lower = { must: [key, { key: "revision", range: { lt: revision } }] };
+      if (passages === undefined) return [lower];
+      const same = { key: "revision", match: { value: revision } };
+      return [lower, { must: [key, same, { key: "passage", range: { gte: passages } }] }];
+    });
+    await this.#writes.send("delete", (client) => client.delete(name, { wait: true, filter: { should } }));
+  }
+}
+
+/** Of a document that is given more than once, the highest revision. */
+function newest(documents: readonly VectorDocument[]): VectorDocument[] {
+  const byKey = new Map<string, VectorDocument>();
+  for (const document of documents) {
+    const key = documentKey(document);
+    if ((byKey.get(key)?.revision ?? 0) <= document.revision) byKey.set(key, document);
+  }
+  return [...byKey.values()];
+}
+
+function pointsOf(given: VectorDocument) {
+  const { tenant, collection, document, revision, language, hashes, vectors } = given;
+  const key = documentKey(given);
+  return vectors.map((vector, passage) => ({
+    id: pointId(given, revision, passage),
+    vector: [...vector],
+    payload: { tenant, collection, document, key, revision, language, passage, hash: hashes[passage] ?? "" },
+  }));
+}

@@ -1,0 +1,150 @@
+/**
+ * Makes the vectors of all documents anew beside traffic: texts that were cut otherwise by older code, another model, or
+ * a new collection in Qdrant. Records are written by compare-and-set like the indexer's, so whoever comes later with a
+ * newer revision wins.
+ *
+ *   all documents ─► new collection ─► what changed meanwhile, until that is little ─► switch the alias
+ *                                                          ─► what changed until the switch ─► drop the old one
+ *
+ * A change that is stored after the switch is written to the new collection by the indexer itself. In memory there is no
+ * switch: every record that is written replaces its document's vectors in each process.
+ */
+import { JetclawError } from "#contracts/errors.ts";
+import { decodeKnowledgeEvent, type KnowledgeEvent } from "#contracts/knowledge.ts";
+import { KNOWLEDGE, knowledgeFilter, VECTORS, vectorsSubject } from "#contracts/subjects.ts";
+import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
+import { lastMessage, messagesFrom, type StoredMessage, streamState } from "#runtime/nats/reader.ts";
+import type { Embedder } from "../port.ts";
+import { recordOf } from "./passage-vectors.ts";
+import { TextBatches } from "./text-batches.ts";
+import type { VectorDocument, VectorIndex } from "./vector-index.ts";
+import { decodeRecord, encodeRecord } from "./vector-record.ts";
+
+/** A collection that is filled beside the one in use, and takes over. */
+export interface Replacement {
+  readonly index: VectorIndex;
+  /** Everybody searches and writes it from now on. */
+  takeOver(): Promise<void>;
+  /** The one before is no longer needed. */
+  dropPrevious(): Promise<void>;
+}
+
+export interface ReindexOptions {
+  readonly space: string;
+  readonly embedder: Embedder;
+  /** Absent: the index is in the memory of the processes that retrieve. */
+  readonly replacement?: Replacement | undefined;
+  /** Texts whose vectors are known are embedded again too. */
+  readonly embedAll?: boolean | undefined;
+  /** Texts of one request. */
+  readonly batchTexts?: number | undefined;
+  readonly onProgress?: (done: Reindexed) => void;
+}
+
+export interface Reindexed {
+  /** Of how many in all. */
+  readonly total: number;
+  readonly documents: number;
+  readonly passages: number;
+  /** Passages whose vector was not known. */
+  readonly embedded: number;
+  /** Documents that the model refused, or of which a newer revision is indexed already. */
+  readonly skipped: number;
+}
+
+/** Documents read, embedded and written together. */
+const PAGE = 256;
+/** Fewer changes than this since the last round, and the alias is switched. */
+const LITTLE = 32;
+const ROUNDS = 20;
+
+/** @throws JetclawError `embeddings.unavailable`, `vectors.unavailable`, `nats.unavailable`; what is done stays done */
+export async function reindex(bus: Bus, options: ReindexOptions): Promise<Reindexed> {
+  return await new Reindexing(bus, options).run();
+}
+
+class Reindexing {
+  readonly #bus: Bus;
+  readonly #options: ReindexOptions;
+  readonly #texts: TextBatches;
+  readonly #done = { total: 0, documents: 0, passages: 0, embedded: 0, skipped: 0 };
+
+  constructor(bus: Bus, options: ReindexOptions) {
+    this.#bus = bus;
+    this.#options = options;
+    this.#texts = new TextBatches(options.embedder, options.batchTexts);
+  }
+
+  async run(): Promise<Reindexed> {
+    const { replacement } = this.#options;
+    this.#done.total = (await streamState(this.#bus, KNOWLEDGE)).messages;
+    let seq = 0;
+    for (let round = 0; round < ROUNDS; round++) {
+      const from = seq;
+      seq = await this.#pass(from);
+      if (!replacement || seq - from < LITTLE) break;
+    }
+    if (!replacement) return this.#done;
+    await replacement.takeOver();
+    await this.#pass(seq);
+    await replacement.dropPrevious();
+    return this.#done;
+  }
+
+  /** Everything after a sequence. @returns the last sequence seen */
+  async #pass(after: number): Promise<number> {
+    for (let seq = after; ; ) {
+      const page = await messagesFrom(this.#bus, KNOWLEDGE, knowledgeFilter(), seq + 1, PAGE);
+      const last = page.at(-1);
+      if (last === undefined) return seq;
+      await this.#index(page);
+      seq = last.seq;
+      this.#options.onProgress?.(this.#done);
+    }
+  }
+
+  async #index(page: readonly StoredMessage[]): Promise<void> {
+    const records = await Promise.all(eventsOf(page).map(({ event, seq }) => this.#record(event, seq)));
+    const documents = records.filter((record) => record !== undefined);
+    this.#done.documents += records.length;
+    this.#done.skipped += records.length - documents.length;
+    this.#done.passages += documents.reduce((sum, { vectors }) => sum + vectors.length, 0);
+    await this.#options.replacement?.index.upsert(documents);
+  }
+
+  /** The record of a document as the code of today cuts it; undefined where a newer revision is there already. */
+  async #record(event: KnowledgeEvent, revision: number): Promise<VectorDocument | undefined> {
+    const { space, embedAll } = this.#options;
+    const subject = vectorsSubject(space, event.tenant, event.collection, event.document);
+    for (;;) {
+      const stored = await lastMessage(this.#bus, VECTORS, subject);
+      const earlier = stored && decodeRecord(stored.data);
+      if (earlier && earlier.revision > revision) return undefined;
+      try {
+        const known = embedAll ? undefined : earlier;
+        const record = await recordOf(event, revision, known, (texts) => this.#embed(texts));
+        const same = earlier?.revision === revision && earlier.hashes.join() === record.hashes.join();
+        if (!same || embedAll)
+          await this.#bus.append(subject, encodeRecord(record), { expectedRevision: stored?.seq ?? 0 });
+        return record;
+      } catch (error) {
+        if (error instanceof JetclawError && error.code === "embeddings.rejected") return undefined;
+        // The indexer was here a moment ago; what it wrote is looked at.
+        if (!(error instanceof StaleRevision)) throw error;
+      }
+    }
+  }
+
+  async #embed(texts: readonly string[]): Promise<Float32Array[]> {
+    const vectors = await this.#texts.embed(texts);
+    this.#done.embedded += texts.length;
+    return vectors;
+  }
+}
+
+function eventsOf(page: readonly StoredMessage[]): { event: KnowledgeEvent; seq: number }[] {
+  return page.flatMap(({ data, seq }) => {
+    const event = decodeKnowledgeEvent(data);
+    return event ? [{ event, seq }] : [];
+  });
+}

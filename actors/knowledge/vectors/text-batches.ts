@@ -1,0 +1,59 @@
+/** Texts of many documents embedded together, so that a model gets full batches and one bad text fails alone. */
+import { JetclawError } from "#contracts/errors.ts";
+import type { Embedder } from "../port.ts";
+import { Coalescer } from "./coalescer.ts";
+
+/** Requests under way at once: one that is read while the other one is computed. */
+const REQUESTS = 2;
+const TEXTS = 32;
+/** Questions share the model: a request that takes longer makes the next one smaller, a quick one larger. */
+const SLOW_MS = 400;
+const QUICK_MS = 150;
+/** No model refuses it. */
+const PROBE = "shop";
+
+export class TextBatches {
+  readonly #embedder: Embedder;
+  readonly #batches: Coalescer<string, Float32Array | JetclawError>;
+
+  constructor(embedder: Embedder, batchTexts = TEXTS) {
+    this.#embedder = embedder;
+    let size = Math.min(batchTexts, TEXTS);
+    this.#batches = new Coalescer({ most: () => size, concurrent: REQUESTS }, async (texts) => {
+      const began = performance.now();
+      const vectors = await embedApart(embedder, texts);
+      const took = performance.now() - began;
+      if (took > SLOW_MS) size = Math.max(1, Math.min(size, texts.length) >> 1);
+      else if (took < QUICK_MS) size = Math.min(batchTexts, 2 * size);
+      return vectors;
+    });
+  }
+
+  /** @throws JetclawError `embeddings.rejected` for a text that the model refuses while it takes others */
+  async embed(texts: readonly string[]): Promise<Float32Array[]> {
+    const vectors = await Promise.all(texts.map((text) => this.#batches.add(text)));
+    const refused = vectors.find((each) => each instanceof JetclawError);
+    if (!refused) return vectors as Float32Array[];
+    // A wrong key or model refuses everything: that is nothing to give a document up for.
+    const [probed] = await embedApart(this.#embedder, [PROBE]);
+    if (probed instanceof JetclawError)
+      throw new JetclawError("embeddings.unavailable", refused.detail, { cause: refused });
+    throw refused;
+  }
+}
+
+/** What the model refuses in a batch is asked for alone: one text must not cost the others their vectors. */
+async function embedApart(
+  embedder: Embedder,
+  texts: readonly string[],
+): Promise<(Float32Array | JetclawError)[]> {
+  try {
+    return await embedder.embed(texts);
+  } catch (error) {
+    if (!(error instanceof JetclawError) || error.code !== "embeddings.rejected") throw error;
+    if (texts.length === 1) return [error];
+    const half = texts.length >> 1;
+    const first = await embedApart(embedder, texts.slice(0, half));
+    return [...first, ...(await embedApart(embedder, texts.slice(half)))];
+  }
+}

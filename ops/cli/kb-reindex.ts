@@ -1,0 +1,77 @@
+/** `jetclaw kb reindex`: makes the vectors of all documents anew, beside traffic. */
+import { Command, Option } from "commander";
+import { natsUrlOf, readSettings } from "../settings.ts";
+import { CliFailure } from "./failure.ts";
+import { print, printJson, progressLine } from "./print.ts";
+
+interface ReindexFlags {
+  readonly nats?: string;
+  readonly embedAll?: boolean;
+  readonly json?: boolean;
+}
+
+export function reindexCommand(): Command {
+  return new Command("reindex")
+    .description("make the vectors of all documents anew, beside traffic")
+    .addOption(
+      new Option("--nats <url>", "NATS server (default: JETCLAW_NATS_URL, else the one of `jetclaw up`)"),
+    )
+    .option("--embed-all", "embed every text again, also those whose vectors are known")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Embeddings and Qdrant are those of jetclaw.config.ts and the environment. With Qdrant a new collection is filled and
+takes over in one step; in memory each document is replaced. A new model is filled ahead of time, before any process is
+started with it:
+
+Examples:
+  jetclaw kb reindex
+  JETCLAW_EMBEDDINGS_MODEL=bge-m3 jetclaw kb reindex --nats nats://nats:4222`,
+    )
+    .action(reindexAll);
+}
+
+async function reindexAll(flags: ReindexFlags): Promise<void> {
+  const settings = readSettings();
+  const [{ createLog }, { loadConfig }, { connectTo, provisionFor }, { reindexDocuments }] =
+    await Promise.all([
+      import("#runtime/observe/log.ts"),
+      import("../config.ts"),
+      import("../compose/open.ts"),
+      import("../compose/reindex.ts"),
+    ]);
+  const { config } = await loadConfig(settings, { callsModels: false });
+  if (!config.embeddings)
+    throw new CliFailure(
+      "No embeddings are configured, so there are no vectors. Set JETCLAW_EMBEDDINGS_URL and JETCLAW_EMBEDDINGS_MODEL.",
+    );
+  const bus = await connectTo(
+    flags.nats ?? natsUrlOf(settings),
+    "jetclaw-reindex",
+    createLog({ level: "error" }),
+  );
+  const line = progressLine();
+  const began = performance.now();
+  try {
+    await provisionFor(bus, config);
+    const done = await reindexDocuments(bus, config, {
+      embedAll: flags.embedAll,
+      onProgress: ({ documents, total, embedded }) => {
+        const perSecond = documents / ((performance.now() - began) / 1_000);
+        const share = Math.min(100, Math.round((100 * documents) / Math.max(1, total)));
+        line.update(
+          `${share} %: ${documents} of ${total} documents, ${embedded} texts embedded, ${perSecond.toFixed(0)} documents/s`,
+        );
+      },
+    });
+    const seconds = (performance.now() - began) / 1_000;
+    line.end(`${done.documents} documents in ${seconds.toFixed(1)} s`);
+    if (flags.json) return printJson({ ...done, seconds: Number(seconds.toFixed(3)) });
+    print(
+      `${done.passages} passages of ${done.documents} documents are indexed, ${done.embedded} of them embedded anew, ${done.skipped} documents skipped.`,
+    );
+  } finally {
+    await bus.close();
+  }
+}

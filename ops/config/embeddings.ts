@@ -1,0 +1,92 @@
+/** Embeddings and Qdrant from the environment, which wins over the file, and their keys when a process needs them. */
+import type { Config, EmbeddingsConfig, QdrantConfig } from "#contracts/config.ts";
+import { JetclawError } from "#contracts/errors.ts";
+import type { Settings } from "../settings.ts";
+import { modelsOf } from "./model.ts";
+import { resolveSecret } from "./secrets.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @returns also what whoever starts the process should read @throws JetclawError `config.invalid` naming the variable */
+export async function withEmbeddings(
+  config: Config,
+  settings: Settings,
+): Promise<{ config: Config; notices: string[] }> {
+  const embeddings = await embeddingsOf(config.embeddings, settings.embeddings);
+  const qdrant = qdrantOf(config.qdrant, settings.qdrant);
+  const notices =
+    qdrant && !embeddings
+      ? [
+          "Qdrant is configured, but nothing makes vectors for it, so documents are found by their words alone. Set JETCLAW_EMBEDDINGS_URL and JETCLAW_EMBEDDINGS_MODEL.",
+        ]
+      : [];
+  return {
+    config: { ...config, ...(embeddings ? { embeddings } : {}), ...(qdrant ? { qdrant } : {}) },
+    notices,
+  };
+}
+
+async function embeddingsOf(
+  declared: EmbeddingsConfig | undefined,
+  { url, model }: Settings["embeddings"],
+): Promise<EmbeddingsConfig | undefined> {
+  if (url !== undefined) assertUrl("JETCLAW_EMBEDDINGS_URL", url);
+  const baseUrl = (url ?? declared?.baseUrl)?.replace(/\/+$/, "");
+  if (baseUrl === undefined) {
+    if (model === undefined) return undefined;
+    throw new JetclawError(
+      "config.invalid",
+      "JETCLAW_EMBEDDINGS_MODEL is set; set JETCLAW_EMBEDDINGS_URL to where it runs",
+    );
+  }
+  return { ...declared, baseUrl, model: model ?? declared?.model ?? (await onlyModelOf(baseUrl)) };
+}
+
+async function onlyModelOf(baseUrl: string): Promise<string> {
+  const names = await modelsOf(baseUrl, undefined).catch(() => []);
+  if (names.length === 1) return names[0] as string;
+  throw new JetclawError(
+    "config.invalid",
+    names.length === 0
+      ? `${baseUrl}/models names no model; set JETCLAW_EMBEDDINGS_MODEL to the one that embeds`
+      : `${baseUrl}/models names ${names.length} models; set JETCLAW_EMBEDDINGS_MODEL to the one that embeds`,
+  );
+}
+
+function qdrantOf(
+  declared: QdrantConfig | undefined,
+  { url, apiKey }: Settings["qdrant"],
+): QdrantConfig | undefined {
+  if (url !== undefined) assertUrl("QDRANT_URL", url);
+  const at = url ?? declared?.url;
+  if (at === undefined) return undefined;
+  const key = apiKey ?? declared?.apiKey;
+  return { prefix: "jetclaw", ...declared, url: at, ...(key === undefined ? {} : { apiKey: key }) };
+}
+
+function assertUrl(name: string, value: string): void {
+  if (URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)) return;
+  throw new JetclawError(
+    "config.invalid",
+    `${name} is "${value}", not a URL such as http://127.0.0.1:8090/v1`,
+  );
+}
+
+/** Only a process that embeds needs the keys. @throws JetclawError `config.invalid` naming the variable or the file */
+export async function embeddingsKey(
+  config: EmbeddingsConfig,
+  environment: Environment = process.env,
+): Promise<string | undefined> {
+  return config.apiKey === undefined
+    ? undefined
+    : await resolveSecret(config.apiKey, "embeddings.apiKey", environment);
+}
+
+export async function qdrantKey(
+  config: QdrantConfig,
+  environment: Environment = process.env,
+): Promise<string | undefined> {
+  return config.apiKey === undefined
+    ? undefined
+    : await resolveSecret(config.apiKey, "qdrant.apiKey", environment);
+}

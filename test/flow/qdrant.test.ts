@@ -1,0 +1,157 @@
+// Qdrant in trouble and in motion: what is retried, when it is left alone, a restart, a switch of the alias, and that
+// every request is one its description knows.
+import { afterEach, expect, test } from "vitest";
+import { unitLength } from "#actors/knowledge/embeddings/unit-length.ts";
+import { QdrantRequests } from "#actors/knowledge/vectors/qdrant-client.ts";
+import { QdrantCollections } from "#actors/knowledge/vectors/qdrant-collections.ts";
+import { QdrantIndex } from "#actors/knowledge/vectors/qdrant-index.ts";
+import type { VectorDocument } from "#actors/knowledge/vectors/vector-index.ts";
+import { type FakeQdrant, fakeQdrant } from "#test/harness/qdrant.ts";
+
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const clean of cleanups.splice(0)) await clean();
+});
+
+async function started(options: { apiKey?: string } = {}): Promise<FakeQdrant> {
+  const fake = await fakeQdrant(options);
+  cleanups.push(async () => {
+    await fake.stop();
+    expect(fake.faults ?? []).toEqual([]);
+  });
+  return fake;
+}
+
+const X = unitLength(Float32Array.of(1, 0))!;
+const Y = unitLength(Float32Array.of(0, 1))!;
+const document = (id: string, vectors: Float32Array[], revision = 1): VectorDocument => ({
+  ...{ tenant: "acme", collection: "shop", document: id, revision, language: "en" },
+  hashes: vectors.map(String),
+  vectors,
+});
+const indexOf = (fake: FakeQdrant, options: object = {}): QdrantIndex =>
+  new QdrantIndex({ url: fake.url, prefix: "jetclaw", model: "m", ...options });
+const ask = { tenant: "acme", collections: ["shop"], vector: X, limit: 5 };
+const unavailable = { code: "vectors.unavailable" };
+
+test("what passes is tried again: 503 and 429 while writing", async () => {
+  const fake = await started();
+  const index = indexOf(fake);
+  let failures = 2;
+  fake.interfere((path, response) => {
+    if (!path.endsWith("/points") || failures-- <= 0) return false;
+    response.writeHead(failures === 0 ? 429 : 503);
+    response.end();
+    return true;
+  });
+  await index.upsert([document("a", [X])]);
+  expect(await index.search(ask)).toHaveLength(1);
+});
+
+test("a search waits 200 ms at most, then Qdrant is left alone until it is back", async () => {
+  const fake = await started();
+  const index = indexOf(fake);
+  await index.upsert([document("a", [X])]);
+  fake.interfere((path) => path.endsWith("/query"));
+  const took: number[] = [];
+  for (let n = 0; n < 5; n++) {
+    const began = performance.now();
+    await expect(index.search(ask)).rejects.toMatchObject(unavailable);
+    took.push(performance.now() - began);
+  }
+  expect(index.breaker).toBe("open");
+  expect(fake.requests.filter((path) => path.endsWith("/query"))).toHaveLength(3);
+  expect(Math.max(...took)).toBeLessThan(1_000);
+  fake.interfere(undefined);
+  await expect
+    .poll(
+      () =>
+        index.search(ask).then(
+          (hits) => hits.length,
+          () => 0,
+        ),
+      { timeout: 5_000 },
+    )
+    .toBe(1);
+  expect(index.breaker).toBe("closed");
+});
+
+test("stopped and started again: refused meanwhile, everything there afterwards", async () => {
+  const fake = await started();
+  const index = indexOf(fake);
+  await index.upsert([document("a", [X, Y])]);
+  await fake.halt();
+  await expect(index.search(ask)).rejects.toMatchObject(unavailable);
+  await expect(index.upsert([document("b", [X])])).rejects.toMatchObject(unavailable);
+  await fake.resume();
+  await expect
+    .poll(
+      () =>
+        index.search(ask).then(
+          (hits) => hits.length,
+          () => 0,
+        ),
+      { timeout: 5_000 },
+    )
+    .toBe(2);
+});
+
+test("a wrong key is said without the key", async () => {
+  const fake = await started({ apiKey: "right" });
+  const refused = await indexOf(fake, { apiKey: "wrong-secret" })
+    .search(ask)
+    .catch((error: Error) => error);
+  expect(refused).toMatchObject(unavailable);
+  expect(String(refused)).toMatch(/401/);
+  expect(String(refused)).not.toContain("wrong-secret");
+  expect(await indexOf(fake, { apiKey: "right" }).search(ask)).toEqual([]);
+});
+
+test("processes that start together make one collection", async () => {
+  const fake = await started();
+  const indexes = Array.from({ length: 4 }, () => indexOf(fake));
+  await Promise.all(indexes.map((index, n) => index.upsert([document(`d${n}`, [X])])));
+  expect(fake.collections.size).toBe(1);
+  expect(await indexes[0]?.count()).toBe(4);
+});
+
+test("a new collection is filled beside traffic and takes over in one step", async () => {
+  const fake = await started();
+  const index = indexOf(fake);
+  await index.upsert([document("a", [X])]);
+  const next = indexOf(fake, { generation: 2 });
+  await next.upsert([document("a", [Y]), document("b", [X])]);
+  expect(await index.search(ask)).toHaveLength(1);
+  const requests = new QdrantRequests({ url: fake.url, timeoutMs: 1_000, retries: 0 });
+  const collections = new QdrantCollections(requests, { prefix: "jetclaw", model: "m" });
+  expect(await collections.behind(2)).toBe(1);
+  await collections.switchTo(2, 2);
+  await collections.drop(2, 1);
+  expect(await index.search(ask)).toHaveLength(2);
+  expect(await collections.numbers(2)).toEqual([2]);
+  expect(fake.collections.size).toBe(1);
+});
+
+test("a collection of that name with other vectors is refused by name", async () => {
+  const fake = await started();
+  const index = indexOf(fake);
+  await index.upsert([document("a", [X])]);
+  const [alias = ""] = fake.aliases.keys();
+  const [name = ""] = fake.collections.keys();
+  (fake.collections as Map<string, unknown>).set(name, { size: 7, indexes: new Set(), points: new Map() });
+  await expect(indexOf(fake).upsert([document("a", [X])])).rejects.toMatchObject({
+    code: "vectors.dimension",
+  });
+  expect(alias).toMatch(/^jetclaw-m-\w+-2$/);
+});
+
+test("the check of requests finds what Qdrant does not know", async () => {
+  const fake = await fakeQdrant();
+  cleanups.push(() => fake.stop());
+  const send = (path: string, body: object): Promise<unknown> =>
+    fetch(`${fake.url}${path}`, { method: "POST", body: JSON.stringify(body) });
+  await send("/collections/c/points/query?wat=1", { query: [1], filter: { must: [{ key: "a", mach: 1 }] } });
+  await send("/collections/c/points/delete", { filter: { must: [{ key: "a", match: { value: 1.5 } }] } });
+  await send("/collections/c/points/search2", {});
+  if (fake.faults) expect(fake.faults.length).toBeGreaterThanOrEqual(4);
+});

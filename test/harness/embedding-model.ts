@@ -1,0 +1,63 @@
+// A model that embeds by meaning, as far as its few concepts go: words of one concept share an axis, every other word
+// has a place of its own. Behind HTTP, so that it can be slow, refuse and fall silent as a real server does.
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { fnv1a } from "#contracts/ids.ts";
+
+const CONCEPTS: readonly (readonly string[])[] = [
+  ["parcel", "package", "delivery", "shipment", "deliver", "ship", "pakket", "levering", "bezorging"],
+  ["refund", "money", "reimbursement", "reimburse", "back", "terugbetaling", "geld"],
+  ["password", "login", "credentials", "wachtwoord"],
+  ["warranty", "broken", "defect", "repair", "garantie", "stuk"],
+  ["secret", "hidden", "geheim"],
+];
+const DIMENSIONS = 64;
+/** A concept weighs so much more than a word that says nothing. */
+const CONCEPT_WEIGHT = 4;
+
+export function meaningOf(text: string): number[] {
+  const vector = Array.from({ length: DIMENSIONS }, () => 0 as number);
+  for (const word of text.toLowerCase().match(/\p{L}+/gu) ?? []) {
+    const concept = CONCEPTS.findIndex((words) => words.includes(word));
+    const axis = concept >= 0 ? concept : CONCEPTS.length + (fnv1a(word) % (DIMENSIONS - CONCEPTS.length));
+    vector[axis] = (vector[axis] ?? 0) + (concept >= 0 ? CONCEPT_WEIGHT : 1);
+  }
+  return vector.every((x) => x === 0) ? vector.map(() => 1) : vector;
+}
+
+export interface EmbeddingModel {
+  readonly baseUrl: string;
+  /** Every text it was asked for, in order. */
+  readonly texts: string[];
+  /** `fine`, an HTTP status, or `silent`: takes requests and never answers. */
+  mood: "fine" | "silent" | number;
+  stop(): Promise<void>;
+}
+
+export async function embeddingModel(): Promise<EmbeddingModel> {
+  const texts: string[] = [];
+  const server: Server = createServer(async (request, response) => {
+    let body = "";
+    for await (const chunk of request) body += chunk;
+    if (model.mood === "silent") return;
+    if (model.mood !== "fine") {
+      response.writeHead(model.mood);
+      return response.end("{}");
+    }
+    const { input } = JSON.parse(body) as { input: string[] };
+    texts.push(...input);
+    const data = input.map((text, index) => ({ index, embedding: meaningOf(text) }));
+    return response.end(JSON.stringify({ data }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const model: EmbeddingModel = {
+    baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
+    texts,
+    mood: "fine",
+    async stop() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+  return model;
+}
