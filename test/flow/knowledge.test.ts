@@ -6,10 +6,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Listing } from "#actors/knowledge/port.ts";
 import { createKnowledgeStore } from "#actors/knowledge/store.ts";
 import type { DocumentChange } from "#contracts/cloudevent.ts";
-import { contentHash, encodeKnowledgeEvent } from "#contracts/knowledge.ts";
-import { KNOWLEDGE, knowledgeSubject } from "#contracts/subjects.ts";
+import { contentHash, decodeKnowledgeEvent, encodeKnowledgeEvent } from "#contracts/knowledge.ts";
+import { KNOWLEDGE, knowledgeFilter, knowledgeSubject } from "#contracts/subjects.ts";
 import { DEMO_COLLECTION, DEMO_TENANT, loadDemoKnowledge } from "#ops/demo/load.ts";
-import { lastMessage } from "#runtime/nats/reader.ts";
+import { follow, lastMessage } from "#runtime/nats/reader.ts";
 import { type KnowledgeWorld, knowledgeWorld, type Reader, silentLog } from "#test/harness/knowledge.ts";
 import type { ReaderAnswer, ReaderQuestion } from "#test/harness/knowledge-reader-process.ts";
 import { endWithUs } from "#test/harness/reaping.ts";
@@ -288,6 +288,40 @@ describe("readers", () => {
     child.kill("SIGKILL");
     await waitUntil(() => child.signalCode !== null, { timeoutMs: 5_000, what: "the end of the child" });
     spare();
+  });
+});
+
+describe("a follower", () => {
+  test("lets others have their turn while it catches up, and goes on after a handler that throws", async () => {
+    const ids = Array.from({ length: 60 }, (_, n) => `d${n}`);
+    await Promise.all(ids.map((id) => world.store.put("t11", "c", id, secret(id))));
+    let turns = 0;
+    let going = true;
+    const turn = (): void => {
+      turns++;
+      if (going) setImmediate(turn);
+    };
+    const seen: string[] = [];
+    let turnsBetween = 0;
+    setImmediate(turn);
+    const follower = await follow(world.bus, {
+      stream: KNOWLEDGE,
+      filter: knowledgeFilter("t11"),
+      from: "all",
+      onMessage: ({ data }) => {
+        if (seen.length === 0) turns = 0;
+        turnsBetween = turns;
+        seen.push(decodeKnowledgeEvent(data)?.document ?? "");
+        // As long as indexing a long document takes.
+        for (const until = performance.now() + 5; performance.now() < until; );
+        if (seen.length === 3) throw new Error("a document that cannot be read");
+      },
+    });
+    going = false;
+    expect(new Set(seen)).toEqual(new Set(ids));
+    // 300 ms of work in slices of 8 ms and what it takes to finish a message.
+    expect(turnsBetween).toBeGreaterThan(15);
+    await follower.stop();
   });
 });
 
