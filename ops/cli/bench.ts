@@ -6,6 +6,7 @@ import type { BenchResult } from "../bench/shape.ts";
 import type { TurnsOptions } from "../bench/turns.ts";
 import { readSettings } from "../settings.ts";
 import { batchCommand } from "./bench-batch.ts";
+import { cacheCommand } from "./bench-cache.ts";
 import { endpointCommand } from "./bench-endpoint.ts";
 import { hostCommands } from "./bench-hosts.ts";
 import { knowledgeCommands } from "./bench-knowledge.ts";
@@ -43,7 +44,8 @@ export function benchCommand(): Command {
     .addCommand(affinityCommand())
     .addCommand(batchCommand({ count, tableOf }))
     .addCommand(endpointCommand({ count, tableOf }))
-    .addCommand(vectorsCommand({ count, tableOf }));
+    .addCommand(vectorsCommand({ count, tableOf }))
+    .addCommand(cacheCommand({ count, tableOf }));
   for (const make of [loadCommands, hostCommands, knowledgeCommands])
     for (const command of make({ count, tableOf })) bench.addCommand(command);
   return bench;

@@ -1,167 +1,204 @@
 /**
  * Tf-idf cosine between texts over words, pairs of words and character n-grams, by an inverted index whose work a look-up
- * bounds: common features are skipped first. Items are numbers given by the caller, dense from 0.
+ * bounds: common features are left out first. Items are numbers given by the caller, dense from 0. A feature counts once
+ * a text, and its weight follows from its kind, so that a posting is one number.
  */
 import { stemOf } from "./stem.ts";
 import type { Word } from "./words.ts";
 
-/** Shares of the two kinds in a text's weight: words tell meaning, characters forgive typing. */
+/** Words tell meaning, characters forgive typing: what a feature of each kind weighs before idf. */
+const WORD_WEIGHT = 1;
 const PAIR_WEIGHT = 0.5;
 const GRAM_WEIGHT = 0.35;
 const GRAM = 4;
-/** Postings that one look-up reads at most. */
+/** Postings that one look-up reads at most, beyond those of its rarest features. */
 const POSTINGS = 40_000;
+/** Idf and norms follow the size of the index in steps of this factor. */
+const STEP = 1.25;
 
-export type Features = ReadonlyMap<string, number>;
-
-/** Features of a text with their weights before idf. */
+/** Names of the features of a text, each once, with their weights. */
 export function featuresOf(words: readonly Word[], language: string): Map<string, number> {
   const features = new Map<string, number>();
-  const add = (name: string, weight: number): void => {
-    features.set(name, Math.max(features.get(name) ?? 0, weight));
-  };
   let before = "^";
   for (const { text } of words) {
     const stem = stemOf(text, language);
-    add(stem, 1);
-    add(`${before} ${stem}`, PAIR_WEIGHT);
+    features.set(stem, WORD_WEIGHT);
+    features.set(`${before} ${stem}`, PAIR_WEIGHT);
     before = stem;
     const padded = `<${text}>`;
-    for (let at = 0; at + GRAM <= padded.length; at++) add(`#${padded.slice(at, at + GRAM)}`, GRAM_WEIGHT);
+    for (let at = 0; at + GRAM <= padded.length; at++)
+      features.set(`#${padded.slice(at, at + GRAM)}`, GRAM_WEIGHT);
   }
   return features;
 }
 
-interface Posting {
-  items: Uint32Array;
-  weights: Float32Array;
-  length: number;
+/** A text as the index sees it. */
+export interface Prepared {
+  /** Features that the index knows. */
+  readonly terms: Uint32Array;
+  readonly norm: number;
+}
+
+export interface Hit {
+  readonly item: number;
+  readonly score: number;
 }
 
 export class LexicalIndex {
-  readonly #postings = new Map<string, Posting>();
-  readonly #norms: number[] = [];
-  readonly #features: (Features | undefined)[] = [];
-  #live = 0;
-  /** Size of the index when norms were last computed: they follow idf, which moves slowly. */
-  #normedAt = 1;
+  readonly #ids = new Map<string, number>();
+  readonly #weights: number[] = [];
+  /** Squared tf-idf of each feature. */
+  #values = new Float64Array(1_024);
+  readonly #postings: Uint32Array[] = [];
+  readonly #counts: number[] = [];
+  readonly #terms: (Uint32Array | undefined)[] = [];
+  #norms = new Float32Array(1_024);
   #scores = new Float32Array(1_024);
+  #marks = new Uint8Array(1_024);
+  #live = 0;
+  #sized = 0;
 
-  get size(): number {
-    return this.#live;
-  }
-
-  add(item: number, features: Features): void {
-    this.#features[item] = features;
+  add(item: number, features: ReadonlyMap<string, number>): void {
     this.#live++;
-    for (const [name, weight] of features) push(this.#postingOf(name), item, weight);
-    if (this.#live > 1.3 * this.#normedAt) this.#renorm();
-    else this.#norms[item] = this.#normOf(features);
-    if (item >= this.#scores.length) this.#scores = new Float32Array(2 * item);
+    const terms = new Uint32Array(features.size);
+    let at = 0;
+    for (const [name, weight] of features) {
+      const id = this.#ids.get(name) ?? this.#name(name, weight);
+      terms[at++] = id;
+      this.#post(id, item);
+    }
+    this.#terms[item] = terms;
+    if (item >= this.#norms.length) {
+      this.#norms = grown(this.#norms, Float32Array, item);
+      this.#scores = new Float32Array(this.#norms.length);
+    }
+    if (this.#live > STEP * this.#sized) this.#revalue();
+    this.#norms[item] = this.#normOf(terms);
   }
 
-  /** Its postings stay until the caller builds the index anew; it is never found again. */
+  /** Its postings stay until the owner builds the index anew; it is never found again. */
   remove(item: number): void {
-    if (this.#features[item] === undefined) return;
-    this.#features[item] = undefined;
+    if (this.#terms[item] === undefined) return;
+    this.#terms[item] = undefined;
     this.#live--;
   }
 
-  idf(name: string): number {
-    const count = this.#postings.get(name)?.length ?? 0;
-    return Math.log(1 + (this.#live + 1) / (count + 1));
-  }
-
-  /** Items that contain the feature. */
+  /** In how many texts the feature is, those removed included. */
   count(name: string): number {
-    return this.#postings.get(name)?.length ?? 0;
+    const id = this.#ids.get(name);
+    return id === undefined ? 0 : (this.#counts[id] as number);
   }
 
-  /** Best first, at most `limit`. */
-  search(features: Features, limit: number): { item: number; score: number }[] {
-    const terms = [...features]
-      .map(([name, weight]) => ({
-        posting: this.#postings.get(name),
-        weight: weight * this.idf(name) ** 2,
-        own: weight,
-      }))
-      .filter(({ posting }) => posting !== undefined)
-      .sort((a, b) => (a.posting?.length ?? 0) - (b.posting?.length ?? 0));
-    const touched: number[] = [];
+  prepare(features: ReadonlyMap<string, number>): Prepared {
+    const terms: number[] = [];
+    let sum = 0;
+    for (const [name, weight] of features) {
+      const id = this.#ids.get(name);
+      if (id !== undefined) terms.push(id);
+      sum += id === undefined ? (weight * this.#idf(0)) ** 2 : (this.#values[id] as number);
+    }
+    return { terms: Uint32Array.from(terms), norm: Math.sqrt(sum) };
+  }
+
+  /** Best first, at most `limit`. Exact over the features that were read. */
+  search({ terms, norm }: Prepared, limit: number): Hit[] {
+    const rarest = [...terms].sort((a, b) => (this.#counts[a] as number) - (this.#counts[b] as number));
     const scores = this.#scores;
+    const touched: number[] = [];
     let read = 0;
-    for (const { posting, weight } of terms) {
-      if (!posting) continue;
-      read += posting.length;
-      if (read > POSTINGS && touched.length >= limit) break;
-      for (let n = 0; n < posting.length; n++) {
-        const item = posting.items[n] as number;
-        if (scores[item] === 0) touched.push(item);
-        scores[item] = (scores[item] as number) + weight * (posting.weights[n] as number);
+    for (const id of rarest) {
+      const count = this.#counts[id] as number;
+      if (read > 0 && read + count > POSTINGS) break;
+      read += count;
+      const posting = this.#postings[id] as Uint32Array;
+      const value = this.#values[id] as number;
+      for (let n = 0; n < count; n++) {
+        const item = posting[n] as number;
+        const before = scores[item] as number;
+        if (before === 0) touched.push(item);
+        scores[item] = before + value;
       }
     }
-    const own = this.#normOf(features);
-    const best: { item: number; score: number }[] = [];
+    const best: Hit[] = [];
     for (const item of touched) {
-      const score = (scores[item] as number) / (own * (this.#norms[item] as number) || 1);
+      const score = (scores[item] as number) / (norm * (this.#norms[item] as number) || 1);
       scores[item] = 0;
-      if (this.#features[item] !== undefined) insert(best, { item, score }, limit);
+      if (this.#terms[item]) insert(best, { item, score }, limit);
     }
     return best;
   }
 
-  /** Cosine with one item, over all features. */
-  similarity(features: Features, item: number): number {
-    const other = this.#features[item];
-    if (!other) return 0;
-    let sum = 0;
-    for (const [name, weight] of features) {
-      const theirs = other.get(name);
-      if (theirs !== undefined) sum += weight * theirs * this.idf(name) ** 2;
-    }
-    return sum / (this.#normOf(features) * this.#normOf(other) || 1);
+  /** Cosines with these items, over all features. */
+  similarities({ terms, norm }: Prepared, items: readonly number[]): number[] {
+    const marks = this.#marks;
+    for (const id of terms) marks[id] = 1;
+    const all = items.map((item) => {
+      let sum = 0;
+      for (const id of this.#terms[item] ?? []) if (marks[id] === 1) sum += this.#values[id] as number;
+      return sum / (norm * (this.#norms[item] as number) || 1);
+    });
+    for (const id of terms) marks[id] = 0;
+    return all;
   }
 
-  #normOf(features: Features): number {
+  #name(name: string, weight: number): number {
+    const id = this.#weights.push(weight) - 1;
+    this.#ids.set(name, id);
+    this.#postings[id] = new Uint32Array(2);
+    this.#counts[id] = 0;
+    if (id >= this.#values.length) {
+      this.#values = grown(this.#values, Float64Array, id);
+      this.#marks = new Uint8Array(this.#values.length);
+    }
+    this.#values[id] = (weight * this.#idf(1)) ** 2;
+    return id;
+  }
+
+  #post(id: number, item: number): void {
+    const count = this.#counts[id] as number;
+    let posting = this.#postings[id] as Uint32Array;
+    if (count === posting.length) {
+      posting = grown(posting, Uint32Array, count);
+      this.#postings[id] = posting;
+    }
+    posting[count] = item;
+    this.#counts[id] = count + 1;
+  }
+
+  #idf(count: number): number {
+    return Math.log(1 + (this.#live + 1) / (count + 1));
+  }
+
+  #normOf(terms: Uint32Array): number {
     let sum = 0;
-    for (const [name, weight] of features) sum += (weight * this.idf(name)) ** 2;
+    for (const id of terms) sum += this.#values[id] as number;
     return Math.sqrt(sum);
   }
 
-  #renorm(): void {
-    this.#normedAt = this.#live;
-    for (const [item, features] of this.#features.entries())
-      if (features) this.#norms[item] = this.#normOf(features);
-  }
-
-  #postingOf(name: string): Posting {
-    let posting = this.#postings.get(name);
-    if (!posting) {
-      posting = { items: new Uint32Array(2), weights: new Float32Array(2), length: 0 };
-      this.#postings.set(name, posting);
-    }
-    return posting;
+  #revalue(): void {
+    this.#sized = this.#live;
+    for (const [id, weight] of this.#weights.entries())
+      this.#values[id] = (weight * this.#idf(this.#counts[id] as number)) ** 2;
+    for (const [item, terms] of this.#terms.entries()) if (terms) this.#norms[item] = this.#normOf(terms);
   }
 }
 
-function push(posting: Posting, item: number, weight: number): void {
-  if (posting.length === posting.items.length) {
-    const items = new Uint32Array(2 * posting.length);
-    items.set(posting.items);
-    const weights = new Float32Array(2 * posting.length);
-    weights.set(posting.weights);
-    posting.items = items;
-    posting.weights = weights;
-  }
-  posting.items[posting.length] = item;
-  posting.weights[posting.length++] = weight;
+/** A copy that has room for the index `at`, and as much again. */
+function grown<T extends Float32Array | Float64Array | Uint32Array>(
+  list: T,
+  make: new (length: number) => T,
+  at: number,
+): T {
+  const copy = new make(2 * (at + 1));
+  copy.set(list);
+  return copy;
 }
 
 /** Into a short list in falling order. Equal scores keep the older item first. */
-export function insert<T extends { readonly score: number }>(best: T[], found: T, limit: number): void {
+export function insert(best: Hit[], found: Hit, limit: number): void {
   if (best.length === limit && found.score <= (best.at(-1)?.score ?? 0)) return;
   let at = best.length;
-  while (at > 0 && (best[at - 1] as T).score < found.score) at--;
+  while (at > 0 && (best[at - 1] as Hit).score < found.score) at--;
   best.splice(at, 0, found);
   if (best.length > limit) best.pop();
 }

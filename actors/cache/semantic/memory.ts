@@ -33,6 +33,8 @@ export interface SemanticOptions {
 const NEAR = 24;
 /** Nearer than this is near at all. */
 const LEAST = 0.25;
+const SHOWN = 8;
+const READINGS = 4_000;
 const LEAST_LESSONS = 30;
 
 interface Shelf {
@@ -41,6 +43,8 @@ interface Shelf {
   readonly lexical: LexicalIndex;
   readonly vectors: VectorIndex;
   readonly lexicon: Lexicon;
+  /** Those lately compared. */
+  readonly readings: Map<number, Reading>;
 }
 
 export function createSemanticCache(options: SemanticOptions = {}): SemanticCache {
@@ -80,16 +84,18 @@ class Memory implements SemanticCache {
     const nothing: Evidence = { candidates: [], confidence: 0, threshold: 1, lessons: verifier.lessons };
     if (!shelf || near.length === 0) return { kind: "miss", reason: "nothing-near", evidence: nothing };
     const asked = this.#read(question);
-    const candidates = near.map((one): Candidate & { near: Near } => ({
-      entry: one.entry.id,
-      text: one.entry.text,
-      documents: one.entry.documents,
-      cosine: one.cosine,
-      lexical: one.lexical,
-      refused: one.rest === "" ? ["rests on nothing"] : refusals(asked, this.#read(one.entry), shelf.lexicon),
-      near: one,
-    }));
-    const shown = candidates.slice(0, NEAR).map(({ near: _, ...candidate }) => candidate);
+    const refusedOf = (one: Near): string[] =>
+      one.rest === "" ? ["rests on nothing"] : refusals(asked, this.#readAt(shelf, one), shelf.lexicon);
+    const shown = near.slice(0, SHOWN).map(
+      (one): Candidate => ({
+        entry: one.entry.id,
+        text: one.entry.text,
+        documents: one.entry.documents,
+        cosine: one.cosine,
+        lexical: one.lexical,
+        refused: refusedOf(one),
+      }),
+    );
     const rest = votesOf(near).find((vote) => vote.rest !== "")?.rest;
     const miss = (reason: MissReason, evidence: Partial<Evidence> = {}): Verdict => ({
       kind: "miss",
@@ -97,19 +103,19 @@ class Memory implements SemanticCache {
       evidence: { ...nothing, candidates: shown, ...evidence },
     });
     if (rest === undefined) return miss("ungrounded");
-    const weighed = candidates.find((one) => one.near.rest === rest && one.refused.length === 0);
-    const chosen = weighed ?? candidates.find((one) => one.near.rest === rest);
+    const weighed = near.find((one) => one.rest === rest && refusedOf(one).length === 0);
+    const chosen = weighed ?? near.find((one) => one.rest === rest);
     if (!chosen) return miss("nothing-near");
     const records = {
       entry: (id: string) => this.#record(`e ${id}`),
       rest: (of: string) => this.#record(`r ${keyOf(question.scope)} ${of}`),
     };
-    const features = measure(chosen.near, near, records, knownShare(asked, shelf), question.found);
+    const features = measure(chosen, near, records, knownShare(asked, shelf), question.found);
     const confidence = verifier.confidence(features);
-    const threshold = 1 - 2 * this.#options.errorBound;
+    const threshold = 1 - 4 * this.#options.errorBound;
     const evidence: Evidence = {
       candidates: shown,
-      weighed: chosen.entry,
+      weighed: chosen.entry.id,
       features,
       confidence,
       threshold,
@@ -119,7 +125,7 @@ class Memory implements SemanticCache {
     if (verifier.lessons < LEAST_LESSONS) return miss("learning", evidence);
     if (confidence < threshold) return miss("unsure", evidence);
     const kind = this.#draw() < this.#options.checkShare ? "check" : "serve";
-    return { kind, entry: chosen.near.entry, evidence };
+    return { kind, entry: chosen.entry, evidence };
   }
 
   learn(question: Question, outcome: Outcome, verdict: Verdict): SemanticEntry {
@@ -210,19 +216,31 @@ class Memory implements SemanticCache {
   }
 
   #near(shelf: Shelf, { scope, text, vector }: Question): Near[] {
-    const features = featuresOf(this.#read({ scope, text }).words, languageOf(scope));
-    const items = new Set(shelf.lexical.search(features, NEAR).map(({ item }) => item));
-    if (vector) for (const { item } of shelf.vectors.search(vector, NEAR)) items.add(item);
+    const prepared = shelf.lexical.prepare(featuresOf(this.#read({ scope, text }).words, languageOf(scope)));
+    const found = new Set(shelf.lexical.search(prepared, NEAR).map(({ item }) => item));
+    if (vector) for (const { item } of shelf.vectors.search(vector, NEAR)) found.add(item);
+    const items = [...found];
+    const lexicals = shelf.lexical.similarities(prepared, items);
     const near: Near[] = [];
-    for (const item of items) {
+    for (const [n, item] of items.entries()) {
       const entry = shelf.items[item];
       if (!entry) continue;
-      const lexical = shelf.lexical.similarity(features, item);
+      const lexical = lexicals[n] ?? 0;
       const cosine = vector ? shelf.vectors.similarity(vector, item) : undefined;
       const score = cosine === undefined ? lexical : 0.7 * cosine + 0.3 * lexical;
       if (score >= LEAST) near.push({ item, entry, rest: shelf.rests[item] ?? "", cosine, lexical, score });
     }
     return near.sort((a, b) => b.score - a.score || a.item - b.item);
+  }
+
+  #readAt(shelf: Shelf, { item, entry }: Near): Reading {
+    let reading = shelf.readings.get(item);
+    if (!reading) {
+      if (shelf.readings.size >= READINGS) shelf.readings.clear();
+      reading = this.#read(entry);
+      shelf.readings.set(item, reading);
+    }
+    return reading;
   }
 
   #read({ scope, text }: Pick<Question, "scope" | "text">): Reading {
@@ -245,6 +263,7 @@ class Memory implements SemanticCache {
         lexical: new LexicalIndex(),
         vectors: new VectorIndex(),
         lexicon: new Lexicon(),
+        readings: new Map(),
       };
       this.#shelves.set(key, shelf);
     }

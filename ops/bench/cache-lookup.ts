@@ -1,0 +1,67 @@
+/** What a look-up costs in a full cache: the traffic's own questions, mixed into others until it holds enough. */
+import type { Question, SemanticCache, SemanticEntry } from "#actors/cache/semantic/port.ts";
+import type { LabelledRequest } from "./cache-traffic.ts";
+import { quantile, randomFrom, round } from "./shape.ts";
+
+const LOOKUPS = 2_000;
+/** How far a made vector lies from the one it is made of. */
+const SPREAD = 0.08;
+
+export function lookupFigures(
+  cache: SemanticCache,
+  traffic: readonly LabelledRequest[],
+  vectorOf: (text: string) => Float32Array | undefined,
+  entries: number,
+  seed: number,
+): Record<string, number> {
+  const random = randomFrom(seed + 1);
+  const any = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
+  const known = [...cache.entries()];
+  const [first] = known;
+  if (!first) return {};
+  const before = process.memoryUsage();
+  const texts = traffic.map(({ text }) => text);
+  for (let n = cache.size; n < entries; n++) {
+    const [one, other] = [any(known), any(known)];
+    const vector = one.vector && between(one.vector, other.vector ?? one.vector, random);
+    cache.add({
+      ...one,
+      id: `made-${n}`,
+      text: mixed(one.text, other.text, random),
+      vector,
+      trial: undefined,
+    } satisfies SemanticEntry);
+  }
+  const after = process.memoryUsage();
+  const times: number[] = [];
+  for (let n = 0; n < LOOKUPS; n++) {
+    // Words that the cache has not seen in this order: no look-up finds itself.
+    const [text, other] = [any(texts), any(texts)];
+    const vector = vectorOf(text);
+    const question: Question = { scope: first.scope, text: mixed(text, other, random), vector };
+    const from = performance.now();
+    cache.lookup(question);
+    times.push(performance.now() - from);
+  }
+  return {
+    entriesHeld: cache.size,
+    fullLookupP50Ms: round(quantile(times, 0.5)),
+    fullLookupP99Ms: round(quantile(times, 0.99)),
+    // What typed arrays hold is outside of the heap.
+    fullMemoryMb: round((after.rss - before.rss) / 2 ** 20, 0),
+  };
+}
+
+/** The beginning of one text and the end of another. */
+function mixed(one: string, other: string, random: () => number): string {
+  const [left, right] = [one.split(/\s+/), other.split(/\s+/)];
+  const cut = 1 + Math.floor(random() * left.length);
+  return [...left.slice(0, cut), ...right.slice(-Math.ceil(right.length / 2))].join(" ");
+}
+
+function between(one: Float32Array, other: Float32Array, random: () => number): Float32Array {
+  const share = random();
+  const vector = one.map((x, n) => x * (1 - share) + (other[n] ?? 0) * share + (random() - 0.5) * SPREAD);
+  const length = Math.hypot(...vector);
+  return vector.map((x) => x / length);
+}

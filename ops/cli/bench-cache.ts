@@ -1,0 +1,105 @@
+/** `jetclaw bench cache`: what the caches avoid on labelled traffic, and how often they are wrong. */
+import { access, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { Command, Option } from "commander";
+import type { CacheOptions } from "../bench/cache.ts";
+import type { LabelledRequest } from "../bench/cache-traffic.ts";
+import type { BenchParts } from "./bench-batch.ts";
+import { usage } from "./failure.ts";
+import { note, print, printJson } from "./print.ts";
+
+interface CacheFlags extends Omit<CacheOptions, "traffic" | "name" | "say"> {
+  readonly traffic?: string;
+  readonly kind: "shop" | "banking";
+  readonly mode: string;
+  readonly data: string;
+  readonly json?: boolean;
+  readonly plot?: string;
+}
+
+const DEFAULT_DATA = "../shared/data";
+
+export function cacheCommand({ count, tableOf }: BenchParts): Command {
+  return new Command("cache")
+    .description("inference that the caches avoid on labelled questions, and how often they are wrong")
+    .addOption(count("--seed <n>", "of the generator, the oracle and the checks", 1, 0))
+    .option("--traffic <file>", "lines of { text, group, entity, noise } in order of arrival")
+    .addOption(
+      new Option("--kind <kind>", "without --traffic: what the generator makes")
+        .choices(["shop", "banking"])
+        .default("shop"),
+    )
+    .addOption(
+      new Option("--mode <mode>", "without --traffic: how wordings repeat")
+        .choices(["pool", "bag", "distinct"])
+        .default("bag"),
+    )
+    .option("--data <folder>", "where evaluation data and, beside it, the generator are", DEFAULT_DATA)
+    .option(
+      "--knowledge <file>",
+      "lines of { id, title, text }; groups without a document get their name as one",
+    )
+    .option("--vectors <prefix>", "recorded vectors: <prefix>.f16 and <prefix>.keys.txt")
+    .addOption(share("--leak <share>", "of noise that the oracle answers from a wrong document", 0))
+    .addOption(share("--changes <share>", "documents changed, a request", 0))
+    .addOption(count("--lag <n>", "requests until invalidation has heard of a change", 20, 0))
+    .addOption(share("--error-bound <share>", "wrong answers accepted, of hits", 0.01))
+    .addOption(share("--check-share <share>", "of hits checked against the model", 0.02))
+    .addOption(count("--entries <n>", "fill the cache up to so many entries and time look-ups", 0, 0))
+    .option("--locale <tag>", "of the questions", "en")
+    .addOption(count("--input-tokens <n>", "of a request, for the money saved", 1_000))
+    .addOption(money("--usd-per-m-tok-in <usd>", "price of a million input tokens", 0.25))
+    .addOption(money("--usd-per-m-tok-out <usd>", "price of a million output tokens", 2))
+    .option("--json", "print JSON")
+    .option("--plot <file.svg>", "draw the figures beside exact repeats alone")
+    .addHelpText(
+      "after",
+      "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench cache --kind shop --mode pool\n  jetclaw bench cache --traffic traffic.jsonl --knowledge kb.jsonl --vectors minilm-l6-v2 --json\n  jetclaw bench cache --entries 100000",
+    )
+    .action(async ({ json, plot, traffic: file, kind, mode, data, ...flags }: CacheFlags) => {
+      const traffic = await trafficOf(file, { kind, mode, data, seed: flags.seed });
+      if (!traffic) return;
+      const { benchCache, EXACT } = await import("../bench/cache.ts");
+      const own = join(data, "knowledge/bitext-answers.jsonl");
+      const knowledge = flags.knowledge ?? (file === undefined && kind === "shop" ? own : undefined);
+      const name = file === undefined ? `${kind} ${mode} ${flags.seed}` : basename(file);
+      const result = await benchCache({ ...flags, traffic, knowledge, name, say: note });
+      if (json) printJson(result);
+      else print(tableOf(result, EXACT));
+      if (plot) await writeFile(plot, (await import("../bench/plot.ts")).plot(result, EXACT));
+    });
+}
+
+async function trafficOf(
+  file: string | undefined,
+  {
+    data,
+    ...what
+  }: { readonly data: string; readonly kind: string; readonly mode: string; readonly seed: number },
+): Promise<LabelledRequest[] | undefined> {
+  const { generateTraffic, readTraffic } = await import("../bench/cache-traffic.ts");
+  if (file !== undefined) return await readTraffic(file);
+  const generator = join(data, "../tools/cache-traffic.mjs");
+  const there = await access(generator).then(
+    () => true,
+    () => false,
+  );
+  if (there) return await generateTraffic(generator, what);
+  return void note(
+    `Not measured: there is no ${generator}. --traffic names a file, --data the folder of the data.`,
+  );
+}
+
+const share = (flags: string, description: string, value: number): Option =>
+  number(flags, description, value, 1);
+const money = (flags: string, description: string, value: number): Option =>
+  number(flags, description, value, Number.POSITIVE_INFINITY);
+
+function number(flags: string, description: string, value: number, most: number): Option {
+  return new Option(flags, description).default(value).argParser((text) => {
+    const parsed = Number(text);
+    if (text.trim() === "" || !(parsed >= 0 && parsed <= most))
+      throw usage(`${flags.split(" ")[0]} is a number from 0 to ${most}, not "${text}"`);
+    return parsed;
+  });
+}
