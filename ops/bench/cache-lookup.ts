@@ -15,19 +15,19 @@ export function lookupFigures(
   seed: number,
 ): Record<string, number> {
   const random = randomFrom(seed + 1);
-  const any = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
+  const drawn = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
   const known = [...cache.entries()];
   const [first] = known;
   if (!first) return {};
   const before = process.memoryUsage();
   const texts = traffic.map(({ text }) => text);
   for (let n = cache.size; n < entries; n++) {
-    const [one, other] = [any(known), any(known)];
-    const vector = one.vector && between(one.vector, other.vector ?? one.vector, random);
+    const [left, right] = [drawn(known), drawn(known)];
+    const vector = left.vector && between(left.vector, right.vector ?? left.vector, random);
     cache.add({
-      ...one,
+      ...left,
       id: `made-${n}`,
-      text: mixed(one.text, other.text, random),
+      text: mixed(left.text, right.text, random),
       vector,
       trial: undefined,
     } satisfies SemanticEntry);
@@ -36,7 +36,7 @@ export function lookupFigures(
   const times: number[] = [];
   for (let n = 0; n < LOOKUPS; n++) {
     // Words that the cache has not seen in this order: no look-up finds itself.
-    const [text, other] = [any(texts), any(texts)];
+    const [text, other] = [drawn(texts), drawn(texts)];
     const vector = vectorOf(text);
     const question: Question = { scope: first.scope, text: mixed(text, other, random), vector };
     const from = performance.now();

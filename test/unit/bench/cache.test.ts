@@ -16,12 +16,12 @@ const FRAMES = [
 
 function trafficOf(seed: number, length = 400): LabelledRequest[] {
   const random = randomFrom(seed);
-  const any = (list: readonly string[]): string => list[Math.floor(random() * list.length)] ?? "";
+  const one = (list: readonly string[]): string => list[Math.floor(random() * list.length)] ?? "";
   return Array.from({ length }, () => {
     if (random() < 0.15)
-      return { text: `my ${any(FRAMES)} ${random()}`, group: null, entity: null, noise: true };
-    const group = any(TOPICS);
-    return { text: any(FRAMES).replace("X", group), group, entity: null, noise: false };
+      return { text: `my ${one(FRAMES)} ${random()}`, group: null, entity: null, noise: true };
+    const group = one(TOPICS);
+    return { text: one(FRAMES).replace("X", group), group, entity: null, noise: false };
   });
 }
 

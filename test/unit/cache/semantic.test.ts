@@ -36,7 +36,7 @@ const asked: fc.Arbitrary<Asked> = fc.record({
   cited: fc.boolean(),
   session: fc.nat(3),
 });
-const traffic = fc.array(asked, { minLength: 40, maxLength: 120 });
+const traffic = fc.array(asked, { minLength: 60, maxLength: 100 });
 
 const scopeOf = (n: number): Scope => ({
   ...SCOPE,
@@ -78,7 +78,7 @@ test("what is served is of the same scope and rests on something", () => {
         expect(verdict.entry.documents).not.toEqual([]);
       }
     }),
-    { numRuns: 30 },
+    { numRuns: 8 },
   );
   expect(served).toBeGreaterThan(0);
 });
@@ -88,7 +88,7 @@ test("the same calls give the same decisions", () => {
     fc.property(traffic, fc.nat(), (all, seed) => {
       expect(play(createSemanticCache({ seed }), all)).toEqual(play(createSemanticCache({ seed }), all));
     }),
-    { numRuns: 10 },
+    { numRuns: 4 },
   );
 });
 
@@ -113,7 +113,7 @@ test("what was removed is never seen again, whichever way it went", () => {
         for (const { entry } of evidence.candidates) expect(removed).not.toContain(entry);
       }
     }),
-    { numRuns: 30 },
+    { numRuns: 8 },
   );
 });
 
@@ -129,6 +129,6 @@ test("entries alone make the same cache again", () => {
         expect(again.lookup(question).evidence).toEqual(cache.lookup(question).evidence);
       }
     }),
-    { numRuns: 10 },
+    { numRuns: 4 },
   );
 });
