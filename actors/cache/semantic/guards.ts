@@ -1,5 +1,5 @@
 /** What forbids one answer for two questions, however near they are. */
-import { denies, oppositeOf, type QuestionType, questionType } from "./function-words.ts";
+import { denies, oppositeOf, type QuestionType, questionType } from "./grammar.ts";
 import type { Lexicon } from "./lexicon.ts";
 import { type Word, wordsOf } from "./words.ts";
 
@@ -12,7 +12,7 @@ export interface Slot {
   readonly words?: readonly string[] | undefined;
 }
 
-/** A question taken apart once. */
+/** A question taken apart. */
 export interface Reading {
   readonly words: readonly Word[];
   readonly texts: ReadonlySet<string>;
@@ -22,6 +22,7 @@ export interface Reading {
   readonly type: QuestionType;
 }
 
+/** The declared values in a text, sorted. */
 export type SlotReader = (text: string) => string[];
 
 export function slotReader(slots: readonly Slot[]): SlotReader {
@@ -41,14 +42,15 @@ export function slotReader(slots: readonly Slot[]): SlotReader {
 
 const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
-export function read(text: string, slots: SlotReader): Reading {
-  const words = wordsOf(text);
+/** Takes a text apart, its slips of typing mended by what the scope knows. */
+export function read(text: string, slots: SlotReader, lexicon: Lexicon): Reading {
+  const words = lexicon.meant(wordsOf(text));
   return {
     words,
     texts: new Set(words.map((word) => word.text)),
     numbers: words
       .filter((word) => word.number)
-      .map((word) => word.text.replace(/^0+(?=\d)/, ""))
+      .map((word) => word.text)
       .sort(),
     slots: slots(text),
     denies: denies(words),
@@ -56,8 +58,15 @@ export function read(text: string, slots: SlotReader): Reading {
   };
 }
 
+export interface Context {
+  readonly lexicon: Lexicon;
+  readonly language: string;
+  /** Stems of the words that name the answer's documents: what the answer is about is no value in its questions. */
+  readonly about: ReadonlySet<string>;
+}
+
 /** Each guard that speaks, with what it saw. */
-export function refusals(asked: Reading, known: Reading, lexicon: Lexicon): string[] {
+export function refusals(asked: Reading, known: Reading, { lexicon, language, about }: Context): string[] {
   const refused: string[] = [];
   const differ = (name: string, one: readonly string[], other: readonly string[]): void => {
     if (one.join("\n") !== other.join("\n"))
@@ -65,11 +74,13 @@ export function refusals(asked: Reading, known: Reading, lexicon: Lexicon): stri
   };
   differ("number", asked.numbers, known.numbers);
   differ("slot", asked.slots, known.slots);
-  const [mine, theirs] = [lexicon.valuesOf(asked.words), lexicon.valuesOf(known.words)];
-  const missing = [...mine]
-    .filter((value) => !known.texts.has(value))
-    .concat([...theirs].filter((value) => !asked.texts.has(value)));
-  if (missing.length > 0) refused.push(`name: ${missing.join(", ")}`);
+  const values = [
+    ...lexicon.valuesOf(asked, known.texts, about, language),
+    ...lexicon.valuesOf(known, asked.texts, about, language),
+  ];
+  if (values.length > 0) refused.push(`value: ${values.join(", ")}`);
+  const contrast = lexicon.contrastOf(asked, known);
+  if (contrast !== undefined) refused.push(`contrast: ${contrast}`);
   if (asked.denies !== known.denies) refused.push("negation");
   const opposite = oppositeOf(asked.texts, known.texts);
   if (opposite) refused.push(`opposite: ${opposite.join(" / ")}`);

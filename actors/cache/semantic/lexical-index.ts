@@ -37,6 +37,8 @@ export interface Prepared {
   /** Features that the index knows. */
   readonly terms: Uint32Array;
   readonly norm: number;
+  /** Of the terms, those that are words. */
+  readonly words: readonly number[];
 }
 
 export interface Hit {
@@ -83,10 +85,9 @@ export class LexicalIndex {
     this.#live--;
   }
 
-  /** In how many texts the feature is, those removed included. */
-  count(name: string): number {
-    const id = this.#ids.get(name);
-    return id === undefined ? 0 : (this.#counts[id] as number);
+  /** The words of an item. */
+  wordsOf(item: number): number[] {
+    return [...(this.#terms[item] ?? [])].filter((id) => this.#weights[id] === WORD_WEIGHT);
   }
 
   prepare(features: ReadonlyMap<string, number>): Prepared {
@@ -97,7 +98,8 @@ export class LexicalIndex {
       if (id !== undefined) terms.push(id);
       sum += id === undefined ? (weight * this.#idf(0)) ** 2 : (this.#values[id] as number);
     }
-    return { terms: Uint32Array.from(terms), norm: Math.sqrt(sum) };
+    const words = terms.filter((id) => this.#weights[id] === WORD_WEIGHT);
+    return { terms: Uint32Array.from(terms), norm: Math.sqrt(sum), words };
   }
 
   /** Best first, at most `limit`. Exact over the features that were read. */

@@ -1,86 +1,167 @@
 /**
- * What the questions of a scope tell about its words: which are names (often written with a capital where the sentence
- * asks for none), and in which frames names stand, so that a value written small ("free account", among "Gold account"
- * and "Pro account") is taken for one as well. Counts only, added and taken away with entries.
+ * What the questions of a scope tell about its words: which are names (written with a capital where the sentence asks
+ * for none), which narrow a noun ("gold account"), which are verbs, and which are a common word misspelt. Counts only,
+ * added and taken away with entries; no word of any data set is written here.
  */
-import { isFunctionWord } from "./function-words.ts";
+import { isBeforeVerb, isClosedValue, isDeterminer, isFunctionWord, isPreposition } from "./grammar.ts";
+import { isSpellable, Spelling } from "./spelling.ts";
+import { stemOf } from "./stem.ts";
 import type { Word } from "./words.ts";
 
 /** A word is a name when at least this share of its inner occurrences has a capital. */
 const CAPITAL_SHARE = 0.25;
-/** A frame holds values when so many different names stood in it, and they are this share of all its words. */
-const FRAME_NAMES = 3;
-const FRAME_SHARE = 0.4;
+/** A word that narrows so many different nouns, each more than once, is an adjective of all work ("new"), no value. */
+const GENERIC_HEADS = 4;
+/** Words of a phrase after its article that are looked at. */
+const PHRASE = 4;
+/** A word seen so often is spelt as it is meant. */
+const KNOWN = 3;
 
 interface Counts {
+  all: number;
   inner: number;
   capital: number;
+  /** Times that it stood where verbs stand: before an article, after `to`, or after who does it. */
+  verbal: number;
+  /** Nouns that it narrowed, after an article. */
+  heads: Map<string, number> | undefined;
+}
+
+/** Words of a text, and the same as a set. */
+export interface Phrase {
+  readonly words: readonly Word[];
+  readonly texts: ReadonlySet<string>;
 }
 
 export class Lexicon {
   readonly #words = new Map<string, Counts>();
-  readonly #frames = new Map<string, Map<string, number>>();
+  readonly #spelling = new Spelling();
 
-  /** Adds the words of a text, or with -1 takes them away. */
+  /** Adds the words of a text as it was written, or with -1 takes them away. */
   count(words: readonly Word[], by: 1 | -1): void {
     for (const [at, word] of words.entries()) {
-      const counts = this.#words.get(word.text) ?? { inner: 0, capital: 0 };
+      const counts = this.#countsOf(word.text);
+      counts.all += by;
       if (!word.first) counts.inner += by;
       if (word.capital) counts.capital += by;
-      this.#words.set(word.text, counts);
-      if (word.number || isFunctionWord(word.text)) continue;
-      for (const frame of framesOf(words, at)) {
-        const fillers = this.#frames.get(frame) ?? new Map<string, number>();
-        fillers.set(word.text, (fillers.get(word.text) ?? 0) + by);
-        this.#frames.set(frame, fillers);
-      }
+      if (isVerbAt(words, at)) counts.verbal += by;
+      if (by === 1 && counts.all === KNOWN && isSpellable(word.text)) this.#spelling.add(word.text);
+    }
+    for (const [modifier, head] of modifiersOf(words)) {
+      const counts = this.#countsOf(modifier);
+      counts.heads ??= new Map();
+      counts.heads.set(head, (counts.heads.get(head) ?? 0) + by);
     }
   }
 
-  isName(word: Word): boolean {
-    if (word.number || isFunctionWord(word.text)) return false;
-    const { inner = 0, capital = 0 } = this.#words.get(word.text) ?? {};
-    return (
-      (word.capital && capital + 1 >= CAPITAL_SHARE * (inner + 1)) ||
-      (capital > 0 && capital >= CAPITAL_SHARE * inner)
-    );
+  /** The words as they were meant: a rare one that is a slip away from a known one is that one. */
+  meant(words: readonly Word[]): Word[] {
+    return words.map((word) => {
+      const { text, capital } = word;
+      if (capital || !isSpellable(text) || this.#all(text) >= KNOWN) return word;
+      let best = text;
+      for (const known of this.#spelling.near(text))
+        if (this.#all(known) >= KNOWN && (best === text || this.#all(known) > this.#all(best))) best = known;
+      return best === text ? word : { ...word, text: best };
+    });
   }
 
-  /** The values that a text names: names, and what stands where names stand. */
-  valuesOf(words: readonly Word[]): Set<string> {
+  /** Values that a text names and another does not: names, closed classes, and words that narrow a noun. */
+  valuesOf(
+    { words }: Phrase,
+    other: ReadonlySet<string>,
+    about: ReadonlySet<string>,
+    language: string,
+  ): string[] {
+    const narrowing = new Set(modifiersOf(words).map(([modifier]) => modifier));
     const values = new Set<string>();
-    for (const [at, word] of words.entries())
-      if (
-        !word.number &&
-        !isFunctionWord(word.text) &&
-        (this.isName(word) || framesOf(words, at).some((frame) => this.#holdsValues(frame)))
-      )
-        values.add(word.text);
-    return values;
+    for (const [at, word] of words.entries()) {
+      const { text, number } = word;
+      if (number || other.has(text)) continue;
+      if (isClosedValue(text)) values.add(text);
+      if (isFunctionWord(text)) continue;
+      if (this.#isName(word)) values.add(text);
+      if (about.has(stemOf(text, language)) || this.#isGeneric(text)) continue;
+      const next = words[at + 1]?.text;
+      if (narrowing.has(text) || (next !== undefined && this.#narrows(text, next, other))) values.add(text);
+    }
+    return [...values];
   }
 
-  #holdsValues(frame: string): boolean {
-    const fillers = this.#frames.get(frame);
-    if (!fillers || fillers.size < FRAME_NAMES) return false;
-    let names = 0;
-    let all = 0;
-    for (const [text, count] of fillers) {
-      if (count <= 0) continue;
-      all++;
-      const counts = this.#words.get(text);
-      if (counts && counts.capital > 0 && counts.capital >= CAPITAL_SHARE * counts.inner) names++;
+  /** Two different words in the same place of a phrase: gold account, free account; ship to Rome, ship to Paris. */
+  contrastOf(one: Phrase, other: Phrase): string | undefined {
+    const places = new Map<string, string>();
+    for (const [place, text] of this.#placesOf(one, other.texts)) places.set(place, text);
+    for (const [place, text] of this.#placesOf(other, one.texts)) {
+      const mine = places.get(place);
+      if (mine !== undefined) return `${mine} / ${text}`;
     }
-    return names >= FRAME_NAMES && names >= FRAME_SHARE * all;
+    return undefined;
+  }
+
+  *#placesOf({ words }: Phrase, other: ReadonlySet<string>): Iterable<[place: string, text: string]> {
+    for (const [at, { text }] of words.entries()) {
+      if (isFunctionWord(text) || other.has(text) || this.#isVerbal(text)) continue;
+      const next = words[at + 1]?.text;
+      if (next !== undefined && !isFunctionWord(next)) yield [`_ ${next}`, text];
+      const [before, farBefore] = [words[at - 1]?.text, words[at - 2]?.text];
+      if (before === undefined || farBefore === undefined) continue;
+      if (isPreposition(before) && !isFunctionWord(farBefore)) yield [`${farBefore} ${before} _`, text];
+    }
+  }
+
+  #narrows(text: string, next: string, other: ReadonlySet<string>): boolean {
+    if ((this.#words.get(text)?.heads?.get(next) ?? 0) > 0) return true;
+    // Nothing is known of it yet: before a noun that both texts have, it counts as narrowing unless it is a verb.
+    return !isFunctionWord(next) && other.has(next) && !this.#isVerbal(text);
+  }
+
+  #isName(word: Word): boolean {
+    const { inner = 0, capital = 0 } = this.#words.get(word.text) ?? {};
+    const capitals = capital + (word.capital ? 1 : 0);
+    return capitals > 0 && capitals >= CAPITAL_SHARE * (inner + 1);
+  }
+
+  #isGeneric(text: string): boolean {
+    let heads = 0;
+    for (const count of this.#words.get(text)?.heads?.values() ?? []) if (count >= 2) heads++;
+    return heads >= GENERIC_HEADS;
+  }
+
+  #isVerbal(text: string): boolean {
+    return (this.#words.get(text)?.verbal ?? 0) > 0;
+  }
+
+  #all(text: string): number {
+    return this.#words.get(text)?.all ?? 0;
+  }
+
+  #countsOf(text: string): Counts {
+    let counts = this.#words.get(text);
+    if (!counts) {
+      counts = { all: 0, inner: 0, capital: 0, verbal: 0, heads: undefined };
+      this.#words.set(text, counts);
+    }
+    return counts;
   }
 }
 
-function framesOf(words: readonly Word[], at: number): string[] {
-  const frames: string[] = [];
-  const right = words[at + 1]?.text;
-  const left = words[at - 1]?.text;
-  const farLeft = words[at - 2]?.text;
-  if (right !== undefined && !isFunctionWord(right)) frames.push(`_ ${right}`);
-  if (left !== undefined && farLeft !== undefined && isFunctionWord(left))
-    frames.push(`${farLeft} ${left} _`);
-  return frames;
+const isVerbAt = (words: readonly Word[], at: number): boolean =>
+  isDeterminer(words[at + 1]?.text ?? "") || isBeforeVerb(words[at - 1]?.text ?? "");
+
+/** In each phrase after an article the words before its last, with the word that follows them. */
+function modifiersOf(words: readonly Word[]): [modifier: string, head: string][] {
+  const found: [string, string][] = [];
+  const belongs = (word: Word | undefined): word is Word =>
+    word !== undefined && !word.number && !isFunctionWord(word.text);
+  for (const [at, { text }] of words.entries()) {
+    if (!isDeterminer(text)) continue;
+    for (let n = at + 1; n < at + PHRASE; n++) {
+      const [word, next] = [words[n], words[n + 1]];
+      if (!belongs(word) || !belongs(next)) break;
+      // A single letter is what typing left over.
+      if (word.text.length > 1) found.push([word.text, next.text]);
+    }
+  }
+  return found;
 }

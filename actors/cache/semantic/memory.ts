@@ -1,7 +1,6 @@
-/** The semantic cache: entries by scope, and a verifier by tenant, assistant and language. */
-import { type Reading, read, refusals, type Slot, type SlotReader, slotReader } from "./guards.ts";
-import { featuresOf, LexicalIndex } from "./lexical-index.ts";
-import { Lexicon } from "./lexicon.ts";
+/** The semantic cache: entries by scope, and what was learned by tenant, assistant and language. */
+import { Bound } from "./bound.ts";
+import { refusals, type Slot, type SlotReader, slotReader } from "./guards.ts";
 import { measure, type Near, restOf, votesOf } from "./measures.ts";
 import type {
   Candidate,
@@ -16,7 +15,9 @@ import type {
   Trial,
   Verdict,
 } from "./port.ts";
-import { VectorIndex } from "./vector-index.ts";
+import { LEXICAL_PRIOR, VECTOR_PRIOR } from "./prior.ts";
+import { LessonRecords } from "./records.ts";
+import { type Probe, Shelf } from "./shelf.ts";
 import { Verifier } from "./verifier.ts";
 
 export interface SemanticOptions {
@@ -29,22 +30,26 @@ export interface SemanticOptions {
   readonly slots?: (tenant: string, assistant: string) => readonly Slot[];
 }
 
-/** Candidates that are looked at, of each kind of nearness. */
-const NEAR = 24;
-/** Nearer than this is near at all. */
-const LEAST = 0.25;
+/** Candidates that the evidence shows. */
 const SHOWN = 8;
-const READINGS = 4_000;
+/** Before so many lessons nothing is served. */
 const LEAST_LESSONS = 30;
+/** A scope is built anew when removed entries take more room than those it has, and more than this. */
+const DEAD = 1_000;
+/** A new text may answer a question that is so near to it. */
+const NEAR_TEXT_COSINE = 0.45;
+const NEAR_TEXT_LEXICAL = 0.2;
 
-interface Shelf {
-  readonly items: (SemanticEntry | undefined)[];
-  readonly rests: string[];
-  readonly lexical: LexicalIndex;
-  readonly vectors: VectorIndex;
-  readonly lexicon: Lexicon;
-  /** Those lately compared. */
-  readonly readings: Map<number, Reading>;
+/** What is learned of one language of an assistant, with vectors or without. */
+interface Learner {
+  readonly verifier: Verifier;
+  readonly bound: Bound;
+}
+
+interface Place {
+  readonly entry: SemanticEntry;
+  readonly shelf: Shelf;
+  readonly item: number;
 }
 
 export function createSemanticCache(options: SemanticOptions = {}): SemanticCache {
@@ -52,10 +57,10 @@ export function createSemanticCache(options: SemanticOptions = {}): SemanticCach
 }
 
 class Memory implements SemanticCache {
-  readonly #entries = new Map<string, { entry: SemanticEntry; item: number }>();
+  readonly #entries = new Map<string, Place>();
   readonly #shelves = new Map<string, Shelf>();
-  readonly #verifiers = new Map<string, Verifier>();
-  readonly #records = new Map<string, { agreed: number; differed: number }>();
+  readonly #records = new Map<string, LessonRecords>();
+  readonly #learners = new Map<string, Learner>();
   readonly #slots = new Map<string, SlotReader>();
   readonly #options: Required<SemanticOptions>;
   #draws: number;
@@ -78,112 +83,88 @@ class Memory implements SemanticCache {
   }
 
   lookup(question: Question): Verdict {
+    const { verifier, bound } = this.#learnerOf(question);
     const shelf = this.#shelves.get(keyOf(question.scope));
-    const near = shelf ? this.#near(shelf, question) : [];
-    const verifier = this.#verifierOf(question);
-    const nothing: Evidence = { candidates: [], confidence: 0, threshold: 1, lessons: verifier.lessons };
-    if (!shelf || near.length === 0) return { kind: "miss", reason: "nothing-near", evidence: nothing };
-    const asked = this.#read(question);
-    const refusedOf = (one: Near): string[] =>
-      one.rest === "" ? ["rests on nothing"] : refusals(asked, this.#readAt(shelf, one), shelf.lexicon);
-    const shown = near.slice(0, SHOWN).map(
-      (one): Candidate => ({
-        entry: one.entry.id,
-        text: one.entry.text,
-        documents: one.entry.documents,
-        cosine: one.cosine,
-        lexical: one.lexical,
-        refused: refusedOf(one),
-      }),
-    );
-    const rest = votesOf(near).find((vote) => vote.rest !== "")?.rest;
-    const miss = (reason: MissReason, evidence: Partial<Evidence> = {}): Verdict => ({
-      kind: "miss",
-      reason,
-      evidence: { ...nothing, candidates: shown, ...evidence },
+    const probe = shelf?.probe(question.text, question.vector);
+    const known = { threshold: bound.threshold, lessons: verifier.lessons };
+    const nothing: Evidence = { candidates: [], confidence: 0, ...known };
+    if (!shelf || !probe || probe.near.length === 0)
+      return { kind: "miss", reason: "nothing-near", evidence: nothing };
+    const refused = refusalsFor(shelf, probe);
+    const candidates = probe.near.slice(0, SHOWN).map((near) => shown(near, refused(near)));
+    const miss = (reason: MissReason, evidence: Evidence): Verdict => ({ kind: "miss", reason, evidence });
+    const votes = votesOf(probe.near);
+    const rest = votes.find((vote) => vote.rest !== "")?.rest;
+    const sharing = probe.near.filter((near) => near.rest === rest && rest !== "");
+    const allowed = sharing.find((near) => refused(near).length === 0);
+    const weighed = allowed ?? sharing[0];
+    if (rest === undefined || !weighed) return miss("ungrounded", { ...nothing, candidates });
+    const features = measure(weighed, {
+      near: probe.near,
+      votes,
+      fits: new Map(votes.map((vote) => [vote.rest, probe.fitOf(vote.rest)])),
+      records: this.#recordsOf(question.scope),
+      known: probe.known,
+      found: question.found,
     });
-    if (rest === undefined) return miss("ungrounded");
-    const weighed = near.find((one) => one.rest === rest && refusedOf(one).length === 0);
-    const chosen = weighed ?? near.find((one) => one.rest === rest);
-    if (!chosen) return miss("nothing-near");
-    const records = {
-      entry: (id: string) => this.#record(`e ${id}`),
-      rest: (of: string) => this.#record(`r ${keyOf(question.scope)} ${of}`),
-    };
-    const features = measure(chosen, near, records, knownShare(asked, shelf), question.found);
     const confidence = verifier.confidence(features);
-    const threshold = 1 - 4 * this.#options.errorBound;
-    const evidence: Evidence = {
-      candidates: shown,
-      weighed: chosen.entry.id,
-      features,
-      confidence,
-      threshold,
-      lessons: verifier.lessons,
-    };
-    if (!weighed) return miss("guarded", evidence);
+    const evidence: Evidence = { candidates, weighed: weighed.entry.id, features, confidence, ...known };
+    if (!allowed) return miss("guarded", evidence);
+    bound.saw(confidence);
     if (verifier.lessons < LEAST_LESSONS) return miss("learning", evidence);
-    if (confidence < threshold) return miss("unsure", evidence);
+    if (confidence < known.threshold) return miss("unsure", evidence);
     const kind = this.#draw() < this.#options.checkShare ? "check" : "serve";
-    return { kind, entry: chosen.entry, evidence };
+    return { kind, entry: weighed.entry, evidence };
   }
 
   learn(question: Question, outcome: Outcome, verdict: Verdict): SemanticEntry {
-    const { weighed, features } = verdict.evidence;
-    const tried = weighed === undefined ? undefined : this.get(weighed);
-    const trial: Trial | undefined =
-      tried && features
-        ? {
-            entry: tried.id,
-            features,
-            agreed: restOf(tried.documents) === restOf(outcome.documents),
-            weight: 1,
-          }
-        : undefined;
     const { scope, text, vector } = question;
     const { id, documents, session } = outcome;
+    const trial = this.#trialOf(verdict, documents);
+    const learner = this.#learnerOf(question);
+    if (trial && verdict.kind === "check") learner.bound.checked(verdict.evidence.confidence, trial.agreed);
     const entry: SemanticEntry = { v: 1, id, scope, text, vector, documents, session, trial };
     this.add(entry);
+    learner.verifier.settle();
     return entry;
+  }
+
+  /** What a guard refused teaches nothing about what it lets pass. */
+  #trialOf(verdict: Verdict, documents: readonly DocumentRef[]): Trial | undefined {
+    const { weighed, features } = verdict.evidence;
+    const tried = weighed === undefined ? undefined : this.get(weighed);
+    if (!tried || !features || (verdict.kind === "miss" && verdict.reason === "guarded")) return undefined;
+    return { entry: tried.id, features, agreed: restOf(tried.documents) === restOf(documents), weight: 1 };
   }
 
   add(entry: SemanticEntry): boolean {
     if (this.#entries.has(entry.id)) return false;
     const shelf = this.#shelfOf(entry.scope);
-    const item = shelf.items.push(entry) - 1;
-    shelf.rests[item] = restOf(entry.documents);
-    const { words } = this.#read(entry);
-    shelf.lexical.add(item, featuresOf(words, languageOf(entry.scope)));
-    if (entry.vector) shelf.vectors.add(item, entry.vector);
-    shelf.lexicon.count(words, 1);
-    this.#entries.set(entry.id, { entry, item });
+    this.#entries.set(entry.id, { entry, shelf, item: shelf.add(entry) });
     if (entry.trial) {
-      this.#verifierOf(entry).learn(entry.trial);
+      this.#learnerOf(entry).verifier.learn(entry.trial);
       this.#count(entry, entry.trial, 1);
     }
     return true;
   }
 
   remove(id: string): boolean {
-    const held = this.#entries.get(id);
-    if (!held) return false;
-    const { entry, item } = held;
+    const place = this.#entries.get(id);
+    if (!place) return false;
+    const { entry, shelf, item } = place;
     this.#entries.delete(id);
-    const shelf = this.#shelfOf(entry.scope);
-    shelf.items[item] = undefined;
-    shelf.lexical.remove(item);
-    shelf.vectors.remove(item);
-    shelf.lexicon.count(this.#read(entry).words, -1);
+    shelf.remove(item);
     if (entry.trial) {
-      this.#verifierOf(entry).forget(entry.trial);
+      this.#learnerOf(entry).verifier.forget(entry.trial);
       this.#count(entry, entry.trial, -1);
     }
+    if (shelf.dead > Math.max(DEAD, shelf.size)) this.#rebuild(entry.scope, shelf);
     return true;
   }
 
   removeDocument(tenant: string, { collection, document }: DocumentRef, revision?: number): string[] {
-    return this.#removeWhere(tenant, (entry) =>
-      entry.documents.some(
+    return this.#removeWhere(tenant, ({ documents }) =>
+      documents.some(
         (on) => on.collection === collection && on.document === document && on.revision !== revision,
       ),
     );
@@ -195,104 +176,75 @@ class Memory implements SemanticCache {
 
   removeNear(tenant: string, text: string, vector?: Float32Array): string[] {
     const ids: string[] = [];
-    for (const shelf of this.#shelves.values()) {
-      const scope = shelf.items.find((entry) => entry !== undefined)?.scope;
-      if (scope?.tenant !== tenant) continue;
-      for (const { item } of this.#near(shelf, { scope, text, vector })) {
-        const entry = shelf.items[item];
-        if (entry) ids.push(entry.id);
-      }
+    for (const [key, shelf] of this.#shelves) {
+      if (tenantOf(key) !== tenant) continue;
+      for (const { entry, lexical, cosine = 0 } of shelf.probe(text, vector).near)
+        if (cosine >= NEAR_TEXT_COSINE || lexical >= NEAR_TEXT_LEXICAL) ids.push(entry.id);
     }
     for (const id of ids) this.remove(id);
     return ids;
   }
 
   #removeWhere(tenant: string, where: (entry: SemanticEntry) => boolean): string[] {
-    const ids = [...this.#entries.values()]
-      .filter(({ entry }) => entry.scope.tenant === tenant && where(entry))
-      .map(({ entry }) => entry.id);
+    const ids: string[] = [];
+    for (const { entry } of this.#entries.values())
+      if (entry.scope.tenant === tenant && where(entry)) ids.push(entry.id);
     for (const id of ids) this.remove(id);
     return ids;
   }
 
-  #near(shelf: Shelf, { scope, text, vector }: Question): Near[] {
-    const prepared = shelf.lexical.prepare(featuresOf(this.#read({ scope, text }).words, languageOf(scope)));
-    const found = new Set(shelf.lexical.search(prepared, NEAR).map(({ item }) => item));
-    if (vector) for (const { item } of shelf.vectors.search(vector, NEAR)) found.add(item);
-    const items = [...found];
-    const lexicals = shelf.lexical.similarities(prepared, items);
-    const near: Near[] = [];
-    for (const [n, item] of items.entries()) {
-      const entry = shelf.items[item];
-      if (!entry) continue;
-      const lexical = lexicals[n] ?? 0;
-      const cosine = vector ? shelf.vectors.similarity(vector, item) : undefined;
-      const score = cosine === undefined ? lexical : 0.7 * cosine + 0.3 * lexical;
-      if (score >= LEAST) near.push({ item, entry, rest: shelf.rests[item] ?? "", cosine, lexical, score });
-    }
-    return near.sort((a, b) => b.score - a.score || a.item - b.item);
-  }
-
-  #readAt(shelf: Shelf, { item, entry }: Near): Reading {
-    let reading = shelf.readings.get(item);
-    if (!reading) {
-      if (shelf.readings.size >= READINGS) shelf.readings.clear();
-      reading = this.#read(entry);
-      shelf.readings.set(item, reading);
-    }
-    return reading;
-  }
-
-  #read({ scope, text }: Pick<Question, "scope" | "text">): Reading {
-    const key = JSON.stringify([scope.tenant, scope.assistant]);
-    let slots = this.#slots.get(key);
-    if (!slots) {
-      slots = slotReader(this.#options.slots(scope.tenant, scope.assistant));
-      this.#slots.set(key, slots);
-    }
-    return read(text, slots);
+  #rebuild(scope: Scope, old: Shelf): void {
+    this.#shelves.delete(keyOf(scope));
+    const shelf = this.#shelfOf(scope);
+    for (const entry of old.entries()) this.#entries.set(entry.id, { entry, shelf, item: shelf.add(entry) });
   }
 
   #shelfOf(scope: Scope): Shelf {
     const key = keyOf(scope);
     let shelf = this.#shelves.get(key);
     if (!shelf) {
-      shelf = {
-        items: [],
-        rests: [],
-        lexical: new LexicalIndex(),
-        vectors: new VectorIndex(),
-        lexicon: new Lexicon(),
-        readings: new Map(),
-      };
+      shelf = new Shelf(languageOf(scope), this.#slotsOf(scope));
       this.#shelves.set(key, shelf);
     }
     return shelf;
   }
 
-  #verifierOf({ scope, vector }: Pick<Question, "scope" | "vector">): Verifier {
+  #slotsOf({ tenant, assistant }: Scope): SlotReader {
+    const key = JSON.stringify([tenant, assistant]);
+    let slots = this.#slots.get(key);
+    if (!slots) {
+      slots = slotReader(this.#options.slots(tenant, assistant));
+      this.#slots.set(key, slots);
+    }
+    return slots;
+  }
+
+  #learnerOf({ scope, vector }: Pick<Question, "scope" | "vector">): Learner {
     const key = JSON.stringify([scope.tenant, scope.assistant, languageOf(scope), vector !== undefined]);
-    let verifier = this.#verifiers.get(key);
-    if (!verifier) {
-      verifier = new Verifier({ prior: vector ? VECTOR_PRIOR : LEXICAL_PRIOR, strength: 0.3 });
-      this.#verifiers.set(key, verifier);
+    let learner = this.#learners.get(key);
+    if (!learner) {
+      const verifier = new Verifier(vector ? VECTOR_PRIOR : LEXICAL_PRIOR);
+      learner = { verifier, bound: new Bound(this.#options.errorBound) };
+      this.#learners.set(key, learner);
     }
-    return verifier;
+    return learner;
   }
 
-  #record(key: string): number {
-    const { agreed, differed } = this.#records.get(key) ?? { agreed: 0, differed: 0 };
-    return (agreed + 1) / (agreed + differed + 2);
+  #recordsOf(scope: Scope): LessonRecords {
+    const key = keyOf(scope);
+    let records = this.#records.get(key);
+    if (!records) {
+      records = new LessonRecords();
+      this.#records.set(key, records);
+    }
+    return records;
   }
 
+  /** The candidate's rest is told by the lesson where both agreed, else by the candidate, while it is there. */
   #count(entry: SemanticEntry, { entry: tried, agreed }: Trial, by: 1 | -1): void {
-    const rest = restOf(this.get(tried)?.documents ?? []);
-    for (const key of [`e ${tried}`, `r ${keyOf(entry.scope)} ${rest}`]) {
-      const record = this.#records.get(key) ?? { agreed: 0, differed: 0 };
-      if (agreed) record.agreed += by;
-      else record.differed += by;
-      this.#records.set(key, record);
-    }
+    const actual = restOf(entry.documents);
+    const rest = agreed ? actual : restOf(this.get(tried)?.documents ?? []);
+    this.#recordsOf(entry.scope).count(tried, rest, actual, by);
   }
 
   /** Source: mulberry32, public domain. */
@@ -304,15 +256,34 @@ class Memory implements SemanticCache {
   }
 }
 
-const VECTOR_PRIOR = [-9, 6, 4, 2, 1, 1, 1, 3, 1, 1, 1, 0.5, 1];
-const LEXICAL_PRIOR = [-7, 0, 0, 0, 5, 3, 2, 3, 1, 1, 1, 0.5, 1];
+/** The guards' word on a candidate, asked once each. */
+function refusalsFor(shelf: Shelf, { reading }: Probe): (near: Near) => readonly string[] {
+  const heard = new Map<number, readonly string[]>();
+  return (near) => {
+    let refused = heard.get(near.item);
+    if (!refused) {
+      refused =
+        near.rest === ""
+          ? ["rests on nothing"]
+          : refusals(reading, shelf.readingOf(near), shelf.contextOf(near.rest));
+      heard.set(near.item, refused);
+    }
+    return refused;
+  };
+}
+
+const shown = ({ entry, cosine, lexical }: Near, refused: readonly string[]): Candidate => ({
+  entry: entry.id,
+  text: entry.text,
+  documents: entry.documents,
+  cosine,
+  lexical,
+  refused,
+});
 
 const keyOf = ({ tenant, assistant, assistantVersion, tier, locale }: Scope): string =>
   JSON.stringify([tenant, assistant, assistantVersion, tier, locale]);
 
-const languageOf = ({ locale }: Scope): string => locale.toLowerCase().split(/[-_]/, 1)[0] ?? "";
+const tenantOf = (key: string): string => (JSON.parse(key) as string[])[0] ?? "";
 
-function knownShare({ words }: Reading, shelf: Shelf): number {
-  if (words.length === 0) return 0;
-  return words.filter(({ text }) => shelf.lexical.count(`#<${text}>`.slice(0, 5)) > 0).length / words.length;
-}
+const languageOf = ({ locale }: Scope): string => locale.toLowerCase().split(/[-_]/, 1)[0] ?? "";

@@ -1,44 +1,65 @@
-/** Nearest vectors by cosine. Items are numbers given by the caller, dense from 0; vectors have unit length. */
-import { insert } from "./lexical-index.ts";
+/**
+ * Nearest vectors by cosine; vectors have unit length, items are numbers given by the caller. Few are compared one by
+ * one, many by the graph of usearch: the one file that knows it.
+ */
+import { Index, MetricKind, ScalarKind } from "usearch";
+import { type Hit, insert } from "./lexical-index.ts";
+
+/** Up to so many, comparing all is as fast as the graph, and exact. */
+const EXACT = 1_500;
+/** How widely the graph is searched. */
+const EXPANSION = 96;
 
 export class VectorIndex {
+  readonly #vectors = new Map<number, Float32Array>();
+  #graph: Index | undefined;
   #dimensions = 0;
-  #rows = new Float32Array(0);
-  #present: boolean[] = [];
 
+  /** A vector of another length than the first is of another model, and is not taken. */
   add(item: number, vector: Float32Array): void {
-    if (this.#dimensions === 0) this.#dimensions = vector.length;
+    this.#dimensions ||= vector.length;
     if (vector.length !== this.#dimensions) return;
-    const from = item * this.#dimensions;
-    if (from + this.#dimensions > this.#rows.length) {
-      const rows = new Float32Array(Math.max(64 * this.#dimensions, 2 * (from + this.#dimensions)));
-      rows.set(this.#rows);
-      this.#rows = rows;
-    }
-    this.#rows.set(vector, from);
-    this.#present[item] = true;
+    this.#vectors.set(item, vector);
+    this.#graph ??= new Index({
+      dimensions: this.#dimensions,
+      metric: MetricKind.IP,
+      quantization: ScalarKind.F16,
+      connectivity: 16,
+      expansion_add: EXPANSION,
+      expansion_search: EXPANSION,
+      multi: false,
+    });
+    this.#graph.add(BigInt(item), vector);
   }
 
   remove(item: number): void {
-    this.#present[item] = false;
+    if (this.#vectors.delete(item)) this.#graph?.remove(BigInt(item));
   }
 
   /** Undefined where the item has no vector, or one of another model. */
   similarity(vector: Float32Array, item: number): number | undefined {
-    if (!this.#present[item] || vector.length !== this.#dimensions) return undefined;
-    const from = item * this.#dimensions;
-    let sum = 0;
-    for (let n = 0; n < vector.length; n++) sum += (vector[n] as number) * (this.#rows[from + n] as number);
-    return sum;
+    const other = this.#vectors.get(item);
+    return other && other.length === vector.length ? product(vector, other) : undefined;
   }
 
   /** Best first, at most `limit`. */
-  search(vector: Float32Array, limit: number): { item: number; score: number }[] {
-    const best: { item: number; score: number }[] = [];
-    for (let item = 0; item < this.#present.length; item++) {
-      const score = this.similarity(vector, item);
-      if (score !== undefined) insert(best, { item, score }, limit);
-    }
+  search(vector: Float32Array, limit: number): Hit[] {
+    if (vector.length !== this.#dimensions) return [];
+    const best: Hit[] = [];
+    if (this.#vectors.size <= EXACT)
+      for (const [item, other] of this.#vectors) insert(best, { item, score: product(vector, other) }, limit);
+    else
+      for (const key of this.#graph?.search(vector, limit, 1).keys ?? []) {
+        const item = Number(key);
+        const other = this.#vectors.get(item);
+        if (other) insert(best, { item, score: product(vector, other) }, limit);
+      }
     return best;
   }
+}
+
+function product(one: Float32Array, other: Float32Array): number {
+  let sum = 0;
+  for (let n = 0; n < one.length; n++) sum += (one[n] as number) * (other[n] as number);
+  return sum;
 }

@@ -7,44 +7,35 @@
 import type { Trial } from "./port.ts";
 
 /** Lessons that count: older ones fall out. */
-const LESSONS = 2_000;
+const LESSONS = 1_000;
 /** Fitted anew after so many new lessons at the least, and this share of those held. */
 const REFIT = 8;
 const REFIT_SHARE = 0.03;
-const STEPS = 8;
-
-export interface VerifierOptions {
-  readonly prior: readonly number[];
-  /** Strength of the prior: lessons that it is worth, a measure. */
-  readonly strength: number;
-}
+const STEPS = 6;
+/** What the prior is worth, a measure: it leads for the first dozens of lessons, then the language's own decide. */
+const STRENGTH = 0.5;
 
 export class Verifier {
   readonly #prior: Float64Array;
-  readonly #strength: number;
   #weights: Float64Array;
   #lessons: Trial[] = [];
   /** Lessons up to which the next fit looks; further ones wait for the one after. */
   #due = 0;
   #fitted = true;
 
-  constructor({ prior, strength }: VerifierOptions) {
+  /** @param prior a weight a measure */
+  constructor(prior: readonly number[]) {
     this.#prior = Float64Array.from(prior);
     this.#weights = Float64Array.from(prior);
-    this.#strength = strength;
   }
 
   get lessons(): number {
     return this.#lessons.length;
   }
 
-  get weights(): readonly number[] {
-    return [...this.#weights];
-  }
-
   /** Estimated probability that the candidate is right. */
   confidence(features: readonly number[]): number {
-    if (!this.#fitted) this.#fit();
+    this.settle();
     return sigmoid(dot(this.#weights, features));
   }
 
@@ -68,6 +59,11 @@ export class Verifier {
     this.#refit();
   }
 
+  /** Fits now what is due, some milliseconds, so that no look-up has to. */
+  settle(): void {
+    if (!this.#fitted) this.#fit();
+  }
+
   #refit(): void {
     this.#due = this.#lessons.length;
     this.#fitted = false;
@@ -82,8 +78,8 @@ export class Verifier {
       const slope = new Float64Array(size);
       const curve = Array.from({ length: size }, () => new Float64Array(size));
       for (let i = 0; i < size; i++) {
-        slope[i] = this.#strength * ((weights[i] as number) - (this.#prior[i] as number));
-        (curve[i] as Float64Array)[i] = this.#strength;
+        slope[i] = STRENGTH * ((weights[i] as number) - (this.#prior[i] as number));
+        (curve[i] as Float64Array)[i] = STRENGTH;
       }
       for (const { features, agreed, weight } of this.#lessons.slice(0, this.#due)) {
         const p = sigmoid(dot(weights, features));

@@ -17,6 +17,8 @@ const WORD_CHARS = 48;
 const WORDS = 160;
 // Numbers keep separators between digits; codes keep dashes and slashes between parts that hold digits.
 const WORD = /\p{N}+(?:[.,:]\p{N}+)+|[\p{L}\p{N}]+(?:['\u2019]\p{L}+)?/gu;
+/** A small word run into the name after it: `aPro`, `myAcme`. */
+const GLUED = /(\p{Ll})(\p{Lu}\p{Ll})/gu;
 const MARKS = /\p{M}/gu;
 const SENTENCE_END = /[.!?\n]\s*$/u;
 /** Titles end in a full stop that ends no sentence. */
@@ -25,7 +27,7 @@ const ABBREVIATION = /(?:^|\s)\p{L}{1,3}\.\s*$/u;
 export const fold = (text: string): string => text.normalize("NFKD").replace(MARKS, "").toLowerCase();
 
 export function wordsOf(text: string): Word[] {
-  const plain = text.normalize("NFKC");
+  const plain = text.normalize("NFKC").replace(GLUED, "$1 $2");
   const found = [...plain.matchAll(WORD)].slice(0, WORDS);
   // Where nearly every word has a capital, capitals mark nothing.
   const capitals = found.filter(([word]) => isCapital(word)).length;

@@ -1,4 +1,4 @@
-/** Closed classes of words and the pairs of opposites, by language: written from grammar, not from any data set. */
+/** Closed classes of words and pairs of opposites, English and Dutch: written from grammar, not from any data set. */
 const list = (words: string): readonly string[] => words.trim().split(/\s+/);
 
 const FUNCTION_WORDS: ReadonlySet<string> = new Set([
@@ -18,6 +18,42 @@ const FUNCTION_WORDS: ReadonlySet<string> = new Set([
     geweest heb hebt heeft hebben had hadden graag nodig help alstublieft alsjeblieft hallo hoi dank bedankt weet weten ook
     nog al nu vandaag morgen gisteren ja nee ooit nooit altijd zo zich`),
 ]);
+
+const DETERMINERS: ReadonlySet<string> = new Set(
+  list(`a an the this that these those my your his her its our their ur another any some de het een dit dat deze die mijn je
+    jouw uw haar onze ons jullie hun`),
+);
+
+export const isDeterminer = (word: string): boolean => DETERMINERS.has(word);
+
+/** What stands before a verb: who does it, and auxiliaries. */
+const BEFORE_VERBS: ReadonlySet<string> = new Set(
+  list(
+    `to i you we they can could will would should must may might cannot can't dont don't te ik je u wij ze kan kun wil`,
+  ),
+);
+
+export const isBeforeVerb = (word: string): boolean => BEFORE_VERBS.has(word);
+
+const PREPOSITIONS: ReadonlySet<string> = new Set(
+  list("to from in for of with at by on via naar uit voor van met bij op per"),
+);
+
+export const isPreposition = (word: string): boolean => PREPOSITIONS.has(word);
+
+/** Classes whose members are values wherever they stand: numerals, days, months, colours, sizes. */
+const CLOSED_VALUES: ReadonlySet<string> = new Set([
+  ...list(`three four five six seven eight nine ten eleven twelve twenty hundred second third fourth fifth
+    drie vier vijf zes zeven acht negen tien elf twaalf twintig honderd tweede derde vierde vijfde
+    monday tuesday wednesday thursday friday saturday sunday maandag dinsdag woensdag donderdag vrijdag zaterdag zondag
+    january february april june july august september october november december
+    januari februari maart juni juli augustus oktober
+    red blue green black white yellow orange purple pink brown grey gray
+    rood rode blauw blauwe groen groene zwart zwarte wit witte geel gele oranje paars paarse roze bruin bruine grijs grijze
+    xs xl xxl xxxl`),
+]);
+
+export const isClosedValue = (word: string): boolean => CLOSED_VALUES.has(word);
 
 export const isFunctionWord = (word: string): boolean => FUNCTION_WORDS.has(word);
 

@@ -1,0 +1,121 @@
+/** The entries of one scope, with all that is derived from them. */
+import { type Context, type Reading, read, type SlotReader } from "./guards.ts";
+import { featuresOf, LexicalIndex } from "./lexical-index.ts";
+import { Lexicon } from "./lexicon.ts";
+import { type Near, restOf } from "./measures.ts";
+import type { SemanticEntry } from "./port.ts";
+import { type Fit, Rests } from "./rests.ts";
+import { stemOf } from "./stem.ts";
+import { VectorIndex } from "./vector-index.ts";
+import { wordsOf } from "./words.ts";
+
+/** Candidates that are looked at, of each kind of nearness. */
+const NEAR = 24;
+/** Nearer than this is near at all. */
+const LEAST = 0.12;
+/** What vectors weigh in the order of candidates, beside words. */
+const COSINE_SHARE = 0.8;
+/** Names of documents lately taken apart. */
+const ABOUTS = 4_000;
+
+export interface Probe {
+  readonly reading: Reading;
+  readonly near: readonly Near[];
+  /** Share of the question's words that the scope has seen. */
+  readonly known: number;
+  fitOf(rest: string): Fit;
+}
+
+export class Shelf {
+  readonly lexicon = new Lexicon();
+  readonly #language: string;
+  readonly #slots: SlotReader;
+  readonly #items: (SemanticEntry | undefined)[] = [];
+  readonly #rests: string[] = [];
+  readonly #lexical = new LexicalIndex();
+  readonly #vectors = new VectorIndex();
+  readonly #groups = new Rests();
+  readonly #abouts = new Map<string, ReadonlySet<string>>();
+  #live = 0;
+
+  constructor(language: string, slots: SlotReader) {
+    this.#language = language;
+    this.#slots = slots;
+  }
+
+  get size(): number {
+    return this.#live;
+  }
+
+  /** Items of removed entries that still take room. */
+  get dead(): number {
+    return this.#items.length - this.#live;
+  }
+
+  *entries(): IterableIterator<SemanticEntry> {
+    for (const entry of this.#items) if (entry) yield entry;
+  }
+
+  /** @returns the number by which the entry is known here */
+  add(entry: SemanticEntry): number {
+    const item = this.#items.push(entry) - 1;
+    this.#live++;
+    const rest = restOf(entry.documents);
+    this.#rests[item] = rest;
+    const words = wordsOf(entry.text);
+    this.lexicon.count(words, 1);
+    this.#lexical.add(item, featuresOf(this.lexicon.meant(words), this.#language));
+    if (entry.vector) this.#vectors.add(item, entry.vector);
+    this.#groups.count(rest, this.#lexical.wordsOf(item), entry.vector, 1);
+    return item;
+  }
+
+  remove(item: number): void {
+    const entry = this.#items[item];
+    if (!entry) return;
+    this.#items[item] = undefined;
+    this.#live--;
+    this.#groups.count(this.#rests[item] ?? "", this.#lexical.wordsOf(item), entry.vector, -1);
+    this.#lexical.remove(item);
+    this.#vectors.remove(item);
+    this.lexicon.count(wordsOf(entry.text), -1);
+  }
+
+  /** What is near to a text, nearest first. */
+  probe(text: string, vector: Float32Array | undefined): Probe {
+    const reading = read(text, this.#slots, this.lexicon);
+    const prepared = this.#lexical.prepare(featuresOf(reading.words, this.#language));
+    const found = new Set(this.#lexical.search(prepared, NEAR).map(({ item }) => item));
+    if (vector) for (const { item } of this.#vectors.search(vector, NEAR)) found.add(item);
+    const items = [...found];
+    const lexicals = this.#lexical.similarities(prepared, items);
+    const near = items.flatMap((item, n): Near[] => {
+      const entry = this.#items[item];
+      if (!entry) return [];
+      const lexical = lexicals[n] ?? 0;
+      const cosine = vector && this.#vectors.similarity(vector, item);
+      const score = cosine === undefined ? lexical : COSINE_SHARE * cosine + (1 - COSINE_SHARE) * lexical;
+      return score < LEAST ? [] : [{ item, entry, rest: this.#rests[item] ?? "", cosine, lexical, score }];
+    });
+    return {
+      reading,
+      near: near.sort((a, b) => b.score - a.score || a.item - b.item),
+      known: Math.min(1, prepared.words.length / Math.max(1, reading.texts.size)),
+      fitOf: (rest) => this.#groups.fit(rest, prepared.words, vector),
+    };
+  }
+
+  readingOf({ entry }: Near): Reading {
+    return read(entry.text, this.#slots, this.lexicon);
+  }
+
+  contextOf(rest: string): Context {
+    let about = this.#abouts.get(rest);
+    if (!about) {
+      if (this.#abouts.size >= ABOUTS) this.#abouts.clear();
+      about = new Set(wordsOf(rest.replaceAll("_", " ")).map(({ text }) => stemOf(text, this.#language)));
+      this.#abouts.set(rest, about);
+    }
+    return { lexicon: this.lexicon, language: this.#language, about };
+  }
+}
