@@ -1,6 +1,7 @@
 /** What forbids one answer for two questions, however near they are. */
 import { denies, oppositeOf, type QuestionType, questionType } from "./grammar.ts";
 import type { Lexicon } from "./lexicon.ts";
+import { stemOf } from "./stem.ts";
 import { type Word, wordsOf } from "./words.ts";
 
 /** A value that a tenant declares: questions share an answer only when they name the same ones. */
@@ -15,11 +16,18 @@ export interface Slot {
 /** A question taken apart. */
 export interface Reading {
   readonly words: readonly Word[];
+  /** The words and their stems. */
   readonly texts: ReadonlySet<string>;
   readonly numbers: readonly string[];
   readonly slots: readonly string[];
   readonly denies: boolean;
   readonly type: QuestionType;
+}
+
+/** What a scope knows of its words. */
+export interface Words {
+  readonly lexicon: Lexicon;
+  readonly language: string;
 }
 
 /** The declared values in a text, sorted. */
@@ -43,11 +51,11 @@ export function slotReader(slots: readonly Slot[]): SlotReader {
 const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
 /** Takes a text apart, its slips of typing mended by what the scope knows. */
-export function read(text: string, slots: SlotReader, lexicon: Lexicon): Reading {
+export function read(text: string, slots: SlotReader, { lexicon, language }: Words): Reading {
   const words = lexicon.meant(wordsOf(text));
   return {
     words,
-    texts: new Set(words.map((word) => word.text)),
+    texts: new Set(words.flatMap((word) => [word.text, stemOf(word.text, language)])),
     numbers: words
       .filter((word) => word.number)
       .map((word) => word.text)
@@ -58,15 +66,13 @@ export function read(text: string, slots: SlotReader, lexicon: Lexicon): Reading
   };
 }
 
-export interface Context {
-  readonly lexicon: Lexicon;
-  readonly language: string;
+export interface Context extends Words {
   /** Stems of the words that name the answer's documents: what the answer is about is no value in its questions. */
   readonly about: ReadonlySet<string>;
 }
 
 /** Each guard that speaks, with what it saw. */
-export function refusals(asked: Reading, known: Reading, { lexicon, language, about }: Context): string[] {
+export function refusals(asked: Reading, known: Reading, { lexicon, about }: Context): string[] {
   const refused: string[] = [];
   const differ = (name: string, one: readonly string[], other: readonly string[]): void => {
     if (one.join("\n") !== other.join("\n"))
@@ -75,8 +81,8 @@ export function refusals(asked: Reading, known: Reading, { lexicon, language, ab
   differ("number", asked.numbers, known.numbers);
   differ("slot", asked.slots, known.slots);
   const values = [
-    ...lexicon.valuesOf(asked, known.texts, about, language),
-    ...lexicon.valuesOf(known, asked.texts, about, language),
+    ...lexicon.valuesOf(asked, known.texts, about),
+    ...lexicon.valuesOf(known, asked.texts, about),
   ];
   if (values.length > 0) refused.push(`value: ${values.join(", ")}`);
   const contrast = lexicon.contrastOf(asked, known);

@@ -39,6 +39,8 @@ export interface Prepared {
   readonly norm: number;
   /** Of the terms, those that are words. */
   readonly words: readonly number[];
+  /** How many further words it has never seen. */
+  readonly unknown: number;
 }
 
 export interface Hit {
@@ -93,13 +95,15 @@ export class LexicalIndex {
   prepare(features: ReadonlyMap<string, number>): Prepared {
     const terms: number[] = [];
     let sum = 0;
+    let unknown = 0;
     for (const [name, weight] of features) {
       const id = this.#ids.get(name);
       if (id !== undefined) terms.push(id);
+      else if (weight === WORD_WEIGHT) unknown++;
       sum += id === undefined ? (weight * this.#idf(0)) ** 2 : (this.#values[id] as number);
     }
     const words = terms.filter((id) => this.#weights[id] === WORD_WEIGHT);
-    return { terms: Uint32Array.from(terms), norm: Math.sqrt(sum), words };
+    return { terms: Uint32Array.from(terms), norm: Math.sqrt(sum), words, unknown };
   }
 
   /** Best first, at most `limit`. Exact over the features that were read. */

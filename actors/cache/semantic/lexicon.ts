@@ -27,7 +27,7 @@ interface Counts {
   heads: Map<string, number> | undefined;
 }
 
-/** Words of a text, and the same as a set. */
+/** Words of a text, and the same as a set together with their stems. */
 export interface Phrase {
   readonly words: readonly Word[];
   readonly texts: ReadonlySet<string>;
@@ -36,6 +36,11 @@ export interface Phrase {
 export class Lexicon {
   readonly #words = new Map<string, Counts>();
   readonly #spelling = new Spelling();
+  readonly #language: string;
+
+  constructor(language: string) {
+    this.#language = language;
+  }
 
   /** Adds the words of a text as it was written, or with -1 takes them away. */
   count(words: readonly Word[], by: 1 | -1): void {
@@ -47,7 +52,8 @@ export class Lexicon {
       if (isVerbAt(words, at)) counts.verbal += by;
       if (by === 1 && counts.all === KNOWN && isSpellable(word.text)) this.#spelling.add(word.text);
     }
-    for (const [modifier, head] of modifiersOf(words)) {
+    for (const [modifier, next] of modifiersOf(words)) {
+      const head = this.#stem(next);
       const counts = this.#countsOf(modifier);
       counts.heads ??= new Map();
       counts.heads.set(head, (counts.heads.get(head) ?? 0) + by);
@@ -67,21 +73,16 @@ export class Lexicon {
   }
 
   /** Values that a text names and another does not: names, closed classes, and words that narrow a noun. */
-  valuesOf(
-    { words }: Phrase,
-    other: ReadonlySet<string>,
-    about: ReadonlySet<string>,
-    language: string,
-  ): string[] {
+  valuesOf({ words }: Phrase, other: ReadonlySet<string>, about: ReadonlySet<string>): string[] {
     const narrowing = new Set(modifiersOf(words).map(([modifier]) => modifier));
     const values = new Set<string>();
     for (const [at, word] of words.entries()) {
       const { text, number } = word;
-      if (number || other.has(text)) continue;
+      if (number || this.#has(other, text)) continue;
       if (isClosedValue(text)) values.add(text);
       if (isFunctionWord(text)) continue;
       if (this.#isName(word)) values.add(text);
-      if (about.has(stemOf(text, language)) || this.#isGeneric(text)) continue;
+      if (about.has(this.#stem(text)) || this.#isGeneric(text)) continue;
       const next = words[at + 1]?.text;
       if (narrowing.has(text) || (next !== undefined && this.#narrows(text, next, other))) values.add(text);
     }
@@ -101,19 +102,20 @@ export class Lexicon {
 
   *#placesOf({ words }: Phrase, other: ReadonlySet<string>): Iterable<[place: string, text: string]> {
     for (const [at, { text }] of words.entries()) {
-      if (isFunctionWord(text) || other.has(text) || this.#isVerbal(text)) continue;
+      if (isFunctionWord(text) || this.#has(other, text) || this.#isVerbal(text)) continue;
       const next = words[at + 1]?.text;
-      if (next !== undefined && !isFunctionWord(next)) yield [`_ ${next}`, text];
+      if (next !== undefined && !isFunctionWord(next)) yield [`_ ${this.#stem(next)}`, text];
       const [before, farBefore] = [words[at - 1]?.text, words[at - 2]?.text];
       if (before === undefined || farBefore === undefined) continue;
-      if (isPreposition(before) && !isFunctionWord(farBefore)) yield [`${farBefore} ${before} _`, text];
+      if (isPreposition(before) && !isFunctionWord(farBefore))
+        yield [`${this.#stem(farBefore)} ${before} _`, text];
     }
   }
 
   #narrows(text: string, next: string, other: ReadonlySet<string>): boolean {
-    if ((this.#words.get(text)?.heads?.get(next) ?? 0) > 0) return true;
+    if ((this.#words.get(text)?.heads?.get(this.#stem(next)) ?? 0) > 0) return true;
     // Nothing is known of it yet: before a noun that both texts have, it counts as narrowing unless it is a verb.
-    return !isFunctionWord(next) && other.has(next) && !this.#isVerbal(text);
+    return !isFunctionWord(next) && this.#has(other, next) && !this.#isVerbal(text);
   }
 
   #isName(word: Word): boolean {
@@ -130,6 +132,14 @@ export class Lexicon {
 
   #isVerbal(text: string): boolean {
     return (this.#words.get(text)?.verbal ?? 0) > 0;
+  }
+
+  #has(texts: ReadonlySet<string>, text: string): boolean {
+    return texts.has(text) || texts.has(this.#stem(text));
+  }
+
+  #stem(text: string): string {
+    return stemOf(text, this.#language);
   }
 
   #all(text: string): number {

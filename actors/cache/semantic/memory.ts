@@ -122,7 +122,9 @@ class Memory implements SemanticCache {
     const { id, documents, session } = outcome;
     const trial = this.#trialOf(verdict, documents);
     const learner = this.#learnerOf(question);
-    if (trial && verdict.kind === "check") learner.bound.checked(verdict.evidence.confidence, trial.agreed);
+    const isCheck = verdict.kind === "check";
+    if (trial && (isCheck || verdict.kind !== "miss" || verdict.reason === "unsure"))
+      learner.bound.learned(verdict.evidence.confidence, trial.agreed, isCheck);
     const entry: SemanticEntry = { v: 1, id, scope, text, vector, documents, session, trial };
     this.add(entry);
     learner.verifier.settle();

@@ -1,5 +1,5 @@
 /** The entries of one scope, with all that is derived from them. */
-import { type Context, type Reading, read, type SlotReader } from "./guards.ts";
+import { type Context, type Reading, read, type SlotReader, type Words } from "./guards.ts";
 import { featuresOf, LexicalIndex } from "./lexical-index.ts";
 import { Lexicon } from "./lexicon.ts";
 import { type Near, restOf } from "./measures.ts";
@@ -27,8 +27,7 @@ export interface Probe {
 }
 
 export class Shelf {
-  readonly lexicon = new Lexicon();
-  readonly #language: string;
+  readonly #words: Words;
   readonly #slots: SlotReader;
   readonly #items: (SemanticEntry | undefined)[] = [];
   readonly #rests: string[] = [];
@@ -39,7 +38,7 @@ export class Shelf {
   #live = 0;
 
   constructor(language: string, slots: SlotReader) {
-    this.#language = language;
+    this.#words = { language, lexicon: new Lexicon(language) };
     this.#slots = slots;
   }
 
@@ -63,8 +62,8 @@ export class Shelf {
     const rest = restOf(entry.documents);
     this.#rests[item] = rest;
     const words = wordsOf(entry.text);
-    this.lexicon.count(words, 1);
-    this.#lexical.add(item, featuresOf(this.lexicon.meant(words), this.#language));
+    this.#words.lexicon.count(words, 1);
+    this.#lexical.add(item, featuresOf(this.#words.lexicon.meant(words), this.#words.language));
     if (entry.vector) this.#vectors.add(item, entry.vector);
     this.#groups.count(rest, this.#lexical.wordsOf(item), entry.vector, 1);
     return item;
@@ -78,13 +77,13 @@ export class Shelf {
     this.#groups.count(this.#rests[item] ?? "", this.#lexical.wordsOf(item), entry.vector, -1);
     this.#lexical.remove(item);
     this.#vectors.remove(item);
-    this.lexicon.count(wordsOf(entry.text), -1);
+    this.#words.lexicon.count(wordsOf(entry.text), -1);
   }
 
   /** What is near to a text, nearest first. */
   probe(text: string, vector: Float32Array | undefined): Probe {
-    const reading = read(text, this.#slots, this.lexicon);
-    const prepared = this.#lexical.prepare(featuresOf(reading.words, this.#language));
+    const reading = read(text, this.#slots, this.#words);
+    const prepared = this.#lexical.prepare(featuresOf(reading.words, this.#words.language));
     const found = new Set(this.#lexical.search(prepared, NEAR).map(({ item }) => item));
     if (vector) for (const { item } of this.#vectors.search(vector, NEAR)) found.add(item);
     const items = [...found];
@@ -100,22 +99,24 @@ export class Shelf {
     return {
       reading,
       near: near.sort((a, b) => b.score - a.score || a.item - b.item),
-      known: Math.min(1, prepared.words.length / Math.max(1, reading.texts.size)),
+      known: prepared.words.length / Math.max(1, prepared.words.length + prepared.unknown),
       fitOf: (rest) => this.#groups.fit(rest, prepared.words, vector),
     };
   }
 
   readingOf({ entry }: Near): Reading {
-    return read(entry.text, this.#slots, this.lexicon);
+    return read(entry.text, this.#slots, this.#words);
   }
 
   contextOf(rest: string): Context {
     let about = this.#abouts.get(rest);
     if (!about) {
       if (this.#abouts.size >= ABOUTS) this.#abouts.clear();
-      about = new Set(wordsOf(rest.replaceAll("_", " ")).map(({ text }) => stemOf(text, this.#language)));
+      about = new Set(
+        wordsOf(rest.replaceAll("_", " ")).map(({ text }) => stemOf(text, this.#words.language)),
+      );
       this.#abouts.set(rest, about);
     }
-    return { lexicon: this.lexicon, language: this.#language, about };
+    return { ...this.#words, about };
   }
 }
