@@ -204,13 +204,26 @@ async function reconcile(bus: Bus, declared: Declared): Promise<void> {
   }
 }
 
+/** Made by somebody else a moment ago. */
+const NAME_IN_USE = 10058;
+/** No suitable peers, no leader: a cluster whose nodes have not all found each other yet. */
+const NOT_READY = new Set([10005, 10008]);
+const READY_LIMIT_MS = 30_000;
+const READY_PAUSE_MS = 500;
+
+/** @throws JetclawError `nats.unavailable`, from a cluster only when it has not formed in time */
 async function create(bus: Bus, declared: Declared): Promise<void> {
-  try {
-    await bus.jsm.streams.add(declared);
-  } catch (error) {
-    // 10058: somebody else made it a moment ago.
-    if (error instanceof JetStreamApiError && error.code === 10058) return;
-    throw natsError(error);
+  for (const until = Date.now() + READY_LIMIT_MS; ; ) {
+    try {
+      await bus.jsm.streams.add(declared);
+      return;
+    } catch (error) {
+      const code = error instanceof JetStreamApiError ? error.code : 0;
+      if (code === NAME_IN_USE) return;
+      if (!NOT_READY.has(code) || Date.now() > until) throw natsError(error);
+      bus.log.warn({ stream: declared.name, err: natsError(error) }, "the NATS cluster is not whole yet");
+      await new Promise((next) => setTimeout(next, READY_PAUSE_MS));
+    }
   }
 }
 

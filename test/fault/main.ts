@@ -1,166 +1,178 @@
-// `npm run test:fault`: a seeded schedule of faults on a real cluster under load, and what the checker found.
-//   --mode kills|handover|freeze|outdated|all|stale   --seed S   --minutes M   --kills N --handovers N --freezes N
-//   --points host (steps whose names begin so)   --model echo|simulator   --calm (a kill waits until the last one is overcome)
-//   stale: --lookups N (10000), three hosts whose look-ups race with changes while invalidators are killed
-//   --hosts N --workers N --per-second N   --control no-ring|no-outbox|no-fence   --json
+// `npm run test:fault`: faults on a real cluster under load, and what the checker found. USAGE below says how.
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
-import type { Unsafe } from "#runtime/actor/host.ts";
 import { KILL_POINTS } from "#runtime/observe/kill-point.ts";
-import { midstream } from "./midstream.ts";
-import { freezes, handovers, kills, outdated, scheduleOf } from "./modes.ts";
-import { providers } from "./providers.ts";
-import { jsonOf, textOf } from "./report.ts";
-import { FaultRun } from "./run.ts";
+import { ELSEWHERE, ROWS } from "./list.ts";
+import { CONTROLS, MODES, type Mode, runMode } from "./mode.ts";
+import { jsonOf, rowJson, rowText, textOf } from "./report.ts";
+import { type Row, Skipped } from "./row.ts";
 
-const MODES = ["kills", "handover", "freeze", "outdated", "all", "midstream", "providers", "stale"] as const;
-type Mode = (typeof MODES)[number];
+const USAGE = `npm run test:fault -- [options]
 
-/** Faults of the list by number, as far as a mode causes them. */
-const NUMBERED: Readonly<Record<string, Mode>> = {
-  "1": "kills",
-  "2": "midstream",
-  "5": "handover",
-  "16": "providers",
-  "9": "freeze",
-  "18": "handover",
-  "22": "outdated",
-  "24": "all",
-};
+  --list                    every row of the list of faults, with its target
+  --fault N                 one row
+  --seed S --minutes M      without --fault and --mode: everything at once (row 24)
+  --times N                 causes a row's fault so often
+  --control                 switches the row's protection off, or plants a violation: violations must be found
+  --json                    prints the figures as JSON
 
-const CONTROLS: Readonly<Record<string, Unsafe>> = {
-  "no-ring": { ignoreRing: true },
-  "no-outbox": { dropOutbox: true },
-  "no-fence": { ignoreFence: true },
-};
+  --mode ${MODES.join("|")}   one mode for as long as asked, with
+      --kills N --handovers N --freezes N --hosts N --workers N --per-second N --servers 1|3
+      --points host         steps whose names begin so
+      --calm                a kill waits until the last one is overcome
+      --model simulator     a provider with a bill
+      --control ${Object.keys(CONTROLS).join("|")}
 
+Exit code 0: nothing was violated; with --control: something was. 2: skipped, or a wrong option.`;
+
+// A control of a row has no value, one of a mode has.
+const args = process.argv
+  .slice(2)
+  .map((arg, n, all) =>
+    arg === "--control" && (all[n + 1] ?? "--").startsWith("--") ? "--control=row" : arg,
+  );
 const { values } = parseArgs({
+  args,
   options: {
+    help: { type: "boolean", default: false },
+    list: { type: "boolean", default: false },
     mode: { type: "string" },
     fault: { type: "string" },
+    times: { type: "string" },
     seed: { type: "string" },
-    minutes: { type: "string", default: "30" },
+    minutes: { type: "string" },
     kills: { type: "string", default: "200" },
     handovers: { type: "string", default: "30" },
     freezes: { type: "string", default: "20" },
     hosts: { type: "string", default: "2" },
     workers: { type: "string", default: "2" },
+    servers: { type: "string", default: "1" },
     "per-second": { type: "string", default: "100" },
     control: { type: "string" },
     model: { type: "string", default: "echo" },
     calm: { type: "boolean", default: false },
     points: { type: "string", default: "" },
-    lookups: { type: "string", default: "10000" },
     json: { type: "boolean", default: false },
   },
 });
 
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+
 function refuse(text: string): never {
-  process.stderr.write(`${text}\n`);
+  say(text);
   process.exit(2);
 }
 
-function number(
-  name:
-    | "seed"
-    | "minutes"
-    | "kills"
-    | "handovers"
-    | "freezes"
-    | "lookups"
-    | "hosts"
-    | "workers"
-    | "per-second",
-): number {
+type Numbered = "seed" | "minutes" | "times" | "kills" | "handovers" | "freezes" | "hosts" | "workers";
+
+function number(name: Numbered | "per-second" | "servers"): number {
   const value = Number(values[name]);
   return Number.isFinite(value) && value >= 0
     ? value
     : refuse(`--${name} is a number from 0, not ${values[name]}`);
 }
 
-function modeOf(): Mode {
-  if (values.fault !== undefined)
-    return NUMBERED[values.fault] ?? refuse(`--fault is one of ${Object.keys(NUMBERED).join(", ")}`);
-  const mode = values.mode ?? "kills";
-  return MODES.find((m) => m === mode) ?? refuse(`--mode is one of ${MODES.join(", ")}`);
+const optional = (name: Numbered): number | undefined =>
+  values[name] === undefined ? undefined : number(name);
+
+function list(): void {
+  for (const { fault, name, target, control } of ROWS)
+    process.stdout.write(
+      `${String(fault).padStart(2)}  ${name.padEnd(44)} ${target}\n    control: ${control}\n`,
+    );
+  for (const [fault, where] of Object.entries(ELSEWHERE)) process.stdout.write(`${fault}  ${where}\n`);
 }
 
-const mode = modeOf();
-const points = KILL_POINTS.filter((point) => point.startsWith(values.points));
-if (points.length === 0) refuse(`--points is the beginning of a step: ${KILL_POINTS.join(", ")}`);
-const seed = values.seed === undefined ? randomInt(1, 2 ** 31) : number("seed");
-if (mode === "midstream" || mode === "providers") {
-  const say = (line: string): void => void process.stderr.write(`${line}\n`);
-  const control = values.control !== undefined;
-  say(`seed ${seed}, mode ${mode}${control ? ", control: violations are expected" : ""}`);
-  const { figures, broken } =
-    mode === "midstream"
-      ? await midstream({ seed, kills: number("kills"), control, say })
-      : await providers({ seed, turns: 5, control, say });
-  for (const [name, value] of Object.entries(figures)) say(`  ${name.padEnd(24)} ${value}`);
-  for (const each of broken) say(`  broken: ${each}`);
-  say(broken.length === 0 ? "nothing is broken" : `${broken.length} demands do not hold`);
-  if (values.json) process.stdout.write(`${JSON.stringify({ run: mode, seed, control, figures, broken })}\n`);
-  process.exit(broken.length > 0 === control ? 0 : 1);
-}
-const unsafe =
-  values.control === undefined
-    ? undefined
-    : (CONTROLS[values.control] ?? refuse(`--control is one of ${Object.keys(CONTROLS).join(", ")}`));
-const say = (line: string): void => void process.stderr.write(`${line}\n`);
-say(`seed ${seed}, mode ${mode}${unsafe ? `, control ${values.control}: violations are expected` : ""}`);
-
-if (mode === "stale") {
-  const { runStale } = await import("#test/harness/stale.ts");
-  const figures = await runStale({ seed, lookups: number("lookups"), hosts: 3, killEvery: 500, say });
-  const { stale, ...rest } = figures;
-  if (values.json) process.stdout.write(`${JSON.stringify({ run: "stale", seed, ...figures })}\n`);
-  else for (const [name, value] of Object.entries(rest)) say(`  ${name.padEnd(22)} ${value}`);
-  for (const each of stale.slice(0, 20)) say(`  stale: ${each}`);
-  const enough = figures.hits * 2 >= figures.lookups;
-  say(
-    stale.length > 0
-      ? `${stale.length} stale`
-      : enough
-        ? "none stale"
-        : "none stale, but too few hits to prove it",
+function rowOf(): Row {
+  const fault = Number(values.fault ?? "24");
+  const elsewhere = ELSEWHERE[fault];
+  if (elsewhere) refuse(`Row ${fault} is shown elsewhere: ${elsewhere}`);
+  return (
+    ROWS.find((row) => row.fault === fault) ??
+    refuse(`--fault is one of ${ROWS.map((row) => row.fault).join(", ")}; --list names them`)
   );
-  process.exit(stale.length === 0 && enough ? 0 : 1);
 }
 
-const run = await FaultRun.start({
-  seed,
-  // A handover moves everything from one host to the next.
-  hosts: mode === "handover" || mode === "outdated" ? 1 : number("hosts"),
-  outdatedHost: mode === "outdated",
-  calm: values.calm,
-  simulator: values.model === "simulator",
-  workers: number("workers"),
-  perSecond: number("per-second"),
-  limitMs: number("minutes") * 60_000,
-  unsafe,
-  say,
-});
-try {
-  if (mode === "kills" || mode === "all")
-    await kills(run, scheduleOf(run.random.fork("schedule"), number("kills"), points));
-  if (mode === "freeze" || mode === "all") await freezes(run, number("freezes"));
-  if (mode === "handover" || mode === "all") await handovers(run, number("handovers"));
-  if (mode === "outdated") await outdated(run, number("handovers"));
-  const outcome = await run.conclude();
+async function row(row: Row, seed: number): Promise<boolean> {
+  const control = values.control !== undefined;
+  say(`seed ${seed}, fault ${row.fault}: ${row.name}${control ? `; control: ${row.control}` : ""}`);
+  const result = await row.run({
+    seed,
+    control,
+    times: optional("times"),
+    minutes: optional("minutes"),
+    say,
+  });
+  say(rowText(row, seed, result));
+  if (values.json) process.stdout.write(`${rowJson(row, seed, control, result)}\n`);
+  return judge(result.broken.length > 0, control);
+}
+
+async function mode(name: Mode, seed: number): Promise<boolean> {
+  const points = KILL_POINTS.filter((point) => point.startsWith(values.points));
+  if (points.length === 0) refuse(`--points is the beginning of a step: ${KILL_POINTS.join(", ")}`);
+  const unsafe =
+    values.control === undefined
+      ? undefined
+      : (CONTROLS[values.control] ?? refuse(`--control is one of ${Object.keys(CONTROLS).join(", ")}`));
+  say(`seed ${seed}, mode ${name}${unsafe ? `, control ${values.control}` : ""}`);
+  const outcome = await runMode(name, {
+    seed,
+    minutes: optional("minutes") ?? 30,
+    kills: number("kills"),
+    handovers: number("handovers"),
+    freezes: number("freezes"),
+    hosts: number("hosts"),
+    workers: number("workers"),
+    perSecond: number("per-second"),
+    servers: number("servers") === 3 ? 3 : 1,
+    points,
+    calm: values.calm,
+    simulator: values.model === "simulator",
+    unsafe,
+    say,
+  });
   say(textOf(outcome));
   if (values.json) process.stdout.write(`${jsonOf(outcome)}\n`);
-  const found = outcome.verdict.violations.length > 0;
-  if (unsafe)
+  return judge(outcome.verdict.violations.length > 0, unsafe !== undefined);
+}
+
+/** A run is fine without violations, a control run with them. */
+function judge(found: boolean, control: boolean): boolean {
+  if (control)
     say(
       found
         ? "the control run found what it had to find"
-        : "the control run found nothing: the checker proves nothing",
+        : "the control run found nothing: the check proves nothing",
     );
-  process.exitCode = found === (unsafe !== undefined) ? 0 : 1;
+  return found === control;
+}
+
+async function main(): Promise<number> {
+  if (values.help) {
+    process.stdout.write(`${USAGE}\n`);
+    return 0;
+  }
+  if (values.list) {
+    list();
+    return 0;
+  }
+  const seed = optional("seed") ?? randomInt(1, 2 ** 31);
+  const named = values.mode;
+  if (named === undefined) return (await row(rowOf(), seed)) ? 0 : 1;
+  const found = MODES.find((each) => each === named) ?? refuse(`--mode is one of ${MODES.join(", ")}`);
+  return (await mode(found, seed)) ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main();
 } catch (error) {
-  say(`the run itself failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-  await run.close();
-  process.exitCode = 1;
+  if (error instanceof Skipped) {
+    say(`skipped: ${error.message}`);
+    process.exitCode = 2;
+  } else {
+    say(`the run itself failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    process.exitCode = 1;
+  }
 }
 process.exit();

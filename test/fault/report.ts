@@ -1,5 +1,6 @@
 // What a fault run says at its end: a table a kill point, the figures, what was violated.
 import { KILL_POINTS } from "#runtime/observe/kill-point.ts";
+import type { Row, RowResult } from "./row.ts";
 import type { Outcome } from "./run.ts";
 
 const SHOWN = 20;
@@ -35,4 +36,29 @@ export function jsonOf({ figures, verdict, points, faults, seed, seconds }: Outc
     shown: verdict.violations.slice(0, SHOWN),
   };
   return JSON.stringify({ run: "fault", seed, seconds, faults, points, figures, violations });
+}
+
+export function rowText(row: Row, seed: number, { figures, broken }: RowResult): string {
+  return [
+    `fault ${row.fault}: ${row.name}, seed ${seed}`,
+    `target: ${row.target}`,
+    ...Object.entries(figures).map(([name, value]) => `  ${name.padEnd(22)} ${value}`),
+    broken.length === 0 ? "held" : "NOT held:",
+    ...broken.map((sentence) => `  ${sentence}`),
+  ].join("\n");
+}
+
+export function rowJson(row: Row, seed: number, control: boolean, { figures, broken }: RowResult): string {
+  const { fault, name, target } = row;
+  return JSON.stringify({
+    run: "fault",
+    fault,
+    name,
+    target,
+    seed,
+    control,
+    figures,
+    held: broken.length === 0,
+    broken,
+  });
 }

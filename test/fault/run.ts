@@ -1,18 +1,21 @@
 // One fault run: a cluster under load, watched from outside, whatever is done to it meanwhile, and the judgement.
 
 import type { PoolConfig } from "#contracts/config.ts";
-import { routeOf } from "#contracts/subjects.ts";
+import { routeOf, turnsStream } from "#contracts/subjects.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
 import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
+import { shardOfRoute } from "#runtime/nats/inbound.ts";
+import { streamState } from "#runtime/nats/reader.ts";
 import type { KillPoint } from "#runtime/observe/kill-point.ts";
 import { PlacementStore } from "#runtime/placement/document.ts";
 import { checkHistory, type Verdict } from "#test/harness/checker.ts";
 import { Cluster, type ClusterOptions } from "#test/harness/cluster.ts";
 import { closedTurnsOf } from "#test/harness/conversation-state.ts";
 import { type Fault, type Figures, figuresOf } from "#test/harness/figures.ts";
+import type { HistoryEvent, Published } from "#test/harness/history.ts";
 import { Load } from "#test/harness/load.ts";
 import type { Member } from "#test/harness/member-process.ts";
-import { observe } from "#test/harness/observer.ts";
+import { ALL_EFFECTS, observe } from "#test/harness/observer.ts";
 import { type Random, randomOf } from "#test/harness/random.ts";
 import { Recorder } from "#test/harness/recorder.ts";
 import { waitUntil } from "#test/harness/wait.ts";
@@ -27,6 +30,12 @@ export interface FaultRunOptions extends ClusterOptions {
   readonly say?: (line: string) => void;
   /** The next kill waits until the last one is overcome: then the time a takeover takes can be read. */
   readonly calm?: boolean;
+  /** Kinds of effects that can be demanded; where NATS dies, only what a stream keeps. */
+  readonly effects?: readonly Published["what"][];
+  /** For control runs: changes what was seen before it is judged. */
+  readonly plant?:
+    | ((events: readonly HistoryEvent[], faults: readonly Fault[]) => HistoryEvent[])
+    | undefined;
   /** An OpenAI-compatible server with a bill instead of the model inside the workers. */
   readonly simulator?: boolean;
 }
@@ -88,7 +97,9 @@ export class FaultRun {
     const pools = simulator ? { pools: simulatedPool(simulator.baseUrl) } : {};
     const cluster = await Cluster.start({ spares: 2, ...options, ...pools });
     const recorder = new Recorder();
-    await observe({ bus: cluster.bus, deployment: cluster.deployment, recorder, closedOf: closedTurnsOf });
+    const { bus, deployment } = cluster;
+    const { effects = ALL_EFFECTS } = options;
+    await observe({ bus, deployment, recorder, closedOf: closedTurnsOf, effects });
     const run = new FaultRun(options, cluster, recorder, randomOf(options.seed));
     run.#simulator = simulator;
     run.#load.start();
@@ -116,6 +127,17 @@ export class FaultRun {
 
   get progress(): string {
     return `${this.recorder.answered} messages answered, ${this.recorder.unanswered} waiting`;
+  }
+
+  /** Where messages are while nothing is answered: for the error of a run that hangs. */
+  async diagnosis(): Promise<string> {
+    const { bus, deployment } = this.cluster;
+    const records = this.recorder.events.filter(({ type }) => type === "record").length;
+    const stored = await Promise.all(
+      Array.from({ length: deployment.shards }, (_, s) => streamState(bus, turnsStream(s))),
+    ).catch(() => []);
+    const queues = await this.cluster.queues().catch(() => ({}));
+    return JSON.stringify({ queues, records, turns: stored.map(({ lastSeq }) => lastSeq) });
   }
 
   say(line: string): void {
@@ -148,6 +170,11 @@ export class FaultRun {
     this.#faults.push({ at, what, ...(names.size > 0 ? { affected } : {}) });
   }
 
+  /** The shard that keeps a session. */
+  shardOf(tenant: string, session: string): number {
+    return shardOfRoute(routeOf({ kind: CONVERSATION, tenant, key: session }), this.cluster.deployment);
+  }
+
   /** Ends the load, waits for everything to be answered, and judges. The cluster is closed in any case. */
   async conclude(): Promise<Outcome> {
     try {
@@ -163,13 +190,15 @@ export class FaultRun {
         .filter((line) => line.outcome === "finished") ?? [])
         this.recorder.add({ type: "billed", job, at: endedAt });
       this.recorder.add({ type: "settled", queues, at: Date.now() });
-      const verdict = checkHistory(this.recorder.events);
+      const { plant, seed } = this.#options;
+      const events = plant ? plant(this.recorder.events, this.#faults) : this.recorder.events;
+      const verdict = checkHistory(events);
       const faults: Record<string, number> = {};
       for (const { what } of this.#faults) faults[what] = (faults[what] ?? 0) + 1;
       return {
-        seed: this.#options.seed,
+        seed,
         verdict,
-        figures: figuresOf(this.recorder.events, verdict, this.#faults),
+        figures: figuresOf(events, verdict, this.#faults, (tenant, session) => this.shardOf(tenant, session)),
         faults,
         points: this.points,
         seconds: Math.round((Date.now() - this.#startedAt) / 1_000),

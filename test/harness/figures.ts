@@ -28,6 +28,8 @@ export interface Figures {
   readonly apologies: number;
   /** Longest time in which nothing was answered while somebody waited. */
   readonly longestGapMs: number;
+  /** The same, of the sessions of one shard: what the loss of one stream's leader costs. */
+  readonly longestShardGapMs: number;
   readonly answerP50Ms: number;
   readonly answerP99Ms: number;
   /** From a fault to the answer, over the messages that waited then or came shortly after, of sessions it hit. */
@@ -49,6 +51,7 @@ export function figuresOf(
   events: readonly HistoryEvent[],
   verdict: Verdict,
   faults: readonly Fault[],
+  shardOf: (tenant: string, session: string) => number = () => 0,
 ): Figures {
   const messages = new Map<string, Message>();
   const turns = new Set<string>();
@@ -102,6 +105,7 @@ export function figuresOf(
     paidTwice: beyondFirst(billed),
     apologies,
     longestGapMs: longestGap(answered),
+    longestShardGapMs: Math.max(0, ...byShard(answered, shardOf).map(longestGap)),
     answerP50Ms: quantile(latencies, 0.5),
     answerP99Ms: quantile(latencies, 0.99),
     takeoverP50Ms: quantile(takeovers, 0.5),
@@ -117,6 +121,20 @@ function recoveries(
   return answered
     .filter((m) => m.answeredAt > at && m.sentAt < at + AFTERMATH_MS && affected(m.tenant, m.session))
     .map((m) => m.answeredAt - Math.max(at, m.sentAt));
+}
+
+function byShard<M extends Message>(
+  messages: readonly M[],
+  shardOf: (t: string, s: string) => number,
+): M[][] {
+  const shards = new Map<number, M[]>();
+  for (const message of messages) {
+    const shard = shardOf(message.tenant, message.session);
+    const known = shards.get(shard);
+    if (known) known.push(message);
+    else shards.set(shard, [message]);
+  }
+  return [...shards.values()];
 }
 
 /** Sweeps over the times at which messages came and were answered; a gap counts only while somebody waits. */

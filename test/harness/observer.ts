@@ -22,7 +22,7 @@ export interface ObserverOptions {
   readonly effects?: readonly Published["what"][];
 }
 
-const ALL_EFFECTS = ["record", "job", "message", "timer"] as const;
+export const ALL_EFFECTS = ["record", "job", "message", "timer"] as const;
 
 /** Resolves when everything that was stored before has been seen. */
 export async function observe(options: ObserverOptions): Promise<{ stop(): Promise<void> }> {
