@@ -202,6 +202,7 @@ export class ActorHost implements HostContext {
       epoch,
       filter: inboundFilter(partition),
       clean: clean && !again,
+      again,
     });
     this.#partitions.get(partition)?.stop();
     // Taken again at its epoch, after a reconnect: what this process was given meanwhile has killed nobody.
@@ -218,7 +219,7 @@ export class ActorHost implements HostContext {
     owned.start();
   }
 
-  /** Ownership ended: stop at once. */
+  /** Ownership ended, or the partition is to be taken anew: stop at once. */
   drop(partition: number): void {
     this.#partitions.get(partition)?.stop();
     this.#partitions.delete(partition);

@@ -123,7 +123,8 @@ export class OwnedPartition {
 
   /** Ownership ended: stop at once, write nothing, ack nothing. */
   stop(): void {
-    this.#channel.close();
+    // At once: given back, what is under way would be overtaken by what a new request brings.
+    this.#channel.close(true);
     const reason = new Error("the partition is no longer owned");
     this.#abort.abort(reason);
     this.#drain.abort(reason);

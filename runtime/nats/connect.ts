@@ -73,9 +73,9 @@ const NO_DATA = encoder.encode("");
 const APPEND_MS = 5_000;
 /** Codes of the server for an expected revision that is not the last one. */
 const STALE = new Set([10071, 10164]);
-/** JetStream time-outs in a row after which the connection is moved to another server. */
-const TIMEOUTS_BEFORE_MOVE = 3;
-/** After a move the new server gets this long: appends under way time out together. */
+/** How long the cluster has to answer for itself before the connection is moved to another server. */
+const PROBE_MS = 1_000;
+/** After a move the new server gets this long: what is under way stays unanswered together. */
 const REST_MS = 10_000;
 
 export class Bus {
@@ -85,7 +85,7 @@ export class Bus {
   readonly jsm: JetStreamManager;
   readonly log: Log;
   readonly #requests: Requests;
-  #timeouts = 0;
+  #probing = false;
   #online = true;
   #movedAt = 0;
   readonly #onReconnect = new Set<() => void>();
@@ -96,7 +96,7 @@ export class Bus {
     this.js = jetstream(nc, { timeout: 5_000 });
     this.jsm = jsm;
     this.log = log;
-    this.#requests = new Requests(nc, this.inbox());
+    this.#requests = new Requests(nc, this.inbox(), () => void this.#suspectIsolation());
     void this.#watch();
   }
 
@@ -205,13 +205,10 @@ export class Bus {
         headersOf(options),
         options.timeoutMs ?? APPEND_MS,
       );
-      this.#timeouts = 0;
       return readAck(message.string());
     } catch (error) {
       if (error instanceof StaleRevision) throw error;
-      const mapped = natsError(error);
-      if (mapped.code === "nats.unavailable") this.#countTimeout();
-      throw mapped;
+      throw natsError(error);
     }
   }
 
@@ -251,14 +248,26 @@ export class Bus {
     return readLeaderAnswer((await this.#requests.send(subject, query, undefined, APPEND_MS)).string());
   }
 
-  /** A client on an isolated node stays there until it is told to move; one that is moving already is left alone. */
-  #countTimeout(): void {
-    const now = Date.now();
-    if (++this.#timeouts < TIMEOUTS_BEFORE_MOVE || now - this.#movedAt < REST_MS) return;
-    this.#timeouts = 0;
-    this.#movedAt = now;
-    this.log.warn("JetStream does not answer, moving to another server");
-    this.nc.reconnect().catch(() => {});
+  /**
+   * Requests are waiting and nobody has answered any of them for a while. A stream without a leader looks like that, and
+   * so does a node that is cut off from the others: there a client stays until it is told to move. Whether the cluster
+   * itself answers tells them apart.
+   */
+  async #suspectIsolation(): Promise<void> {
+    if (this.#probing || !this.online || Date.now() - this.#movedAt < REST_MS) return;
+    this.#probing = true;
+    try {
+      const info = await this.nc.request("$JS.API.INFO", NO_DATA, { timeout: PROBE_MS });
+      if (!info.json<{ error?: unknown }>().error) return;
+      throw new Error("JetStream has no leader here");
+    } catch {
+      if (!this.online) return;
+      this.#movedAt = Date.now();
+      this.log.warn("JetStream does not answer, moving to another server");
+      this.nc.reconnect().catch(() => {});
+    } finally {
+      this.#probing = false;
+    }
   }
 
   /** @throws JetclawError `nats.unavailable` */

@@ -2,6 +2,7 @@
 import { type KV, Kvm } from "@nats-io/kv";
 import { JetclawError } from "#contracts/errors.ts";
 import { type Bus, NO_DATA, natsError } from "./connect.ts";
+import { follow } from "./follow.ts";
 import { headOf } from "./leader-answer.ts";
 import { messagesFrom, purge } from "./reader.ts";
 
@@ -103,31 +104,19 @@ export class Kv {
    * it can be silent for seconds across a restart. Resolves when the current entries have been delivered.
    */
   async watch(filter: string, onEntry: (entry: KvEntry) => void): Promise<{ stop(): void }> {
-    const kv = await this.#kv();
-    const watch = await kv.watch({ key: filter });
-    let ready: () => void = () => {};
-    const initial = new Promise<void>((resolve) => {
-      ready = resolve;
+    const prefix = this.subjectOf("").length;
+    const follower = await follow(this.#bus, {
+      stream: `KV_${this.bucket}`,
+      filter: this.subjectOf(filter),
+      from: "last",
+      onMessage: ({ subject, data, seq, operation }) =>
+        onEntry({
+          key: subject.slice(prefix),
+          value: operation === "" ? data : undefined,
+          revision: seq,
+        }),
     });
-    const known = await kv.keys(filter);
-    let missing = 0;
-    for await (const _ of known) missing++;
-    if (missing === 0) ready();
-    void (async () => {
-      for await (const entry of watch) {
-        this.#bus.guard(this.subjectOf(entry.key), () =>
-          onEntry({
-            key: entry.key,
-            value: entry.operation === "PUT" ? entry.value : undefined,
-            revision: entry.revision,
-          }),
-        );
-        if ((entry.delta ?? 0) === 0) ready();
-      }
-      ready();
-    })();
-    await initial;
-    return { stop: () => watch.stop() };
+    return { stop: () => void follower.stop() };
   }
 
   #kv(): Promise<KV> {

@@ -1,7 +1,8 @@
 /** The consumer that carries a partition's epoch in its name: replacing it voids the acks of the old owner. */
 import { AckPolicy, JetStreamApiError } from "@nats-io/jetstream";
+import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
-import { type Bus, natsError } from "./connect.ts";
+import { type Bus, NO_DATA, natsError } from "./connect.ts";
 
 /** A consumer of a higher epoch exists: the placement document that named us is outdated. */
 export class SupersededEpoch extends Error {
@@ -20,12 +21,16 @@ export interface ReplaceOptions {
   readonly filter: string;
   /** The owner before has deleted its consumer, and this epoch's was never made: nothing is looked for first. */
   readonly clean: boolean;
+  /** This host has had this epoch's consumer before: it is only set back to what is not acked. */
+  readonly again: boolean;
 }
 
 const CONSUMER_NOT_FOUND = 10014;
 const FILTER_OVERLAPS = 10100;
 const MAX_PENDING = 20_000;
 const TRIES = 8;
+/** Its leader answers at once or there is none: asked again later, with nothing made meanwhile. */
+const RESET_MS = 2_000;
 
 /**
  * Deletes every lower epoch's consumer and makes this epoch's.
@@ -33,6 +38,7 @@ const TRIES = 8;
  * @throws SupersededEpoch, JetclawError `nats.unavailable`
  */
 export async function replaceConsumer(bus: Bus, options: ReplaceOptions): Promise<{ deliveredUpTo: number }> {
+  if (options.again && (await resetConsumer(bus, options))) return { deliveredUpTo: 0 };
   let deliveredUpTo = 0;
   // Its own name too: an earlier take of this epoch may have left messages pending that nobody holds any more.
   let lower = options.clean ? [] : [`${options.prefix}${options.epoch - 1}`, options.name];
@@ -61,6 +67,23 @@ export async function replaceConsumer(bus: Bus, options: ReplaceOptions): Promis
     }
   }
 }
+
+/**
+ * Everything that is not acked is delivered again, in order. Two questions to the consumer's leader, where replacing it
+ * costs the cluster's meta leader as many: after the loss of a node all hosts do it for all their partitions at once.
+ * @returns false when there is no such consumer
+ */
+async function resetConsumer(bus: Bus, { stream, name }: ReplaceOptions): Promise<boolean> {
+  // What was asked for before has ended with its subscription, once the server has heard of that.
+  await bus.flush();
+  // Asked first: a reset of a consumer that is gone is never answered.
+  if ((await deliveriesOf(bus, stream, name)) === undefined) return false;
+  const reply = await bus.request(`$JS.API.CONSUMER.RESET.${stream}.${name}`, NO_DATA, RESET_MS);
+  const { error } = JSON.parse(decoder.decode(reply)) as { error?: { description: string } };
+  if (error) throw new JetclawError("nats.unavailable", error.description);
+  return true;
+}
+const decoder = new TextDecoder();
 
 async function lowerEpochs(bus: Bus, options: ReplaceOptions): Promise<string[]> {
   const names: string[] = [];

@@ -17,6 +17,10 @@ export interface Pulled {
   readonly pending: number;
   /** When the stream stored it, ms since the epoch. */
   readonly storedAt: number;
+  /** The consumer's own count of deliveries: without holes, unless one was lost. */
+  readonly delivery: number;
+  /** What a bucket did with the key, where it is not a plain value: `DEL`, `PURGE`, a marker's reason. */
+  operation(): string;
   /** Done. Fire and forget: a lost acknowledgement is a redelivery. */
   ack(): void;
   /** Still working: starts the ack wait anew. */
@@ -228,7 +232,7 @@ export class PullChannel {
    * Source: ADR-15 and ADR-31, the ack subject in its 9 and 12 token forms. The acks hold the subject alone, so that a
    * message that waits for long may let go of its body.
    */
-  #toPulled({ subject, data, reply = "" }: Msg): Pulled {
+  #toPulled({ subject, data, headers, reply = "" }: Msg): Pulled {
     const parts = reply.split(".");
     const offset = parts.length >= 11 ? 4 : 2;
     const { ack, working, nak } = this.#answersTo(reply);
@@ -237,8 +241,10 @@ export class PullChannel {
       data,
       deliveries: Number(parts[offset + 2]),
       seq: Number(parts[offset + 3]),
-      pending: Number(parts[offset + 6]),
+      delivery: Number(parts[offset + 4]),
       storedAt: Math.floor(Number(parts[offset + 5]) / 1e6),
+      pending: Number(parts[offset + 6]),
+      operation: () => headers?.get("KV-Operation") || headers?.get("Nats-Marker-Reason") || "",
       ack,
       working,
       nak,

@@ -1,15 +1,10 @@
-/** Reading streams without owning their messages: ordered followers, ranges of a subject, single messages. */
-import { DeliverPolicy, JetStreamApiError, type StoredMsg } from "@nats-io/jetstream";
+/** Reading streams without owning their messages: ranges of a subject, single messages, states; and removing some. */
+import { JetStreamApiError, type StoredMsg } from "@nats-io/jetstream";
 import { type Bus, natsError } from "./connect.ts";
+import type { StoredMessage } from "./follow.ts";
 import type { WhichMessage } from "./leader-answer.ts";
 
-export interface StoredMessage {
-  readonly subject: string;
-  readonly data: Uint8Array;
-  readonly seq: number;
-  /** Ms since the epoch. */
-  readonly at: number;
-}
+export { follow, type StoredMessage } from "./follow.ts";
 
 const toStored = (m: StoredMsg): StoredMessage => ({
   subject: m.subject,
@@ -17,73 +12,6 @@ const toStored = (m: StoredMsg): StoredMessage => ({
   seq: m.seq,
   at: m.time.getTime(),
 });
-
-export interface FollowOptions {
-  readonly stream: string;
-  readonly filter: string | readonly string[];
-  /** `all`: from the first message; `last`: the last message of each subject, then changes; `new`: from now on. */
-  readonly from: "all" | "last" | "new";
-  /** Without the bodies: subjects and sequences alone. */
-  readonly headersOnly?: boolean;
-  readonly onMessage: (message: StoredMessage) => void;
-}
-
-const FOLLOW_EXPIRES_MS = 3_000;
-const FOLLOW_HEARTBEAT_MS = 750;
-/** Messages are handled for so long before others have their turn. */
-const FOLLOW_SLICE_MS = 8;
-
-/**
- * Follows a stream in order, recreating its consumer after failures. Resolves when everything that was in the stream
- * at the call has been delivered.
- */
-export async function follow(bus: Bus, options: FollowOptions): Promise<{ stop(): Promise<void> }> {
-  const policy = { all: DeliverPolicy.All, last: DeliverPolicy.LastPerSubject, new: DeliverPolicy.New }[
-    options.from
-  ];
-  const consumer = await bus.js.consumers.get(options.stream, {
-    filter_subjects: [options.filter].flat(),
-    deliver_policy: policy,
-    ...(options.headersOnly ? { headers_only: true } : {}),
-  });
-  const pending = (await consumer.info()).num_pending;
-  let ready: () => void = () => {};
-  const caughtUp = new Promise<void>((resolve) => {
-    ready = resolve;
-  });
-  const messages = await consumer.consume({
-    // With the library's 30 s a follower that lost its server stands still for 35 s.
-    expires: FOLLOW_EXPIRES_MS,
-    idle_heartbeat: FOLLOW_HEARTBEAT_MS,
-  });
-  const read = async (): Promise<void> => {
-    let from = performance.now();
-    for await (const m of messages) {
-      bus.guard(m.subject, () =>
-        options.onMessage({
-          subject: m.subject,
-          data: m.data,
-          seq: m.seq,
-          at: m.timestampNanos ? Number(BigInt(m.timestampNanos) / 1_000_000n) : 0,
-        }),
-      );
-      if (m.info.pending === 0) ready();
-      // Whatever else this process does has its turn between: a stream may hold a hundred thousand messages.
-      if (performance.now() - from < FOLLOW_SLICE_MS) continue;
-      await new Promise((resolve) => setImmediate(resolve));
-      from = performance.now();
-    }
-  };
-  const reading = read();
-  if (pending === 0) ready();
-  await caughtUp;
-  return {
-    async stop() {
-      await messages.close();
-      await reading;
-    },
-  };
-}
 
 /** The message at a sequence, read from the leader; undefined when the stream no longer holds it. */
 export function messageAt(bus: Bus, stream: string, seq: number): Promise<StoredMessage | undefined> {

@@ -14,6 +14,8 @@ interface Pending {
 
 /** How late a time-out may be noticed. */
 const SWEEP_MS = 100;
+/** A request waits for so long, and meanwhile no other one was answered: something is wrong with more than a stream. */
+const SILENCE_MS = 2_000;
 
 export class Requests {
   readonly #nc: NatsConnection;
@@ -21,9 +23,14 @@ export class Requests {
   readonly #pending = new Map<string, Pending>();
   #last = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** When an answer came last, or the first request after a quiet time was made. */
+  #heardAt = 0;
+  readonly #onSilence: () => void;
 
-  constructor(nc: NatsConnection, inbox: string) {
+  /** @param onSilence called again and again while requests wait and none of them is answered */
+  constructor(nc: NatsConnection, inbox: string, onSilence: () => void) {
     this.#nc = nc;
+    this.#onSilence = onSilence;
     this.#prefix = `${inbox}.`;
     nc.subscribe(`${inbox}.*`, {
       callback: (error, message) => (error ? undefined : this.#receive(message)),
@@ -36,7 +43,10 @@ export class Requests {
     return new Promise((resolve, reject) => {
       const token = (++this.#last).toString(36);
       this.#pending.set(token, { resolve, reject, until: Date.now() + timeoutMs });
-      this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
+      if (!this.#timer) {
+        this.#heardAt = Date.now();
+        this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
+      }
       try {
         this.#nc.publish(subject, data, { reply: this.#prefix + token, ...(headers ? { headers } : {}) });
       } catch (error) {
@@ -51,6 +61,7 @@ export class Requests {
     const pending = this.#pending.get(token);
     if (!pending) return;
     this.#pending.delete(token);
+    this.#heardAt = Date.now();
     if (message.data.length === 0 && message.headers?.code === 503)
       pending.reject(new JetclawError("nats.unavailable", "nobody answers on this subject"));
     else pending.resolve(message);
@@ -58,6 +69,10 @@ export class Requests {
 
   #sweep(): void {
     const now = Date.now();
+    if (now - this.#heardAt > SILENCE_MS) {
+      this.#heardAt = now;
+      this.#onSilence();
+    }
     this.#fail(({ until }) => until <= now, "no answer in time");
   }
 

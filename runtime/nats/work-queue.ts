@@ -25,6 +25,7 @@ const STAND_HEARTBEAT_MS = 10_000;
 const REFUSED_MS = 250;
 /** Queue group of the workers that share the bells of a lane. */
 const BELL_GROUP = "pumps";
+const CONSUMER_NOT_FOUND = 10014;
 
 export interface LaneDepth {
   readonly cls: PriorityClass;
@@ -71,20 +72,37 @@ export class WorkQueue {
     return queue;
   }
 
-  async ensureConsumers(): Promise<void> {
+  /** Makes the consumers that are missing; asked for many times at once it is done once. */
+  ensureConsumers(): Promise<void> {
+    this.#ensuring ??= Promise.all(LANES.map(({ cls, lane }) => this.#ensure(cls, lane)))
+      .then(() => {})
+      .catch((error) => {
+        throw natsError(error);
+      })
+      .finally(() => {
+        this.#ensuring = undefined;
+      });
+    return this.#ensuring;
+  }
+  #ensuring: Promise<void> | undefined;
+
+  /** A consumer without a leader looks as if it were gone; making it again would only burden its cluster. */
+  async #ensure(cls: PriorityClass, lane: Lane): Promise<void> {
+    const name = inferConsumer(cls, lane);
     try {
-      for (const { cls, lane } of LANES)
-        await this.#bus.jsm.consumers.add(this.#stream, {
-          durable_name: inferConsumer(cls, lane),
-          filter_subject: inferLaneFilter(this.pool, cls, lane),
-          ack_policy: AckPolicy.Explicit,
-          ack_wait: LIMITS.jobAckWaitMs * 1e6,
-          max_ack_pending: 10_000,
-          max_waiting: 4_096,
-        });
+      await this.#bus.jsm.consumers.info(this.#stream, name);
+      return;
     } catch (error) {
-      throw natsError(error);
+      if (!(error instanceof JetStreamApiError) || error.code !== CONSUMER_NOT_FOUND) throw error;
     }
+    await this.#bus.jsm.consumers.add(this.#stream, {
+      durable_name: name,
+      filter_subject: inferLaneFilter(this.pool, cls, lane),
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: LIMITS.jobAckWaitMs * 1e6,
+      max_ack_pending: 10_000,
+      max_waiting: 4_096,
+    });
   }
 
   #makeConsumersAgain(): void {

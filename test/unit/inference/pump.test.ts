@@ -48,6 +48,8 @@ function fakeQueue({ standing = false } = {}): Fake {
         deliveries: 1,
         pending: 0,
         storedAt: Date.now(),
+        delivery: n,
+        operation: () => "",
         ack: say("ack"),
         nak: say("nak"),
         working: say("working"),

@@ -1,0 +1,208 @@
+/**
+ * Following a stream in order, whatever happens to servers meanwhile. A follower has a consumer of its own that the
+ * server keeps in memory and forgets soon; when it goes silent, is gone or misses something, another one begins after
+ * the last message seen. The library's ordered consumers stood still for good when two leaders died in a row.
+ */
+import { AckPolicy, type ConsumerInfo, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
+import { type Bus, natsError, type Subscription } from "./connect.ts";
+import { type PullChannel, type PullEnd, type Pulled, Puller } from "./pull.ts";
+
+export interface StoredMessage {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly seq: number;
+  /** Ms since the epoch. */
+  readonly at: number;
+}
+
+export interface FollowOptions {
+  readonly stream: string;
+  readonly filter: string | readonly string[];
+  /** `all`: from the first message; `last`: the last message of each subject, then changes; `new`: from now on. */
+  readonly from: "all" | "last" | "new";
+  /** Without the bodies: subjects and sequences alone. */
+  readonly headersOnly?: boolean;
+  /** `operation`: what a bucket did with the key where it is not a plain value. */
+  readonly onMessage: (message: StoredMessage & { readonly operation: string }) => void;
+}
+
+const BATCH = 512;
+/** Messages are handled for so long before others have their turn. */
+const SLICE_MS = 8;
+const EXPIRES_MS = 30_000;
+/** How long the server keeps the consumer of a follower that is gone. */
+const FORGOTTEN_MS = 15_000;
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 2_000;
+const POLICIES = {
+  all: DeliverPolicy.All,
+  last: DeliverPolicy.LastPerSubject,
+  new: DeliverPolicy.New,
+} as const;
+
+/** Resolves when everything that was in the stream at the call has been delivered. @throws JetclawError `nats.unavailable` */
+export async function follow(bus: Bus, options: FollowOptions): Promise<{ stop(): Promise<void> }> {
+  const follower = new Follower(bus, options);
+  try {
+    await follower.begin();
+  } catch (error) {
+    follower.stop();
+    throw natsError(error);
+  }
+  return { stop: async () => follower.stop() };
+}
+
+class Follower {
+  readonly #bus: Bus;
+  readonly #options: FollowOptions;
+  readonly #puller: Puller;
+  readonly #reconnects: Subscription;
+  readonly #caughtUp = Promise.withResolvers<void>();
+  #channel: PullChannel | undefined;
+  #name = "";
+  /** Sequence of the consumer's next delivery: a hole means that one was lost on the way. */
+  #expected = 1;
+  /** Stream sequence from which a new consumer begins; undefined while nothing was seen. */
+  #from: number | undefined;
+  #stopped = false;
+  #opening = false;
+  /** What came in and is not handled yet, oldest first. */
+  #waiting: Pulled[] = [];
+  #handling = false;
+
+  constructor(bus: Bus, options: FollowOptions) {
+    this.#bus = bus;
+    this.#options = options;
+    this.#puller = new Puller(bus);
+    this.#reconnects = bus.onReconnect(() => this.#again());
+  }
+
+  /** Resolves when it has caught up. */
+  async begin(): Promise<void> {
+    const { num_pending, delivered } = await this.#open();
+    if (this.#options.from === "new") this.#from ??= delivered.stream_seq + 1;
+    if (num_pending === 0) this.#caughtUp.resolve();
+    await this.#caughtUp.promise;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#reconnects.stop();
+    this.#channel?.close(true);
+    this.#puller.close();
+    this.#caughtUp.resolve();
+    this.#forget();
+  }
+
+  async #open(): Promise<ConsumerInfo> {
+    const { stream, filter, from, headersOnly = false } = this.#options;
+    const begin =
+      this.#from === undefined
+        ? { deliver_policy: POLICIES[from] }
+        : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: this.#from };
+    const info = await this.#bus.jsm.consumers.add(stream, {
+      name: `follow-${crypto.randomUUID()}`,
+      filter_subjects: [filter].flat(),
+      ack_policy: AckPolicy.None,
+      replay_policy: ReplayPolicy.Instant,
+      mem_storage: true,
+      headers_only: headersOnly,
+      num_replicas: 1,
+      inactive_threshold: FORGOTTEN_MS * 1e6,
+      ...begin,
+    });
+    this.#name = info.name;
+    this.#expected = 1;
+    this.#channel?.close(true);
+    this.#channel = this.#puller.channel(stream, info.name);
+    if (this.#stopped) this.stop();
+    else this.#pull(this.#channel);
+    return info;
+  }
+
+  #pull(channel: PullChannel): void {
+    channel.request({
+      batch: BATCH,
+      expiresMs: EXPIRES_MS,
+      onMessage: (message) => this.#take(channel, message),
+      onEnd: (end) => void this.#ended(channel, end),
+    });
+  }
+
+  #take(channel: PullChannel, message: Pulled): void {
+    if (this.#stopped || channel !== this.#channel) return;
+    if (message.delivery !== this.#expected) return this.#again();
+    this.#expected++;
+    this.#from = message.seq + 1;
+    this.#waiting.push(message);
+    if (!this.#handling) void this.#handle();
+  }
+
+  /** Whatever else this process does has its turn between: a stream may hold a hundred thousand messages. */
+  async #handle(): Promise<void> {
+    this.#handling = true;
+    while (this.#waiting.length > 0) {
+      const until = performance.now() + SLICE_MS;
+      let handled = 0;
+      for (const message of this.#waiting) {
+        this.#handleOne(message);
+        handled++;
+        if (performance.now() > until) break;
+      }
+      this.#waiting.splice(0, handled);
+      if (this.#waiting.length > 0) await new Promise((next) => setImmediate(next));
+    }
+    this.#handling = false;
+  }
+
+  #handleOne({ subject, data, seq, storedAt, pending, operation }: Pulled): void {
+    if (this.#stopped) return;
+    this.#bus.guard(subject, () =>
+      this.#options.onMessage({ subject, data, seq, at: storedAt, operation: operation() }),
+    );
+    if (pending === 0) this.#caughtUp.resolve();
+  }
+
+  /** The next batch is asked for when the last one is handled, so that what waits here stays small. */
+  async #ended(channel: PullChannel, end: PullEnd): Promise<void> {
+    if (end !== "filled" && end !== "expired" && end !== "empty") return this.#againFor(channel);
+    while (this.#waiting.length > 0 && !this.#stopped) await new Promise((next) => setImmediate(next));
+    if (!this.#stopped && channel === this.#channel) this.#pull(channel);
+  }
+
+  #againFor(channel: PullChannel): void {
+    if (channel === this.#channel) this.#again();
+  }
+
+  /** Begins with a new consumer after the last message seen, as often as it takes. */
+  #again(): void {
+    if (this.#opening || this.#stopped) return;
+    this.#opening = true;
+    this.#channel?.close(true);
+    this.#channel = undefined;
+    this.#forget();
+    void this.#reopen().finally(() => {
+      this.#opening = false;
+    });
+  }
+
+  async #reopen(): Promise<void> {
+    for (let waitMs = FIRST_WAIT_MS; !this.#stopped; waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2)) {
+      try {
+        const { num_pending } = await this.#open();
+        if (num_pending === 0) this.#caughtUp.resolve();
+        return;
+      } catch (err) {
+        this.#bus.log.debug({ err, stream: this.#options.stream }, "cannot follow yet, trying again");
+      }
+      await new Promise((next) => setTimeout(next, waitMs).unref());
+    }
+  }
+
+  /** A courtesy: the server forgets it by itself. */
+  #forget(): void {
+    if (this.#name === "" || !this.#bus.online) return;
+    this.#bus.publish(`$JS.API.CONSUMER.DELETE.${this.#options.stream}.${this.#name}`, new Uint8Array());
+    this.#name = "";
+  }
+}
