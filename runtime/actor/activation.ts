@@ -186,11 +186,11 @@ export class Activation {
   /** A message that was pending at a takeover: its attempt is written first, so one that kills hosts is found out. */
   async #handleSuspect(delivery: Delivery): Promise<void> {
     const { id } = delivery.envelope;
-    const { clock, instance } = this.#options.host;
+    const { clock, instance, unsafe } = this.#options.host;
     for (;;) {
       const { record } = this.#loaded as Loaded;
       const tried = attemptsOf(record.attempts, delivery);
-      if (tried.length >= LIMITS.handlerAttempts)
+      if (tried.length >= LIMITS.handlerAttempts && !unsafe.ignoreAttempts)
         return this.#poison(
           delivery,
           new HandlerFailed(new Error(`begun ${tried.length} times, never finished`)),

@@ -24,6 +24,7 @@ export interface Unsafe {
   readonly ignoreRing?: boolean;
   readonly dropOutbox?: boolean;
   readonly ignoreFence?: boolean;
+  readonly ignoreAttempts?: boolean;
 }
 
 /** What partitions and activations see of their host. */

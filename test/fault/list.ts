@@ -1,11 +1,24 @@
 // Every row of the list of faults, by number.
 import type { Row } from "./row.ts";
+import { actorRows } from "./rows/actors.ts";
+import { diskRows } from "./rows/disks.ts";
+import { everythingRows } from "./rows/everything.ts";
+import { hostRows } from "./rows/hosts.ts";
+import { lineRows } from "./rows/lines.ts";
+import { modelRows } from "./rows/models.ts";
 import { serverRows } from "./rows/servers.ts";
 
-export const ROWS: readonly Row[] = [...serverRows].sort((a, b) => a.fault - b.fault);
+export const ROWS: readonly Row[] = [
+  ...hostRows,
+  ...modelRows,
+  ...actorRows,
+  ...diskRows,
+  ...serverRows,
+  ...lineRows,
+  ...everythingRows,
+].sort((a, b) => a.fault - b.fault);
 
 /** Rows that are shown elsewhere, and where. */
 export const ELSEWHERE: Readonly<Record<number, string>> = {
-  16: "model provider 429, 500, hang, half a stream, garbage: test/flow/providers.test.ts",
   19: "overload x3: npx jetclaw bench overload",
 };

@@ -2,10 +2,12 @@
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import { KILL_POINTS } from "#runtime/observe/kill-point.ts";
+import { Skipped } from "#test/harness/skipped.ts";
 import { ELSEWHERE, ROWS } from "./list.ts";
 import { CONTROLS, MODES, type Mode, runMode } from "./mode.ts";
 import { jsonOf, rowJson, rowText, textOf } from "./report.ts";
-import { type Row, Skipped } from "./row.ts";
+import type { Row } from "./row.ts";
+import { staleRun } from "./stale-run.ts";
 
 const USAGE = `npm run test:fault -- [options]
 
@@ -16,6 +18,7 @@ const USAGE = `npm run test:fault -- [options]
   --control                 switches the row's protection off, or plants a violation: violations must be found
   --json                    prints the figures as JSON
 
+  --mode stale --lookups N  look-ups of caches that race with changes while invalidators are killed
   --mode ${MODES.join("|")}   one mode for as long as asked, with
       --kills N --handovers N --freezes N --hosts N --workers N --per-second N --servers 1|3
       --points host         steps whose names begin so
@@ -52,6 +55,7 @@ const { values } = parseArgs({
     model: { type: "string", default: "echo" },
     calm: { type: "boolean", default: false },
     points: { type: "string", default: "" },
+    lookups: { type: "string", default: "10000" },
     json: { type: "boolean", default: false },
   },
 });
@@ -63,7 +67,16 @@ function refuse(text: string): never {
   process.exit(2);
 }
 
-type Numbered = "seed" | "minutes" | "times" | "kills" | "handovers" | "freezes" | "hosts" | "workers";
+type Numbered =
+  | "lookups"
+  | "seed"
+  | "minutes"
+  | "times"
+  | "kills"
+  | "handovers"
+  | "freezes"
+  | "hosts"
+  | "workers";
 
 function number(name: Numbered | "per-second" | "servers"): number {
   const value = Number(values[name]);
@@ -137,6 +150,15 @@ async function mode(name: Mode, seed: number): Promise<boolean> {
   return judge(outcome.verdict.violations.length > 0, unsafe !== undefined);
 }
 
+async function stale(seed: number): Promise<boolean> {
+  say(`seed ${seed}, mode stale`);
+  const { figures, broken } = await staleRun({ seed, lookups: number("lookups"), say });
+  for (const [name, value] of Object.entries(figures)) say(`  ${name.padEnd(22)} ${value}`);
+  for (const each of broken) say(`  ${each}`);
+  if (values.json) process.stdout.write(`${JSON.stringify({ run: "stale", seed, figures, broken })}\n`);
+  return broken.length === 0;
+}
+
 /** A run is fine without violations, a control run with them. */
 function judge(found: boolean, control: boolean): boolean {
   if (control)
@@ -159,6 +181,7 @@ async function main(): Promise<number> {
   }
   const seed = optional("seed") ?? randomInt(1, 2 ** 31);
   const named = values.mode;
+  if (named === "stale") return (await stale(seed)) ? 0 : 1;
   if (named === undefined) return (await row(rowOf(), seed)) ? 0 : 1;
   const found = MODES.find((each) => each === named) ?? refuse(`--mode is one of ${MODES.join(", ")}`);
   return (await mode(found, seed)) ? 0 : 1;

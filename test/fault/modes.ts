@@ -108,28 +108,39 @@ export async function handovers(run: FaultRun, rounds: number): Promise<void> {
 
 const FREEZE_POINTS = KILL_POINTS.filter((p) => p.startsWith("host.") && p !== "host.midTakeover");
 
-/** Stops a host in the middle of a step until another one owns what it had, and lets it go on as if nothing was. */
+/** Stops hosts in the middle of steps, every step as often as every other one. */
 export async function freezes(run: FaultRun, times: number): Promise<void> {
   const random = run.random.fork("freezes");
-  const schedule = scheduleOf(random, times, FREEZE_POINTS);
-  for (const [n, { point, nth }] of schedule.entries()) {
+  for (const [n, { point, nth }] of scheduleOf(random, times, FREEZE_POINTS).entries()) {
     if (run.timeIsUp) return;
-    const [victim] = await twoOf(run, random, "conversation");
-    victim.arm({ point, nth, action: "freeze" });
-    if (!(await reached(victim))) {
-      victim.disarm();
-      await victim.freeze();
-    }
-    await victim.stoodStill();
-    await run.note("freeze", [victim]);
-    const awake = (): Member[] => run.cluster.members("conversation").filter((m) => m !== victim);
-    await run.ownedBy(awake, "the others to own what the frozen host had");
-    // The new owner is given time to work on what the frozen one has half done.
-    await pause(random.int(0, 1_500));
-    victim.thaw();
-    await within(rejoined(run, victim), 15_000);
+    await freezeAt(run, random, { point, nth });
     run.say(`freeze ${n + 1}/${times} at ${point}, ${run.progress}`);
   }
+}
+
+/** One freeze at a step drawn by chance, `ms` long. */
+export async function freezeOnce(run: FaultRun, random: Random, ms = 0): Promise<void> {
+  const [freeze] = scheduleOf(random, 1, random.shuffle(FREEZE_POINTS));
+  await freezeAt(run, random, freeze as Kill, ms);
+}
+
+/** Stops a host in the middle of a step until another one owns what it had, and lets it go on as if nothing was. */
+async function freezeAt(run: FaultRun, random: Random, { point, nth }: Kill, ms = 0): Promise<void> {
+  const [victim] = await twoOf(run, random, "conversation");
+  victim.arm({ point, nth, action: "freeze" });
+  if (!(await reached(victim))) {
+    victim.disarm();
+    await victim.freeze();
+  }
+  await victim.stoodStill();
+  const from = Date.now();
+  await run.note("freeze", [victim]);
+  const awake = (): Member[] => run.cluster.members("conversation").filter((m) => m !== victim);
+  await run.ownedBy(awake, "the others to own what the frozen host had");
+  // The new owner is given time to work on what the frozen one has half done.
+  await pause(Math.max(random.int(0, 1_500), ms - (Date.now() - from)));
+  victim.thaw();
+  await within(rejoined(run, victim), 15_000);
 }
 
 /** It has noticed that it slept, and others have given it partitions again. */

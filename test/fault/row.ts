@@ -29,9 +29,6 @@ export interface Row {
   readonly run: (options: RowOptions) => Promise<RowResult>;
 }
 
-/** The machine cannot do what the row needs: no root, no loop devices. */
-export class Skipped extends Error {}
-
 /** Highest values of figures, by name. */
 export type Limits = Readonly<Record<string, number>>;
 

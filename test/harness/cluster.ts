@@ -13,6 +13,7 @@ import { createLog } from "#runtime/observe/log.ts";
 import { Member } from "./member-process.ts";
 import { NatsNodes, type SyncInterval } from "./nats-nodes.ts";
 import type { Arm, MemberRole } from "./orders.ts";
+import type { TallyBuild } from "./tally.ts";
 import { waitUntil } from "./wait.ts";
 
 export interface ClusterOptions {
@@ -34,6 +35,8 @@ export interface ClusterOptions {
   /** Default: `1s` on one server, `always` on three. */
   readonly syncInterval?: SyncInterval;
   readonly unsafe?: Unsafe | undefined;
+  /** Hosts also run tallies, as this build of them. */
+  readonly build?: TallyBuild | undefined;
   /** Processes that have loaded their modules and wait for a role, so that a restart costs no start-up time. */
   readonly spares?: number;
   /** The first host keeps the first placement in mind, whatever happens to the partitions afterwards. */
@@ -45,6 +48,8 @@ export interface Launch {
   readonly arm?: Arm;
   /** A host that never learns again who owns what. */
   readonly frozenView?: boolean;
+  /** Another build of the tallies than the cluster's. */
+  readonly build?: TallyBuild;
 }
 
 export const ECHO_POOL: Readonly<Record<string, PoolConfig>> = {
@@ -135,6 +140,7 @@ export class Cluster {
       replicas: this.deployment.replicas as 1 | 3,
       pools: this.#options.pools ?? ECHO_POOL,
       unsafe: this.#options.unsafe,
+      build: this.#options.build,
       ...how,
     });
     this.#refillSpares();

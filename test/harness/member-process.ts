@@ -25,6 +25,7 @@ export class Member {
   #signalled = false;
   #hit = false;
   #ready = false;
+  #unready: string | undefined;
 
   private constructor(child: ChildProcess, pid: number) {
     this.#child = child;
@@ -40,6 +41,7 @@ export class Member {
     child.on("message", (report: Report) => {
       this.#reports.push(report);
       if (report.is === "ready") this.#ready = true;
+      if (report.is === "readiness") this.#unready = report.unready;
       if (report.is !== "at") return;
       this.#hit = true;
       this.#frozen = this.#armed?.action === "freeze";
@@ -73,6 +75,10 @@ export class Member {
   /** It has joined and took work; whether it still lives is another question. */
   get joined(): boolean {
     return this.#ready;
+  }
+  /** Why it takes no work, as it says itself; undefined while it does. */
+  get unready(): string | undefined {
+    return this.#unready;
   }
   get running(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null;

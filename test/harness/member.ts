@@ -8,6 +8,7 @@ import { startWorker } from "#ops/compose/worker.ts";
 import { installKillPoints, type KillPoint } from "#runtime/observe/kill-point.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import type { Arm, MemberConfig, Order, Report } from "./orders.ts";
+import { tally } from "./tally.ts";
 import { waitUntil } from "./wait.ts";
 
 let armed: Arm | undefined;
@@ -66,17 +67,26 @@ async function join(config: MemberConfig): Promise<void> {
   });
   await waitUntil(() => role.readiness() === undefined, { timeoutMs: 60_000, what: "the role to take work" });
   await tell({ is: "ready" });
+  let told: string | undefined;
+  setInterval(() => {
+    const unready = role.readiness();
+    if (unready !== told) void tell({ is: "readiness", unready });
+    told = unready;
+  }, READINESS_MS).unref();
 }
+
+const READINESS_MS = 250;
 
 /** Long enough to be streamed in pieces and short enough for a small machine. */
 const ECHO = { replyBytes: 400, chunks: 6, delayMs: 5 };
 
 function start(
   context: RoleContext,
-  { role, pools, unsafe, frozenView }: MemberConfig,
+  { role, pools, unsafe, frozenView, build }: MemberConfig,
 ): Promise<RunningRole> {
   if (role === "worker") return startWorker(context, { pools: Object.keys(pools), echo: ECHO });
   return startConversationHost(context, {
+    ...(build ? { kinds: [tally(build)] } : {}),
     ...(unsafe ? { unsafe } : {}),
     ...(frozenView ? { frozenView } : {}),
   });

@@ -2,6 +2,7 @@
 import type { PoolConfig } from "#contracts/config.ts";
 import type { Unsafe } from "#runtime/actor/host.ts";
 import type { KillPoint } from "#runtime/observe/kill-point.ts";
+import type { TallyBuild } from "./tally.ts";
 
 export type MemberRole = "conversation" | "worker";
 
@@ -16,6 +17,8 @@ export interface MemberConfig {
   readonly unsafe?: Unsafe | undefined;
   /** A host whose view of the placement does not change any more. */
   readonly frozenView?: boolean | undefined;
+  /** A host also runs tallies, as this build of them. */
+  readonly build?: TallyBuild | undefined;
   /** Armed before the role starts, so that also a takeover at the start can be hit. */
   readonly arm?: Arm | undefined;
 }
@@ -37,6 +40,8 @@ export type Report =
   /** The modules are loaded; nothing is connected. */
   | { readonly is: "loaded" }
   | { readonly is: "ready" }
+  /** Whether it takes work, when that changes: undefined, or why not. */
+  | { readonly is: "readiness"; readonly unready: string | undefined }
   | { readonly is: "failed"; readonly error: string }
   /** The armed step was reached; said before a freeze or a wait, never before a death. */
   | { readonly is: "at"; readonly point: KillPoint };

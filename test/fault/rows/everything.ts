@@ -1,0 +1,110 @@
+// Fault 24: everything at once, drawn from the seed, and every fourth period quiet.
+import { KILL_POINTS } from "#runtime/observe/kill-point.ts";
+import type { Random } from "#test/harness/random.ts";
+import { pause } from "#test/harness/wait.ts";
+import { freezeOnce, handovers, kills } from "../modes.ts";
+import { loseOne } from "../planted.ts";
+import { type Row, underLoad } from "../row.ts";
+import type { FaultRun } from "../run.ts";
+import { KEPT, leader, serving, someStream } from "./servers.ts";
+
+/** Small enough that a machine of two cores drains it between the faults. */
+const LOAD = { servers: 3, hosts: 3, workers: 2, perSecond: 15, sessions: 48 } as const;
+const HEALTHY_MS = 180_000;
+const QUIET_MS = 10_000;
+
+type Deed = (run: FaultRun, random: Random) => Promise<void>;
+
+/** What can happen; each leaves the cluster healed behind it. */
+const DEEDS: Readonly<Record<string, Deed>> = {
+  "processes killed at steps": async (run, random) => {
+    const points = random.shuffle(KILL_POINTS).slice(0, 3);
+    await kills(
+      run,
+      points.map((point) => ({ point, nth: random.int(1, 6) })),
+    );
+  },
+  "host frozen": (run, random) => freezeOnce(run, random),
+  "all hosts replaced": (run) => handovers(run, 1),
+  "node killed": async (run) => {
+    const node = await leader(run, someStream(run));
+    await node.kill();
+    await serving(run);
+    await node.start();
+  },
+  "node stopped": async (run, random) => {
+    const node = random.pick(run.cluster.nats.nodes);
+    await node.stop();
+    await node.start();
+  },
+  "node paused": async (run, random) => {
+    const node = random.pick(run.cluster.nats.nodes);
+    await node.freeze();
+    await pause(random.int(2_000, 10_000));
+    node.thaw();
+  },
+  "node isolated": async (run, random) => {
+    const { nats } = run.cluster;
+    await nats.isolate(random.pick(nats.nodes), random.oneIn(2) ? "both" : "one-way");
+    await pause(random.int(5_000, 15_000));
+    await nats.heal();
+  },
+  "acknowledgements lost": async (run, random) => {
+    await run.cluster.nats.disturbClients({ dropAcks: 0.05 });
+    await pause(random.int(3_000, 8_000));
+    await run.cluster.nats.heal();
+  },
+  "lines slow": async (run, random) => {
+    await run.cluster.nats.disturbClients({ delayMs: 100, jitterMs: 50 });
+    await pause(random.int(3_000, 8_000));
+    await run.cluster.nats.heal();
+  },
+  "connections lost": async (run, random) => {
+    await run.cluster.nats.severClients([random.pick(run.cluster.nats.nodes)]);
+  },
+  "all nodes killed": async (run) => {
+    await run.cluster.nats.kill();
+    await run.cluster.nats.restart();
+  },
+};
+
+const everything: Row = {
+  fault: 24,
+  name: "everything at once, a quarter quiet",
+  target: "0 lost, doubled, reordered; all drained",
+  control: "a loss planted, and hosts that forget what they have processed",
+  run: (options) =>
+    underLoad(
+      { ...options, minutes: options.minutes ?? 3 },
+      {
+        ...LOAD,
+        ...KEPT,
+        plant: options.control ? loseOne : undefined,
+        unsafe: options.control ? { ignoreRing: true } : undefined,
+      },
+      {},
+      async (run) => {
+        const random = run.random.fork("everything");
+        let deeds: string[] = [];
+        let [done, quiet] = [0, 0];
+        while (!run.timeIsUp) {
+          if ((done + quiet) % 4 === 3) {
+            quiet++;
+            await pause(QUIET_MS);
+            continue;
+          }
+          // Each as often as every other one.
+          if (deeds.length === 0) deeds = random.shuffle(Object.keys(DEEDS));
+          const name = deeds.pop() as string;
+          await run.note(name);
+          await (DEEDS[name] as Deed)(run, random.fork(`${done}`));
+          await run.cluster.nats.healthy(run.cluster.bus, HEALTHY_MS);
+          done++;
+          run.say(`${done}: ${name}; ${run.progress}`);
+        }
+        return { deeds: done, quietPeriods: quiet };
+      },
+    ),
+};
+
+export const everythingRows: readonly Row[] = [everything];

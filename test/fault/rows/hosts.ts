@@ -1,0 +1,78 @@
+// Faults of hosts: 1 killed at every step, 9 frozen for a minute, 22 outdated placement.
+import { KILL_POINTS } from "#runtime/observe/kill-point.ts";
+import { pause } from "#test/harness/wait.ts";
+import { freezeOnce, kills, outdated, scheduleOf } from "../modes.ts";
+import { type Row, underLoad } from "../row.ts";
+
+const ONE = { hosts: 2, workers: 2, perSecond: 60, sessions: 60 } as const;
+const HOST_POINTS = KILL_POINTS.filter((point) => point.startsWith("host."));
+const FROZEN_MS = 60_000;
+
+const hostKilled: Row = {
+  fault: 1,
+  name: "actor host killed at every named step",
+  target: "0 violations in >= 200 kills",
+  control: "the stored outbox is not published, processed ids are forgotten",
+  run: (options) =>
+    underLoad(
+      options,
+      { ...ONE, unsafe: options.control ? { ignoreRing: true, dropOutbox: true } : undefined },
+      {},
+      async (run) => {
+        const times = options.times ?? (options.control ? 20 : 200);
+        await kills(run, scheduleOf(run.random.fork("schedule"), times, HOST_POINTS));
+        const hit = Object.values(run.points).reduce((sum, { hit }) => sum + hit, 0);
+        return { kills: hit };
+      },
+    ),
+};
+
+const hostFrozen: Row = {
+  fault: 9,
+  name: "actor host frozen for 60 s, then resumed",
+  target: "0 lost, 0 double commits, 0 double replies, 0 jobs paid twice",
+  control: "no fence, processed ids forgotten",
+  run: (options) =>
+    underLoad(
+      options,
+      {
+        ...ONE,
+        perSecond: 30,
+        simulator: true,
+        unsafe: options.control ? { ignoreRing: true, ignoreFence: true } : undefined,
+      },
+      { paidTwice: 0 },
+      async (run) => {
+        const random = run.random.fork("frozen");
+        for (let n = 0; n < (options.times ?? 2) && !run.timeIsUp; n++) {
+          await freezeOnce(run, random, FROZEN_MS);
+          await pause(3_000);
+        }
+        return {};
+      },
+    ),
+};
+
+const outdatedHost: Row = {
+  fault: 22,
+  name: "host that acts on an outdated placement document",
+  target: "0 violations, order too",
+  control: "no fence",
+  run: (options) =>
+    underLoad(
+      options,
+      {
+        ...ONE,
+        hosts: 1,
+        outdatedHost: true,
+        unsafe: options.control ? { ignoreFence: true } : undefined,
+      },
+      {},
+      async (run) => {
+        await outdated(run, options.times ?? 6);
+        return {};
+      },
+    ),
+};
+
+export const hostRows: readonly Row[] = [hostKilled, hostFrozen, outdatedHost];

@@ -1,0 +1,144 @@
+// Faults of the lines between nodes and to clients: 10 leader isolated, 11 one way, 12 lost acknowledgements, 13 delay.
+import { inboundStream } from "#contracts/subjects.ts";
+import { pause } from "#test/harness/wait.ts";
+import { handovers } from "../modes.ts";
+import { loseOne } from "../planted.ts";
+import { type Row, type RowOptions, underLoad } from "../row.ts";
+import { KEPT, leader, lossAndStall, serving, THREE } from "./servers.ts";
+
+const HEALTHY_MS = 120_000;
+const ISOLATED_MS = 20_000;
+
+const leaderIsolated: Row = {
+  fault: 10,
+  name: "leader isolated from the other nodes",
+  target: "majority <= 12 s, 0 lost; clients leave the isolated node",
+  control: "a loss and a standstill of 13 s planted",
+  run: (options) =>
+    underLoad(
+      options,
+      { ...THREE, ...KEPT, plant: options.control ? lossAndStall(13_000) : undefined },
+      { longestShardGapMs: 12_000, clientsLeft: 0 },
+      async (run) => {
+        const { nats, bus } = run.cluster;
+        let clientsLeft = 0;
+        let movedMs = 0;
+        for (let n = 1; n <= (options.times ?? 3) && !run.timeIsUp; n++) {
+          const stream = inboundStream(run.random.int(0, run.cluster.deployment.shards - 1));
+          const node = await leader(run, stream);
+          await run.note("leader isolated");
+          await nats.isolate(node);
+          const from = Date.now();
+          let empty = 0;
+          while (Date.now() - from < ISOLATED_MS) {
+            const on = (await nats.lines?.counts())?.[`clients>${node.name}`]?.connections ?? 0;
+            if (on === 0 && empty === 0) empty = Date.now() - from;
+            await pause(200);
+          }
+          clientsLeft = Math.max(clientsLeft, empty === 0 ? 1 : 0);
+          movedMs = Math.max(movedMs, empty);
+          await nats.heal();
+          await nats.healthy(bus, HEALTHY_MS);
+          run.say(`${n}: ${node.name} isolated, its clients gone after ${empty} ms, ${run.progress}`);
+          await serving(run);
+        }
+        return { clientsLeft, movedMs };
+      },
+    ),
+};
+
+const oneWay: Row = {
+  fault: 11,
+  name: "one-way partition",
+  target: "heals <= 120 s, all drained",
+  control: "a loss planted, and the partition never healed before it is judged",
+  run: (options) =>
+    underLoad(
+      options,
+      { ...THREE, ...KEPT, plant: options.control ? loseOne : undefined },
+      { healedMs: 120_000 },
+      async (run) => {
+        const { nats, bus } = run.cluster;
+        let healedMs = 0;
+        for (let n = 1; n <= (options.times ?? 2) && !run.timeIsUp; n++) {
+          const node = await leader(run, inboundStream(0));
+          await run.note("one-way partition");
+          await nats.isolate(node, "one-way");
+          await pause(ISOLATED_MS);
+          const from = Date.now();
+          await nats.heal();
+          await nats.healthy(bus, HEALTHY_MS);
+          await serving(run);
+          healedMs = Math.max(healedMs, Date.now() - from);
+          run.say(`${n}: healed after ${healedMs} ms, ${run.progress}`);
+        }
+        return { healedMs };
+      },
+    ),
+};
+
+async function acksLost(options: RowOptions, servers: 1 | 3) {
+  return underLoad(
+    options,
+    {
+      ...THREE,
+      servers,
+      lines: true,
+      unsafe: options.control ? { ignoreRing: true } : undefined,
+    },
+    {},
+    async (run) => {
+      const { nats } = run.cluster;
+      await run.note("acknowledgements lost");
+      await nats.disturbClients({ dropAcks: 0.05 });
+      await pause(30_000);
+      await handovers(run, 1);
+      await nats.heal();
+      const counts = Object.values((await nats.lines?.counts()) ?? {});
+      const droppedAcks = counts.reduce((sum, { droppedAcks }) => sum + droppedAcks, 0);
+      if (droppedAcks === 0) throw new Error("no acknowledgement was dropped: nothing was tried");
+      return { droppedAcks };
+    },
+  );
+}
+
+const lostAck: Row = {
+  fault: 12,
+  name: "lost acknowledgements, R1 and R3",
+  target: "0 doubled, 0 lost",
+  control: "hosts forget what they have processed",
+  run: async (options) => {
+    const [one, three] = [await acksLost(options, 1), await acksLost(options, 3)];
+    const named = Object.entries(one.figures).map(([name, value]) => [`r1.${name}`, value]);
+    return {
+      figures: { ...Object.fromEntries(named), ...three.figures },
+      broken: [...one.broken.map((each) => `R1: ${each}`), ...three.broken.map((each) => `R3: ${each}`)],
+    };
+  },
+};
+
+const delay: Row = {
+  fault: 13,
+  name: "delay of 100 +- 50 ms on every line",
+  target: "0 violations",
+  control: "hosts forget what they have processed, and hand over",
+  run: (options) =>
+    underLoad(
+      options,
+      { ...THREE, unsafe: options.control ? { ignoreRing: true } : undefined },
+      {},
+      async (run) => {
+        const { nats } = run.cluster;
+        await run.note("delay");
+        const slow = { delayMs: 100, jitterMs: 50 };
+        await nats.disturbClients(slow);
+        await nats.disturbRoutes(slow);
+        await pause((options.minutes ?? 0.7) * 60_000);
+        await nats.heal();
+        if (options.control) await handovers(run, 2);
+        return {};
+      },
+    ),
+};
+
+export const lineRows: readonly Row[] = [leaderIsolated, oneWay, lostAck, delay];
