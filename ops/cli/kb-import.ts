@@ -5,7 +5,7 @@ import type { DocumentInput } from "#contracts/knowledge.ts";
 import { type ImportOptions, type ImportReport, type ImportTarget, Refused } from "../import/run.ts";
 import { CliFailure, usage } from "./failure.ts";
 import { type Answered, type Asked, ask, type GatewayOptions, gatewayOf } from "./gateway.ts";
-import { collectionPath, documentPath, type KbOptions, kbSubcommand, listPages } from "./kb-common.ts";
+import { collectionPath, documentPath, type KbOptions, kbSubcommand, listPages } from "./kb-collection.ts";
 import { note, print, printJson, progressLine } from "./print.ts";
 
 interface Flags extends KbOptions {

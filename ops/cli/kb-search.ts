@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import type { Passage } from "#contracts/job.ts";
 import { usage } from "./failure.ts";
 import { ask, gatewayOf } from "./gateway.ts";
-import { allListed, collectionPath, type KbOptions, kbSubcommand } from "./kb-common.ts";
+import { allListed, collectionPath, type KbOptions, kbSubcommand } from "./kb-collection.ts";
 import { note, print, printColumns, printJson } from "./print.ts";
 
 const SHOWN_CHARS = 300;

@@ -4,7 +4,7 @@ import { Command } from "commander";
 import { headingOf } from "#contracts/cloudevent.ts";
 import { CliFailure } from "./failure.ts";
 import { ask, type GatewayOptions, gatewayOf } from "./gateway.ts";
-import { allListed, documentPath, type KbOptions, kbSubcommand } from "./kb-common.ts";
+import { allListed, documentPath, type KbOptions, kbSubcommand } from "./kb-collection.ts";
 import { importCommand } from "./kb-import.ts";
 import { reindexCommand } from "./kb-reindex.ts";
 import { searchCommand, statusCommand } from "./kb-search.ts";
