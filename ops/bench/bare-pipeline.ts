@@ -6,6 +6,7 @@
  */
 import { decode, encode } from "#contracts/codec.ts";
 import { fnv1a } from "#contracts/ids.ts";
+import { systemClock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { makePlainStream } from "#runtime/nats/plain-stream.ts";
@@ -21,6 +22,8 @@ export interface BareTask {
   readonly own: readonly number[];
   readonly sizes: RecordSizes;
   readonly chunks: number;
+  /** Time between two of them. */
+  readonly chunkMs: number;
 }
 
 export interface BareMessage {
@@ -134,8 +137,10 @@ export async function startBareWorker(natsUrl: string, task: BareTask): Promise<
   const chunk = textOf(64, randomFrom(11));
   const stop = pullAlways(bus, JOBS, async (pulled) => {
     const { session, turn, last } = decode<BareMessage>(pulled.data);
-    for (let number = 1; number <= task.chunks; number++)
+    for (let number = 1; number <= task.chunks; number++) {
+      if (task.chunkMs > 0 && number > 1) await systemClock.sleep(task.chunkMs);
       bus.publish(`baretok.${session}`, encode({ turn, number, chunk }));
+    }
     await bus.append(
       bareInSubject(session, task.shards),
       encode({ kind: "result", session, turn, last, pad: pad.result }),

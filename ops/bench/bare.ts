@@ -16,7 +16,16 @@ export const startBare = (options: SideOptions, sizes: RecordSizes): Promise<Sid
   startCleanly((cleanup) => start(options, sizes, cleanup));
 
 async function start(options: SideOptions, sizes: RecordSizes, cleanup: Cleanup): Promise<Side> {
-  const { natsBin: bin, folder: dataDir, sync: syncInterval, shards, hosts, workers, chunks } = options;
+  const {
+    natsBin: bin,
+    folder: dataDir,
+    sync: syncInterval,
+    shards,
+    hosts,
+    workers,
+    chunks,
+    chunkMs = 0,
+  } = options;
   cleanup.add(() => rm(dataDir, { recursive: true, force: true }));
   const server = await startNatsServer({ bin, dataDir, port: 0, syncInterval, log: () => {} });
   const bus = await connectTo(server.url, "bare-client", createLog({ level: "warn" }));
@@ -27,7 +36,7 @@ async function start(options: SideOptions, sizes: RecordSizes, cleanup: Cleanup)
   const task = (kind: "bare-host" | "bare-worker", own: number[]): ChildTask => ({
     kind,
     natsUrl: server.url,
-    bare: { shards, own, sizes, chunks },
+    bare: { shards, own, sizes, chunks, chunkMs },
   });
   const hostChildren = await startChildren(
     Array.from({ length: hosts }, (_, h) =>

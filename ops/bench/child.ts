@@ -10,7 +10,7 @@ export interface RoleTask {
   readonly config: Config;
   /** Jobs that a worker holds at once. */
   readonly slots: number;
-  readonly echo: { readonly replyBytes: number; readonly chunks: number };
+  readonly echo: { readonly replyBytes: number; readonly chunks: number; readonly chunkMs?: number };
 }
 export type ChildTask = RoleTask | BareChildTask | EndpointTask | PartTask;
 interface BareChildTask {

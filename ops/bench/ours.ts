@@ -38,12 +38,13 @@ async function start(options: SideOptions, cleanup: Cleanup): Promise<Side> {
   const bus = await connectTo(server.url, "bench-client", createLog({ level: "warn" }));
   cleanup.add(() => bus.close());
   await provisionFor(bus, config);
-  const echo = { replyBytes: payloads.replyBytes, chunks: options.chunks };
+  const { chunks, chunkMs = 0, slots = SLOTS } = options;
+  const echo = { replyBytes: payloads.replyBytes, chunks, chunkMs };
   const task = (kind: "host" | "worker"): RoleTask => ({
     kind,
     natsUrl: server.url,
     config,
-    slots: SLOTS,
+    slots,
     echo,
   });
   const hosts = await startChildren(
@@ -103,7 +104,7 @@ async function startModel(replyBytes: number): Promise<{ url: string; stop(): Pr
 }
 
 function configFor(
-  { payloads, turnsPerSession, shards, seed, residency }: SideOptions,
+  { payloads, turnsPerSession, shards, seed, residency, slots = SLOTS }: SideOptions,
   simulatorUrl: string | undefined,
 ): Config {
   const { messageBytes, jobBytes, replyBytes } = payloads;
@@ -114,8 +115,8 @@ function configFor(
     randomFrom(seed),
   );
   const model = simulatorUrl
-    ? { name: "simulated", provider: "openai", baseUrl: `${simulatorUrl}/v1`, concurrency: SLOTS }
-    : { name: "echo", provider: "echo", concurrency: SLOTS };
+    ? { name: "simulated", provider: "openai", baseUrl: `${simulatorUrl}/v1`, concurrency: slots }
+    : { name: "echo", provider: "echo", concurrency: slots };
   return configSchema.parse({
     assistants: { bench: { instructions, knowledge: [] } },
     pools: { [POOL]: { models: [model] } },
@@ -146,7 +147,7 @@ async function startHost(context: ReturnType<typeof contextOf>) {
 
 async function startWorkerRole(
   context: ReturnType<typeof contextOf>,
-  { slots, echo }: { slots: number; echo: { replyBytes: number; chunks: number } },
+  { slots, echo }: { slots: number; echo: RoleTask["echo"] },
 ) {
   const { startWorker } = await import("../compose/worker.ts");
   return startWorker(context, { pools: [POOL], slots, echo });

@@ -52,6 +52,10 @@ export interface SideOptions {
   readonly turnsPerSession: number;
   readonly payloads: Payloads;
   readonly chunks: number;
+  /** Time between two chunks of an answer. */
+  readonly chunkMs?: number;
+  /** Jobs that a worker holds at once; never the limit. */
+  readonly slots?: number;
   readonly model: "echo" | "simulator";
   readonly seed: number;
   /** Activations a host keeps; the product's default when left out. */

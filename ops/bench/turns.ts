@@ -10,6 +10,8 @@ import { type BenchResult, describeMachine, fsyncP50Ms, median, round } from "./
 import type { CpuTimes, RecordSizes, Side, SideOptions, Traffic } from "./side.ts";
 
 export interface TurnsOptions {
+  /** What the result calls it: `turns` when left out. */
+  readonly bench?: string;
   readonly seed: number;
   readonly seconds: number;
   readonly inFlight: number;
@@ -175,7 +177,7 @@ function resultOf(
     ]),
   );
   return {
-    bench: "turns",
+    bench: options.bench ?? "turns",
     seed,
     machine: describeMachine(options.natsServer),
     config: {
@@ -187,6 +189,7 @@ function resultOf(
       sessions: side.sessions,
       turnsPerSession: side.turnsPerSession,
       chunks: side.chunks,
+      ...(side.chunkMs ? { chunkMs: side.chunkMs } : {}),
       chunksPublishedPerTurn: chunksPerTurn(ours.at(-1)?.traffic),
       model: side.model,
       sync: side.sync,

@@ -22,10 +22,11 @@ interface TurnsFlags {
   readonly rounds: number;
   readonly model: "echo" | "simulator";
   readonly chunks: number;
+  readonly chunkMs?: number;
   readonly sync: "1s" | "always";
   readonly hosts: number;
   readonly workers: number;
-  readonly shards: 1 | 2 | 4 | 8 | 16;
+  readonly shards: "1" | "2" | "4" | "8" | "16";
   readonly sessions: number;
   readonly minutes: number;
   readonly watchMemory?: boolean;
@@ -41,6 +42,7 @@ export function benchCommand(): Command {
     .description("measure this machine, beside a baseline where there is one")
     .addHelpText("after", "\nExamples:\n  jetclaw bench turns\n  jetclaw bench turns --json --seconds 30")
     .addCommand(turnsCommand())
+    .addCommand(streamCommand())
     .addCommand(affinityCommand())
     .addCommand(batchCommand({ count, tableOf }))
     .addCommand(endpointCommand({ count, tableOf }))
@@ -124,6 +126,34 @@ function turnsCommand(): Command {
     .action(runTurns);
 }
 
+/** Long enough apart that no two chunks are coalesced into one. */
+const CHUNK_MS = 40;
+const STREAMED = { model: "echo", sync: "1s", hosts: 2, workers: 2, shards: "4", minutes: 0 } as const;
+
+function streamCommand(): Command {
+  return new Command("stream")
+    .description(
+      "turns whose answers are streamed in paced chunks: CPU a turn, and how many a second at most",
+    )
+    .addOption(count("--seed <n>", "of texts and sessions", 1, 0))
+    .addOption(count("--seconds <n>", "measured under full load, for each of the two", 15))
+    .addOption(
+      count("--in-flight <n>", "turns under way at once; raise it until the rate does not grow", 512),
+    )
+    .addOption(count("--rounds <n>", "alternations of the two; figures are medians", 1))
+    .addOption(count("--chunks <n>", `chunks of an answer, ${CHUNK_MS} ms apart`, 20))
+    .option("--json", "print JSON")
+    .option("--plot <file.svg>", "draw the figures beside the baseline")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  jetclaw bench stream\n  jetclaw bench stream --in-flight 1024 --json",
+    )
+    .action(
+      (flags: Pick<TurnsFlags, "seed" | "seconds" | "inFlight" | "rounds" | "chunks" | "json" | "plot">) =>
+        runTurns({ ...STREAMED, ...flags, sessions: 2 * flags.inFlight, chunkMs: CHUNK_MS }),
+    );
+}
+
 async function runTurns(flags: TurnsFlags): Promise<void> {
   if (flags.sessions < flags.inFlight)
     throw usage("--sessions must be at least --in-flight: a session has one turn open at most");
@@ -136,6 +166,7 @@ async function runTurns(flags: TurnsFlags): Promise<void> {
     cacheDir: settings.cacheDir,
   });
   const options: TurnsOptions = {
+    ...(flags.chunkMs === undefined ? {} : { bench: "stream" }),
     seed: flags.seed,
     seconds: flags.seconds,
     inFlight: flags.inFlight,
@@ -146,13 +177,14 @@ async function runTurns(flags: TurnsFlags): Promise<void> {
     side: {
       natsBin,
       sync: flags.sync,
-      shards: Number(flags.shards) as TurnsFlags["shards"],
+      shards: Number(flags.shards) as TurnsOptions["side"]["shards"],
       hosts: flags.hosts,
       workers: flags.workers,
       sessions: flags.sessions,
       turnsPerSession: TURNS_PER_SESSION,
       payloads: PAYLOADS,
       chunks: flags.chunks,
+      ...(flags.chunkMs === undefined ? {} : { chunkMs: flags.chunkMs, slots: flags.inFlight }),
       model: flags.model,
     },
   };
