@@ -43,6 +43,7 @@ export async function benchRetrieval(options: RetrievalBench): Promise<BenchResu
     if (both) {
       Object.assign(baselines, named(`words${capital(set.name)}`, byWords));
       Object.assign(baselines, named(`vectors${capital(set.name)}`, await score(set, both.vectors)));
+      Object.assign(baselines, named(`nearest${capital(set.name)}`, await score(set, both.nearest)));
     }
   }
   figures.wordsP50Ms = round(quantile(times, 0.5));
@@ -69,13 +70,14 @@ function sizeOf({ documents, questions }: RetrievalSet): Record<string, number> 
   return { documents: documents.length, answerable, outOfScope: questions.length - answerable };
 }
 
+/** Without what a set has no questions for. */
 interface Scores {
   /** Of questions that have an answer: the right document first, among the first three, nothing found at all. */
   readonly first: number;
   readonly top3: number;
   readonly nothing: number;
   /** Of questions that have none: nothing found, as it should be. */
-  readonly silent: number;
+  readonly silent?: number;
 }
 
 async function score({ questions }: RetrievalSet, method: Method): Promise<Scores> {
@@ -98,7 +100,9 @@ async function score({ questions }: RetrievalSet, method: Method): Promise<Score
     first: share(count.first, answerable),
     top3: share(count.top3, answerable),
     nothing: share(count.nothing, answerable),
-    silent: share(count.silent, questions.length - answerable),
+    ...(answerable === questions.length
+      ? {}
+      : { silent: share(count.silent, questions.length - answerable) }),
   };
 }
 
