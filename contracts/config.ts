@@ -1,6 +1,7 @@
 /** The shape of `jetclaw.config.ts`. Everything has a default; functions (actors, channels, tools) pass through untouched. */
 import { z } from "zod";
 import { isId } from "./ids.ts";
+import { LIMITS } from "./limits.ts";
 import { priceSchema } from "./usage.ts";
 
 /** A secret by reference: the value is read from the environment when the process starts, never stored. */
@@ -195,6 +196,17 @@ export const qdrantSchema = z.strictObject({
 });
 export type QdrantConfig = z.infer<typeof qdrantSchema>;
 
+const retentionDays = z.number().int().positive().max(LIMITS.retentionDays);
+/** How long closed turns are kept. Without it for ever. */
+const retentionSchema = z.strictObject({
+  /** Of tenants that are not named. */
+  days: retentionDays.optional(),
+  tenants: z.record(id, z.strictObject({ days: retentionDays })).optional(),
+  /** A folder, `file:///folder` or `s3://bucket/prefix`: days that are over go there, and nothing is purged before. */
+  archive: z.string().min(1).max(1_024).optional(),
+});
+export type RetentionConfig = z.infer<typeof retentionSchema>;
+
 export const configSchema = z
   .strictObject({
     assistants: z.record(name, assistantSchema).default({}),
@@ -210,6 +222,9 @@ export const configSchema = z
     replicas: z.union([z.literal(1), z.literal(3), z.literal(5)]).optional(),
     /** Activations a host keeps in memory. */
     residency: z.number().int().positive().optional(),
+    /** Older turns of long conversations are summarised by a deferred job of their own tier, where that is a language model. */
+    summaries: z.boolean().default(true),
+    retention: retentionSchema.optional(),
     /** How long nobody writes before a conversation's record shrinks; its turns stay. */
     idleMinutes: z
       .number()

@@ -110,6 +110,18 @@ export const ERRORS = {
     "These bytes are no message; they cannot be redriven.",
     "Look at them with jetclaw dead show, drop them with jetclaw dead rm.",
   ),
+  "archive.unavailable": entry(
+    503,
+    "later",
+    "The archive cannot be read or written.",
+    "Check what detail names; an export goes on where it ended.",
+  ),
+  "archive.damaged": entry(
+    409,
+    "never",
+    "A part of the archive is missing or was changed.",
+    "Bring back the part named in detail from a copy of the archive.",
+  ),
   "route.not-found": entry(404, "never", "There is no such route.", "See /openapi.json for the routes."),
   "mailbox.full": entry(
     429,

@@ -71,6 +71,8 @@ export const LIMITS = {
   deadLetterAgeMs: 30 * 24 * 3_600_000,
   /** How long a tombstone of an erased session is kept; longer than the longest retention. */
   tombstoneAgeMs: 400 * 24 * 3_600_000,
+  /** Longest retention of turns that may be configured. */
+  retentionDays: 365,
   /** How long a response cache entry lives at most. */
   cacheAgeMs: 24 * 3_600_000,
   /** How long a turn waits for the answer to the same question of somebody else before it asks itself. */
@@ -99,6 +101,7 @@ const RELATIONS: readonly (readonly [boolean, string])[] = [
   [LIMITS.turnDeadlineMs < LIMITS.tokensAgeMs, "a stream can be resumed for longer than a turn lives"],
   [LIMITS.flightWaitMs * 4 <= LIMITS.turnDeadlineMs, "a turn that waited in vain has time left to ask"],
   [LIMITS.turnDeadlineMs > 12_000, "a deadline outlives the loss of a stream leader"],
+  [LIMITS.tombstoneAgeMs > LIMITS.retentionDays * 86_400_000, "a tombstone outlives the longest retention"],
   [LIMITS.tombstoneAgeMs > LIMITS.deadLetterAgeMs, "a tombstone outlives whatever may be redriven"],
   [
     LIMITS.indexedIds + LIMITS.burstMessages < LIMITS.processedIds,

@@ -96,6 +96,16 @@ export const turnsFilter = (shard: number): string => `turn.${shard}.>`;
 export const turnsSubjects = (shard: number): string[] => [turnsFilter(shard), `ids.${shard}.>`];
 export const turnSubject = (shard: number, channel: string, tenant: string, session: string): string =>
   `turn.${shard}.${tokenOf(channel)}.${tokenOf(tenant)}.${tokenOf(session)}`;
+/** Whose records: of a tenant, by its id or by the token it has in subjects, or of all. */
+export type TenantChoice = string | { readonly token: string } | undefined;
+const tenantToken = (tenant: TenantChoice): string =>
+  tenant === undefined ? "*" : typeof tenant === "string" ? tokenOf(tenant) : tenant.token;
+export const turnsTenantFilter = (shard: number, tenant: TenantChoice): string =>
+  `turn.${shard}.*.${tenantToken(tenant)}.*`;
+export const idsTenantFilter = (shard: number, tenant: TenantChoice): string =>
+  `ids.${shard}.${tenantToken(tenant)}.*`;
+/** The tenant's token in the subject of a record. */
+export const tenantOfTurn = (subject: string): string => subject.split(".")[3] ?? "";
 /** A session's records on every channel. */
 export const turnSessionFilter = (shard: number, tenant: string, session: string): string =>
   `turn.${shard}.*.${tokenOf(tenant)}.${tokenOf(session)}`;

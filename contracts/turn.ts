@@ -23,30 +23,6 @@ export const userMessageSchema = z.object({
 });
 export type UserMessage = z.infer<typeof userMessageSchema>;
 
-/** What the actor of kind `conversation` receives. */
-export const conversationMessages = {
-  user: userMessageSchema,
-  /** A job's result, from a worker or the reaper. */
-  result: jobResultSchema,
-  /** The bot speaks first: a record without a question. */
-  say: z.object({ text: z.string().min(1).max(32_000), channel: z.string().max(64).optional() }),
-  stop: z.object({ turn: z.number().int().optional() }),
-  /** The quiet time of a burst is over. */
-  collected: z.object({ turn: z.number().int() }),
-  /** The grace of a stop is over: no result came, the turn is closed without one. */
-  settle: z.object({ turn: z.number().int() }),
-  /** Whoever asked the same has his answer, or the wait for it is over: the turn is answered. */
-  landed: z.object({ turn: z.number().int() }),
-  feedback: z.object({
-    turn: z.number().int(),
-    value: z.enum(["up", "down"]),
-    comment: z.string().max(4_000).optional(),
-  }),
-  erase: z.object({}),
-  /** Nobody has written for a while, as far as was known when this was scheduled. */
-  idle: z.object({}),
-} as const;
-
 export const routeDecisionSchema = z.object({
   pool: z.string(),
   tier: z.string(),
@@ -110,16 +86,43 @@ export interface IdsRecord {
 }
 
 /** Thumbs for an earlier turn, in TURNS beside the records. */
-export interface FeedbackRecord {
-  readonly v: 1;
-  readonly type: "feedback";
-  readonly tenant: string;
-  readonly session: string;
-  readonly turn: number;
-  readonly value: "up" | "down";
-  readonly comment?: string | undefined;
-  readonly at: number;
-}
+export const feedbackRecordSchema = z.object({
+  v: z.literal(1),
+  type: z.literal("feedback"),
+  tenant: z.string(),
+  session: z.string(),
+  turn: z.number().int(),
+  value: z.enum(["up", "down"]),
+  comment: z.string().optional(),
+  at: z.number(),
+});
+export type FeedbackRecord = z.infer<typeof feedbackRecordSchema>;
+
+/** What the actor of kind `conversation` receives. */
+export const conversationMessages = {
+  user: userMessageSchema,
+  /** A job's result, from a worker or the reaper. */
+  result: jobResultSchema,
+  /** The bot speaks first: a record without a question. */
+  say: z.object({ text: z.string().min(1).max(32_000), channel: z.string().max(64).optional() }),
+  stop: z.object({ turn: z.number().int().optional() }),
+  /** The quiet time of a burst is over. */
+  collected: z.object({ turn: z.number().int() }),
+  /** The grace of a stop is over: no result came, the turn is closed without one. */
+  settle: z.object({ turn: z.number().int() }),
+  /** Whoever asked the same has his answer, or the wait for it is over: the turn is answered. */
+  landed: z.object({ turn: z.number().int() }),
+  feedback: z.object({
+    turn: z.number().int(),
+    value: z.enum(["up", "down"]),
+    comment: z.string().max(4_000).optional(),
+  }),
+  erase: z.object({}),
+  /** Closed turns from an archive. */
+  restore: z.object({ records: z.array(z.union([turnRecordSchema, feedbackRecordSchema])).max(256) }),
+  /** Nobody has written for a while, as far as was known when this was scheduled. */
+  idle: z.object({}),
+} as const;
 
 /**
  * One event of a session's stream, captured by TOKENS. Its id for clients is `turn.attempt.number`.

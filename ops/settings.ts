@@ -28,6 +28,14 @@ export interface Settings {
   };
   readonly embeddings: { readonly url: string | undefined; readonly model: string | undefined };
   readonly qdrant: { readonly url: string | undefined; readonly apiKey: string | undefined };
+  /** Of the S3-compatible server that turns are exported to. */
+  readonly s3: {
+    readonly endpoint: string | undefined;
+    readonly region: string | undefined;
+    readonly accessKeyId: string | undefined;
+    readonly secretAccessKey: string | undefined;
+    readonly sessionToken: string | undefined;
+  };
   /** Where the commands reach a gateway, and with which key. */
   readonly url: string;
   readonly key: string;
@@ -55,6 +63,13 @@ export function readSettings(environment: Environment = process.env): Settings {
     model: { name: text("JETCLAW_MODEL"), baseUrl: text("OPENAI_BASE_URL"), apiKey: text("OPENAI_API_KEY") },
     embeddings: { url: text("JETCLAW_EMBEDDINGS_URL"), model: text("JETCLAW_EMBEDDINGS_MODEL") },
     qdrant: { url: text("QDRANT_URL"), apiKey: text("QDRANT_API_KEY") },
+    s3: {
+      endpoint: text("AWS_ENDPOINT_URL"),
+      region: text("AWS_REGION"),
+      accessKeyId: text("AWS_ACCESS_KEY_ID"),
+      secretAccessKey: text("AWS_SECRET_ACCESS_KEY"),
+      sessionToken: text("AWS_SESSION_TOKEN"),
+    },
     url: text("JETCLAW_URL") ?? `http://127.0.0.1:${port === 0 ? 8_080 : port}`,
     key: text("JETCLAW_KEY") ?? DEFAULT_KEY,
   };

@@ -18,6 +18,7 @@ import type { ActorKind, SystemActor } from "#runtime/actor/define.ts";
 import { parseMessage } from "#runtime/actor/define.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { type Answering, answerAfterWait, openAndAnswer } from "./answering.ts";
+import type { ArchivedRecord } from "./archive.ts";
 import { appendRecord, closeWith, recordOf, recordSubject } from "./closing.ts";
 import { erase, tombstoneMs } from "./erasing.ts";
 import { armIdle, idle } from "./idling.ts";
@@ -25,7 +26,9 @@ import { IdsIndex } from "./old-ids.ts";
 import { turnsFrom } from "./past-turns.ts";
 import { phrase } from "./phrases.ts";
 import { answeredLongAgo, repeat } from "./repeats.ts";
+import { restore } from "./restoring.ts";
 import { STATE_VERSION, type StoredState, storeState, upgradeState, withPast } from "./stored.ts";
+import { askForSummary, keepSummary } from "./summary.ts";
 import {
   type ConversationState,
   type Decision,
@@ -85,12 +88,21 @@ export function conversationKind(answering: Answering): ActorKind {
         if (message.type === "stop") await openAll(actor, answering);
         // What others would still be served is removed before anybody is told that it is gone; again where this fails.
         if (message.type === "erase") await answering.cache?.forget(actor.tenant, actor.key);
+        if (message.type === "restore") {
+          actor.handling(message);
+          await restore(
+            actor,
+            answering.past,
+            (message.body as { records: ArchivedRecord["record"][] }).records,
+          );
+        }
         receive(actor, message, answering, index);
         if (message.type === "landed" && isWaiting(actor.state, (message.body as { turn: number }).turn))
           await answerAfterWait(actor, answering);
       }
       await openAll(actor, answering);
       index.count(actor, burst.filter(({ type }) => remembers(type)).length);
+      askForSummary(actor, answering.summaryPool);
       armIdle(actor, answering.idleMs);
       if (job !== undefined && actor.state.open?.job?.id !== job)
         actor.afterCommit(() => {
@@ -123,6 +135,7 @@ function receive(actor: ConversationActor, message: Envelope, answering: Answeri
     case "stop":
       return advance(actor, { type: "stop" }, shards);
     case "landed":
+    case "restore":
       return;
     case "result":
       return result(actor, message.body as JobResult, answering);
@@ -160,6 +173,7 @@ function carryOut(actor: ConversationActor, decision: Decision, shards: number):
 }
 
 function result(actor: ConversationActor, body: JobResult, answering: Answering): void {
+  if (keepSummary(actor, body)) return;
   if (!isAwaited(actor.state, body)) {
     metrics.lateResults({});
     // Its worker streamed on after the erase, and sent the result last.

@@ -26,6 +26,7 @@ import {
 import type { Lanes } from "./lanes.ts";
 import type { PastTurns } from "./past-turns.ts";
 import { buildMessages } from "./prompt.ts";
+import { afterSummary, type SummaryPool } from "./summary.ts";
 import { awaitJob, awaitLanding, type ConversationState, openTurn } from "./turn.ts";
 
 /** What a conversation needs of the rooms below it. */
@@ -48,6 +49,7 @@ export interface Answering {
   readonly pools: readonly string[];
   /** How long nobody writes before a conversation is closed as idle. */
   readonly idleMs: number;
+  readonly summaryPool: SummaryPool;
   /** ISO 639-1 code of a text's language, where it can be told. */
   readonly languageOf: (text: string) => string | undefined;
   readonly turnDeadlineMs: number;
@@ -157,7 +159,14 @@ async function answer(
     return closeWith(actor, shards, extractClosing(level, answering.extract, question, passages, locale));
   const flight = mayWait ? await plan.join?.(cls) : undefined;
   if (flight?.kind === "wait") return waitForLanding(actor, answering, flight);
-  const messages = buildMessages({ assistant, locale, passages, history: state.history, question });
+  const messages = buildMessages({
+    assistant,
+    locale,
+    passages,
+    summary: state.summary?.text,
+    history: afterSummary(state),
+    question,
+  });
   const id = appendJob(actor, answering, { route, uncached: plan.uncached }, { ...content, cls, messages });
   const { keep } = plan;
   if (keep) actor.afterCommit(() => answering.pending.remember(id, keep, actor.now));

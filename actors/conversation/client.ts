@@ -28,7 +28,8 @@ import { lastMessage, messagesFrom, nextMessage } from "#runtime/nats/reader.ts"
 import type { Deployment } from "#runtime/nats/topology.ts";
 import type { ErasedReply } from "./erasing.ts";
 import { pastOf, REPEATED_ATTEMPT, records } from "./past-turns.ts";
-import type { Conversations, IncomingMessage } from "./port.ts";
+import type { Conversations, IncomingMessage, SessionPage, SessionQuery } from "./port.ts";
+import { listSessions } from "./sessions.ts";
 import { upgradeState } from "./stored.ts";
 import type { ConversationState, PastTurn } from "./turn.ts";
 
@@ -109,6 +110,10 @@ export class ConversationClient implements Conversations {
     );
     if (reply.error) throw new JetclawError(reply.error);
     return reply;
+  }
+
+  list(query: SessionQuery): Promise<SessionPage> {
+    return listSessions({ bus: this.#bus, deployment: this.#deployment }, query);
   }
 
   async exists(tenant: string, session: string): Promise<boolean> {

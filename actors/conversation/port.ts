@@ -13,7 +13,34 @@ export interface IncomingMessage {
   readonly trace?: TraceContext | undefined;
 }
 
+export interface SessionLine {
+  readonly tenant: string;
+  readonly session: string;
+  readonly status: "idle" | "collecting" | "answering" | "erased";
+  /** Turns it has counted. */
+  readonly turns: number;
+  readonly channel: string;
+  /** Ms since the epoch; of an erased one when that was. */
+  readonly createdAt: number;
+  readonly bytes: number;
+}
+
+export interface SessionPage {
+  readonly sessions: readonly SessionLine[];
+  /** Where the next page begins; undefined on the last one. */
+  readonly next?: string | undefined;
+}
+
+export interface SessionQuery {
+  readonly tenant?: string | undefined;
+  /** `next` of the page before. */
+  readonly from?: string | undefined;
+  readonly limit?: number | undefined;
+}
+
 export interface Conversations {
+  /** The conversations that have a record, erased ones too. @throws JetclawError `nats.unavailable` */
+  list(query: SessionQuery): Promise<SessionPage>;
   /**
    * Publishes a user's message durably. Resolves when it can no longer be lost.
    * @throws JetclawError `nats.unavailable`, `nats.too-large`

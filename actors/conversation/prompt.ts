@@ -11,14 +11,17 @@ export interface PromptInput {
   readonly assistant: Assistant;
   readonly locale: string;
   readonly passages: readonly Passage[];
+  /** What came before the history, where it was summarised. */
+  readonly summary?: string | undefined;
   readonly history: readonly PastTurn[];
   readonly question: string;
 }
 
 export function buildMessages(input: PromptInput): ChatMessage[] {
-  const { assistant, locale, passages, history, question } = input;
+  const { assistant, locale, passages, summary, history, question } = input;
   const parts = [instructionsFor(assistant, locale)];
   if (assistant.knowledge.length > 0) parts.push(GROUNDING);
+  if (summary) parts.push(`Summary of what was said before:\n${summary}`);
   const system = parts.filter(Boolean).join("\n\n");
   return [
     ...(system ? [{ role: "system" as const, content: system }] : []),

@@ -85,6 +85,10 @@ export interface ConversationState {
   readonly idleSince?: number;
   /** Message ids since the last time that ids were written down beside the turns; absent: never written. */
   readonly unindexed?: number;
+  /** What the turns up to one of them come to, where a model was asked. */
+  readonly summary?: { readonly text: string; readonly upTo: number };
+  /** The job that is to summarise the turns up to one of them; nothing is asked for again before `untilAt`. */
+  readonly summing?: { readonly job: string; readonly upTo: number; readonly untilAt: number };
   /** Of ids that were written down, where they were read since the activation; never stored. */
   readonly oldIds?: OldIds[];
 }
@@ -305,16 +309,16 @@ export function emptyEnding(outcome: "failed" | "stopped", reply: string): Endin
 /** Keeps the newest turns within the bounds of count and bytes, at least the last one. */
 export function boundHistory(history: readonly PastTurn[]): readonly PastTurn[] {
   let kept = history.slice(-LIMITS.historyTurns);
-  let total = kept.reduce((n, t) => n + sizeOf(t), 0);
+  let total = kept.reduce((n, t) => n + bytesOf(t), 0);
   while (kept.length > 1 && total > LIMITS.historyBytes) {
-    total -= sizeOf(kept[0] as PastTurn);
+    total -= bytesOf(kept[0] as PastTurn);
     kept = kept.slice(1);
   }
   return kept;
 }
 
 /** Bytes of what a model is shown of a turn. */
-const sizeOf = ({ messages, reply }: PastTurn): number =>
+export const bytesOf = ({ messages, reply }: PastTurn): number =>
   messages.reduce((sum, { text }) => sum + Buffer.byteLength(text), Buffer.byteLength(reply));
 
 /** Everything is forgotten but the turn counter and the date. */

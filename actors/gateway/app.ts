@@ -26,6 +26,7 @@ import { knowledgeEventRoutes } from "./routes/knowledge-events.ts";
 import { loadRoutes } from "./routes/load.ts";
 import { messageRoutes } from "./routes/messages.ts";
 import { openAiRoutes } from "./routes/openai.ts";
+import { sessionRoutes } from "./routes/sessions.ts";
 import { SessionHub } from "./session-hub.ts";
 import { type GatewayDeps, type GatewaySettings, settingsOf } from "./settings.ts";
 import { SseStreams } from "./sse.ts";
@@ -110,6 +111,7 @@ async function registerV1(
     v1.register(async (scope) => routes(typed(scope), parts));
   const { load, dead, cache } = parts.deps;
   if (cache) v1.register(async (scope) => cacheRoutes(typed(scope), cache));
+  v1.register(async (scope) => sessionRoutes(typed(scope), parts.deps.conversations));
   if (dead) v1.register(async (scope) => deadRoutes(typed(scope), dead));
   if (load) v1.register(async (scope) => loadRoutes(typed(scope), load));
   const { completions } = parts.deps;

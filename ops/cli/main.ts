@@ -18,6 +18,7 @@ import { levelCommand } from "./level.ts";
 import { provisionCommand } from "./provision.ts";
 import { routeCommand } from "./route.ts";
 import { runCommand } from "./run.ts";
+import { sessionsCommand } from "./sessions.ts";
 import { simulatorCommand } from "./simulator.ts";
 import { statusCommand } from "./status.ts";
 import { upCommand } from "./up.ts";
@@ -53,6 +54,7 @@ Settings come from jetclaw.config.ts and JETCLAW_* variables; ops/cli/README.md 
     doctorCommand(),
     cacheCommand(),
     levelCommand(),
+    sessionsCommand(),
     deadCommand(),
     keysCommand(),
     runCommand(),

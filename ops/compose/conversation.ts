@@ -4,12 +4,15 @@ import { serveExplanations } from "#actors/cache/admin.ts";
 import type { AnswerCache } from "#actors/cache/port.ts";
 import { conversationKind } from "#actors/conversation/actor.ts";
 import type { Answering } from "#actors/conversation/answering.ts";
+import type { ArchiveStore } from "#actors/conversation/archive-store.ts";
 import { Assistants } from "#actors/conversation/assistants.ts";
 import { PendingAnswers } from "#actors/conversation/caching.ts";
 import { Checks } from "#actors/conversation/checks.ts";
 import { explainCaching } from "#actors/conversation/explaining.ts";
+import { Keeper } from "#actors/conversation/keeper.ts";
 import { Lanes, shareOf } from "#actors/conversation/lanes.ts";
 import { Reaper } from "#actors/conversation/reaper.ts";
+import type { SummaryPool } from "#actors/conversation/summary.ts";
 import { watchLevel } from "#actors/governor/watch.ts";
 import { watchHealth } from "#actors/inference/health.ts";
 import { extract } from "#actors/inference/models/kb-extract.ts";
@@ -33,6 +36,8 @@ export interface ConversationHostOptions {
   /** Absent: nothing is cached. */
   readonly cache?: AnswerCache | undefined;
   readonly languageOf?: (text: string) => string | undefined;
+  /** Where turns are exported to before their retention ends. */
+  readonly archive?: ArchiveStore | undefined;
   /** Kinds defined by the user. */
   readonly kinds?: readonly ActorKind[];
   /** Share of the partitions relative to other hosts. */
@@ -48,6 +53,14 @@ const NO_KNOWLEDGE: Retriever = { retrieve: async () => [], revisionOf: () => un
 const tiersOf = ({ pools }: Config): string[] => [
   ...new Set(Object.entries(pools).map(([name, { tier }]) => tier ?? name)),
 ];
+
+/** Only a language model can summarise, and only the conversation's own tier does: nobody pays for a dearer one. */
+function summaryPoolOf({ pools, summaries }: Config): SummaryPool {
+  const able = Object.entries(pools).filter(([, { models }]) =>
+    models.every(({ provider }) => provider === "openai"),
+  );
+  return (tier) => (summaries ? able.find(([name, pool]) => (pool.tier ?? name) === tier)?.[0] : undefined);
+}
 
 /**
  * This host's part of a configured share of a tenant. Hosts are counted by the document: beats would count who only
@@ -94,6 +107,7 @@ export async function startConversationHost(
     log,
     past: { bus, deployment },
     pools: Object.keys(config.pools),
+    summaryPool: summaryPoolOf(config),
     idleMs: config.idleMinutes === undefined ? LIMITS.idleCloseMs : config.idleMinutes * 60_000,
     languageOf: options.languageOf ?? (() => undefined),
     turnDeadlineMs: config.turnDeadlineMs ?? LIMITS.turnDeadlineMs,
@@ -117,6 +131,10 @@ export async function startConversationHost(
     ...(options.frozenView ? { frozenView: true } : {}),
   });
   const reaper = new Reaper({ bus, clock, log, instance, pools: Object.keys(config.pools) });
+  const { retention } = config;
+  const keeper =
+    retention &&
+    new Keeper({ bus, clock, log, instance, shards: deployment.shards, retention, archive: options.archive });
   let draining = false;
   // The stream of tokens lives in memory: a restarted server has none.
   const reconnected = bus.onReconnect(
@@ -125,6 +143,7 @@ export async function startConversationHost(
   await placement.start();
   await placement.ready;
   reaper.start();
+  keeper?.start();
   const presence = announce(
     bus,
     { role: "conversation", instance, where: `${hostname()}/${process.pid}`, startedAt: clock.now() },
@@ -142,7 +161,7 @@ export async function startConversationHost(
     async drain() {
       draining = true;
       presence.now();
-      await reaper.stop();
+      await Promise.all([reaper.stop(), keeper?.stop()]);
       await placement.drain();
     },
     async stop() {
@@ -154,8 +173,8 @@ export async function startConversationHost(
       explaining?.stop();
       health.stop();
       host.close();
-      // Last: without NATS it waits, and what comes after it might not be reached.
-      await reaper.stop();
+      // Last: without NATS they wait, and what comes after them might not be reached.
+      await Promise.all([reaper.stop(), keeper?.stop()]);
     },
   };
 }

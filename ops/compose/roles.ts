@@ -62,14 +62,16 @@ export const ROLES = {
   conversation: {
     about: "hosts conversations and your own actors; scale by starting more",
     stage: STAGE.hosts,
-    async start(context, { retrieval, weight }) {
+    async start(context, { retrieval, settings, weight }) {
       const [{ startConversationHost }, { languageOf }] = await Promise.all([
         import("./conversation.ts"),
         import("#actors/knowledge/language.ts"),
       ]);
       const { retriever, cache } = retrieval ?? {};
       const kinds = kindsOf(context);
-      return startConversationHost(context, { retriever, cache, languageOf, kinds, weight });
+      const url = context.config.retention?.archive;
+      const archive = url === undefined ? undefined : (await import("./archive.ts")).archiveOf(url, settings);
+      return startConversationHost(context, { retriever, cache, languageOf, kinds, weight, archive });
     },
   },
   worker: {

@@ -40,12 +40,16 @@ const RESET_MS = 2_000;
 export async function replaceConsumer(bus: Bus, options: ReplaceOptions): Promise<{ deliveredUpTo: number }> {
   if (options.again && (await resetConsumer(bus, options))) return { deliveredUpTo: 0 };
   let deliveredUpTo = 0;
+  let found = false;
   // Its own name too: an earlier take of this epoch may have left messages pending that nobody holds any more.
   let lower = options.clean ? [] : [`${options.prefix}${options.epoch - 1}`, options.name];
   for (let tried = 0; ; tried++) {
     try {
       const removed = lower.map((name) => removeConsumer(bus, options.stream, name));
-      deliveredUpTo = Math.max(deliveredUpTo, ...(await Promise.all(removed)));
+      for (const delivered of await Promise.all(removed)) {
+        found ||= delivered !== undefined;
+        deliveredUpTo = Math.max(deliveredUpTo, delivered ?? 0);
+      }
       await bus.jsm.consumers.add(options.stream, {
         durable_name: options.name,
         filter_subject: options.filter,
@@ -58,6 +62,10 @@ export async function replaceConsumer(bus: Bus, options: ReplaceOptions): Promis
         // exactly that.
         mem_storage: true,
       });
+      // Consumers live in the server's memory: gone with it, nobody knows what the owner before was given, and any of
+      // it may be what has ended both.
+      if (!found && !options.clean && options.epoch > 1)
+        deliveredUpTo = (await bus.jsm.streams.info(options.stream)).state.last_seq;
       return { deliveredUpTo };
     } catch (error) {
       // 10100: a consumer of another epoch is left; list and look. A restart at the same epoch finds its own.
@@ -96,14 +104,14 @@ async function lowerEpochs(bus: Bus, options: ReplaceOptions): Promise<string[]>
   return names;
 }
 
-/** Deletes a consumer. @returns the last sequence it delivered; 0 when there was none or nothing is pending */
-async function removeConsumer(bus: Bus, stream: string, name: string): Promise<number> {
+/** Deletes a consumer. @returns the last sequence it delivered; 0 when nothing is pending; undefined when there was none */
+async function removeConsumer(bus: Bus, stream: string, name: string): Promise<number | undefined> {
   try {
     const info = await bus.jsm.consumers.info(stream, name);
     await bus.jsm.consumers.delete(stream, name);
     return info.num_ack_pending > 0 ? info.delivered.stream_seq : 0;
   } catch (error) {
-    if (error instanceof JetStreamApiError && error.code === CONSUMER_NOT_FOUND) return 0;
+    if (error instanceof JetStreamApiError && error.code === CONSUMER_NOT_FOUND) return undefined;
     throw error;
   }
 }

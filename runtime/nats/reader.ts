@@ -92,6 +92,15 @@ export async function purge(bus: Bus, stream: string, filter: string): Promise<n
   }
 }
 
+/** Removes the messages on matching subjects that lie before a sequence. @returns how many */
+export async function purgeBefore(bus: Bus, stream: string, filter: string, seq: number): Promise<number> {
+  try {
+    return (await bus.jsm.streams.purge(stream, { filter, seq })).purged;
+  } catch (error) {
+    throw natsError(error);
+  }
+}
+
 /** Removes one message. False when it was gone already. */
 export async function remove(bus: Bus, stream: string, seq: number): Promise<boolean> {
   try {

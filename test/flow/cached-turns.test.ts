@@ -127,7 +127,7 @@ test("erasing a session removes what it contributed, on every host", async () =>
     { timeoutMs: 5_000, what: "an entry of the session" },
   );
   expect(entries).toBe(true);
-  expect(await world.client.erase(TENANT, talk)).toBe(true);
+  expect(await world.client.erase(TENANT, talk)).toMatchObject({ session: talk });
   const again = await Promise.all([1, 2, 3, 4].map(() => world.ask(session(), text)));
   expect(again.some(({ cached }) => !cached)).toBe(true);
 });

@@ -1,14 +1,70 @@
 // What a conversation still knows when its host has forgotten it, and what it costs to keep it.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ConversationState } from "#actors/conversation/turn.ts";
 import { decode } from "#contracts/codec.ts";
 import type { Job } from "#contracts/job.ts";
+import { LIMITS } from "#contracts/limits.ts";
 import { actorsBucket, inferSessionFilter, inferStream, routeOf } from "#contracts/subjects.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
+import { type ActorRecord, decodeRecord } from "#runtime/actor/record.ts";
 import { shardOfRoute } from "#runtime/nats/inbound.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { nextMessage } from "#runtime/nats/reader.ts";
 import { ConversationWorld } from "#test/harness/conversation-world.ts";
 import { waitUntil } from "#test/harness/wait.ts";
+
+async function recordOf(world: ConversationWorld, session: string): Promise<ActorRecord & { bytes: number }> {
+  const route = routeOf({ kind: CONVERSATION, tenant: "demo", key: session });
+  const kv = new Kv(world.bus, actorsBucket(shardOfRoute(route, world.deployment)));
+  const value = (await kv.getFromLeader(route.path)).value ?? new Uint8Array();
+  return { ...decodeRecord(value), bytes: value.length };
+}
+
+describe("a conversation that nobody writes to", () => {
+  let world: ConversationWorld;
+  beforeAll(async () => {
+    world = await ConversationWorld.start(2);
+    await world.host({ idleMinutes: 0.01 });
+    await world.worker({ chunks: 0, replyBytes: 1_500 });
+  });
+  afterAll(() => world?.stop());
+
+  test("shrinks to a small record, keeps its turns and its ids, and goes on where it was", async () => {
+    const count = LIMITS.processedIds + 20;
+    for (let n = 0; n < count; n++) await world.send("quiet", `message-number-${n}`, "Hello?");
+    await waitUntil(
+      async () => {
+        const turns = (await world.client.transcript("demo", "quiet"))?.turns ?? [];
+        return turns.flatMap((turn) => (turn.reply === null ? [] : turn.messages)).length === count;
+      },
+      { timeoutMs: 30_000, what: "all to be answered" },
+    );
+    const stateOf = async () => (await recordOf(world, "quiet")).state as ConversationState;
+    await waitUntil(async () => (await stateOf()).idleSince !== undefined, {
+      timeoutMs: 15_000,
+      what: "the conversation to be closed as idle",
+    });
+    const { bytes, processed } = await recordOf(world, "quiet");
+    // What was written down of the ids is still in its outbox.
+    expect(bytes).toBeLessThan(2_500);
+    expect(processed.ids.length).toBeLessThanOrEqual(1);
+    const turns = (await world.client.transcript("demo", "quiet"))?.turns ?? [];
+
+    const events = await world.follow("quiet");
+    await world.send("quiet", "message-number-3", "Hello?");
+    await waitUntil(() => events.some(({ type }) => type === "done"), {
+      timeoutMs: 10_000,
+      what: "the old answer",
+    });
+    expect(events.at(-1)?.turn).toBe(
+      turns.find(({ messages }) => messages.some((m) => m.id === "message-number-3"))?.turn,
+    );
+    await world.send("quiet", "message-number-new", "Still there?");
+    const more = await world.closed("quiet", turns.length + 1);
+    expect(more.at(-1)).toMatchObject({ turn: turns.length + 1, messages: [{ id: "message-number-new" }] });
+    expect((await stateOf()).idleSince).toBeUndefined();
+  });
+});
 
 describe("a conversation that is out of memory", () => {
   let world: ConversationWorld;
@@ -18,11 +74,7 @@ describe("a conversation that is out of memory", () => {
   });
   afterAll(() => world?.stop());
 
-  const recordBytes = async (session: string): Promise<number> => {
-    const route = routeOf({ kind: CONVERSATION, tenant: "demo", key: session });
-    const kv = new Kv(world.bus, actorsBucket(shardOfRoute(route, world.deployment)));
-    return (await kv.getFromLeader(route.path)).value?.length ?? 0;
-  };
+  const recordBytes = async (session: string): Promise<number> => (await recordOf(world, session)).bytes;
   const queuedJob = (session: string): Promise<Job> =>
     waitUntil(
       async () => {

@@ -61,8 +61,10 @@ export class ConversationWorld {
     );
   }
 
-  worker(echo: WorkerOptions["echo"] = {}): Promise<RunningRole> {
-    return this.#start((context) => startWorker(context, { echo }));
+  worker(echo: WorkerOptions["echo"] = {}, options: Partial<Config> = {}): Promise<RunningRole> {
+    return this.#start((context) =>
+      startWorker({ ...context, config: { ...context.config, ...options } }, { echo }),
+    );
   }
 
   async #start(role: (context: RoleContext) => Promise<RunningRole>): Promise<RunningRole> {

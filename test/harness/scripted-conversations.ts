@@ -148,6 +148,10 @@ export class ScriptedConversations implements Conversations {
     return turns > 0 ? { v: 1, id: "receipt", tenant, session, turns, at: 1 } : undefined;
   }
 
+  async list() {
+    return { sessions: [] };
+  }
+
   async exists(tenant: string, session: string): Promise<boolean> {
     return this.session(tenant, session).turns.length > 0;
   }

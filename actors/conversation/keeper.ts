@@ -1,0 +1,147 @@
+/**
+ * How long turns are kept. One active by lease: exports the days that are over where an archive is configured, then
+ * purges by tenant what is older than its time, and never more than what the archive has.
+ */
+import type { RetentionConfig } from "#contracts/config.ts";
+import { tokenOf } from "#contracts/ids.ts";
+import {
+  idsTenantFilter,
+  tenantOfTurn,
+  turnsFilter,
+  turnsStream,
+  turnsTenantFilter,
+} from "#contracts/subjects.ts";
+import type { Clock } from "#runtime/clock.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+import { messagesFrom, nextMessage, purgeBefore, streamState } from "#runtime/nats/reader.ts";
+import type { Log } from "#runtime/observe/log.ts";
+import { Lease } from "#runtime/placement/lease.ts";
+import { exportShard, readManifest } from "./archive.ts";
+import type { ArchiveStore } from "./archive-store.ts";
+
+export interface KeeperOptions {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly instance: string;
+  readonly shards: number;
+  readonly retention: RetentionConfig;
+  /** Where days are exported to before anything of them is purged; absent: they are purged unexported. */
+  readonly archive?: ArchiveStore | undefined;
+}
+
+const LEASE_KEY = "lease.keeper";
+const LEASE_MS = 60_000;
+const ROUND_MS = 3_600_000;
+const DAY_MS = 86_400_000;
+const PAGE = 256;
+
+export class Keeper {
+  readonly #options: KeeperOptions;
+  readonly #lease: Lease;
+  #timers: NodeJS.Timeout[] = [];
+  #running: Promise<void> | undefined;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+    const { bus, clock, instance: owner } = options;
+    this.#lease = new Lease({ bus, clock, owner, key: LEASE_KEY, leaseMs: LEASE_MS });
+  }
+
+  start(): void {
+    const { log } = this.#options;
+    const run = (): void => {
+      this.#running ??= this.round()
+        .catch((err) => log.warn({ err }, "keeper: round failed, the next one goes on"))
+        .finally(() => {
+          this.#running = undefined;
+        });
+    };
+    run();
+    this.#timers = [
+      setInterval(run, ROUND_MS),
+      // An export may take longer than a lease.
+      setInterval(() => {
+        if (this.#running) this.#lease.hold().catch(() => {});
+      }, LEASE_MS / 3),
+    ];
+  }
+
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.#running;
+    await this.#lease.release().catch(() => {});
+  }
+
+  /** One round over all shards. @throws JetclawError `archive.unavailable`, `archive.damaged`, `nats.unavailable` */
+  async round(): Promise<void> {
+    const { shards, log } = this.#options;
+    if (!(await this.#lease.hold())) return;
+    for (let shard = 0; shard < shards; shard++) {
+      const upToSeq = await this.#export(shard);
+      const purged = await this.#purge(shard, upToSeq);
+      if (purged > 0) log.info({ shard, purged }, "turns older than their retention were purged");
+    }
+  }
+
+  /** @returns the last sequence that may be purged */
+  async #export(shard: number): Promise<number> {
+    const { bus, archive, clock } = this.#options;
+    if (!archive) return Number.POSITIVE_INFINITY;
+    const beforeAt = Math.floor(clock.now() / DAY_MS) * DAY_MS;
+    await exportShard({ bus }, archive, shard, { beforeAt });
+    // As it is stored, whoever wrote it.
+    return (await readManifest(archive, shard)).upToSeq;
+  }
+
+  async #purge(shard: number, upToSeq: number): Promise<number> {
+    const { bus, clock, retention } = this.#options;
+    const stream = turnsStream(shard);
+    const named = new Map(
+      Object.entries(retention.tenants ?? {}).map(([tenant, { days }]) => [tokenOf(tenant), days]),
+    );
+    const others =
+      retention.days === undefined
+        ? []
+        : await this.#tenantsBefore(shard, clock.now() - retention.days * DAY_MS);
+    for (const tenant of others) if (!named.has(tenant)) named.set(tenant, retention.days as number);
+    let purged = 0;
+    for (const [tenant, days] of named) {
+      const filter = turnsTenantFilter(shard, { token: tenant });
+      const seq = Math.min(await this.#firstSince(stream, filter, clock.now() - days * DAY_MS), upToSeq + 1);
+      if (seq <= 1) continue;
+      purged += await purgeBefore(bus, stream, filter, seq);
+      purged += await purgeBefore(bus, stream, idsTenantFilter(shard, { token: tenant }), seq);
+    }
+    return purged;
+  }
+
+  /** Tokens of the tenants that have records from before a time. */
+  async #tenantsBefore(shard: number, at: number): Promise<Set<string>> {
+    const tenants = new Set<string>();
+    for (let seq = 1; ; ) {
+      const page = await messagesFrom(this.#options.bus, turnsStream(shard), turnsFilter(shard), seq, PAGE);
+      for (const message of page) {
+        if (message.at >= at) return tenants;
+        tenants.add(tenantOfTurn(message.subject));
+        seq = message.seq + 1;
+      }
+      if (page.length < PAGE) return tenants;
+    }
+  }
+
+  /** The first sequence from which on all that matches is of that time or newer: stored in the order of time. */
+  async #firstSince(stream: string, filter: string, at: number): Promise<number> {
+    const { bus } = this.#options;
+    const state = await streamState(bus, stream);
+    let low = state.firstSeq;
+    let high = state.lastSeq + 1;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      const found = await nextMessage(bus, stream, filter, middle);
+      if (found && found.at < at) low = found.seq + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

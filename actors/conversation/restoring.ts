@@ -1,0 +1,138 @@
+/**
+ * Bringing exported turns back. They go through their conversation's actor: it alone knows whether the session was erased
+ * since, and which of them are still there.
+ */
+import { createHash } from "node:crypto";
+import type { TurnRecord } from "#contracts/turn.ts";
+import { CONVERSATION } from "#contracts/turn.ts";
+import { askActor } from "#runtime/actor/client.ts";
+import type { SystemActor } from "#runtime/actor/define.ts";
+import type { Clock } from "#runtime/clock.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+import { type ArchivedRecord, type Part, readManifest, readPart } from "./archive.ts";
+import type { ArchiveStore } from "./archive-store.ts";
+import { recordSubject } from "./closing.ts";
+import { type PastTurns, records } from "./past-turns.ts";
+import type { ConversationState } from "./turn.ts";
+
+/** What an actor did with the records it was given. */
+export interface Restored {
+  readonly restored: number;
+  /** They are there already. */
+  readonly present: number;
+  /** They are from before an erase. */
+  readonly erased: number;
+}
+
+export interface RestoreOptions {
+  readonly tenant?: string | undefined;
+  readonly session?: string | undefined;
+  /** Days, `yyyy-mm-dd`, both inclusive. */
+  readonly since?: string | undefined;
+  readonly until?: string | undefined;
+  readonly onPart?: (part: Part) => void;
+}
+
+const RECORDS_AT_ONCE = 50;
+const ANSWER_MS = 30_000;
+
+/** @throws JetclawError `archive.unavailable`, `archive.damaged`, `nats.unavailable` */
+export async function restoreTurns(
+  bus: Bus,
+  clock: Clock,
+  store: ArchiveStore,
+  shards: number,
+  options: RestoreOptions,
+): Promise<Restored> {
+  const sum = { restored: 0, present: 0, erased: 0 };
+  for (let shard = 0; shard < shards; shard++) {
+    const all = await readManifest(store, shard);
+    const own = options.tenant === undefined ? [] : (await readManifest(store, shard, options.tenant)).parts;
+    for (const part of [...all.parts, ...own]) {
+      const day = part.key.split("/").at(-2) as string;
+      if (day < (options.since ?? "") || (options.until !== undefined && day > options.until)) continue;
+      for (const [session, lines] of bySession(await readPart(store, part), options)) {
+        const done = await restoreSession(bus, clock, part, session, lines);
+        for (const key of ["restored", "present", "erased"] as const) sum[key] += done[key];
+      }
+      options.onPart?.(part);
+    }
+  }
+  return sum;
+}
+
+interface SessionOf {
+  readonly tenant: string;
+  readonly session: string;
+}
+
+function bySession(
+  lines: readonly ArchivedRecord[],
+  { tenant, session }: RestoreOptions,
+): Map<SessionOf, ArchivedRecord[]> {
+  const sessions = new Map<string, [SessionOf, ArchivedRecord[]]>();
+  for (const line of lines) {
+    const { record } = line;
+    if (tenant !== undefined && record.tenant !== tenant) continue;
+    if (session !== undefined && record.session !== session) continue;
+    const name = JSON.stringify([record.tenant, record.session]);
+    const entry = sessions.get(name);
+    if (entry) entry[1].push(line);
+    else sessions.set(name, [{ tenant: record.tenant, session: record.session }, [line]]);
+  }
+  return new Map(sessions.values());
+}
+
+async function restoreSession(
+  bus: Bus,
+  clock: Clock,
+  part: Part,
+  { tenant, session }: SessionOf,
+  lines: readonly ArchivedRecord[],
+): Promise<Restored> {
+  const sum = { restored: 0, present: 0, erased: 0 };
+  for (let n = 0; n < lines.length; n += RECORDS_AT_ONCE) {
+    const body = { records: lines.slice(n, n + RECORDS_AT_ONCE).map(({ record }) => record) };
+    const id = createHash("sha256").update(`${part.sha256}.${session}.${n}.${clock.id()}`).digest("hex");
+    const to = { kind: CONVERSATION, tenant, key: session };
+    const done = await askActor<Restored>(bus, clock, to, "restore", body, ANSWER_MS, { id });
+    for (const key of ["restored", "present", "erased"] as const) sum[key] += done[key];
+  }
+  return sum;
+}
+
+/** The actor's part: puts back what is missing, unless the conversation was erased after it. */
+export async function restore(
+  actor: SystemActor<ConversationState>,
+  past: PastTurns,
+  given: readonly ArchivedRecord["record"][],
+): Promise<void> {
+  const { state } = actor;
+  const { shards } = past.deployment;
+  // A conversation that was erased and began anew is younger than what it said before.
+  const wanted = given.filter(({ at }) => state.erasedAt === undefined && at >= state.createdAt);
+  const there = new Set<string>();
+  for await (const { record } of records(past, actor.tenant, actor.key)) there.add(nameOf(record));
+  const missing = wanted.filter((record) => !there.has(nameOf(record)));
+  for (const record of missing)
+    actor.append(
+      recordSubject(actor, shards, record.type === "turn" ? record.channel : state.channel),
+      () => record,
+    );
+  const turns = missing.flatMap((record): TurnRecord[] => (record.type === "turn" ? [record] : []));
+  if (turns.length > 0)
+    actor.state = {
+      ...state,
+      turn: Math.max(state.turn, ...turns.map(({ turn }) => turn)),
+      createdAt: state.createdAt || Math.min(...turns.map(({ startedAt }) => startedAt)),
+      assistant: state.assistant ?? (turns.at(-1)?.assistant || undefined),
+    };
+  actor.reply({
+    restored: missing.length,
+    present: wanted.length - missing.length,
+    erased: given.length - wanted.length,
+  } satisfies Restored);
+}
+
+const nameOf = (record: ArchivedRecord["record"]): string =>
+  record.type === "turn" ? `t${record.turn}` : `f${record.turn}.${record.at}`;

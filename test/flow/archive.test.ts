@@ -1,0 +1,238 @@
+// Turns that leave the deployment and come back, and turns whose time is over: a real server, a folder and a small S3
+// server that checks signatures. `JETCLAW_TEST_S3=s3://bucket/prefix` with the AWS variables tries a real one as well.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { exportShard, readManifest } from "#actors/conversation/archive.ts";
+import { type ArchiveStore, openArchive } from "#actors/conversation/archive-store.ts";
+import { Keeper } from "#actors/conversation/keeper.ts";
+import { restoreTurns } from "#actors/conversation/restoring.ts";
+import { encode } from "#contracts/codec.ts";
+import { shardOf, tokenOf } from "#contracts/ids.ts";
+import { BUCKETS, routeOf, turnSubject, turnsFilter, turnsStream } from "#contracts/subjects.ts";
+import { CONVERSATION, RECORD_VERSION, type TurnRecord } from "#contracts/turn.ts";
+import { NO_USAGE } from "#contracts/usage.ts";
+import { systemClock } from "#runtime/clock.ts";
+import { Kv } from "#runtime/nats/kv.ts";
+import { messagesFrom, purge } from "#runtime/nats/reader.ts";
+import { createLog } from "#runtime/observe/log.ts";
+import { ConversationWorld } from "#test/harness/conversation-world.ts";
+import { S3_KEYS, startTestS3, type TestS3 } from "#test/harness/s3-server.ts";
+
+const SHARDS = 2;
+const DAY_MS = 86_400_000;
+const log = createLog({ level: "silent" });
+const NO_ACCESS = {
+  endpoint: undefined,
+  region: undefined,
+  accessKeyId: undefined,
+  secretAccessKey: undefined,
+};
+
+let world: ConversationWorld;
+let s3: TestS3;
+let folder: string;
+let names = 0;
+beforeAll(async () => {
+  world = await ConversationWorld.start(SHARDS);
+  await world.host();
+  await world.worker({ chunks: 0, replyBytes: 200 });
+  s3 = await startTestS3();
+  folder = await mkdtemp(join(tmpdir(), "jetclaw-archive-"));
+});
+beforeEach(async () => {
+  for (let shard = 0; shard < SHARDS; shard++) await purge(world.bus, turnsStream(shard), turnsFilter(shard));
+});
+afterAll(async () => {
+  await world?.stop();
+  await s3?.stop();
+  if (folder) await rm(folder, { recursive: true, force: true });
+});
+
+const inS3 = (secretAccessKey = S3_KEYS.secretAccessKey): ArchiveStore =>
+  openArchive(`s3://backup/turns-${++names}`, { ...S3_KEYS, secretAccessKey, endpoint: s3.endpoint });
+const exportAll = async (store: ArchiveStore, beforeAt = Date.now() + DAY_MS): Promise<number> => {
+  let parts = 0;
+  for (let shard = 0; shard < SHARDS; shard++)
+    await exportShard({ bus: world.bus }, store, shard, { beforeAt, onPart: () => void parts++ });
+  return parts;
+};
+const restore = (store: ArchiveStore, session?: string) =>
+  restoreTurns(world.bus, systemClock, store, SHARDS, { session });
+const talk = async (session: string, turns: number): Promise<void> => {
+  for (let n = 1; n <= turns; n++) {
+    await world.send(session, `${session}-${n}`, `Question ${n} of ${session}?`);
+    await world.closed(session, n);
+  }
+};
+/** Turns of a tenant that nobody hosts a conversation for. */
+const recordOf = (tenant: string, session: string, turn: number): TurnRecord => ({
+  v: RECORD_VERSION,
+  type: "turn",
+  id: `${tenant}.${session}.${turn}`,
+  tenant,
+  session,
+  turn,
+  channel: "web",
+  assistant: "default",
+  messages: [{ id: `m${turn}`, text: "?", at: 1 }],
+  outcome: "answered",
+  reply: "!",
+  citations: [],
+  model: "echo",
+  cached: false,
+  usage: NO_USAGE,
+  attempts: 1,
+  startedAt: 1,
+  at: Date.now(),
+});
+const append = async (tenant: string, count: number): Promise<void> => {
+  for (let n = 1; n <= count; n++) {
+    const session = `s${n % 3}`;
+    const { partition } = routeOf({ kind: CONVERSATION, tenant, key: session });
+    await world.bus.append(
+      turnSubject(shardOf(partition, SHARDS), "web", tenant, session),
+      encode(recordOf(tenant, session, n)),
+    );
+  }
+};
+const stored = async (tenant: string): Promise<number> => {
+  let count = 0;
+  for (let shard = 0; shard < SHARDS; shard++)
+    count += (await messagesFrom(world.bus, turnsStream(shard), `turn.${shard}.*.${tenant}.*`, 1, 1_000))
+      .length;
+  return count;
+};
+
+describe.each([
+  ["a folder", () => openArchive(`file://${join(folder, `${++names}`)}`, NO_ACCESS)],
+  ["an S3 bucket", () => inS3()],
+])("exported to %s", (_, open) => {
+  test("a conversation comes back as it was, once, and an erased one never", async () => {
+    const store = open();
+    const [kept, erased] = [`kept-${names}`, `erased-${names}`];
+    await talk(kept, 2);
+    await talk(erased, 1);
+    await world.client.feedback("demo", kept, 2, "up");
+    const before = await world.client.transcript("demo", kept);
+    expect(await exportAll(store)).toBeGreaterThan(0);
+    await world.client.erase("demo", erased);
+    for (let shard = 0; shard < SHARDS; shard++)
+      await purge(world.bus, turnsStream(shard), turnsFilter(shard));
+
+    expect(await restore(store)).toEqual({ restored: 3, present: 0, erased: 1 });
+    await world.closed(kept, 2);
+    expect(await world.client.transcript("demo", kept)).toEqual(before);
+    expect(await world.client.transcript("demo", erased)).toBeUndefined();
+    expect(await restore(store, kept)).toEqual({ restored: 0, present: 3, erased: 0 });
+    await talk(kept, 3);
+  });
+
+  test("only what is new is written the next time", async () => {
+    const store = open();
+    await append("acme", 6);
+    await exportAll(store);
+    expect(await exportAll(store)).toBe(0);
+    await append("acme", 2);
+    await exportAll(store);
+    const manifests = await Promise.all([0, 1].map((shard) => readManifest(store, shard)));
+    const parts = manifests.flatMap((manifest) => manifest.parts);
+    expect(parts.reduce((sum, { records }) => sum + records, 0)).toBe(8);
+    expect(new Set(parts.map(({ key }) => key)).size).toBe(parts.length);
+  });
+});
+
+describe("an archive that fails", () => {
+  test("in the middle of an export is completed by the next one, nothing twice", async () => {
+    const store = inS3();
+    await append("first", 4);
+    await append("second", 4);
+    let puts = 0;
+    const failing: ArchiveStore = {
+      get: (key) => store.get(key),
+      put: async (key, bytes) => {
+        if (++puts === 2) throw new Error("the line is cut");
+        return store.put(key, bytes);
+      },
+    };
+    await expect(exportAll(failing)).rejects.toThrow("the line is cut");
+    await exportAll(store);
+    const manifests = await Promise.all([0, 1].map((shard) => readManifest(store, shard)));
+    const records = manifests.flatMap(({ parts }) => parts).reduce((sum, part) => sum + part.records, 0);
+    expect(records).toBe(8);
+  });
+
+  test("for a moment is asked again; with a wrong key it is said so", async () => {
+    const store = inS3();
+    await append("acme", 1);
+    s3.failing = 2;
+    expect(await exportAll(store)).toBe(1);
+    await expect(exportAll(inS3("wrong"))).rejects.toMatchObject({
+      code: "archive.unavailable",
+      detail: expect.stringContaining("SignatureDoesNotMatch"),
+    });
+  });
+
+  test("is damaged: what was changed is found and not restored", async () => {
+    const store = inS3();
+    await append("acme", 3);
+    await exportAll(store);
+    for (const [path, bytes] of s3.objects)
+      if (path.includes(`turns-${names}/`) && path.endsWith(".gz"))
+        bytes[bytes.length - 9] = 255 - (bytes[bytes.length - 9] as number);
+    await expect(restore(store)).rejects.toMatchObject({ code: "archive.damaged" });
+  });
+});
+
+describe("retention", () => {
+  const keeper = (archive: ArchiveStore | undefined, instance = "keeper") =>
+    new Keeper({
+      bus: world.bus,
+      log,
+      instance,
+      shards: SHARDS,
+      archive,
+      clock: { ...systemClock, now: () => Date.now() + 40 * DAY_MS },
+      retention: { days: 30, tenants: { longer: { days: 60 }, "odd.tenant": { days: 10 } } },
+    });
+  const giveBack = () => new Kv(world.bus, BUCKETS.placement).purge("lease.keeper");
+
+  test("ends by tenant, and never before the archive has what it ends", async () => {
+    await append("acme", 5);
+    await append("longer", 5);
+    await append("odd.tenant", 5);
+    const odd = tokenOf("odd.tenant");
+    const store = inS3();
+    const broken: ArchiveStore = {
+      get: (key) => store.get(key),
+      put: () => Promise.reject(new Error("full")),
+    };
+    await giveBack();
+    await expect(keeper(broken).round()).rejects.toThrow("full");
+    expect(await Promise.all(["acme", "longer", odd].map(stored))).toEqual([5, 5, 5]);
+    await keeper(store).round();
+    expect(await Promise.all(["acme", "longer", odd].map(stored))).toEqual([0, 5, 0]);
+    const manifests = await Promise.all([0, 1].map((shard) => readManifest(store, shard)));
+    const records = manifests.flatMap(({ parts }) => parts).reduce((sum, part) => sum + part.records, 0);
+    expect(records).toBe(15);
+  });
+
+  test("without an archive purges what is over, and one keeper at a time", async () => {
+    await append("acme", 4);
+    await giveBack();
+    await Promise.all([keeper(undefined, "a").round(), keeper(undefined, "b").round()]);
+    expect(await stored("acme")).toBe(0);
+  });
+});
+
+test.skipIf(!process.env.JETCLAW_TEST_S3)("a real S3 server takes an export and gives it back", async () => {
+  const store = openArchive(`${process.env.JETCLAW_TEST_S3}/${Date.now()}`, {
+    endpoint: process.env.AWS_ENDPOINT_URL,
+    region: process.env.AWS_REGION,
+    accessKeyId: process.env.AWS_ACCESS_KEY_ID,
+    secretAccessKey: process.env.AWS_SECRET_ACCESS_KEY,
+  });
+  await append("acme", 3);
+  expect(await exportAll(store)).toBeGreaterThan(0);
+});
