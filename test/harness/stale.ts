@@ -91,10 +91,11 @@ async function start(role: "host" | "invalidator", url: string): Promise<ChildPr
   return child;
 }
 
-/** Two of each consumer; a killed one is started again, so that one of them is mostly at work. */
+/** Two of them; for a killed one another is started, and nobody waits for it: for a while one or none is at work. */
 class Killed {
   readonly #url: string;
   readonly #children = new Set<ChildProcess>();
+  #ended = false;
   kills = 0;
 
   constructor(url: string) {
@@ -105,17 +106,22 @@ class Killed {
     for (let n = 0; n < count; n++) this.#children.add(await start("invalidator", this.#url));
   }
 
-  async kill(random: Random): Promise<void> {
-    const child = random.pick([...this.#children]);
-    if (!child) return;
+  kill(random: Random): void {
+    const alive = [...this.#children];
+    if (alive.length === 0) return;
+    const child = random.pick(alive);
     this.#children.delete(child);
-    child.removeAllListeners("exit");
     child.kill("SIGKILL");
     this.kills++;
-    this.#children.add(await start("invalidator", this.#url));
+    start("invalidator", this.#url).then(
+      (next) => (this.#ended ? next.kill("SIGKILL") : this.#children.add(next)),
+      // The run is over, and its server with it.
+      () => {},
+    );
   }
 
   end(): void {
+    this.#ended = true;
     for (const child of this.#children) child.kill("SIGKILL");
   }
 }
@@ -205,7 +211,7 @@ async function race({
   await Promise.all([
     ...Array.from({ length: IN_FLIGHT }, look),
     every(PER_CHANGE, () => change(random.pick(TOPICS) as string)),
-    every(killEvery, () => consumers.kill(random)),
+    every(killEvery, async () => consumers.kill(random)),
     every(2_000, async () =>
       say(
         `${asked} look-ups, ${hits} hits, ${changes} changes, ${consumers.kills} kills, ${stale.length} stale`,
