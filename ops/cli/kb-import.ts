@@ -79,12 +79,13 @@ async function importAll(paths: readonly string[], flags: Flags): Promise<void> 
     stop.abort();
   };
   process.once("SIGINT", onSignal);
+  const progress = progressOf();
   try {
     const { locale, inFlight, prune = false, dryRun = false } = flags;
     const report = await runImport(targetOf(gateway, flags.collection), {
       ...{ files, locale, inFlight, prune, dryRun, signal: stop.signal },
-      onProgress: progressOf(),
-    });
+      onProgress: progress.update,
+    }).finally(progress.end);
     const indexed =
       flags.wait && !report.interrupted && report.revision > 0
         ? await waitIndexed(gateway, flags.collection, report.revision)
@@ -146,15 +147,19 @@ async function waitIndexed(gateway: GatewayOptions, collection: string, revision
   return (body as { indexed?: boolean }).indexed === true;
 }
 
-function progressOf(): ImportOptions["onProgress"] {
+function progressOf(): { update: ImportOptions["onProgress"]; end(): void } {
   const line = progressLine();
   const from = performance.now();
-  return ({ share, stored, unchanged, broken }) => {
-    const full = Math.round(share * BAR);
-    const rate = Math.round(stored / Math.max(0.001, (performance.now() - from) / 1_000));
-    line.update(
-      `[${"#".repeat(full)}${"-".repeat(BAR - full)}] ${Math.floor(share * 100)} %  ${stored} stored, ${unchanged} unchanged, ${broken} failed, ${rate}/s`,
-    );
+  let said = "";
+  return {
+    update({ share, stored, unchanged, broken }) {
+      const full = Math.round(share * BAR);
+      const rate = Math.round(stored / Math.max(0.001, (performance.now() - from) / 1_000));
+      said = `[${"#".repeat(full)}${"-".repeat(BAR - full)}] ${Math.floor(share * 100)} %  ${stored} stored, ${unchanged} unchanged, ${broken} failed, ${rate}/s`;
+      line.update(said);
+    },
+    // What is printed next begins on a line of its own.
+    end: () => line.end(said),
   };
 }
 
