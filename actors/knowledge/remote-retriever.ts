@@ -40,6 +40,8 @@ export class RemoteRetriever implements Retriever {
   async retrieve(query: RetrievalQuery): Promise<Passage[]> {
     const { questions, log } = this.#options;
     const until = performance.now() + REMOTE_MS;
+    // A suspect process proves itself again when it is asked, as one with documents does; meanwhile the role is asked.
+    const settled = this.#options.revisions.settled();
     try {
       const vector =
         query.vector === undefined && questions
@@ -51,6 +53,7 @@ export class RemoteRetriever implements Retriever {
           await this.#bus.request(CORE.retrieval, encodeAsk(asked), Math.max(1, until - performance.now())),
         ),
       );
+      await settled;
       if (this.#away) log.info("the retrieval role answers again");
       this.#away = false;
       metrics.retrievals({ part: "remote", result: passages.length > 0 ? "found" : "nothing" });

@@ -283,6 +283,15 @@ test("a host without documents asks the role, and goes on without passages when 
 
   await role.stop();
   expect(await ask(host, "What about a refund?")).toEqual([]);
+
+  // Cut off, it cannot know what has changed; questions are what makes it prove itself again.
+  server.freeze();
+  await waitUntil(() => !host.retriever.fresh(), { timeoutMs: 5_000, what: "the host to doubt itself" });
+  server.thaw();
+  await waitUntil(async () => (await ask(host, "Anything?")) && host.retriever.fresh(), {
+    timeoutMs: 10_000,
+    what: "the host to have proved itself",
+  });
 });
 
 test("vectors in JetStream are a record a document, without the ones that are gone", async () => {
