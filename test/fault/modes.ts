@@ -77,7 +77,7 @@ async function twoOf(run: FaultRun, random: Random, role: MemberRole): Promise<[
       const joined = random.shuffle(run.cluster.members(role).filter((m) => m.joined && !m.frozen));
       return joined.length >= 2 && ([joined[0], joined[1]] as [Member, Member]);
     },
-    { timeoutMs: 60_000, what: `two members of the role ${role}` },
+    { timeoutMs: 180_000, what: `two members of the role ${role}` },
   );
 }
 

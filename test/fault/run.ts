@@ -156,7 +156,7 @@ export class FaultRun {
         const names = new Set(members().map((m) => m.instance));
         return (await this.owners()).every((owner) => owner !== undefined && names.has(owner));
       },
-      { timeoutMs: 30_000, what, pollMs: 50 },
+      { timeoutMs: 120_000, what, pollMs: 50 },
     );
   }
 

@@ -9,7 +9,7 @@ import { endWithUs } from "./reaping.ts";
 import { waitUntil, within } from "./wait.ts";
 
 const ENTRY = fileURLToPath(new URL("member.ts", import.meta.url));
-const START_LIMIT_MS = 60_000;
+const START_LIMIT_MS = 180_000;
 const STOP_LIMIT_MS = 30_000;
 
 export class Member {

@@ -14,7 +14,7 @@ export const THREE = { servers: 3, hosts: 2, workers: 2, perSecond: 40, sessions
 export const KEPT = { effects: ["record"] } as const;
 
 const HEALTHY_MS = 120_000;
-const SERVING_MS = 60_000;
+const SERVING_MS = 120_000;
 
 type Plant = (events: readonly HistoryEvent[], faults: readonly Fault[]) => HistoryEvent[];
 
