@@ -188,6 +188,9 @@ export const BUCKETS = {
 export const bucketStream = (bucket: string): string => `KV_${bucket}`;
 export const bucketSubject = (bucket: string, key: string): string => `$KV.${bucket}.${key}`;
 
+/** Written by a client that wants to know whether the node it is on still has a quorum; nobody reads it. */
+export const PROBE_SUBJECT = bucketSubject(BUCKETS.placement, "probe");
+
 /** Keys in the bucket `deliveries`: what channels know of the delivery of a session's replies. */
 export const deliveryKey = (tenant: string, session: string, delivery: string): string =>
   `${tokenOf(tenant)}.${tokenOf(session)}.${tokenOf(delivery)}`;

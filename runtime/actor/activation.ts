@@ -190,10 +190,11 @@ export class Activation {
     for (;;) {
       const { record } = this.#loaded as Loaded;
       const tried = attemptsOf(record.attempts, delivery);
-      if (tried.length >= LIMITS.handlerAttempts && !unsafe.ignoreAttempts)
+      // The owner that it was pending with may have died of it too, and wrote nothing down.
+      if (tried.length + 1 >= LIMITS.handlerAttempts && !unsafe.ignoreAttempts)
         return this.#poison(
           delivery,
-          new HandlerFailed(new Error(`begun ${tried.length} times, never finished`)),
+          new HandlerFailed(new Error(`begun ${tried.length + 1} times, never finished`)),
         );
       const attempts = { ...record.attempts, [id]: [...tried, { at: clock.now(), host: instance }] };
       if (await this.#write(this.#draft([], undefined), { attempts }, LIMITS.recordBytes)) break;

@@ -15,6 +15,7 @@ import {
 } from "@nats-io/transport-node";
 import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
+import { PROBE_SUBJECT } from "#contracts/subjects.ts";
 import type { Log } from "../observe/log.ts";
 import { type LeaderMessage, readLeaderAnswer, type WhichMessage } from "./leader-answer.ts";
 import { Requests } from "./requests.ts";
@@ -74,7 +75,8 @@ const APPEND_MS = 5_000;
 /** Codes of the server for an expected revision that is not the last one. */
 const STALE = new Set([10071, 10164]);
 /** How long the cluster has to answer for itself before the connection is moved to another server. */
-const PROBE_MS = 1_000;
+const PROBE_MS = 1_500;
+const PROBE_AGE_MS = 60_000;
 /** After a move the new server gets this long: what is under way stays unanswered together. */
 const REST_MS = 10_000;
 
@@ -249,17 +251,16 @@ export class Bus {
   }
 
   /**
-   * Requests are waiting and nobody has answered any of them for a while. A stream without a leader looks like that, and
-   * so does a node that is cut off from the others: there a client stays until it is told to move. Whether the cluster
-   * itself answers tells them apart.
+   * Appends are waiting and none was acknowledged for a while. A stream without a leader looks like that, and so does a
+   * node that is cut off from the others: there a client stays until it is told to move. Another stream's quorum tells
+   * them apart; what a node answers by itself, reads and the state of the cluster as it believes it to be, does not.
    */
   async #suspectIsolation(): Promise<void> {
     if (this.#probing || !this.online || Date.now() - this.#movedAt < REST_MS) return;
     this.#probing = true;
     try {
-      const info = await this.nc.request("$JS.API.INFO", NO_DATA, { timeout: PROBE_MS });
-      if (!info.json<{ error?: unknown }>().error) return;
-      throw new Error("JetStream has no leader here");
+      const ttl = headersOf({ ttlMs: PROBE_AGE_MS });
+      readAck((await this.#requests.send(PROBE_SUBJECT, NO_DATA, ttl, PROBE_MS)).string());
     } catch {
       if (!this.online) return;
       this.#movedAt = Date.now();

@@ -10,11 +10,13 @@ interface Pending {
   readonly resolve: (message: Msg) => void;
   readonly reject: (error: Error) => void;
   readonly until: number;
+  /** An append: its answer needs a quorum, where a read may be answered by a node that is alone. */
+  readonly append: boolean;
 }
 
 /** How late a time-out may be noticed. */
 const SWEEP_MS = 100;
-/** A request waits for so long, and meanwhile no other one was answered: something is wrong with more than a stream. */
+/** No append was acknowledged for so long while some waited: something may be wrong with more than a stream. */
 const SILENCE_MS = 2_000;
 
 export class Requests {
@@ -23,11 +25,13 @@ export class Requests {
   readonly #pending = new Map<string, Pending>();
   #last = 0;
   #timer: NodeJS.Timeout | undefined;
-  /** When an answer came last, or the first request after a quiet time was made. */
+  /** Appends that wait for their acknowledgement. */
+  #appends = 0;
+  /** When an append was acknowledged last, or the first one after a quiet time was made. */
   #heardAt = 0;
   readonly #onSilence: () => void;
 
-  /** @param onSilence called again and again while requests wait and none of them is answered */
+  /** @param onSilence called again and again while appends wait and none of them is acknowledged */
   constructor(nc: NatsConnection, inbox: string, onSilence: () => void) {
     this.#nc = nc;
     this.#onSilence = onSilence;
@@ -42,15 +46,14 @@ export class Requests {
   send(subject: string, data: Uint8Array, headers: MsgHdrs | undefined, timeoutMs: number): Promise<Msg> {
     return new Promise((resolve, reject) => {
       const token = (++this.#last).toString(36);
-      this.#pending.set(token, { resolve, reject, until: Date.now() + timeoutMs });
-      if (!this.#timer) {
-        this.#heardAt = Date.now();
-        this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
-      }
+      const append = !subject.startsWith("$JS.API.");
+      if (append && this.#appends++ === 0) this.#heardAt = Date.now();
+      this.#pending.set(token, { resolve, reject, until: Date.now() + timeoutMs, append });
+      this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
       try {
         this.#nc.publish(subject, data, { reply: this.#prefix + token, ...(headers ? { headers } : {}) });
       } catch (error) {
-        this.#pending.delete(token);
+        this.#forget(token);
         reject(error);
       }
     });
@@ -60,16 +63,21 @@ export class Requests {
     const token = message.subject.slice(this.#prefix.length);
     const pending = this.#pending.get(token);
     if (!pending) return;
-    this.#pending.delete(token);
-    this.#heardAt = Date.now();
+    this.#forget(token);
+    if (pending.append) this.#heardAt = Date.now();
     if (message.data.length === 0 && message.headers?.code === 503)
       pending.reject(new JetclawError("nats.unavailable", "nobody answers on this subject"));
     else pending.resolve(message);
   }
 
+  #forget(token: string): void {
+    if (this.#pending.get(token)?.append) this.#appends--;
+    this.#pending.delete(token);
+  }
+
   #sweep(): void {
     const now = Date.now();
-    if (now - this.#heardAt > SILENCE_MS) {
+    if (this.#appends > 0 && now - this.#heardAt > SILENCE_MS) {
       this.#heardAt = now;
       this.#onSilence();
     }
@@ -79,7 +87,7 @@ export class Requests {
   #fail(over: (pending: Pending) => boolean, why: string): void {
     for (const [token, pending] of this.#pending) {
       if (!over(pending)) continue;
-      this.#pending.delete(token);
+      this.#forget(token);
       pending.reject(new JetclawError("nats.unavailable", why));
     }
     if (this.#pending.size > 0) return;

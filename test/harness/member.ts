@@ -65,7 +65,10 @@ async function join(config: MemberConfig): Promise<void> {
       process.exit(0);
     })();
   });
-  await waitUntil(() => role.readiness() === undefined, { timeoutMs: 150_000, what: "the role to take work" });
+  await waitUntil(() => role.readiness() === undefined, {
+    timeoutMs: 150_000,
+    what: "the role to take work",
+  });
   await tell({ is: "ready" });
   let told: string | undefined;
   setInterval(() => {

@@ -25,7 +25,11 @@ const DEEDS: Readonly<Record<string, Deed>> = {
     );
   },
   "host frozen": (run, random) => freezeOnce(run, random),
-  "all hosts replaced": (run) => handovers(run, 1),
+  "all hosts replaced": async (run) => {
+    await handovers(run, 1);
+    // A handover ends with one host.
+    while (run.cluster.members("conversation").length < LOAD.hosts) await run.cluster.start("conversation");
+  },
   "node killed": async (run) => {
     const node = await leader(run, someStream(run));
     await node.kill();

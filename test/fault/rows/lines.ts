@@ -12,13 +12,13 @@ const ISOLATED_MS = 20_000;
 const leaderIsolated: Row = {
   fault: 10,
   name: "leader isolated from the other nodes",
-  target: "majority <= 12 s, 0 lost; clients leave the isolated node",
+  target: "majority <= 12 s, clients move <= 5 s, 0 lost",
   control: "a loss and a standstill of 13 s planted",
   run: (options) =>
     underLoad(
       options,
       { ...THREE, ...KEPT, plant: options.control ? lossAndStall(13_000) : undefined },
-      { longestShardGapMs: 12_000, clientsLeft: 0 },
+      { longestShardGapMs: 12_000, clientsLeft: 0, movedMs: 5_000 },
       async (run) => {
         const { nats, bus } = run.cluster;
         let clientsLeft = 0;
