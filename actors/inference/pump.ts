@@ -89,6 +89,7 @@ export class Pump {
   /** Bells that are listened to, by lane: of the shared ones all whose lane is not marked. */
   readonly #bells = new Map<LaneSet, { stop(): void }>();
   #tick: NodeJS.Timeout | undefined;
+  #tickAt = 0;
   #state: "running" | "draining" | "drained" = "running";
   /** Lanes that may hold something. */
   #marked: LaneSet = ALL_LANES;
@@ -304,18 +305,17 @@ export class Pump {
     const held: Held = { message, handBack, done };
     this.#held.add(held);
     // What begins right after an idle tick is not to wait for the next one to say that it is alive.
-    if (this.#held.size === 1) this.#schedule();
+    if (this.#tickAt - startedAt > TICK_MS) this.#schedule();
   }
 
   #schedule(): void {
+    const waitMs = this.#held.size > 0 ? TICK_MS : untilPulse(IDLE_TICK_MS);
     clearTimeout(this.#tick);
-    this.#tick = setTimeout(
-      () => {
-        this.#onTick();
-        this.#schedule();
-      },
-      this.#held.size > 0 ? TICK_MS : untilPulse(IDLE_TICK_MS),
-    );
+    this.#tickAt = Date.now() + waitMs;
+    this.#tick = setTimeout(() => {
+      this.#onTick();
+      this.#schedule();
+    }, waitMs);
   }
 
   #onTick(): void {

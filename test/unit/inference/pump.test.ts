@@ -161,6 +161,18 @@ describe("pump", () => {
     expect(seen).toEqual([1]);
   });
 
+  test("sweeps also while short jobs come and go", async () => {
+    const seen: string[] = [];
+    open({ slots: 4, run: async ({ subject }) => void seen.push(subject) });
+    await settle();
+    queue.add("deferred", 1);
+    for (let i = 0; i < 20; i++) {
+      queue.arrive("new", 0);
+      await vi.advanceTimersByTimeAsync(250);
+    }
+    expect(seen).toContain("1");
+  });
+
   test("asks only the lane that rang", async () => {
     open({ slots: 4, run: async () => {} });
     await settle();
