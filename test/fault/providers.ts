@@ -3,11 +3,12 @@
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { ConfigInput } from "#contracts/config.ts";
 import { startDeployed } from "#ops/bench/deployed.ts";
 import { type Asked, OpenLoop } from "#ops/bench/open-loop.ts";
 import type { BillLine } from "#ops/simulator/bill.ts";
 import { DEFAULTS, type SimulatorOptions } from "#ops/simulator/options.ts";
-import { startSimulator } from "#ops/simulator/server.ts";
+import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
 import { ensureNatsServer } from "#runtime/nats/server.ts";
 import type { Findings } from "./midstream.ts";
 
@@ -37,81 +38,95 @@ const FAULTS: Readonly<Record<string, Partial<SimulatorOptions>>> = {
   mixed: { errorRate: 0.2, hangRate: 0.2, halfStreamRate: 0.2, garbageRate: 0.2 },
 };
 
+const NAMES = Object.keys(FAULTS);
+const ASSISTANTS = ["helped", "alone"] as const;
+
 export async function providers({ seed, turns, control, say }: ProviderOptions): Promise<Findings> {
   const startedAt = Date.now();
-  const bad = await startSimulator({ seed });
+  // A provider a fault: breakers and rests of one say nothing about the next.
+  const bad = await Promise.all(
+    Object.values(FAULTS).map((fault) => startSimulator({ ...DEFAULTS, ...fault, seed, port: 0 })),
+  );
   const good = await startSimulator({ seed, answer: () => "the other one answers" });
-  const openai = (name: string, baseUrl: string, more: object = {}) => ({
-    name,
-    baseUrl,
-    concurrency: 64,
-    ...more,
-  });
-  const folder = await mkdtemp(join(tmpdir(), "jetclaw-providers-"));
   const deployed = await startDeployed({
     natsBin: await ensureNatsServer({ log: () => {}, given: process.env.NATS_SERVER_BIN }),
-    folder,
+    folder: await mkdtemp(join(tmpdir(), "jetclaw-providers-")),
     hosts: 1,
     workers: 1,
     governors: 0,
     slots: 64,
     simulators: [],
-    config: () => ({
-      turnDeadlineMs: DEADLINE_MS,
-      responseCache: false,
-      assistants: {
-        helped: { model: "helped", knowledge: [] },
-        alone: { model: "alone", knowledge: [] },
-      },
-      pools: {
-        helped: { models: [openai("first", bad.baseUrl, { timeouts: TIMEOUTS })], fallback: ["spare"] },
-        alone: { models: [openai("only", bad.baseUrl, { timeouts: TIMEOUTS })] },
-        spare: { models: [openai("second", good.baseUrl)] },
-      },
-    }),
+    config: () => configOf(bad, good),
   });
-  const lines: BillLine[] = [];
   const figures: Record<string, number> = {};
   const broken: string[] = [];
   try {
     const loop = await OpenLoop.open(deployed.bus);
     const openedAt = Date.now() - loop.now();
-    for (const [name, fault] of Object.entries(FAULTS)) {
-      bad.set({ ...DEFAULTS, ...fault, seed, port: 0 });
+    for (const [n, fault] of NAMES.entries()) {
       const from = loop.asked.length;
-      for (let n = 0; n < turns; n++)
-        for (const assistant of ["helped", "alone"]) loop.ask(questionOf(name, assistant, n));
+      for (let turn = 0; turn < turns; turn++)
+        for (const assistant of ASSISTANTS) loop.ask(questionOf(n, assistant, turn));
       await loop.settled(DEADLINE_MS + 10_000);
       const asked = loop.asked.slice(from);
-      broken.push(...judge(name, asked));
-      say(`${name}: ${summary(asked)}`);
-      figures[`mostMs ${name}`] = Math.round(Math.max(...asked.map(({ latencyMs = Infinity }) => latencyMs)));
+      const requests = bad[n]?.bill().length ?? 0;
+      // Who was never asked cannot have failed.
+      if (requests < turns) broken.push(`${fault}: the provider was asked ${requests} times`);
+      broken.push(...judge(fault, asked));
+      say(`${fault}: ${summary(asked)}; asked ${requests} times`);
+      figures[`mostMs ${fault}`] = Math.round(
+        Math.max(...asked.map(({ latencyMs }) => latencyMs ?? Number.POSITIVE_INFINITY)),
+      );
     }
-    lines.push(...bad.bill(), ...good.bill());
-    const answered = (asked: Asked): boolean => asked.record?.outcome === "answered";
-    figures.turns = loop.asked.length;
-    figures.answered = loop.asked.filter(answered).length;
-    figures.apologised = loop.asked.filter((each) => each.record?.outcome === "failed").length;
-    figures.requests = lines.length;
+    const lines = [...bad, good].flatMap((each) => each.bill());
+    const outcomes = (outcome: string): number =>
+      loop.asked.filter(({ record }) => record?.outcome === outcome).length;
     const dueAt = new Map(loop.asked.map(({ session, dueAt }) => [session, openedAt + dueAt]));
     const late = lines.filter((line) => outlived(line, dueAt, control ? CONTROL_DEADLINE_MS : DEADLINE_MS));
-    figures.paidAfterDeadline = late.length;
     if (late.length > 0) broken.push(`${late.length} requests ran on after the deadline of their turn`);
-    figures.seconds = Math.round((Date.now() - startedAt) / 1_000);
+    Object.assign(figures, {
+      turns: loop.asked.length,
+      answered: outcomes("answered"),
+      apologised: outcomes("failed"),
+      requests: lines.length,
+      paidAfterDeadline: late.length,
+      seconds: Math.round((Date.now() - startedAt) / 1_000),
+    });
     return { figures, broken };
   } finally {
     await deployed.stop();
-    await bad.close();
-    await good.close();
+    await Promise.all([...bad, good].map((each) => each.close()));
   }
 }
 
-const questionOf = (fault: string, assistant: string, n: number) => ({
+/** Each failing provider behind two pools: one with a fallback, one without. */
+function configOf(bad: readonly Simulator[], good: Simulator): ConfigInput {
+  const each = <T>(of: (assistant: (typeof ASSISTANTS)[number], baseUrl: string, name: string) => T) =>
+    Object.fromEntries(
+      bad.flatMap(({ baseUrl }, n) =>
+        ASSISTANTS.map((assistant) => [`${assistant}-${n}`, of(assistant, baseUrl, `${assistant}-${n}`)]),
+      ),
+    );
+  return {
+    turnDeadlineMs: DEADLINE_MS,
+    responseCache: false,
+    assistants: each((_assistant, _baseUrl, name) => ({ model: name, knowledge: [] })),
+    pools: {
+      ...each((assistant, baseUrl, name) => ({
+        models: [{ name: `model-${name}`, baseUrl, concurrency: 64, timeouts: TIMEOUTS }],
+        fallback: assistant === "helped" ? ["spare"] : [],
+      })),
+      spare: { models: [{ name: "second", baseUrl: good.baseUrl, concurrency: 64 }] },
+    },
+  };
+}
+
+const questionOf = (fault: number, assistant: string, n: number) => ({
   tenant: "demo",
-  session: `${fault.replaceAll(" ", "-")}-${assistant}-${n}`,
+  session: `fault${fault}-${assistant}-${n}`,
   text: `Question ${n} of ${assistant}`,
   group: assistant,
-  assistant,
+  assistant: `${assistant}-${fault}`,
 });
 
 function judge(fault: string, asked: readonly Asked[]): string[] {
