@@ -62,6 +62,6 @@ function mixed(one: string, other: string, random: () => number): string {
 function between(one: Float32Array, other: Float32Array, random: () => number): Float32Array {
   const share = random();
   const vector = one.map((x, n) => x * (1 - share) + (other[n] ?? 0) * share + (random() - 0.5) * SPREAD);
-  const length = Math.hypot(...vector);
+  const length = Math.sqrt(vector.reduce((sum, x) => sum + x * x, 0));
   return vector.map((x) => x / length);
 }

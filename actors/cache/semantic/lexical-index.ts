@@ -12,7 +12,7 @@ const PAIR_WEIGHT = 0.5;
 const GRAM_WEIGHT = 0.35;
 const GRAM = 4;
 /** Postings that one look-up reads at most, beyond those of its rarest features. */
-const POSTINGS = 40_000;
+const POSTINGS = 12_000;
 /** Idf and norms follow the size of the index in steps of this factor. */
 const STEP = 1.25;
 

@@ -108,7 +108,7 @@ export type Verdict =
   | { readonly kind: "miss"; readonly reason: MissReason; readonly evidence: Evidence };
 
 export interface SemanticCache {
-  /** Changes nothing but the draw of checks. */
+  /** Changes nothing but the draw of checks and the confidences by which the threshold follows the traffic. */
   lookup(question: Question): Verdict;
   /** After each miss and each check. @returns the entry to keep and to give to other hosts */
   learn(question: Question, outcome: Outcome, verdict: Verdict): SemanticEntry;
