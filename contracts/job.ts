@@ -18,6 +18,8 @@ export const passageSchema = z.object({
   text: z.string(),
   /** Higher is better; comparable only inside one result. */
   score: z.number(),
+  /** Its meaning answers the question, whether or not it shares words with it. */
+  near: z.boolean().optional(),
 });
 export type Passage = z.infer<typeof passageSchema>;
 

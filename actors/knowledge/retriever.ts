@@ -138,7 +138,13 @@ export class LocalRetriever implements Retriever {
               passage: of,
               score,
             }));
-      if (ranked.length > 0) return { passages: ranked.slice(0, query.limit).map(asPassage), whole };
+      if (ranked.length > 0) {
+        const near = new Set(meaning);
+        const passages = ranked
+          .slice(0, query.limit)
+          .map((each) => ({ ...asPassage(each), ...(near.has(each.passage) ? { near: true } : {}) }));
+        return { passages, whole };
+      }
     }
     return { passages: [], whole };
   }

@@ -55,9 +55,11 @@ export function extract(question: string, passages: readonly Passage[], locale: 
   const found = asked
     .map((text) => bestFor(text, sections, language))
     .reduce((a, b) => (b.score > a.score ? b : a));
-  if (!found.section) return { text: UNKNOWN[language] ?? (UNKNOWN.en as string), citations: [] };
-  const text = quote(found.section, found.terms, found.weights);
-  return { text, citations: [{ ...citationOf(found.section.passage), passage: text }] };
+  // What shares no word with the question may be its answer all the same, where its meaning was found to be.
+  const section = found.section ?? sections.find(({ passage }) => passage.near);
+  if (!section) return { text: UNKNOWN[language] ?? (UNKNOWN.en as string), citations: [] };
+  const text = quote(section, found.terms, found.weights);
+  return { text, citations: [{ ...citationOf(section.passage), passage: text }] };
 }
 
 interface Found {

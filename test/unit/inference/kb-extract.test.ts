@@ -69,6 +69,20 @@ describe("what they do not say", () => {
     expect(text).toContain(locale === "nl" ? "kennisbank" : "knowledge base");
   });
 
+  test("a passage that was found by its meaning is quoted, though it shares no word with the question", () => {
+    const passage = {
+      collection: "c",
+      document: "d",
+      revision: 1,
+      title: "Lockers",
+      text: "Collect it day and night.",
+      score: 1,
+    };
+    const asked = "Where do I pick up my order outside business hours?";
+    expect(extract(asked, [passage], "en").citations).toEqual([]);
+    expect(extract(asked, [{ ...passage, near: true }], "en").text).toBe("Collect it day and night.");
+  });
+
   test("passages that hardly touch the question are not quoted, whoever retrieved them", () => {
     const passages = retrieve("How long does delivery take?", "en");
     expect(passages.length).toBeGreaterThan(0);
