@@ -67,6 +67,7 @@ export async function runProcess(options: ProcessOptions): Promise<RunningProces
   const notReady = (): string[] => [
     ...(lifecycle.state === "running" || lifecycle.state === "starting" ? [] : [lifecycle.state]),
     ...(bus && !bus.online ? ["NATS does not answer"] : []),
+    ...(bus?.stalled ? ["NATS does not store what it is given"] : []),
     ...roles.flatMap((role) => {
       const part = running.get(role);
       const reason = part ? part.readiness() : "starting";

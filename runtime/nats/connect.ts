@@ -77,6 +77,8 @@ const STALE = new Set([10071, 10164]);
 /** How long the cluster has to answer for itself before the connection is moved to another server. */
 const PROBE_MS = 1_500;
 const PROBE_AGE_MS = 60_000;
+/** Longer than from one time-out of an append to the next. */
+const STALLED_MS = 8_000;
 /** After a move the new server gets this long: what is under way stays unanswered together. */
 const REST_MS = 10_000;
 
@@ -210,8 +212,15 @@ export class Bus {
       return readAck(message.string());
     } catch (error) {
       if (error instanceof StaleRevision) throw error;
+      this.#notStoredAt = Date.now();
       throw natsError(error);
     }
+  }
+  #notStoredAt = 0;
+
+  /** True while appends fail: a full disk, a stream without a leader, a node that is alone. Whoever needs them is not ready. */
+  get stalled(): boolean {
+    return Date.now() - this.#notStoredAt < STALLED_MS;
   }
 
   /**

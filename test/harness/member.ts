@@ -72,7 +72,7 @@ async function join(config: MemberConfig): Promise<void> {
   await tell({ is: "ready" });
   let told: string | undefined;
   setInterval(() => {
-    const unready = role.readiness();
+    const unready = role.readiness() ?? (bus.stalled ? "NATS does not store what it is given" : undefined);
     if (unready !== told) void tell({ is: "readiness", unready });
     told = unready;
   }, READINESS_MS).unref();
