@@ -1,6 +1,7 @@
 // The entry of a member process: the product's own role, composed by the product's own code, plus the steps at which
 // the harness may end, freeze or hold it. Everything it is told comes over IPC.
 import { configSchema } from "#contracts/config.ts";
+import { JetclawError } from "#contracts/errors.ts";
 import type { RoleContext, RunningRole } from "#ops/compose/context.ts";
 import { startConversationHost } from "#ops/compose/conversation.ts";
 import { connectTo, contextOf, provisionFor } from "#ops/compose/open.ts";
@@ -80,6 +81,19 @@ async function join(config: MemberConfig): Promise<void> {
 
 const READINESS_MS = 250;
 
+/** As whatever supervises a process does: a start that finds no NATS is made again. */
+async function joinInTime(config: MemberConfig): Promise<void> {
+  for (const until = Date.now() + START_MS; ; ) {
+    try {
+      return await join(config);
+    } catch (error) {
+      if (!(error instanceof JetclawError) || error.code !== "nats.unavailable" || Date.now() > until)
+        throw error;
+    }
+  }
+}
+const START_MS = 120_000;
+
 /** Long enough to be streamed in pieces and short enough for a small machine. */
 const ECHO = { replyBytes: 400, chunks: 6, delayMs: 5 };
 
@@ -105,7 +119,7 @@ process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
 process.on("message", (order: Order) => {
   switch (order.do) {
     case "start":
-      join(order.config).catch((error: unknown) => {
+      joinInTime(order.config).catch((error: unknown) => {
         const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
         void tell({ is: "failed", error: text }).then(() => process.exit(1));
       });
