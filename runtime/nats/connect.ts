@@ -100,7 +100,7 @@ export class Bus {
     this.js = jetstream(nc, { timeout: 5_000 });
     this.jsm = jsm;
     this.log = log;
-    this.#requests = new Requests(nc, this.inbox(), () => void this.#suspectIsolation());
+    this.#requests = new Requests(nc, this.inbox(), () => void this.suspectIsolation());
     void this.#watch();
   }
 
@@ -260,11 +260,11 @@ export class Bus {
   }
 
   /**
-   * Appends are waiting and none was acknowledged for a while. A stream without a leader looks like that, and so does a
+   * Appends are waiting and none was acknowledged for a while, or a pull hears nothing. A stream without a leader looks like that, and so does a
    * node that is cut off from the others: there a client stays until it is told to move. Another stream's quorum tells
    * them apart; what a node answers by itself, reads and the state of the cluster as it believes it to be, does not.
    */
-  async #suspectIsolation(): Promise<void> {
+  async suspectIsolation(): Promise<void> {
     if (this.#probing || !this.online || Date.now() - this.#movedAt < REST_MS) return;
     this.#probing = true;
     try {

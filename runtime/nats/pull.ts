@@ -281,8 +281,11 @@ export class PullChannel {
     const now = Date.now();
     let next = Number.POSITIVE_INFINITY;
     for (const [token, { lastHeardAt, silenceMs }] of this.#open) {
-      if (now - lastHeardAt >= silenceMs) this.#end(token, "broken");
-      else next = Math.min(next, lastHeardAt + silenceMs);
+      if (now - lastHeardAt >= silenceMs) {
+        // Who only takes appends nothing by which an isolated node would show.
+        void this.#bus.suspectIsolation();
+        this.#end(token, "broken");
+      } else next = Math.min(next, lastHeardAt + silenceMs);
     }
     return next;
   }
