@@ -28,7 +28,7 @@ const RUN_CHARS = 12;
 const FENCE = /^\s*(```|~~~)/;
 const ITEM = /^(\s*)([-*+]|\d{1,9}[.)])\s/;
 const ROW = /^\s*\|/;
-const HEAD_LINE = /^\s*\|?[\s:|-]*-[\s:|-]*$/;
+const HEAD_LINE = /^[\s:|-]+$/;
 const SENTENCE_END = /[.!?]["')\]]?\s+|[。！？]+\s*/gu;
 
 /** How many words the span has; counts no further than `most`. */
@@ -51,7 +51,7 @@ export function atomsOf(text: string, start: number, end: number, most: number):
     const lines = linesOf(text, block);
     const second = lines[1];
     const head =
-      block.kind === "table" && second && HEAD_LINE.test(text.slice(second.start, second.end))
+      block.kind === "table" && second && isHeadLine(text.slice(second.start, second.end))
         ? { start: block.start, end: second.end }
         : undefined;
     return partsOf(text, block, lines).flatMap((part) =>
@@ -65,6 +65,8 @@ export function atomsOf(text: string, start: number, end: number, most: number):
     );
   });
 }
+
+const isHeadLine = (line: string): boolean => HEAD_LINE.test(line) && line.includes("-");
 
 function blocksOf(text: string, start: number, end: number): Block[] {
   const blocks: Block[] = [];

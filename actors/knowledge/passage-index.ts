@@ -51,6 +51,8 @@ export class PassageIndex {
     const known = this.#documents.get(key);
     if (known && known.revision >= revision) return false;
     if (known) this.#unindex(event.tenant, known);
+    // Should the new text not be cut, the old one is gone all the same, and with it every answer from it.
+    this.#documents.delete(key);
     const entry = entryOf(event, revision);
     this.#documents.set(key, entry);
     for (const language of entry.languages)

@@ -79,9 +79,14 @@ function sectionsOf(text: string): Section[] {
   return sections;
 }
 
+/** Marks at its end close a heading. By steps that are linear each: a line may have half a million characters. */
 function headingOf(line: string): { level: number; name: string } | undefined {
-  const [, marks = "", name = ""] = /^ {0,3}(#{1,6})\s+(.+?)\s*#*\s*$/.exec(line) ?? [];
-  return marks === "" ? undefined : { level: marks.length, name };
+  const [begin, marks] = /^ {0,3}(#{1,6})\s/.exec(line) ?? [];
+  if (!begin || !marks) return undefined;
+  const whole = line.slice(begin.length).trim();
+  let end = whole.length;
+  while (end > 1 && whole[end - 1] === "#") end--;
+  return whole === "" ? undefined : { level: marks.length, name: whole.slice(0, end).trimEnd() };
 }
 
 /** A line with a line of equals signs or dashes under it. */

@@ -30,6 +30,23 @@ describe("structure", () => {
     ]);
   });
 
+  test("lines of any length are read once", () => {
+    const long = 200_000;
+    const hostile = (pad: string) => passagesOf("T", `# a${pad.repeat(long)}b\n\ntext`);
+    expect(hostile(" ")[0]?.heading).toHaveLength(long + 2);
+    expect(hostile("#")[0]?.heading).toHaveLength(long + 2);
+    expect(passagesOf("T", `|${"-".repeat(long)}x\n|${"-".repeat(long)}x`).length).toBeGreaterThan(1);
+    const named = (line: string) => passagesOf("T", `${line}\n\ntext`)[0]?.heading;
+    expect(["# a ##", "## a b#", "# a # #", "# #", "#a", "#  "].map(named)).toEqual([
+      "a",
+      "a b",
+      "a #",
+      "#",
+      "",
+      "",
+    ]);
+  });
+
   test("a list or table that fits is in one passage, whole", () => {
     const list = many(12, (n) => `- item ${n} with some words about it\n`).trim();
     const table = `| a | b |\n|---|---|\n${many(15, (n) => `| row ${n} | value |\n`)}`.trim();
