@@ -28,14 +28,16 @@ export interface CachingPlan {
 export function planCaching(
   { cache }: Pick<Answering, "cache">,
   { knowledge, cache: wish }: Assistant,
-  { history }: ConversationState,
+  { history, summary }: ConversationState,
   query: CacheQuery,
 ): CachingPlan {
   if (!cache || knowledge.length === 0 || wish?.enabled === false) return {};
+  const turns = history.map(({ messages, reply }) => ({ messages: messages.map((m) => m.text), reply }));
   const judged = cache.judge({
     question: query.question,
     locale: query.locale,
-    earlier: history.map(({ messages, reply }) => ({ messages: messages.map((m) => m.text), reply })),
+    // What a summary stands for was no small talk.
+    earlier: summary ? [{ messages: [], reply: summary.text }, ...turns] : turns,
   });
   if (judged.levels !== "both") metrics.cache({ level: judged.levels, result: judged.reason });
   if (judged.levels === "none") return { uncached: judged.reason };
