@@ -20,14 +20,17 @@ export function createCacheAdmin(bus: Bus, clock: Clock): CacheAdmin {
       const hosts: CacheHostStatus[] = [];
       const inbox = bus.inbox();
       const replies = bus.subscribe(inbox, ({ data }) => void hosts.push(decode<CacheHostStatus>(data)));
-      bus.publish(CORE.cacheStatus, encode({ replyTo: inbox }));
-      const [{ messages, bytes }] = await Promise.all([
-        streamState(bus, bucketStream(BUCKETS.cache)),
-        clock.sleep(HEARD_MS),
-      ]);
-      replies.stop();
-      hosts.sort((a, b) => a.instance.localeCompare(b.instance));
-      return { at: clock.now(), keys: messages, bytes, hosts };
+      try {
+        bus.publish(CORE.cacheStatus, encode({ replyTo: inbox }));
+        const [{ messages, bytes }] = await Promise.all([
+          streamState(bus, bucketStream(BUCKETS.cache)),
+          clock.sleep(HEARD_MS),
+        ]);
+        hosts.sort((a, b) => a.instance.localeCompare(b.instance));
+        return { at: clock.now(), keys: messages, bytes, hosts };
+      } finally {
+        replies.stop();
+      }
     },
     remove: (tenant, id) => removeEntry(kv, clock, tenant, id, { ban: true }),
     async explain(asked: ExplainAsk): Promise<Explanation> {

@@ -2,7 +2,7 @@
  * Single flight: of those who ask the same at once one asks a model, the others wait for his answer. Waiting is the
  * conversation's affair (a turn that waits is committed, and its mailbox goes on); here it is only known who flies.
  *
- *   join: somebody flies, in a class at least as urgent ----------------------> wait, 10 s at most
+ *   join: somebody flies, in a class at least as urgent ----------------------> wait, 8 s at most
  *         nobody here -> lease in KV (only where other hosts may ask the same) -> taken by another host -> wait
  *                           |                                                  \-> slow, failing ------> ask
  *                           v

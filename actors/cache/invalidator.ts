@@ -1,6 +1,6 @@
 /**
  * Deletes the shared entries that rest on an older revision of a changed document, by their index keys. Housekeeping:
- * it frees memory early; that nothing stale is served holds without it (response-cache.ts). One reader for all
+ * it frees memory early; that nothing stale is served holds without it (answer-cache.ts). One reader for all
  * processes that run this role; repeats and changes out of order delete nothing that is current.
  */
 import { decode } from "#contracts/codec.ts";

@@ -1,7 +1,8 @@
 /**
  * Tf-idf cosine between texts over words, pairs of words and character n-grams, by an inverted index whose work a look-up
- * bounds: common features are left out first. Items are numbers given by the caller, dense from 0. A feature counts once
- * a text, and its weight follows from its kind, so that a posting is one number.
+ * bounds: common features are left out first. Items are numbers given by the caller, dense from 0, and may be given again
+ * after they were removed. A feature counts once a text, and its weight follows from its kind, so that a posting is one
+ * number. What is removed leaves nothing behind: neither its place nor a feature that only it had.
  */
 import { stemOf } from "./stem.ts";
 import type { Word } from "./words.ts";
@@ -50,6 +51,9 @@ export interface Hit {
 
 export class LexicalIndex {
   readonly #ids = new Map<string, number>();
+  readonly #names: string[] = [];
+  /** Ids of features that no text has any more. */
+  readonly #free: number[] = [];
   readonly #weights: number[] = [];
   /** Squared tf-idf of each feature. */
   #values = new Float64Array(1_024);
@@ -61,6 +65,8 @@ export class LexicalIndex {
   #marks = new Uint8Array(1_024);
   #live = 0;
   #sized = 0;
+  /** Texts that came or went since weights were last brought up to date. */
+  #changes = 0;
 
   add(item: number, features: ReadonlyMap<string, number>): void {
     this.#live++;
@@ -76,15 +82,19 @@ export class LexicalIndex {
       this.#norms = grown(this.#norms, Float32Array, item);
       this.#scores = new Float32Array(this.#norms.length);
     }
-    if (this.#live > STEP * this.#sized) this.#revalue();
+    this.#changes++;
+    // Also where as many come as go.
+    if (this.#live > STEP * this.#sized || this.#changes > 2 * this.#sized) this.#revalue();
     this.#norms[item] = this.#normOf(terms);
   }
 
-  /** Its postings stay until the owner builds the index anew; it is never found again. */
   remove(item: number): void {
-    if (this.#terms[item] === undefined) return;
+    const terms = this.#terms[item];
+    if (terms === undefined) return;
     this.#terms[item] = undefined;
     this.#live--;
+    this.#changes++;
+    for (const id of terms) this.#unpost(id, item);
   }
 
   /** The words of an item. */
@@ -148,7 +158,9 @@ export class LexicalIndex {
   }
 
   #name(name: string, weight: number): number {
-    const id = this.#weights.push(weight) - 1;
+    const id = this.#free.pop() ?? this.#weights.length;
+    this.#weights[id] = weight;
+    this.#names[id] = name;
     this.#ids.set(name, id);
     this.#postings[id] = new Uint32Array(2);
     this.#counts[id] = 0;
@@ -171,6 +183,17 @@ export class LexicalIndex {
     this.#counts[id] = count + 1;
   }
 
+  /** The last item of the posting takes the place of this one. */
+  #unpost(id: number, item: number): void {
+    const posting = this.#postings[id] as Uint32Array;
+    const last = (this.#counts[id] as number) - 1;
+    posting[posting.indexOf(item)] = posting[last] as number;
+    this.#counts[id] = last;
+    if (last > 0) return;
+    this.#ids.delete(this.#names[id] as string);
+    this.#free.push(id);
+  }
+
   #idf(count: number): number {
     return Math.log(1 + (this.#live + 1) / (count + 1));
   }
@@ -183,6 +206,7 @@ export class LexicalIndex {
 
   #revalue(): void {
     this.#sized = this.#live;
+    this.#changes = 0;
     for (const [id, weight] of this.#weights.entries())
       this.#values[id] = (weight * this.#idf(this.#counts[id] as number)) ** 2;
     for (const [item, terms] of this.#terms.entries()) if (terms) this.#norms[item] = this.#normOf(terms);

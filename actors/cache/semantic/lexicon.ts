@@ -50,14 +50,20 @@ export class Lexicon {
       if (!word.first) counts.inner += by;
       if (word.capital) counts.capital += by;
       if (isVerbAt(words, at)) counts.verbal += by;
-      if (by === 1 && counts.all === KNOWN && isSpellable(word.text)) this.#spelling.add(word.text);
+      if (!isSpellable(word.text)) continue;
+      if (by === 1 && counts.all === KNOWN) this.#spelling.add(word.text);
+      if (by === -1 && counts.all === KNOWN - 1) this.#spelling.remove(word.text);
     }
     for (const [modifier, next] of modifiersOf(words)) {
       const head = this.#stem(next);
       const counts = this.#countsOf(modifier);
       counts.heads ??= new Map();
-      counts.heads.set(head, (counts.heads.get(head) ?? 0) + by);
+      const count = (counts.heads.get(head) ?? 0) + by;
+      if (count > 0) counts.heads.set(head, count);
+      else counts.heads.delete(head);
     }
+    // A word that no text has any more is forgotten.
+    if (by === -1) for (const { text } of words) if (this.#all(text) <= 0) this.#words.delete(text);
   }
 
   /** The words as they were meant: a rare one that is a slip away from a known one is that one. */

@@ -34,8 +34,6 @@ export interface SemanticOptions {
 const SHOWN = 8;
 /** Before so many lessons nothing is served. */
 const LEAST_LESSONS = 30;
-/** A scope is built anew when removed entries take more room than those it has, and more than this. */
-const DEAD = 1_000;
 /** A new text may answer a question that is so near to it. */
 const NEAR_TEXT_COSINE = 0.45;
 const NEAR_TEXT_LEXICAL = 0.2;
@@ -83,10 +81,14 @@ class Memory implements SemanticCache {
   }
 
   lookup(question: Question): Verdict {
-    const { verifier, bound } = this.#learnerOf(question);
     const shelf = this.#shelves.get(keyOf(question.scope));
     const probe = shelf?.probe(question.text, question.vector);
-    const known = { threshold: bound.threshold, lessons: verifier.lessons };
+    // A question alone leaves nothing behind: whoever asks chooses the language.
+    const learner = this.#learners.get(learnerKey(question));
+    const known = {
+      threshold: learner?.bound.threshold ?? 1 - this.#options.errorBound,
+      lessons: learner?.verifier.lessons ?? 0,
+    };
     const nothing: Evidence = { candidates: [], confidence: 0, ...known };
     if (!shelf || !probe || probe.near.length === 0)
       return { kind: "miss", reason: "nothing-near", evidence: nothing };
@@ -107,6 +109,7 @@ class Memory implements SemanticCache {
       known: probe.known,
       found: question.found,
     });
+    const { verifier, bound } = this.#learnerOf(question);
     const confidence = verifier.confidence(features);
     const evidence: Evidence = { candidates, weighed: weighed.entry.id, features, confidence, ...known };
     if (!allowed) return miss("guarded", evidence);
@@ -160,7 +163,11 @@ class Memory implements SemanticCache {
       this.#learnerOf(entry).verifier.forget(entry.trial);
       this.#count(entry, entry.trial, -1);
     }
-    if (shelf.dead > Math.max(DEAD, shelf.size)) this.#rebuild(entry.scope, shelf);
+    if (shelf.size === 0) {
+      const key = keyOf(entry.scope);
+      this.#shelves.delete(key);
+      this.#records.delete(key);
+    }
     return true;
   }
 
@@ -195,12 +202,6 @@ class Memory implements SemanticCache {
     return ids;
   }
 
-  #rebuild(scope: Scope, old: Shelf): void {
-    this.#shelves.delete(keyOf(scope));
-    const shelf = this.#shelfOf(scope);
-    for (const entry of old.entries()) this.#entries.set(entry.id, { entry, shelf, item: shelf.add(entry) });
-  }
-
   #shelfOf(scope: Scope): Shelf {
     const key = keyOf(scope);
     let shelf = this.#shelves.get(key);
@@ -221,11 +222,11 @@ class Memory implements SemanticCache {
     return slots;
   }
 
-  #learnerOf({ scope, vector }: Pick<Question, "scope" | "vector">): Learner {
-    const key = JSON.stringify([scope.tenant, scope.assistant, languageOf(scope), vector !== undefined]);
+  #learnerOf(asked: Pick<Question, "scope" | "vector">): Learner {
+    const key = learnerKey(asked);
     let learner = this.#learners.get(key);
     if (!learner) {
-      const verifier = new Verifier(vector ? VECTOR_PRIOR : LEXICAL_PRIOR);
+      const verifier = new Verifier(asked.vector ? VECTOR_PRIOR : LEXICAL_PRIOR);
       learner = { verifier, bound: new Bound(this.#options.errorBound) };
       this.#learners.set(key, learner);
     }
@@ -285,6 +286,9 @@ const shown = ({ entry, cosine, lexical }: Near, refused: readonly string[]): Ca
 
 const keyOf = ({ tenant, assistant, assistantVersion, tier, locale }: Scope): string =>
   JSON.stringify([tenant, assistant, assistantVersion, tier, locale]);
+
+const learnerKey = ({ scope, vector }: Pick<Question, "scope" | "vector">): string =>
+  JSON.stringify([scope.tenant, scope.assistant, languageOf(scope), vector !== undefined]);
 
 const tenantOf = (key: string): string => (JSON.parse(key) as string[])[0] ?? "";
 

@@ -29,8 +29,8 @@ export class Rests {
     group.size += by;
     this.#size += by;
     for (const word of words) {
-      group.words.set(word, (group.words.get(word) ?? 0) + by);
-      this.#words.set(word, (this.#words.get(word) ?? 0) + by);
+      countIn(group.words, word, by);
+      countIn(this.#words, word, by);
     }
     if (vector) {
       group.sum ??= new Float64Array(vector.length);
@@ -55,6 +55,12 @@ export class Rests {
       words: log,
     };
   }
+}
+
+function countIn(counts: Map<number, number>, word: number, by: 1 | -1): void {
+  const count = (counts.get(word) ?? 0) + by;
+  if (count === 0) counts.delete(word);
+  else counts.set(word, count);
 }
 
 /** The vector has unit length; the sum has not. */

@@ -30,12 +30,13 @@ export class Shelf {
   readonly #words: Words;
   readonly #slots: SlotReader;
   readonly #items: (SemanticEntry | undefined)[] = [];
+  /** Numbers of removed entries, for new ones. */
+  readonly #free: number[] = [];
   readonly #rests: string[] = [];
   readonly #lexical = new LexicalIndex();
   readonly #vectors = new VectorIndex();
   readonly #groups = new Rests();
   readonly #abouts = new Map<string, ReadonlySet<string>>();
-  #live = 0;
 
   constructor(language: string, slots: SlotReader) {
     this.#words = { language, lexicon: new Lexicon(language) };
@@ -43,22 +44,13 @@ export class Shelf {
   }
 
   get size(): number {
-    return this.#live;
-  }
-
-  /** Items of removed entries that still take room. */
-  get dead(): number {
-    return this.#items.length - this.#live;
-  }
-
-  *entries(): IterableIterator<SemanticEntry> {
-    for (const entry of this.#items) if (entry) yield entry;
+    return this.#items.length - this.#free.length;
   }
 
   /** @returns the number by which the entry is known here */
   add(entry: SemanticEntry): number {
-    const item = this.#items.push(entry) - 1;
-    this.#live++;
+    const item = this.#free.pop() ?? this.#items.length;
+    this.#items[item] = entry;
     const rest = restOf(entry.documents);
     this.#rests[item] = rest;
     const words = wordsOf(entry.text);
@@ -73,7 +65,7 @@ export class Shelf {
     const entry = this.#items[item];
     if (!entry) return;
     this.#items[item] = undefined;
-    this.#live--;
+    this.#free.push(item);
     this.#groups.count(this.#rests[item] ?? "", this.#lexical.wordsOf(item), entry.vector, -1);
     this.#lexical.remove(item);
     this.#vectors.remove(item);

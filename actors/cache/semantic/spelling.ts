@@ -17,6 +17,14 @@ export class Spelling {
     }
   }
 
+  remove(word: string): void {
+    for (const key of keysOf(word)) {
+      const words = this.#words.get(key);
+      words?.delete(word);
+      if (words?.size === 0) this.#words.delete(key);
+    }
+  }
+
   /** Known words that the text may be meant for, itself excluded. */
   near(text: string): Set<string> {
     const found = new Set<string>();

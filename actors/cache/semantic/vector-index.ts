@@ -29,7 +29,8 @@ export class VectorIndex {
       expansion_search: EXPANSION,
       multi: false,
     });
-    this.#graph.add(BigInt(item), vector);
+    // One thread: a pool of them a vector takes longer than the vector.
+    this.#graph.add(BigInt(item), vector, 1);
   }
 
   remove(item: number): void {

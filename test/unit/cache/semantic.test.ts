@@ -2,8 +2,11 @@
 // give the same decisions, and the entries alone make the same cache again.
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { featuresOf, LexicalIndex } from "#actors/cache/semantic/lexical-index.ts";
 import { createSemanticCache } from "#actors/cache/semantic/memory.ts";
 import type { Question, Scope, SemanticCache, Verdict } from "#actors/cache/semantic/port.ts";
+import { VectorIndex } from "#actors/cache/semantic/vector-index.ts";
+import { wordsOf } from "#actors/cache/semantic/words.ts";
 
 const TOPICS = ["parcel", "invoice", "refund", "password"];
 const FRAMES = [
@@ -133,4 +136,56 @@ test("entries alone make the same cache again", () => {
     }),
     { numRuns: 4 },
   );
+});
+
+test("what came and went leaves nothing in the index, and the rest is found as before", () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(11), fc.nat(40)), { minLength: 1, maxLength: 120 }), (steps) => {
+      const index = new LexicalIndex();
+      const textOf = (n: number) =>
+        featuresOf(wordsOf(`what does thing${n % 7} number${n} cost abroad`), "en");
+      const held = new Map<number, number>();
+      for (const [item, text] of steps) {
+        if (held.delete(item)) index.remove(item);
+        else {
+          index.add(item, textOf(text));
+          held.set(item, text);
+        }
+        for (const [live, of] of held) {
+          const hits = index.search(index.prepare(textOf(of)), 12);
+          expect(hits.map((hit) => hit.item).every((found) => held.has(found))).toBe(true);
+          expect(hits.find((hit) => hit.item === live)?.score).toBeCloseTo(1);
+        }
+      }
+      for (const item of held.keys()) index.remove(item);
+      for (const text of held.values())
+        expect(index.prepare(textOf(text))).toMatchObject({ words: [], unknown: 6 });
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test("vectors whose places were given away again are found among many", () => {
+  const index = new VectorIndex();
+  const vectorOf = (seed: number): Float32Array => {
+    const raw = Array.from(
+      { length: 16 },
+      (_, n) => (Math.sin((seed * 16 + n + 1) * 12.9898) * 43_758.5453) % 1,
+    );
+    const length = Math.hypot(...raw);
+    return Float32Array.from(raw, (x) => x / length);
+  };
+  for (let n = 0; n < 2_000; n++) index.add(n, vectorOf(n));
+  for (let n = 0; n < 400; n++) index.remove(n);
+  for (let n = 0; n < 400; n++) index.add(n, vectorOf(5_000 + n));
+  for (let n = 0; n < 400; n += 40) {
+    expect(index.search(vectorOf(5_000 + n), 3)[0]).toMatchObject({ item: n });
+    expect(index.search(vectorOf(n), 3).filter(({ score }) => score > 0.99999)).toEqual([]);
+  }
+});
+
+test("a question alone leaves nothing behind, however it names its language", () => {
+  const cache = createSemanticCache({ errorBound: 0.02 });
+  const { evidence } = cache.lookup({ scope: { ...scopeOf(0), locale: "xx-1" }, text: "Anything?" });
+  expect(evidence).toMatchObject({ threshold: 0.98, lessons: 0 });
 });
