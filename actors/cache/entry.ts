@@ -19,7 +19,7 @@ export interface Entry {
   readonly documents: readonly Dependency[];
   /** What was cited and what the model was given: each at the revision at which the entry is current. */
   readonly dependencies: readonly Dependency[];
-  /** Change of KNOWLEDGE up to which the documents were known when its passages were found. */
+  /** Change of KNOWLEDGE up to which everything was searched, by words and vectors, when its passages were found. */
   readonly position: number;
   /** `originOf` the session that caused it. */
   readonly origin: string;
@@ -35,7 +35,7 @@ export interface CurrentRevisions {
   revisionOf(tenant: string, collection: string, document: string): number | undefined;
   /** False while changes may have passed unnoticed: nothing is served or kept then. */
   fresh(): boolean;
-  /** Highest sequence of KNOWLEDGE that the index has passed. */
+  /** Change of KNOWLEDGE up to which everything is searched, by words and vectors, wherever questions are asked. */
   readonly position: number;
 }
 

@@ -44,7 +44,7 @@ export type Flight =
 export interface AnswerCache {
   /** What may be done with a turn. Pure; asked before anything is looked up or kept. */
   judge(turn: TurnAtHand): Judgement;
-  /** Up to which change of KNOWLEDGE this process knows the documents. */
+  /** Up to which change of KNOWLEDGE retrieval misses nothing. */
   position(): number;
   /**
    * `response`: identical requests only. Never throws and never delays a turn by more than 300 ms, the embedding of the

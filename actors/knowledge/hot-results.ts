@@ -20,8 +20,9 @@ export class HotResults {
   readonly #results: LRUCache<string, Hot>;
   /** Of each tenant and collection, how often it has changed here. */
   readonly #versions = new Map<string, number>();
+  #elsewhere = 0;
 
-  /** @param options.ttlMs for an index elsewhere, whose changes this process does not see */
+  /** @param options.ttlMs for an index elsewhere, of whose changes this process may miss to be told */
   constructor(options: { readonly memoryBytes?: number; readonly ttlMs?: number | undefined } = {}) {
     this.#results = new LRUCache({
       maxSize: options.memoryBytes ?? MEMORY_BYTES,
@@ -35,9 +36,15 @@ export class HotResults {
     this.#versions.set(key, (this.#versions.get(key) ?? 0) + 1);
   }
 
+  /** An index elsewhere has come further: nobody here knows in which collections. */
+  changedElsewhere(): void {
+    this.#elsewhere++;
+  }
+
   /** To be asked before a search: a change during it makes its result worthless. */
   versionOf({ tenant, collections }: RetrievalQuery): string {
-    return collections.map((each) => this.#versions.get(versionKey(tenant, each)) ?? 0).join(",");
+    const here = collections.map((each) => this.#versions.get(versionKey(tenant, each)) ?? 0);
+    return [this.#elsewhere, ...here].join(",");
   }
 
   get(query: RetrievalQuery): Passage[] | undefined {

@@ -74,10 +74,6 @@ export class RemoteRetriever implements Retriever {
     return this.#options.revisions.fresh();
   }
 
-  get position(): number {
-    return this.#options.revisions.position;
-  }
-
   stop(): Promise<void> {
     return this.#options.revisions.stop();
   }

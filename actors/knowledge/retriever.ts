@@ -9,18 +9,20 @@ import type { Bus } from "#runtime/nats/connect.ts";
 import type { StoredMessage } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
+import { Presence } from "#runtime/observe/presence.ts";
 import { textHash } from "./embeddings/text-hash.ts";
 import { HotResults } from "./hot-results.ts";
 import { KnowledgeReader, type ReaderOptions } from "./knowledge-reader.ts";
 import { asPassage, PassageIndex, type StoredPassage } from "./passage-index.ts";
 import type { RetrievalQuery, Retriever } from "./port.ts";
+import { INDEXER_ROLE } from "./readers.ts";
 import { fuse } from "./vectors/fusion.ts";
 import { embeddedText } from "./vectors/passage-vectors.ts";
 import { followVectors, type VectorFollower } from "./vectors/vector-follower.ts";
 import type { VectorHit } from "./vectors/vector-index.ts";
 import type { VectorSearch } from "./vectors/vector-search.ts";
 
-/** Changes of an index elsewhere are not seen here: what was found through it holds for so long at most. */
+/** Of an index elsewhere indexers tell how far it is. Told nothing, what was found through it holds for so long at most. */
 const ELSEWHERE_MS = 30_000;
 /** Passages of each ranking that are fused. */
 const FUSED = 24;
@@ -49,6 +51,9 @@ export class LocalRetriever implements Retriever {
   readonly #vectors: VectorSearch | undefined;
   readonly #hot: HotResults;
   readonly #follower: VectorFollower | undefined;
+  readonly #indexers: Presence | undefined;
+  /** Of the index elsewhere, as last told. */
+  #indexed = 0;
 
   constructor(bus: Bus, options: RetrieverOptions) {
     const { vectors, ...reader } = options;
@@ -56,6 +61,13 @@ export class LocalRetriever implements Retriever {
     this.#log = log;
     this.#vectors = vectors;
     this.#hot = new HotResults(vectors?.index.kind === "qdrant" ? { ttlMs: ELSEWHERE_MS } : {});
+    if (vectors?.index.kind === "qdrant")
+      this.#indexers = new Presence(bus, INDEXER_ROLE, ({ info }) => {
+        const position = Number(info.position ?? 0);
+        if (info.space !== vectors.space || position <= this.#indexed) return;
+        this.#indexed = position;
+        this.#hot.changedElsewhere();
+      });
     if (vectors?.index.kind === "embedded")
       this.#follower = followVectors(bus, {
         space: vectors.space,
@@ -115,6 +127,7 @@ export class LocalRetriever implements Retriever {
 
   /** Leaves the readers. */
   async stop(): Promise<void> {
+    this.#indexers?.stop();
     await Promise.all([this.#reader.stop(), this.#follower?.stop()]);
     await this.#vectors?.index.close();
   }

@@ -39,10 +39,6 @@ export class RevisionReader {
     return this.#reader.fresh();
   }
 
-  get position(): number {
-    return this.#reader.position;
-  }
-
   stop(): Promise<void> {
     return this.#reader.stop();
   }

@@ -35,6 +35,8 @@ const REMEMBERED_EVENTS = 16;
 const CHANGE_ATTEMPTS = 8;
 
 export interface RunningStore extends KnowledgeStore {
+  /** Change of KNOWLEDGE up to which every reader searches, vectors included; 0 while nobody can know. */
+  readonly indexed: number;
   stop(): void;
 }
 
@@ -193,6 +195,10 @@ class StreamStore implements RunningStore {
   /** Readers compare every cached answer with the revisions they know, so passing a revision also ends its cache entries. */
   async waitIndexed(revision: number, timeoutMs: number): Promise<boolean> {
     return await this.#readers.waitPassed(revision, timeoutMs);
+  }
+
+  get indexed(): number {
+    return this.#readers.passed() ?? 0;
   }
 
   stop(): void {

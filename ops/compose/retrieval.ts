@@ -9,14 +9,14 @@ import { RemoteRetriever } from "#actors/knowledge/remote-retriever.ts";
 import { serveRetrieval } from "#actors/knowledge/retrieval-service.ts";
 import { startRetriever } from "#actors/knowledge/retriever.ts";
 import { RevisionReader } from "#actors/knowledge/revisions.ts";
-import { createKnowledgeStore } from "#actors/knowledge/store.ts";
+import { createKnowledgeStore, type RunningStore } from "#actors/knowledge/store.ts";
 import { startCache } from "./cache.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
 import { composeQuestions, composeVectors } from "./vectors.ts";
 
 export interface Retrieval extends RunningRole {
   readonly store: KnowledgeStore;
-  readonly retriever: Retriever & CurrentRevisions;
+  readonly retriever: Retriever & Pick<CurrentRevisions, "fresh">;
   readonly cache: LeveledCache;
 }
 
@@ -65,8 +65,8 @@ export async function startRemoteRetrieval(ctx: RoleContext): Promise<Retrieval>
 }
 
 interface Composed {
-  readonly store: KnowledgeStore & { stop(): void };
-  readonly retriever: Retriever & CurrentRevisions;
+  readonly store: RunningStore;
+  readonly retriever: Retriever & Pick<CurrentRevisions, "fresh">;
   /** Embedded once a turn, whether retrieval asks or a cache; absent without embeddings. */
   readonly questions: QuestionVectors | undefined;
 }
@@ -76,7 +76,15 @@ function composed(
   { store, retriever, questions }: Composed,
   end: () => Promise<void>,
 ): Retrieval {
-  const caching = startCache(ctx, retriever, questions && ((question) => questions.vectorOf(question)));
+  const revisions: CurrentRevisions = {
+    revisionOf: (tenant, collection, document) => retriever.revisionOf(tenant, collection, document),
+    fresh: () => retriever.fresh(),
+    // Not how far this process is: who retrieves for it, and the vectors, may be behind.
+    get position() {
+      return store.indexed;
+    },
+  };
+  const caching = startCache(ctx, revisions, questions && ((question) => questions.vectorOf(question)));
   return {
     role: "retrieval",
     store,

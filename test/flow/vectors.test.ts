@@ -1,6 +1,7 @@
 // Documents found by their meaning: made by the indexer, searched in memory, in Qdrant and by the role `retrieval`; what
 // happens to repeats, to changes, and while embeddings, Qdrant or the role are away.
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { INDEXER_ROLE } from "#actors/knowledge/readers.ts";
 import { configSchema } from "#contracts/config.ts";
 import type { Passage } from "#contracts/job.ts";
 import { encodeKnowledgeEvent } from "#contracts/knowledge.ts";
@@ -18,6 +19,7 @@ import { systemClock } from "#runtime/clock.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { messageAt, streamState } from "#runtime/nats/reader.ts";
 import { type Deployment, provision } from "#runtime/nats/topology.ts";
+import { announce } from "#runtime/observe/presence.ts";
 import { type EmbeddingModel, embeddingModel } from "#test/harness/embedding-model.ts";
 import { silentLog } from "#test/harness/knowledge.ts";
 import { startTestNats, type TestNats } from "#test/harness/nats.ts";
@@ -118,6 +120,36 @@ describe.each(["in memory", "in Qdrant"])("vectors %s", (where) => {
     const asked = model.texts.length;
     await ask(one, BY_MEANING);
     expect(model.texts).toHaveLength(asked);
+  });
+
+  test("what was found before a document had its vectors is not found again once it has them", async () => {
+    const one = await retrievalOf("one", qdrant);
+    const before = await startIndexerRole(await contextOf("before", qdrant));
+    await indexed(one, (await one.store.put("acme", "shop", "refunds", SHOP.refunds)).revision);
+    await before.stop();
+    const { revision } = await one.store.put("acme", "shop", "delivery", SHOP.delivery);
+    const isRead = (): boolean => one.retriever.revisionOf("acme", "shop", "delivery") === revision;
+    await waitUntil(isRead, { timeoutMs: 5_000, what: "the document's words" });
+    expect(await ask(one, BY_MEANING)).toEqual([]);
+    await indexerOf("after", qdrant);
+    const isFound = async (): Promise<boolean> =>
+      documentsOf(await ask(one, BY_MEANING)).includes("delivery");
+    await waitUntil(isFound, { timeoutMs: 10_000, what: "its vectors" });
+  });
+
+  test("an answer is as old as the vectors that it was found by", async () => {
+    const one = await retrievalOf("one", qdrant);
+    const revision = await fill(one);
+    const at = (position: number) => (): boolean => one.cache.position() === position;
+    await waitUntil(at(revision), { timeoutMs: 5_000, what: "words alone where nobody makes vectors" });
+    const slow = announce(
+      await connect("slow"),
+      { role: INDEXER_ROLE, instance: "slow", where: "", startedAt: 0 },
+      () => ({ space: "concepts", position: revision - 1, vectors: 0, failing: 0 }),
+      () => false,
+    );
+    cleanups.push(async () => slow.stop());
+    await waitUntil(at(revision - 1), { timeoutMs: 5_000, what: "the vectors to count" });
   });
 
   test("changes and deletions show at once, a section that stays is not embedded again", async () => {
