@@ -135,12 +135,14 @@ class Follower {
     this.#expected++;
     this.#from = message.seq + 1;
     this.#waiting.push(message);
-    if (!this.#handling) void this.#handle();
+    if (this.#handling) return;
+    this.#handling = true;
+    // After all that came in with it: handled one by one as they are read, a whole batch would be one slice.
+    queueMicrotask(() => void this.#handle());
   }
 
   /** Whatever else this process does has its turn between: a stream may hold a hundred thousand messages. */
   async #handle(): Promise<void> {
-    this.#handling = true;
     while (this.#waiting.length > 0) {
       const until = performance.now() + SLICE_MS;
       let handled = 0;

@@ -286,6 +286,7 @@ describe("problems, health, description", () => {
     );
     expect(routes.sort()).toEqual([
       "DELETE /v1/admin/keys/{id}",
+      "DELETE /v1/admin/sessions/{tenant}/{session}",
       "DELETE /v1/conversations/{session}",
       "DELETE /v1/knowledge/{collection}/{document}",
       "GET /healthz",
@@ -294,6 +295,8 @@ describe("problems, health, description", () => {
       "GET /v1/actors/{kind}/{key}",
       "GET /v1/admin/events",
       "GET /v1/admin/keys",
+      "GET /v1/admin/sessions",
+      "GET /v1/admin/sessions/{tenant}/{session}",
       "GET /v1/admin/status",
       "GET /v1/conversations/{session}",
       "GET /v1/conversations/{session}/events",
@@ -304,6 +307,7 @@ describe("problems, health, description", () => {
       "POST /v1/conversations/{session}/messages",
       "POST /v1/conversations/{session}/stop",
       "POST /v1/conversations/{session}/turns/{turn}/feedback",
+      "POST /v1/knowledge/{collection}/events",
       "PUT /v1/knowledge/{collection}/{document}",
     ]);
   });

@@ -26,6 +26,8 @@ interface Check {
 
 function faultsOf(value: unknown, schema: Schema, at: string, check: Check): string[] {
   if (value === null && schema.nullable === true) return [];
+  // Beside a reference it is how OpenAPI 3.0 says "or null", not "or anything".
+  if (schema.nullable === true && Object.keys(schema).length === 1) return [`${at} is not null`];
   if (typeof schema.$ref === "string") return faultsOf(value, check.named(schema.$ref), at, check);
   const faults: string[] = [];
   const { type, enum: values, required, properties, items, allOf } = schema;
