@@ -2,6 +2,7 @@
  * What a process that holds conversations or answers questions needs of knowledge, composed once a process, whichever
  * roles it runs: the store, retrieval in this process or by the role `retrieval`, and the caches over both.
  */
+import { hostname } from "node:os";
 import type { LeveledCache } from "#actors/cache/answer-cache.ts";
 import type { CurrentRevisions } from "#actors/cache/entry.ts";
 import type { KnowledgeStore, QuestionVectors, Retriever } from "#actors/knowledge/port.ts";
@@ -10,6 +11,7 @@ import { serveRetrieval } from "#actors/knowledge/retrieval-service.ts";
 import { startRetriever } from "#actors/knowledge/retriever.ts";
 import { RevisionReader } from "#actors/knowledge/revisions.ts";
 import { createKnowledgeStore, type RunningStore } from "#actors/knowledge/store.ts";
+import { announce } from "#runtime/observe/presence.ts";
 import { startCache } from "./cache.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
 import { composeQuestions, composeVectors } from "./vectors.ts";
@@ -102,17 +104,29 @@ function composed(
 }
 
 /** Role `retrieval`: answers the questions of processes that hold no documents. */
-export function startRetrievalRole({ bus, log }: RoleContext, { retriever }: Retrieval): RunningRole {
+export function startRetrievalRole(
+  { bus, log, instance, clock }: RoleContext,
+  { retriever }: Retrieval,
+): RunningRole {
   const service = serveRetrieval(bus, retriever, log);
   let stopping: Promise<void> | undefined;
   const stop = (): Promise<void> => {
     stopping ??= service.stop();
     return stopping;
   };
+  const presence = announce(
+    bus,
+    { role: "retrieval", instance, where: `${hostname()}/${process.pid}`, startedAt: clock.now() },
+    () => ({}),
+    () => stopping !== undefined,
+  );
   return {
     role: "retrieval",
     readiness: () => (stopping ? "draining" : undefined),
     drain: stop,
-    stop,
+    async stop() {
+      await stop();
+      presence.stop();
+    },
   };
 }
