@@ -11,7 +11,7 @@ import { JetclawError } from "#contracts/errors.ts";
 import { tokenOf } from "#contracts/ids.ts";
 import { tenantOfTurn, turnsStream, turnsTenantFilter } from "#contracts/subjects.ts";
 import type { FeedbackRecord, TurnRecord } from "#contracts/turn.ts";
-import { messagesFrom } from "#runtime/nats/reader.ts";
+import { messagesFrom, streamState } from "#runtime/nats/reader.ts";
 import type { ArchiveStore } from "./archive-store.ts";
 import type { PastTurns } from "./past-turns.ts";
 
@@ -77,6 +77,7 @@ export async function exportShard(
   { beforeAt, tenant, onPart }: ExportOptions,
 ): Promise<Manifest> {
   let manifest = await readManifest(store, shard, tenant);
+  await assertOwn(bus, manifest);
   const held = new Held();
   const flush = async (): Promise<void> => {
     if (held.records === 0) return;
@@ -110,6 +111,18 @@ export async function exportShard(
   }
   await flush();
   return manifest;
+}
+
+/**
+ * What an archive says of sequences that this deployment never gave is of another one: going on from there would leave
+ * turns out, and a purge that trusts it would lose them.
+ */
+async function assertOwn(bus: PastTurns["bus"], { shard, upToSeq }: Manifest): Promise<void> {
+  if (upToSeq > 0 && upToSeq > (await streamState(bus, turnsStream(shard))).lastSeq)
+    throw new JetclawError(
+      "archive.unavailable",
+      "this archive is of another deployment, whose turns it holds: export to another folder or prefix",
+    );
 }
 
 /** What is read and not yet written, by tenant; of one day. */

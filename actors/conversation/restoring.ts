@@ -3,6 +3,7 @@
  * since, and which of them are still there.
  */
 import { createHash } from "node:crypto";
+import { JetclawError } from "#contracts/errors.ts";
 import type { TurnRecord } from "#contracts/turn.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
 import { askActor } from "#runtime/actor/client.ts";
@@ -33,6 +34,8 @@ export interface RestoreOptions {
   readonly onPart?: (part: Part) => void;
 }
 
+/** That a deployment can have. */
+const MOST_SHARDS = 16;
 const RECORDS_AT_ONCE = 50;
 const ANSWER_MS = 30_000;
 
@@ -41,14 +44,17 @@ export async function restoreTurns(
   bus: Bus,
   clock: Clock,
   store: ArchiveStore,
-  shards: number,
   options: RestoreOptions,
 ): Promise<Restored> {
   const sum = { restored: 0, present: 0, erased: 0 };
-  for (let shard = 0; shard < shards; shard++) {
+  let found = 0;
+  // The archive may be of a deployment with more shards than this one has.
+  for (let shard = 0; shard < MOST_SHARDS; shard++) {
     const all = await readManifest(store, shard);
     const own = options.tenant === undefined ? [] : (await readManifest(store, shard, options.tenant)).parts;
-    for (const part of [...all.parts, ...own]) {
+    const parts = [...all.parts, ...own];
+    found += parts.length;
+    for (const part of parts) {
       const day = part.key.split("/").at(-2) as string;
       if (day < (options.since ?? "") || (options.until !== undefined && day > options.until)) continue;
       for (const [session, lines] of bySession(await readPart(store, part), options)) {
@@ -58,6 +64,13 @@ export async function restoreTurns(
       options.onPart?.(part);
     }
   }
+  if (found === 0)
+    throw new JetclawError(
+      "archive.unavailable",
+      options.tenant === undefined
+        ? "nothing was exported there; what was exported by tenant is found with its --tenant"
+        : "nothing was exported there",
+    );
   return sum;
 }
 

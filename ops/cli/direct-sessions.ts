@@ -86,8 +86,8 @@ export function restoreAll(
   options: RestoreOptions,
   say: (line: string) => void,
 ): Promise<Restored> {
-  return onDeployment(url, (bus, { shards }) =>
-    restoreTurns(bus, systemClock, archiveOf(from, readSettings()), shards, {
+  return onDeployment(url, (bus) =>
+    restoreTurns(bus, systemClock, archiveOf(from, readSettings()), {
       ...options,
       onPart: ({ key }) => say(key),
     }),

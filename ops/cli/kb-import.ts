@@ -66,7 +66,11 @@ async function importAll(paths: readonly string[], flags: Flags): Promise<void> 
   const { IMPORTED } = await import("../import/format.ts");
   const { runImport } = await import("../import/run.ts");
   const files = await filesOf(paths).catch((cause: unknown) => {
-    throw usage(cause instanceof Error ? cause.message : String(cause), "jetclaw kb import <folder>");
+    const { code, path, message } = cause as NodeJS.ErrnoException;
+    throw usage(
+      code === "ENOENT" ? `there is no file or folder ${path}` : message,
+      "Name the folder or the files with your documents.",
+    );
   });
   if (files.length === 0)
     throw new CliFailure(`${paths.join(", ")} holds no ${IMPORTED.join(", ")} file`, {

@@ -70,7 +70,8 @@ function listCommand(): Command {
     .addHelpText("after", "\nExample:\n  jetclaw sessions ls --tenant acme --limit 50")
     .action(async (flags: SessionsFlags) => {
       const limit = flags.limit === undefined ? Number.POSITIVE_INFINITY : Number(flags.limit);
-      if (!(limit >= 1)) throw usage(`--limit is a whole number, not "${flags.limit}"`);
+      if (flags.limit !== undefined && !(Number.isSafeInteger(limit) && limit >= 1))
+        throw usage(`--limit is a whole number from 1 on, not "${flags.limit}"`);
       const sessions: SessionLine[] = [];
       await withSource(flags, async (source) => {
         for (let from: string | undefined; sessions.length < limit; ) {

@@ -59,7 +59,7 @@ const exportAll = async (store: ArchiveStore, beforeAt = Date.now() + DAY_MS): P
   return parts;
 };
 const restore = (store: ArchiveStore, session?: string) =>
-  restoreTurns(world.bus, systemClock, store, SHARDS, { session });
+  restoreTurns(world.bus, systemClock, store, { session });
 const talk = async (session: string, turns: number): Promise<void> => {
   for (let n = 1; n <= turns; n++) {
     await world.send(session, `${session}-${n}`, `Question ${n} of ${session}?`);
@@ -161,6 +161,17 @@ describe("an archive that fails", () => {
     const manifests = await Promise.all([0, 1].map((shard) => readManifest(store, shard)));
     const records = manifests.flatMap(({ parts }) => parts).reduce((sum, part) => sum + part.records, 0);
     expect(records).toBe(8);
+  });
+
+  test("because nothing is in it is no restore, and one of another deployment is not gone on with", async () => {
+    const store = inS3();
+    await expect(restore(store)).rejects.toMatchObject({ code: "archive.unavailable" });
+    const manifest = { v: 1, shard: 0, upToSeq: 1_000_000, parts: [] };
+    await store.put("manifest-0.json", Buffer.from(JSON.stringify(manifest)));
+    await expect(exportAll(store)).rejects.toMatchObject({
+      code: "archive.unavailable",
+      detail: expect.stringContaining("another deployment"),
+    });
   });
 
   test("for a moment is asked again; with a wrong key it is said so", async () => {
