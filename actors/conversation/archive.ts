@@ -28,6 +28,8 @@ export interface Manifest {
   readonly shard: number;
   /** Everything up to this sequence of TURNS is in the parts. */
   readonly upToSeq: number;
+  /** When that stream was made, as its server says it: what this archive goes on with. */
+  readonly origin?: string;
   readonly parts: readonly Part[];
 }
 
@@ -77,7 +79,7 @@ export async function exportShard(
   { beforeAt, tenant, onPart }: ExportOptions,
 ): Promise<Manifest> {
   let manifest = await readManifest(store, shard, tenant);
-  await assertOwn(bus, manifest);
+  const origin = await originOf(bus, manifest);
   const held = new Held();
   const flush = async (): Promise<void> => {
     if (held.records === 0) return;
@@ -91,7 +93,7 @@ export async function exportShard(
     if ((await readManifest(store, shard, tenant)).upToSeq !== manifest.upToSeq)
       throw new JetclawError("archive.unavailable", "another export writes to this archive");
     const upToSeq = Math.max(...parts.map(({ lastSeq }) => lastSeq));
-    manifest = { ...manifest, upToSeq, parts: [...manifest.parts, ...parts] };
+    manifest = { ...manifest, origin, upToSeq, parts: [...manifest.parts, ...parts] };
     await store.put(manifestKey(shard, tenant), Buffer.from(JSON.stringify(manifest)));
   };
   for (let seq = manifest.upToSeq + 1; ; ) {
@@ -114,15 +116,18 @@ export async function exportShard(
 }
 
 /**
- * What an archive says of sequences that this deployment never gave is of another one: going on from there would leave
- * turns out, and a purge that trusts it would lose them.
+ * Sequences of another deployment say nothing about this one: going on from them would leave turns out, and a purge that
+ * trusts them would lose those.
+ * @returns what the stream is recognised by
  */
-async function assertOwn(bus: PastTurns["bus"], { shard, upToSeq }: Manifest): Promise<void> {
-  if (upToSeq > 0 && upToSeq > (await streamState(bus, turnsStream(shard))).lastSeq)
+async function originOf(bus: PastTurns["bus"], { shard, upToSeq, origin }: Manifest): Promise<string> {
+  const { createdAt, lastSeq } = await streamState(bus, turnsStream(shard));
+  if (upToSeq > lastSeq || (origin ?? createdAt) !== createdAt)
     throw new JetclawError(
       "archive.unavailable",
-      "this archive is of another deployment, whose turns it holds: export to another folder or prefix",
+      "it holds the turns of another deployment: export to another folder or prefix",
     );
+  return createdAt;
 }
 
 /** What is read and not yet written, by tenant; of one day. */

@@ -222,7 +222,8 @@ function timeOf(text: string): number {
 function limitOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const limit = Number(text);
-  if (!Number.isInteger(limit) || limit < 1) throw usage(`--limit is a whole number from 1 on, not "${text}"`);
+  if (!Number.isInteger(limit) || limit < 1)
+    throw usage(`--limit is a whole number from 1 on, not "${text}"`);
   return limit;
 }
 

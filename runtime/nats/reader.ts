@@ -112,6 +112,8 @@ export async function remove(bus: Bus, stream: string, seq: number): Promise<boo
 }
 
 export interface StreamState {
+  /** When it was made, as the server writes times; the same for as long as the stream is. */
+  readonly createdAt: string;
   readonly messages: number;
   readonly bytes: number;
   readonly firstSeq: number;
@@ -121,8 +123,9 @@ export interface StreamState {
 
 export async function streamState(bus: Bus, stream: string): Promise<StreamState> {
   try {
-    const { state } = await bus.jsm.streams.info(stream);
+    const { state, created } = await bus.jsm.streams.info(stream);
     return {
+      createdAt: created,
       messages: state.messages,
       bytes: state.bytes,
       firstSeq: state.first_seq,

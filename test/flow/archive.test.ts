@@ -166,12 +166,17 @@ describe("an archive that fails", () => {
   test("because nothing is in it is no restore, and one of another deployment is not gone on with", async () => {
     const store = inS3();
     await expect(restore(store)).rejects.toMatchObject({ code: "archive.unavailable" });
-    const manifest = { v: 1, shard: 0, upToSeq: 1_000_000, parts: [] };
-    await store.put("manifest-0.json", Buffer.from(JSON.stringify(manifest)));
-    await expect(exportAll(store)).rejects.toMatchObject({
-      code: "archive.unavailable",
-      detail: expect.stringContaining("another deployment"),
-    });
+    const strange = [{ upToSeq: 1_000_000 }, { upToSeq: 0, origin: "2026-01-01T00:00:00Z" }];
+    for (const manifest of strange) {
+      await store.put(
+        "manifest-0.json",
+        Buffer.from(JSON.stringify({ v: 1, shard: 0, parts: [], ...manifest })),
+      );
+      await expect(exportAll(store)).rejects.toMatchObject({
+        code: "archive.unavailable",
+        detail: expect.stringContaining("another deployment"),
+      });
+    }
   });
 
   test("for a moment is asked again; with a wrong key it is said so", async () => {

@@ -8,6 +8,7 @@ import { PARTITIONS } from "#contracts/ids.ts";
 import { readStatus } from "#ops/cli/direct.ts";
 import { program } from "#ops/cli/main.ts";
 import { type RunningProcess, runProcess } from "#ops/compose/process.ts";
+import type { Role } from "#ops/compose/roles.ts";
 import { readSettings } from "#ops/settings.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { startTestNats, type TestNats } from "#test/harness/nats.ts";
@@ -18,9 +19,9 @@ let dir: string;
 const running: RunningProcess[] = [];
 const said: string[] = [];
 
-async function host(weight: number): Promise<RunningProcess> {
+async function host(weight: number, roles: readonly Role[] = ["conversation"]): Promise<RunningProcess> {
   const started = await runProcess({
-    roles: ["conversation"],
+    roles,
     settings: { ...readSettings(), dataDir: dir },
     config: configSchema.parse({
       assistants: { shop: { instructions: "Be brief." } },
@@ -74,4 +75,14 @@ test("a host that is asked to drain hands over its share and ends; weights say w
   expect(left.map(({ partitions }) => partitions.length)).toEqual([PARTITIONS]);
   expect(left[0]?.host).not.toBe(small);
   await expect(jetclaw("drain", small)).rejects.toThrow(/no process/);
+});
+
+test("roles that hold no partitions are known by name as well", async () => {
+  const beside = await host(1, ["retrieval", "invalidator"]);
+  void beside.drainAsked.then(() => beside.stop());
+  const { roles } = await readStatus(nats.url);
+  expect(roles.map(({ role }) => role)).toEqual(expect.arrayContaining(["retrieval", "invalidator"]));
+  said.length = 0;
+  await jetclaw("drain", "retrieval", "--json");
+  expect(JSON.parse(said.join(""))).toMatchObject([{ roles: ["retrieval", "invalidator"] }]);
 });

@@ -1,0 +1,173 @@
+// `jetclaw sessions` and `jetclaw dead` as an operator types them: through a real gateway, and over NATS without one.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { configSchema } from "#contracts/config.ts";
+import { program } from "#ops/cli/main.ts";
+import { type RunningProcess, runProcess } from "#ops/compose/process.ts";
+import { readSettings } from "#ops/settings.ts";
+import { createLog } from "#runtime/observe/log.ts";
+import { counter, mended } from "#test/harness/counter.ts";
+import { startTestNats, type TestNats } from "#test/harness/nats.ts";
+import { waitUntil } from "#test/harness/wait.ts";
+
+let nats: TestNats;
+let dir: string;
+let running: RunningProcess;
+let out = "";
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "jetclaw-operator-"));
+  nats = await startTestNats();
+  running = await runProcess({
+    roles: ["gateway", "conversation", "worker"],
+    settings: { ...readSettings({}), dataDir: dir, port: 0 },
+    config: configSchema.parse({
+      assistants: { shop: { instructions: "Be brief." } },
+      pools: { default: { models: [{ name: "echo", provider: "echo" }] } },
+      actors: [counter],
+    }),
+    natsUrl: nats.url,
+    log: createLog({ level: "silent" }),
+    say: () => {},
+  });
+  vi.spyOn(process.stdout, "write").mockImplementation((text) => {
+    out += String(text);
+    return true;
+  });
+  vi.spyOn(process.stderr, "write").mockImplementation(() => true);
+});
+beforeEach(() => {
+  out = "";
+});
+afterAll(async () => {
+  vi.restoreAllMocks();
+  await running?.stop();
+  await nats?.stop();
+  if (dir) await rm(dir, { recursive: true, force: true });
+});
+
+type Way = () => string[];
+const overHttp: Way = () => ["--url", running.url as string, "--key", "demo"];
+const overNats: Way = () => ["--nats", nats.url];
+
+/** @returns what it wrote to standard output */
+async function jetclaw(way: Way, ...args: string[]): Promise<string> {
+  out = "";
+  await program().parseAsync([...args, ...way()], { from: "user" });
+  return out;
+}
+const jsonOf = async <T>(way: Way, ...args: string[]): Promise<T> =>
+  JSON.parse(await jetclaw(way, ...args, "--json")) as T;
+
+async function post(path: string, body: unknown, key = "demo"): Promise<Response> {
+  return fetch(`${running.url}/v1/${path}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+}
+const say = async (session: string, text: string): Promise<void> =>
+  expect((await post(`conversations/${session}/messages`, { text })).status).toBe(200);
+const letters = async (way: Way, ...filter: string[]) =>
+  (await jsonOf<{ letters: { reference: string; key: string }[] }>(way, "dead", "ls", ...filter)).letters;
+
+/** Messages that become dead letters of these actors. */
+async function failAll(...keys: string[]): Promise<void> {
+  for (const key of keys)
+    expect((await post(`actors/counter/${key}/flaky`, { name: key })).status).toBeLessThan(500);
+  await waitUntil(
+    async () => {
+      const dead = await letters(overNats, "--kind", "counter");
+      return keys.every((key) => dead.some((letter) => letter.key === key));
+    },
+    { timeoutMs: 20_000, what: `dead letters of ${keys.join()}`, pollMs: 200 },
+  );
+}
+
+test.each([
+  ["HTTP", overHttp],
+  ["NATS", overNats],
+])("conversations are listed, shown and erased over %s", async (name, way) => {
+  const [a, b] = [`ann-${name}`, `bob-${name}`];
+  await say(a, "Hello there");
+  await say(b, "Hello");
+  const table = await jetclaw(way, "sessions", "ls", "--tenant", "demo");
+  expect(table.split("\n")[0]).toMatch(/^TENANT +SESSION +STATUS +TURNS +CHANNEL +SINCE +BYTES$/);
+  for (const session of [a, b])
+    expect(table).toMatch(new RegExp(`^demo +${session} +idle +1 +web +\\d`, "m"));
+
+  const { sessions } = await jsonOf<{ sessions: unknown[] }>(way, "sessions", "ls", "--limit", "1");
+  expect(sessions).toHaveLength(1);
+  expect(await jsonOf(way, "sessions", "ls", "--tenant", "nobody")).toEqual({ sessions: [] });
+  await expect(jetclaw(way, "sessions", "ls", "--limit", "1.5")).rejects.toThrow(/whole number/);
+
+  expect(await jetclaw(way, "sessions", "show", a)).toContain("1 > Hello there");
+  const receipt = (await jetclaw(way, "sessions", "erase", a)).trim();
+  expect(receipt).toMatch(/^conversation\.demo\./);
+  for (const gone of [a, "nobody"])
+    for (const action of ["show", "erase"])
+      await expect(jetclaw(way, "sessions", action, gone)).rejects.toMatchObject({
+        code: "session.not-found",
+      });
+  expect(await jetclaw(way, "sessions", "ls")).toMatch(new RegExp(`^demo +${a} +erased`, "m"));
+  expect(await jsonOf(way, "sessions", "show", b)).toMatchObject({ session: b, turns: [{ turn: 1 }] });
+});
+
+test.each([
+  ["HTTP", overHttp],
+  ["NATS", overNats],
+])("dead letters are listed, shown, returned and dropped over %s, one by one and all", async (name, way) => {
+  const [one, two, three] = [`one-${name}`, `two-${name}`, `three-${name}`];
+  await failAll(one, two, three);
+  const table = await jetclaw(way, "dead", "ls", "--kind", "counter");
+  expect(table.split("\n")[0]).toMatch(/^REFERENCE +AT +TENANT +KIND +KEY +MESSAGE +ATTEMPTS +REASON$/);
+  expect(table).toMatch(new RegExp(`demo +counter +${one} +flaky +5 +${one} is not mended yet`));
+
+  const [letter] = await letters(way, "--session", one, "--since", "1h", "--limit", "1");
+  const reference = letter?.reference as string;
+  expect(await jetclaw(way, "dead", "show", reference)).toContain(`${one} is not mended yet`);
+  await expect(jetclaw(way, "dead", "redrive")).rejects.toMatchObject({ exitCode: 2 });
+  await expect(jetclaw(way, "dead", "redrive", reference, "--all")).rejects.toMatchObject({ exitCode: 2 });
+
+  mended.add(one);
+  expect(await jsonOf(way, "dead", "redrive", reference)).toEqual({
+    results: [{ reference, result: "redriven" }],
+  });
+  await expect(jetclaw(way, "dead", "show", reference)).rejects.toMatchObject({ code: "dead.not-found" });
+  await waitUntil(
+    async () => {
+      const response = await fetch(`${running.url}/v1/actors/counter/${one}`, {
+        headers: { authorization: "Bearer demo" },
+      });
+      return ((await response.json()) as { count?: number }).count === 1;
+    },
+    { timeoutMs: 10_000, what: "the returned message to be done" },
+  );
+
+  // The filter says which: the other letter stays.
+  mended.add(two);
+  const bulk = await jsonOf<{ results: unknown[] }>(way, "dead", "redrive", "--all", "--session", two);
+  expect(bulk.results).toMatchObject([{ result: "redriven" }]);
+  expect((await letters(way, "--kind", "counter")).map(({ key }) => key)).toEqual([three]);
+  expect(await jsonOf(way, "dead", "rm", "--all", "--kind", "basket")).toEqual({ results: [] });
+  expect(await jsonOf(way, "dead", "rm", "--all")).toMatchObject({ results: [{ result: "dropped" }] });
+  expect(await letters(way)).toEqual([]);
+});
+
+test("a key without the scope sees nothing of it", async () => {
+  const key = (await jetclaw(overNats, "keys", "create", "--tenant", "acme")).trim();
+  const way: Way = () => ["--url", running.url as string, "--key", key];
+  for (const [command = "", ...rest] of [
+    ["sessions", "ls"],
+    ["sessions", "show", "x"],
+    ["sessions", "erase", "x"],
+    ["dead", "ls"],
+    ["dead", "show", "x"],
+    ["dead", "redrive", "x"],
+    ["dead", "rm", "x"],
+    ["cache", "status"],
+  ])
+    await expect(jetclaw(way, command, ...rest)).rejects.toMatchObject({ code: "auth.forbidden" });
+});
