@@ -4,8 +4,6 @@
  * event costs a hit, never a stale answer.
  */
 
-import { LRUCache } from "lru-cache";
-import { LIMITS } from "#contracts/limits.ts";
 import type { PriorityClass } from "#contracts/subjects.ts";
 import { type Clock, systemClock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
@@ -56,8 +54,6 @@ export class LeveledCache implements AnswerCache {
   readonly #clock: Clock;
   readonly #fingerprints = new WeakMap<CacheQuery, string>();
   readonly #asked = new WeakMap<CacheQuery, Asked>();
-  /** Sessions that were erased here while an answer of theirs may be on its way into the store. */
-  readonly #erased = new LRUCache<string, true>({ max: 10_000, ttl: LIMITS.dedupeWindowMs });
   /** The store did not answer in time: it is not asked before, and no other turn waits for it. */
   #restsUntil = 0;
   readonly #served = { response: 0, semantic: 0, misses: 0 };
@@ -173,7 +169,8 @@ export class LeveledCache implements AnswerCache {
     // An answer that cites nothing rests on nothing: no change could ever end it. It only teaches.
     if (answer.citations.length === 0 && !asked) return "uncited";
     const entry = entryOf(this.#idOf(query), query, answer, origin, this.#clock.now());
-    const holds = (): boolean => this.#serves(entry, query.tenant) && !this.#erased.has(origin);
+    const holds = (): boolean =>
+      this.#serves(entry, query.tenant) && !this.#entries.isErased(query.tenant, origin);
     if (!holds()) return "outdated";
     const level = this.#semantic;
     if (!asked || !level) return await this.#entries.put(entry, holds);
@@ -188,9 +185,7 @@ export class LeveledCache implements AnswerCache {
   }
 
   async forget(tenant: string, session: string): Promise<void> {
-    const origin = originOf(tenant, session);
-    this.#erased.set(origin, true);
-    const removed = await this.#entries.removeOrigin(tenant, origin);
+    const removed = await this.#entries.removeOrigin(tenant, originOf(tenant, session));
     if (removed > 0) metrics.cache({ level: "shared", result: "erased" }, removed);
   }
 

@@ -14,7 +14,15 @@ import { Kv } from "#runtime/nats/kv.ts";
 import type { StoredMessage } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { decodeEntry, type Entry, encodeEntry } from "./entry.ts";
-import { dependencyKey, entryKey, fingerprintOfKey, originKey, removalKey, replyDigest } from "./key.ts";
+import {
+  dependencyKey,
+  entryKey,
+  erasureKey,
+  fingerprintOfKey,
+  originKey,
+  removalKey,
+  replyDigest,
+} from "./key.ts";
 
 /** A larger answer is not kept: one must not drive out thousands. */
 export const ENTRY_BYTES = 256 * 1024;
@@ -22,6 +30,8 @@ export const ENTRY_BYTES = 256 * 1024;
 const MEMORY_FACTOR = 3;
 /** An answer that an operator removed is not kept again for so long. */
 const BANNED_MS = 3_600_000;
+/** What a session caused comes in later than this no more: checks are the last. */
+const ERASED_MS = 2 * LIMITS.dedupeWindowMs;
 const REMEMBERED_REMOVALS = 10_000;
 const RETRY_MS = 2_000;
 
@@ -59,6 +69,8 @@ export class Entries {
   readonly #removals = new LRUCache<string, number>({ max: REMEMBERED_REMOVALS });
   /** By tenant and digest of the reply, until when. */
   readonly #banned = new LRUCache<string, number>({ max: REMEMBERED_REMOVALS });
+  /** Keys of erased sessions, of which an answer may still be on its way into the store. */
+  readonly #erased = new LRUCache<string, true>({ max: REMEMBERED_REMOVALS, ttl: ERASED_MS });
   #follower: { stop(): Promise<void> } | undefined;
   #stopped = false;
 
@@ -121,13 +133,20 @@ export class Entries {
     // A copy of its own: nobody who holds the answer can change the entry.
     this.#take(key, data, 0);
     const ttlMs = LIMITS.cacheAgeMs;
-    await Promise.all([
-      this.#kv.put(originKey(tenant, origin, id), encode({ at: entry.at }), { ttlMs }),
-      ...dependencies.map((on) =>
-        this.#kv.put(dependencyKey(tenant, on, id), encode({ revision: on.revision }), { ttlMs }),
-      ),
-    ]);
-    const seq = await this.#kv.put(key, data, { ttlMs });
+    let seq: number;
+    try {
+      await Promise.all([
+        this.#kv.put(originKey(tenant, origin, id), encode({ at: entry.at }), { ttlMs }),
+        ...dependencies.map((on) =>
+          this.#kv.put(dependencyKey(tenant, on, id), encode({ revision: on.revision }), { ttlMs }),
+        ),
+      ]);
+      seq = await this.#kv.put(key, data, { ttlMs });
+    } catch (error) {
+      // Without its keys an erasure would not find it here.
+      if (this.#held.peek(key)?.seq === 0) this.#held.delete(key);
+      throw error;
+    }
     if (holds()) return this.#take(key, data, seq) ? "stored" : "removed";
     this.#held.delete(key);
     await this.#kv.drop(key);
@@ -136,6 +155,10 @@ export class Entries {
 
   /** All that a session caused. @returns how many @throws JetclawError `nats.unavailable` */
   async removeOrigin(tenant: string, origin: string): Promise<number> {
+    const erasure = erasureKey(tenant, origin);
+    this.#erased.set(erasure, true);
+    // Before they are listed: what another host keeps after that, it keeps having heard of this.
+    await this.#kv.put(erasure, encode({ at: this.#clock.now() }), { ttlMs: ERASED_MS });
     const filter = originKey(tenant, origin, "*");
     let removed = 0;
     for await (const { key } of this.#kv.entries(filter)) {
@@ -146,12 +169,17 @@ export class Entries {
     return removed;
   }
 
+  /** The session was erased, here or on another host. */
+  isErased(tenant: string, origin: string): boolean {
+    return this.#erased.has(erasureKey(tenant, origin));
+  }
+
   async #follow(): Promise<void> {
     while (!this.#stopped && !this.#follower)
       try {
         const follower = await follow(this.#bus, {
           stream: bucketStream(BUCKETS.cache),
-          filter: [bucketSubject(BUCKETS.cache, "a.>"), bucketSubject(BUCKETS.cache, "r.>")],
+          filter: ["a.>", "e.>", "r.>"].map((keys) => bucketSubject(BUCKETS.cache, keys)),
           from: "last",
           onMessage: (message) => this.#hear(message),
         });
@@ -167,6 +195,7 @@ export class Entries {
     const key = subject.slice(bucketSubject(BUCKETS.cache, "").length);
     // The marker of an expiry has no data.
     if (data.length === 0) return void this.#held.delete(key);
+    if (key.startsWith("e.")) return void this.#erased.set(key, true);
     if (key.startsWith("r.")) return this.#obey(key, decode<Removal>(data), seq);
     this.#take(key, data, seq);
   }

@@ -70,6 +70,9 @@ export const originKey = (tenant: string, origin: string, fingerprint: string): 
 export const removalKey = (tenant: string, fingerprint: string): string =>
   `r.${tokenOf(tenant)}.${fingerprint}`;
 
+/** Says that the session was erased: what it still causes is not kept, whichever host it comes to. */
+export const erasureKey = (tenant: string, origin: string): string => `e.${tokenOf(tenant)}.${origin}`;
+
 /** Somebody is asking a model for the answer. */
 export const flightKey = (tenant: string, fingerprint: string): string =>
   `f.${tokenOf(tenant)}.${fingerprint}`;

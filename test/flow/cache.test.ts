@@ -175,6 +175,23 @@ describe("what is served", () => {
     expect(await stored("*.t4.>")).toEqual([]);
   });
 
+  test("what an erased session still causes is not kept, on no host", async () => {
+    await put("erased", "tiger", 1);
+    await put("erased", "otter", 1);
+    const late = await queryFor(two, "erased", "tiger");
+    await one.cache.forget("erased", "gone");
+    const query = await queryFor(one, "erased", "otter");
+    const before = two.cache.status().entries;
+    await one.cache.store(query, answerFrom(query), "stays");
+    // Heard in order: whoever has this entry has heard of the erasure.
+    await waitUntil(() => two.cache.status().entries > before, { timeoutMs: 5_000, what: "the other host" });
+    await two.cache.store(late, answerFrom(late), "gone");
+    expect(await two.cache.lookup(late)).toBeUndefined();
+    expect(await stored("a.erased.*")).toHaveLength(1);
+    await two.cache.store(late, answerFrom(late), "stays");
+    expect((await one.cache.lookup(late))?.answer.reply).toContain("tiger");
+  });
+
   test("a reader that cannot prove itself current serves and keeps nothing", async () => {
     await put("t5", "zebra", 1);
     const query = await queryFor(one, "t5", "zebra");
