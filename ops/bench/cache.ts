@@ -139,6 +139,7 @@ function unitsOf(figures: Readonly<Record<string, number>>): Record<string, stri
     Object.keys(figures).map((name) => {
       if (name.endsWith("Ms")) return [name, "ms"];
       if (name.endsWith("Mb")) return [name, "MB"];
+      if (name.endsWith("Seconds")) return [name, "s"];
       if (name.endsWith("Thousand")) return [name, "USD/1,000 requests"];
       return [name, counts.has(name) ? "requests" : "ratio"];
     }),

@@ -1,7 +1,6 @@
 /** What forbids one answer for two questions, however near they are. */
 import { denies, oppositeOf, type QuestionType, questionType } from "./grammar.ts";
 import type { Lexicon } from "./lexicon.ts";
-import { stemOf } from "./stem.ts";
 import { type Word, wordsOf } from "./words.ts";
 
 /** A value that a tenant declares: questions share an answer only when they name the same ones. */
@@ -51,11 +50,16 @@ export function slotReader(slots: readonly Slot[]): SlotReader {
 const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
 /** Takes a text apart, its slips of typing mended by what the scope knows. */
-export function read(text: string, slots: SlotReader, { lexicon, language }: Words): Reading {
-  const words = lexicon.meant(wordsOf(text));
+export function read(
+  text: string,
+  slots: SlotReader,
+  { lexicon }: Words,
+  written: readonly Word[] = wordsOf(text),
+): Reading {
+  const words = lexicon.meant(written);
   return {
     words,
-    texts: new Set(words.flatMap((word) => [word.text, stemOf(word.text, language)])),
+    texts: new Set(words.flatMap(({ text }) => [text, lexicon.stemOf(text)])),
     numbers: words
       .filter((word) => word.number)
       .map((word) => word.text)
@@ -71,26 +75,26 @@ export interface Context extends Words {
   readonly about: ReadonlySet<string>;
 }
 
-/** Each guard that speaks, with what it saw. */
-export function refusals(asked: Reading, known: Reading, { lexicon, about }: Context): string[] {
-  const refused: string[] = [];
-  const differ = (name: string, one: readonly string[], other: readonly string[]): void => {
-    if (one.join("\n") !== other.join("\n"))
-      refused.push(`${name}: ${one.join(", ") || "-"} / ${other.join(", ") || "-"}`);
-  };
-  differ("number", asked.numbers, known.numbers);
-  differ("slot", asked.slots, known.slots);
+/** Each guard that speaks, with what it saw; the cheap ones first, for those who only ask whether one does. */
+export function* refusals(asked: Reading, known: Reading, { lexicon, about }: Context): Generator<string> {
+  if (differ(asked.numbers, known.numbers)) yield `number: ${against(asked.numbers, known.numbers)}`;
+  if (differ(asked.slots, known.slots)) yield `slot: ${against(asked.slots, known.slots)}`;
+  if (asked.denies !== known.denies) yield "negation";
+  if (asked.type !== known.type && asked.type !== "other" && known.type !== "other")
+    yield `question type: ${asked.type} / ${known.type}`;
   const values = [
     ...lexicon.valuesOf(asked, known.texts, about),
     ...lexicon.valuesOf(known, asked.texts, about),
   ];
-  if (values.length > 0) refused.push(`value: ${values.join(", ")}`);
+  if (values.length > 0) yield `value: ${values.join(", ")}`;
   const contrast = lexicon.contrastOf(asked, known);
-  if (contrast !== undefined) refused.push(`contrast: ${contrast}`);
-  if (asked.denies !== known.denies) refused.push("negation");
+  if (contrast !== undefined) yield `contrast: ${contrast}`;
   const opposite = oppositeOf(asked.texts, known.texts);
-  if (opposite) refused.push(`opposite: ${opposite.join(" / ")}`);
-  if (asked.type !== known.type && asked.type !== "other" && known.type !== "other")
-    refused.push(`question type: ${asked.type} / ${known.type}`);
-  return refused;
+  if (opposite) yield `opposite: ${opposite.join(" / ")}`;
 }
+
+const differ = (one: readonly string[], other: readonly string[]): boolean =>
+  one.join("\n") !== other.join("\n");
+
+const against = (one: readonly string[], other: readonly string[]): string =>
+  `${one.join(", ") || "-"} / ${other.join(", ") || "-"}`;

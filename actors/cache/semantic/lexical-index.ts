@@ -62,6 +62,8 @@ export class LexicalIndex {
   readonly #terms: (Uint32Array | undefined)[] = [];
   #norms = new Float32Array(1_024);
   #scores = new Float32Array(1_024);
+  /** Items that have a score in the look-up at hand. */
+  #touched = new Uint32Array(1_024);
   #marks = new Uint8Array(1_024);
   #live = 0;
   #sized = 0;
@@ -81,6 +83,7 @@ export class LexicalIndex {
     if (item >= this.#norms.length) {
       this.#norms = grown(this.#norms, Float32Array, item);
       this.#scores = new Float32Array(this.#norms.length);
+      this.#touched = new Uint32Array(this.#norms.length);
     }
     this.#changes++;
     // Also where as many come as go.
@@ -120,7 +123,8 @@ export class LexicalIndex {
   search({ terms, norm }: Prepared, limit: number): Hit[] {
     const rarest = [...terms].sort((a, b) => (this.#counts[a] as number) - (this.#counts[b] as number));
     const scores = this.#scores;
-    const touched: number[] = [];
+    const touched = this.#touched;
+    let reached = 0;
     let read = 0;
     for (const id of rarest) {
       const count = this.#counts[id] as number;
@@ -131,15 +135,19 @@ export class LexicalIndex {
       for (let n = 0; n < count; n++) {
         const item = posting[n] as number;
         const before = scores[item] as number;
-        if (before === 0) touched.push(item);
+        if (before === 0) touched[reached++] = item;
         scores[item] = before + value;
       }
     }
     const best: Hit[] = [];
-    for (const item of touched) {
+    let least = 0;
+    for (let n = 0; n < reached; n++) {
+      const item = touched[n] as number;
       const score = (scores[item] as number) / (norm * (this.#norms[item] as number) || 1);
       scores[item] = 0;
-      if (this.#terms[item]) insert(best, { item, score }, limit);
+      if (score <= least || !this.#terms[item]) continue;
+      insert(best, { item, score }, limit);
+      if (best.length === limit) least = best.at(-1)?.score ?? 0;
     }
     return best;
   }

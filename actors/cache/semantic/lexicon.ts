@@ -18,6 +18,10 @@ const PHRASE = 4;
 const KNOWN = 3;
 
 interface Counts {
+  /** Cut once: a look-up asks for it again and again. */
+  readonly stem: string;
+  /** The word as texts write it, with a capital or first or not, each kept once. */
+  readonly written: Word[];
   all: number;
   inner: number;
   capital: number;
@@ -25,6 +29,8 @@ interface Counts {
   verbal: number;
   /** Nouns that it narrowed, after an article. */
   heads: Map<string, number> | undefined;
+  /** How many of them it narrowed more than once. */
+  often: number;
 }
 
 /** Words of a text, and the same as a set together with their stems. */
@@ -55,15 +61,26 @@ export class Lexicon {
       if (by === -1 && counts.all === KNOWN - 1) this.#spelling.remove(word.text);
     }
     for (const [modifier, next] of modifiersOf(words)) {
-      const head = this.#stem(next);
+      const head = this.stemOf(next);
       const counts = this.#countsOf(modifier);
       counts.heads ??= new Map();
       const count = (counts.heads.get(head) ?? 0) + by;
       if (count > 0) counts.heads.set(head, count);
       else counts.heads.delete(head);
+      if (count === (by === 1 ? 2 : 1)) counts.often += by;
     }
     // A word that no text has any more is forgotten.
     if (by === -1) for (const { text } of words) if (this.#all(text) <= 0) this.#words.delete(text);
+  }
+
+  /** The same words, each kept once however many texts have it; `count` them next. */
+  kept(words: readonly Word[]): Word[] {
+    return words.map((word) => {
+      const { written } = this.#countsOf(word.text);
+      const kept = written.find(({ capital, first }) => capital === word.capital && first === word.first);
+      if (!kept) written.push(word);
+      return kept ?? word;
+    });
   }
 
   /** The words as they were meant: a rare one that is a slip away from a known one is that one. */
@@ -88,7 +105,7 @@ export class Lexicon {
       if (isClosedValue(text)) values.add(text);
       if (isFunctionWord(text)) continue;
       if (this.#isName(word)) values.add(text);
-      if (about.has(this.#stem(text)) || this.#isGeneric(text)) continue;
+      if (about.has(this.stemOf(text)) || this.#isGeneric(text)) continue;
       const next = words[at + 1]?.text;
       if (narrowing.has(text) || (next !== undefined && this.#narrows(text, next, other))) values.add(text);
     }
@@ -106,20 +123,24 @@ export class Lexicon {
     return undefined;
   }
 
+  stemOf(text: string): string {
+    return this.#words.get(text)?.stem ?? stemOf(text, this.#language);
+  }
+
   *#placesOf({ words }: Phrase, other: ReadonlySet<string>): Iterable<[place: string, text: string]> {
     for (const [at, { text }] of words.entries()) {
       if (isFunctionWord(text) || this.#has(other, text) || this.#isVerbal(text)) continue;
       const next = words[at + 1]?.text;
-      if (next !== undefined && !isFunctionWord(next)) yield [`_ ${this.#stem(next)}`, text];
+      if (next !== undefined && !isFunctionWord(next)) yield [`_ ${this.stemOf(next)}`, text];
       const [before, farBefore] = [words[at - 1]?.text, words[at - 2]?.text];
       if (before === undefined || farBefore === undefined) continue;
       if (isPreposition(before) && !isFunctionWord(farBefore))
-        yield [`${this.#stem(farBefore)} ${before} _`, text];
+        yield [`${this.stemOf(farBefore)} ${before} _`, text];
     }
   }
 
   #narrows(text: string, next: string, other: ReadonlySet<string>): boolean {
-    if ((this.#words.get(text)?.heads?.get(this.#stem(next)) ?? 0) > 0) return true;
+    if ((this.#words.get(text)?.heads?.get(this.stemOf(next)) ?? 0) > 0) return true;
     // Nothing is known of it yet: before a noun that both texts have, it counts as narrowing unless it is a verb.
     return !isFunctionWord(next) && this.#has(other, next) && !this.#isVerbal(text);
   }
@@ -131,9 +152,7 @@ export class Lexicon {
   }
 
   #isGeneric(text: string): boolean {
-    let heads = 0;
-    for (const count of this.#words.get(text)?.heads?.values() ?? []) if (count >= 2) heads++;
-    return heads >= GENERIC_HEADS;
+    return (this.#words.get(text)?.often ?? 0) >= GENERIC_HEADS;
   }
 
   #isVerbal(text: string): boolean {
@@ -141,12 +160,9 @@ export class Lexicon {
   }
 
   #has(texts: ReadonlySet<string>, text: string): boolean {
-    return texts.has(text) || texts.has(this.#stem(text));
+    return texts.has(text) || texts.has(this.stemOf(text));
   }
 
-  #stem(text: string): string {
-    return stemOf(text, this.#language);
-  }
 
   #all(text: string): number {
     return this.#words.get(text)?.all ?? 0;
@@ -155,7 +171,8 @@ export class Lexicon {
   #countsOf(text: string): Counts {
     let counts = this.#words.get(text);
     if (!counts) {
-      counts = { all: 0, inner: 0, capital: 0, verbal: 0, heads: undefined };
+      const stem = stemOf(text, this.#language);
+      counts = { stem, written: [], all: 0, inner: 0, capital: 0, verbal: 0, heads: undefined, often: 0 };
       this.#words.set(text, counts);
     }
     return counts;

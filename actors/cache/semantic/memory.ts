@@ -92,15 +92,16 @@ class Memory implements SemanticCache {
     const nothing: Evidence = { candidates: [], confidence: 0, ...known };
     if (!shelf || !probe || probe.near.length === 0)
       return { kind: "miss", reason: "nothing-near", evidence: nothing };
-    const refused = refusalsFor(shelf, probe);
-    const candidates = probe.near.slice(0, SHOWN).map((near) => shown(near, refused(near)));
+    const refused = guardsFor(shelf, probe);
+    const seen = (facts: Partial<Evidence>): Evidence =>
+      showing({ confidence: 0, ...facts, ...known }, probe.near, refused);
     const miss = (reason: MissReason, evidence: Evidence): Verdict => ({ kind: "miss", reason, evidence });
     const votes = votesOf(probe.near);
     const rest = votes.find((vote) => vote.rest !== "")?.rest;
     const sharing = probe.near.filter((near) => near.rest === rest && rest !== "");
-    const allowed = sharing.find((near) => refused(near).length === 0);
+    const allowed = sharing.find((near) => isEmpty(refused(near)));
     const weighed = allowed ?? sharing[0];
-    if (rest === undefined || !weighed) return miss("ungrounded", { ...nothing, candidates });
+    if (rest === undefined || !weighed) return miss("ungrounded", seen({}));
     const features = measure(weighed, {
       near: probe.near,
       votes,
@@ -111,7 +112,7 @@ class Memory implements SemanticCache {
     });
     const { verifier, bound } = this.#learnerOf(question);
     const confidence = verifier.confidence(features);
-    const evidence: Evidence = { candidates, weighed: weighed.entry.id, features, confidence, ...known };
+    const evidence = seen({ weighed: weighed.entry.id, features, confidence });
     if (!allowed) return miss("guarded", evidence);
     bound.saw(confidence);
     if (verifier.lessons < LEAST_LESSONS) return miss("learning", evidence);
@@ -259,19 +260,32 @@ class Memory implements SemanticCache {
   }
 }
 
-/** The guards' word on a candidate, asked once each. */
-function refusalsFor(shelf: Shelf, { reading }: Probe): (near: Near) => readonly string[] {
-  const heard = new Map<number, readonly string[]>();
-  return (near) => {
-    let refused = heard.get(near.item);
-    if (!refused) {
-      refused =
-        near.rest === ""
-          ? ["rests on nothing"]
-          : refusals(reading, shelf.readingOf(near), shelf.contextOf(near.rest));
-      heard.set(near.item, refused);
-    }
-    return refused;
+/** What the guards say of a candidate, heard as far as it is asked for. */
+function guardsFor(shelf: Shelf, { reading }: Probe): (near: Near) => Iterable<string> {
+  return (near) =>
+    near.rest === ""
+      ? ["rests on nothing"]
+      : refusals(reading, shelf.readingOf(near), shelf.contextOf(near.rest));
+}
+
+function isEmpty(words: Iterable<string>): boolean {
+  for (const _ of words) return false;
+  return true;
+}
+
+/** Evidence whose candidates the guards hear when somebody asks for them: most look-ups need one candidate judged. */
+function showing(
+  facts: Omit<Evidence, "candidates">,
+  near: readonly Near[],
+  refused: (near: Near) => Iterable<string>,
+): Evidence {
+  let candidates: Candidate[] | undefined;
+  return {
+    ...facts,
+    get candidates() {
+      candidates ??= near.slice(0, SHOWN).map((one) => shown(one, [...refused(one)]));
+      return candidates;
+    },
   };
 }
 

@@ -5,9 +5,8 @@ import { Lexicon } from "./lexicon.ts";
 import { type Near, restOf } from "./measures.ts";
 import type { SemanticEntry } from "./port.ts";
 import { type Fit, Rests } from "./rests.ts";
-import { stemOf } from "./stem.ts";
 import { VectorIndex } from "./vector-index.ts";
-import { wordsOf } from "./words.ts";
+import { type Word, wordsOf } from "./words.ts";
 
 /** Candidates that are looked at, of each kind of nearness. */
 const NEAR = 24;
@@ -33,6 +32,8 @@ export class Shelf {
   /** Numbers of removed entries, for new ones. */
   readonly #free: number[] = [];
   readonly #rests: string[] = [];
+  /** The words of each entry as they were written: to take texts apart is what costs most when guards compare them. */
+  readonly #written: (readonly Word[] | undefined)[] = [];
   readonly #lexical = new LexicalIndex();
   readonly #vectors = new VectorIndex();
   readonly #groups = new Rests();
@@ -53,7 +54,8 @@ export class Shelf {
     this.#items[item] = entry;
     const rest = restOf(entry.documents);
     this.#rests[item] = rest;
-    const words = wordsOf(entry.text);
+    const words = this.#words.lexicon.kept(wordsOf(entry.text));
+    this.#written[item] = words;
     this.#words.lexicon.count(words, 1);
     this.#lexical.add(item, featuresOf(this.#words.lexicon.meant(words), this.#words.language));
     if (entry.vector) this.#vectors.add(item, entry.vector);
@@ -69,7 +71,8 @@ export class Shelf {
     this.#groups.count(this.#rests[item] ?? "", this.#lexical.wordsOf(item), entry.vector, -1);
     this.#lexical.remove(item);
     this.#vectors.remove(item);
-    this.#words.lexicon.count(wordsOf(entry.text), -1);
+    this.#words.lexicon.count(this.#written[item] ?? [], -1);
+    this.#written[item] = undefined;
   }
 
   /** What is near to a text, nearest first. */
@@ -96,8 +99,8 @@ export class Shelf {
     };
   }
 
-  readingOf({ entry }: Near): Reading {
-    return read(entry.text, this.#slots, this.#words);
+  readingOf({ entry, item }: Near): Reading {
+    return read(entry.text, this.#slots, this.#words, this.#written[item]);
   }
 
   contextOf(rest: string): Context {
@@ -105,7 +108,7 @@ export class Shelf {
     if (!about) {
       if (this.#abouts.size >= ABOUTS) this.#abouts.clear();
       about = new Set(
-        wordsOf(rest.replaceAll("_", " ")).map(({ text }) => stemOf(text, this.#words.language)),
+        wordsOf(rest.replaceAll("_", " ")).map(({ text }) => this.#words.lexicon.stemOf(text)),
       );
       this.#abouts.set(rest, about);
     }

@@ -20,9 +20,8 @@ function guardsBetween(one: string, other: string, slots: readonly Slot[] = []):
   for (const text of SEEN) lexicon.count(wordsOf(text), 1);
   const reader = slotReader(slots);
   const words = { lexicon, language: "en" };
-  return refusals(read(one, reader, words), read(other, reader, words), { ...words, about: new Set() }).map(
-    (refused) => refused.split(":")[0] ?? "",
-  );
+  const refused = refusals(read(one, reader, words), read(other, reader, words), { ...words, about: new Set() });
+  return [...refused].map((guard) => guard.split(":")[0] ?? "");
 }
 
 test.each([
