@@ -80,7 +80,7 @@ export class Shelf {
     const reading = read(text, this.#slots, this.#words);
     const prepared = this.#lexical.prepare(featuresOf(reading.words, this.#words.language));
     const found = new Set(this.#lexical.search(prepared, NEAR).map(({ item }) => item));
-    if (vector) for (const { item } of this.#vectors.search(vector, NEAR)) found.add(item);
+    if (vector) for (const item of this.#vectors.search(vector, NEAR)) found.add(item);
     const items = [...found];
     const lexicals = this.#lexical.similarities(prepared, items);
     const near = items.flatMap((item, n): Near[] => {

@@ -43,19 +43,16 @@ export class VectorIndex {
     return other && other.length === vector.length ? product(vector, other) : undefined;
   }
 
-  /** Best first, at most `limit`. */
-  search(vector: Float32Array, limit: number): Hit[] {
+  /** The nearest items, at most `limit`. */
+  search(vector: Float32Array, limit: number): number[] {
     if (vector.length !== this.#dimensions) return [];
+    if (this.#vectors.size > EXACT && this.#graph)
+      return Array.from(this.#graph.search(vector, limit, 1).keys, Number).filter((item) =>
+        this.#vectors.has(item),
+      );
     const best: Hit[] = [];
-    if (this.#vectors.size <= EXACT)
-      for (const [item, other] of this.#vectors) insert(best, { item, score: product(vector, other) }, limit);
-    else
-      for (const key of this.#graph?.search(vector, limit, 1).keys ?? []) {
-        const item = Number(key);
-        const other = this.#vectors.get(item);
-        if (other) insert(best, { item, score: product(vector, other) }, limit);
-      }
-    return best;
+    for (const [item, other] of this.#vectors) insert(best, { item, score: product(vector, other) }, limit);
+    return best.map(({ item }) => item);
   }
 }
 
