@@ -75,9 +75,11 @@ export class Lexicon {
 
   /** The same words, each kept once however many texts have it; `count` them next. */
   kept(words: readonly Word[]): Word[] {
+    const isSame = (one: Word, other: Word): boolean =>
+      one.capital === other.capital && one.first === other.first && one.number === other.number;
     return words.map((word) => {
       const { written } = this.#countsOf(word.text);
-      const kept = written.find(({ capital, first }) => capital === word.capital && first === word.first);
+      const kept = written.find((one) => isSame(one, word));
       if (!kept) written.push(word);
       return kept ?? word;
     });
