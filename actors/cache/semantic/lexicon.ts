@@ -165,7 +165,6 @@ export class Lexicon {
     return texts.has(text) || texts.has(this.stemOf(text));
   }
 
-
   #all(text: string): number {
     return this.#words.get(text)?.all ?? 0;
   }

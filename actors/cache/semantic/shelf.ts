@@ -107,9 +107,7 @@ export class Shelf {
     let about = this.#abouts.get(rest);
     if (!about) {
       if (this.#abouts.size >= ABOUTS) this.#abouts.clear();
-      about = new Set(
-        wordsOf(rest.replaceAll("_", " ")).map(({ text }) => this.#words.lexicon.stemOf(text)),
-      );
+      about = new Set(wordsOf(rest.replaceAll("_", " ")).map(({ text }) => this.#words.lexicon.stemOf(text)));
       this.#abouts.set(rest, about);
     }
     return { ...this.#words, about };

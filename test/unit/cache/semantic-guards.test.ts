@@ -20,7 +20,10 @@ function guardsBetween(one: string, other: string, slots: readonly Slot[] = []):
   for (const text of SEEN) lexicon.count(wordsOf(text), 1);
   const reader = slotReader(slots);
   const words = { lexicon, language: "en" };
-  const refused = refusals(read(one, reader, words), read(other, reader, words), { ...words, about: new Set() });
+  const refused = refusals(read(one, reader, words), read(other, reader, words), {
+    ...words,
+    about: new Set(),
+  });
   return [...refused].map((guard) => guard.split(":")[0] ?? "");
 }
 

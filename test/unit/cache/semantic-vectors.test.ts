@@ -43,7 +43,10 @@ function built(vectors: readonly Float32Array[]): VectorIndex {
 function nearest(vectors: readonly Float32Array[], question: Float32Array): Set<number> {
   const all = [...vectors.entries()]
     .filter(([item]) => item % REMOVED !== 0)
-    .map(([item, vector]) => ({ item, score: vector.reduce((sum, x, n) => sum + x * (question[n] ?? 0), 0) }));
+    .map(([item, vector]) => ({
+      item,
+      score: vector.reduce((sum, x, n) => sum + x * (question[n] ?? 0), 0),
+    }));
   return new Set(
     all
       .sort((a, b) => b.score - a.score)
