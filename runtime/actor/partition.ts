@@ -50,6 +50,8 @@ export class OwnedPartition {
   #drained: (() => void) | undefined;
   /** What came since the connection was lost; undefined while it stands. */
   #waiting: Pulled[] | undefined;
+  /** Losses of the connection, and looks at what was lost with it: only the latest look may decide. */
+  #looks = 0;
 
   constructor(options: PartitionOptions) {
     this.#options = options;
@@ -91,34 +93,38 @@ export class OwnedPartition {
 
   /** The connection is lost. */
   pause(): void {
+    this.#looks++;
     this.#waiting ??= [];
   }
 
   /**
    * The connection is back. The consumer's own counts tell whether a delivery, or an ack, went down with the old one.
-   * @returns false when one did, or nobody can tell
+   * @returns false when one did, or nobody can tell; true also when there is nothing to decide any more
    */
   async goOn(): Promise<boolean> {
     if (this.#drain.signal.aborted) return true;
     const { host, partition, epoch } = this.#options;
-    this.#waiting ??= [];
+    const look = ++this.#looks;
+    // Ownership may end, and the connection may be lost again and looked through anew, while the counts are waited for.
+    const isOver = (): boolean => this.#abort.signal.aborted || look !== this.#looks;
+    const waiting = this.#waiting ?? [];
+    this.#waiting = waiting;
     this.#channel.forget();
     for (let tried = 0; tried < COUNTS_TRIES; tried++) {
       const counts = await deliveriesOf(host.bus, this.#stream, partitionConsumer(partition, epoch)).catch(
         () => undefined,
       );
-      if (!counts || this.#abort.signal.aborted) break;
+      if (!counts || isOver()) break;
       if (counts.delivered === this.#channel.received && counts.unacked === this.#channel.unacked) {
-        const waited = this.#waiting;
         this.#waiting = undefined;
-        for (const message of waited) this.#receive(message);
+        for (const message of waiting) this.#receive(message);
         this.#asked = 0;
         this.#pull();
         return true;
       }
       await host.clock.sleep(COUNTS_WAIT_MS);
     }
-    return false;
+    return isOver();
   }
 
   /** Ownership ended: stop at once, write nothing, ack nothing. */

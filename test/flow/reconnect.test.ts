@@ -50,6 +50,22 @@ test("where nothing was on its way the partitions are kept: no consumer is made 
   expect(await consumersMade()).toEqual(made);
 });
 
+test("lost twice before the first loss was looked through, each partition is gone on with once", async () => {
+  await waitUntil(async () => (await world.waiting()) === 0, { timeoutMs: 20_000, what: "empty queues" });
+  const kept = await Promise.all(
+    host.host.partitions.flatMap((partition) => {
+      host.host.pause(partition);
+      const first = host.host.goOn(partition);
+      host.host.pause(partition);
+      return [first, host.host.goOn(partition)];
+    }),
+  );
+  expect(kept).toEqual(kept.map(() => true));
+  await Promise.all(KEYS.map((key) => world.tell("counter", key, "add", { name: "after" }, "after")));
+  for (const key of KEYS)
+    await waitUntil(async () => (await seenBy(key)).at(-1) === "after", { timeoutMs: 10_000, what: key });
+});
+
 test("a message whose partition is taken many times by the same process is no poison: its host lives", async () => {
   const { partition } = routeOf({ kind: "counter", tenant: "demo", key: "slow" });
   await world.tell("counter", "slow", "hold", { name: "slow" }, "slow");
