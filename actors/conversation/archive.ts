@@ -45,6 +45,8 @@ export interface ExportOptions {
   /** Only of this tenant, in a manifest of its own. */
   readonly tenant?: string | undefined;
   readonly onPart?: (part: Part) => void;
+  /** Ends the export between two steps; what the manifest lists stays. */
+  readonly signal?: AbortSignal;
 }
 
 const PAGE = 256;
@@ -76,7 +78,7 @@ export async function exportShard(
   { bus }: Pick<PastTurns, "bus">,
   store: ArchiveStore,
   shard: number,
-  { beforeAt, tenant, onPart }: ExportOptions,
+  { beforeAt, tenant, onPart, signal }: ExportOptions,
 ): Promise<Manifest> {
   let manifest = await readManifest(store, shard, tenant);
   const origin = await originOf(bus, manifest);
@@ -85,6 +87,7 @@ export async function exportShard(
     if (held.records === 0) return;
     const parts: Part[] = [];
     for (const [key, lines] of held.take()) {
+      signal?.throwIfAborted();
       const part = await writePart(store, key, shard, lines);
       parts.push(part);
       onPart?.(part);
@@ -97,6 +100,7 @@ export async function exportShard(
     await store.put(manifestKey(shard, tenant), Buffer.from(JSON.stringify(manifest)));
   };
   for (let seq = manifest.upToSeq + 1; ; ) {
+    signal?.throwIfAborted();
     const page = await messagesFrom(bus, turnsStream(shard), turnsTenantFilter(shard, tenant), seq, PAGE);
     for (const message of page) {
       // Stored in the order of their time: what comes after it is as new.

@@ -16,6 +16,7 @@ import type { Bus } from "#runtime/nats/connect.ts";
 import { messagesFrom, nextMessage, purgeBefore, streamState } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { Lease } from "#runtime/placement/lease.ts";
+import { within } from "#runtime/within.ts";
 import { exportShard, readManifest } from "./archive.ts";
 import type { ArchiveStore } from "./archive-store.ts";
 
@@ -35,10 +36,13 @@ const LEASE_MS = 60_000;
 const ROUND_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 const PAGE = 256;
+/** How long a stop waits for the step that is under way. */
+const STOP_MS = 1_000;
 
 export class Keeper {
   readonly #options: KeeperOptions;
   readonly #lease: Lease;
+  readonly #stopping = new AbortController();
   #timers: NodeJS.Timeout[] = [];
   #running: Promise<void> | undefined;
 
@@ -52,7 +56,9 @@ export class Keeper {
     const { log } = this.#options;
     const run = (): void => {
       this.#running ??= this.round()
-        .catch((err) => log.warn({ err }, "keeper: round failed, the next one goes on"))
+        .catch((err) => {
+          if (!this.#stopping.signal.aborted) log.warn({ err }, "keeper: round failed, the next one goes on");
+        })
         .finally(() => {
           this.#running = undefined;
         });
@@ -67,9 +73,11 @@ export class Keeper {
     ];
   }
 
+  /** Ends a round where it is: an export goes on from its manifest, and whoever drains has no time for the rest of it. */
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
-    await this.#running;
+    this.#stopping.abort(new Error("the keeper stops"));
+    await within(this.#running ?? Promise.resolve(), STOP_MS);
     await this.#lease.release().catch(() => {});
   }
 
@@ -78,6 +86,7 @@ export class Keeper {
     const { shards, log } = this.#options;
     if (!(await this.#lease.hold())) return;
     for (let shard = 0; shard < shards; shard++) {
+      this.#stopping.signal.throwIfAborted();
       const upToSeq = await this.#export(shard);
       const purged = await this.#purge(shard, upToSeq);
       if (purged > 0) log.info({ shard, purged }, "turns older than their retention were purged");
@@ -89,7 +98,7 @@ export class Keeper {
     const { bus, archive, clock } = this.#options;
     if (!archive) return Number.POSITIVE_INFINITY;
     const beforeAt = Math.floor(clock.now() / DAY_MS) * DAY_MS;
-    await exportShard({ bus }, archive, shard, { beforeAt });
+    await exportShard({ bus }, archive, shard, { beforeAt, signal: this.#stopping.signal });
     // As it is stored, whoever wrote it.
     return (await readManifest(archive, shard)).upToSeq;
   }

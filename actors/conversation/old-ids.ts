@@ -10,7 +10,7 @@ import { LIMITS } from "#contracts/limits.ts";
 import { idsSubject, routeOf, turnsStream } from "#contracts/subjects.ts";
 import type { IdsRecord, TurnRecord } from "#contracts/turn.ts";
 import type { SystemActor } from "#runtime/actor/define.ts";
-import { messagesFrom } from "#runtime/nats/reader.ts";
+import { everyMessage } from "#runtime/nats/reader.ts";
 import { findTurnOf, type PastTurns } from "./past-turns.ts";
 import type { ConversationState, OldIds } from "./turn.ts";
 
@@ -69,13 +69,13 @@ export class IdsIndex {
     const { tenant, key } = actor;
     const shard = shardOf(routeOf(actor).partition, deployment.shards);
     const chunks: OldIds[] = [];
-    for (let seq = 1; ; ) {
-      const page = await messagesFrom(bus, turnsStream(shard), idsSubject(shard, tenant, key), seq, PAGE);
-      for (const { data, seq } of page) chunks.push({ seq, ids: unpack(decode<IdsRecord>(data).ids) });
-      const last = page.at(-1);
-      if (!last || page.length < PAGE) break;
-      seq = last.seq + 1;
-    }
+    const { replicas } = deployment;
+    // A chunk that a replica does not have yet would make new messages of old ones.
+    for await (const { data, seq } of everyMessage(bus, turnsStream(shard), idsSubject(shard, tenant, key), {
+      batch: PAGE,
+      replicas,
+    }))
+      chunks.push({ seq, ids: unpack(decode<IdsRecord>(data).ids) });
     actor.state = { ...actor.state, oldIds: chunks };
     return chunks;
   }

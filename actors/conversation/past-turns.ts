@@ -4,7 +4,7 @@ import { shardOf } from "#contracts/ids.ts";
 import { routeOf, turnSessionFilter, turnsStream } from "#contracts/subjects.ts";
 import { CONVERSATION, type FeedbackRecord, type TurnRecord } from "#contracts/turn.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
-import { messagesFrom } from "#runtime/nats/reader.ts";
+import { everyMessage } from "#runtime/nats/reader.ts";
 import type { Deployment } from "#runtime/nats/topology.ts";
 import type { PastTurn } from "./turn.ts";
 
@@ -16,7 +16,7 @@ export const REPEATED_ATTEMPT = 999_999;
 /** Where a session's records lie. */
 export interface PastTurns {
   readonly bus: Bus;
-  readonly deployment: Pick<Deployment, "shards">;
+  readonly deployment: Pick<Deployment, "shards" | "replicas">;
 }
 
 export interface PlacedRecord {
@@ -34,13 +34,13 @@ export async function* records(
   const route = routeOf({ kind: CONVERSATION, tenant, key: session });
   const shard = shardOf(route.partition, deployment.shards);
   const filter = turnSessionFilter(shard, tenant, session);
-  for (let seq = from; ; ) {
-    const page = await messagesFrom(bus, turnsStream(shard), filter, seq, PAGE);
-    for (const message of page) yield { record: decode(message.data), seq: message.seq };
-    const last = page.at(-1);
-    if (!last || page.length < PAGE) return;
-    seq = last.seq + 1;
-  }
+  const { replicas } = deployment;
+  for await (const { data, seq } of everyMessage(bus, turnsStream(shard), filter, {
+    from,
+    batch: PAGE,
+    replicas,
+  }))
+    yield { record: decode(data), seq };
 }
 
 /** The closed turns of a session from a sequence on, each with its place. */

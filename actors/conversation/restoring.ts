@@ -3,7 +3,9 @@
  * since, and which of them are still there.
  */
 import { createHash } from "node:crypto";
+import { encode } from "#contracts/codec.ts";
 import { JetclawError } from "#contracts/errors.ts";
+import { LIMITS } from "#contracts/limits.ts";
 import type { TurnRecord } from "#contracts/turn.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
 import { askActor } from "#runtime/actor/client.ts";
@@ -37,6 +39,8 @@ export interface RestoreOptions {
 /** That a deployment can have. */
 const MOST_SHARDS = 16;
 const RECORDS_AT_ONCE = 50;
+/** What an actor is given at once: it fits a message, and the actor's outbox. */
+const BYTES_AT_ONCE = LIMITS.envelopeBytes / 2;
 const ANSWER_MS = 30_000;
 
 /** @throws JetclawError `archive.unavailable`, `archive.damaged`, `nats.unavailable` */
@@ -104,14 +108,27 @@ async function restoreSession(
   lines: readonly ArchivedRecord[],
 ): Promise<Restored> {
   const sum = { restored: 0, present: 0, erased: 0 };
-  for (let n = 0; n < lines.length; n += RECORDS_AT_ONCE) {
-    const body = { records: lines.slice(n, n + RECORDS_AT_ONCE).map(({ record }) => record) };
+  for (const [n, records] of batchesOf(lines).entries()) {
+    const body = { records };
     const id = createHash("sha256").update(`${part.sha256}.${session}.${n}.${clock.id()}`).digest("hex");
     const to = { kind: CONVERSATION, tenant, key: session };
     const done = await askActor<Restored>(bus, clock, to, "restore", body, ANSWER_MS, { id });
     for (const key of ["restored", "present", "erased"] as const) sum[key] += done[key];
   }
   return sum;
+}
+
+function batchesOf(lines: readonly ArchivedRecord[]): ArchivedRecord["record"][][] {
+  const batches: ArchivedRecord["record"][][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const { record } of lines) {
+    const more = encode(record).length;
+    const last = batches.at(-1);
+    if (last && last.length < RECORDS_AT_ONCE && bytes + more <= BYTES_AT_ONCE) last.push(record);
+    else batches.push([record]);
+    bytes = batches.at(-1) === last ? bytes + more : more;
+  }
+  return batches;
 }
 
 /** The actor's part: puts back what is missing, unless the conversation was erased after it. */
@@ -122,8 +139,11 @@ export async function restore(
 ): Promise<void> {
   const { state } = actor;
   const { shards } = past.deployment;
-  // A conversation that was erased and began anew is younger than what it said before.
-  const wanted = given.filter(({ at }) => state.erasedAt === undefined && at >= state.createdAt);
+  // A conversation that was erased and began anew is younger than what it said before. One that a restore began is not:
+  // its older turns may come after the newer ones.
+  const wanted = given.filter(
+    ({ at }) => state.erasedAt === undefined && (state.restored || at >= state.createdAt),
+  );
   const there = new Set<string>();
   for await (const { record } of records(past, actor.tenant, actor.key)) there.add(nameOf(record));
   const missing = wanted.filter((record) => !there.has(nameOf(record)));
@@ -138,6 +158,7 @@ export async function restore(
       ...state,
       turn: Math.max(state.turn, ...turns.map(({ turn }) => turn)),
       createdAt: state.createdAt || Math.min(...turns.map(({ startedAt }) => startedAt)),
+      ...(state.createdAt === 0 ? { restored: true } : {}),
       assistant: state.assistant ?? (turns.at(-1)?.assistant || undefined),
     };
   actor.reply({

@@ -36,7 +36,11 @@ export function placeTurn(turn: PastTurn, seq: number): void {
 }
 
 export function storeState(state: ConversationState): StoredState {
-  const from = state.history.map((turn) => places.get(turn)).find((seq) => seq !== undefined);
+  // Of turns that were restored the older ones may lie behind the newer ones.
+  const from = state.history.reduce<number | undefined>((least, turn) => {
+    const seq = places.get(turn);
+    return seq === undefined || (least !== undefined && least < seq) ? least : seq;
+  }, undefined);
   const { oldIds: _, ...stored } = state;
   return {
     ...stored,

@@ -81,6 +81,8 @@ export interface ConversationState {
   readonly createdAt: number;
   /** Set by an erase: what comes late finds nothing to belong to. */
   readonly erasedAt?: number;
+  /** Begun by a restore, with nothing before it: all that is exported of it is its own. */
+  readonly restored?: boolean;
   /** Set when nobody had written for long: the record is small, and no timer runs until somebody does. */
   readonly idleSince?: number;
   /** Message ids since the last time that ids were written down beside the turns; absent: never written. */

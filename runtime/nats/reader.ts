@@ -61,6 +61,32 @@ export async function messagesFrom(
   }
 }
 
+/**
+ * Every message at or after `from` whose subject matches, in order: batches from whichever replica answers, and with
+ * several replicas what that one did not have yet from the leader, so that nothing acknowledged is missing.
+ */
+export async function* everyMessage(
+  bus: Bus,
+  stream: string,
+  filter: string,
+  { from = 1, batch, replicas }: { from?: number; batch: number; replicas: number },
+): AsyncGenerator<StoredMessage> {
+  let seq = from;
+  for (let length = batch; length === batch; ) {
+    const page = await messagesFrom(bus, stream, filter, seq, batch);
+    for (const message of page) yield message;
+    seq = (page.at(-1)?.seq ?? seq - 1) + 1;
+    length = page.length;
+  }
+  if (replicas === 1) return;
+  for (;;) {
+    const message = await nextMessage(bus, stream, filter, seq);
+    if (!message) return;
+    yield message;
+    seq = message.seq + 1;
+  }
+}
+
 /** The last message on each matching subject. */
 export async function lastMessages(
   bus: Bus,

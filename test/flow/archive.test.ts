@@ -10,15 +10,18 @@ import { Keeper } from "#actors/conversation/keeper.ts";
 import { restoreTurns } from "#actors/conversation/restoring.ts";
 import { encode } from "#contracts/codec.ts";
 import { shardOf, tokenOf } from "#contracts/ids.ts";
+import { LIMITS } from "#contracts/limits.ts";
 import { BUCKETS, routeOf, turnSubject, turnsFilter, turnsStream } from "#contracts/subjects.ts";
 import { CONVERSATION, RECORD_VERSION, type TurnRecord } from "#contracts/turn.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
+import { askActor } from "#runtime/actor/client.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { messagesFrom, purge } from "#runtime/nats/reader.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { ConversationWorld } from "#test/harness/conversation-world.ts";
 import { S3_KEYS, startTestS3, type TestS3 } from "#test/harness/s3-server.ts";
+import { waitUntil } from "#test/harness/wait.ts";
 
 const SHARDS = 2;
 const DAY_MS = 86_400_000;
@@ -143,6 +146,41 @@ describe.each([
   });
 });
 
+describe("a conversation of which nothing is left", () => {
+  const to = { kind: CONVERSATION, tenant: "gone", key: "s1" };
+  const turnsOf = async () => (await world.client.transcript("gone", "s1"))?.turns.map(({ turn }) => turn);
+  const restoreOf = (records: TurnRecord[]) =>
+    askActor(world.bus, systemClock, to, "restore", { records }, 10_000);
+
+  test("comes back in parts, the newer one first", async () => {
+    const records = [1, 2, 3].map((turn) => ({
+      ...recordOf("gone", "s1", turn),
+      startedAt: turn * 1_000,
+      at: turn * 1_000 + 500,
+    }));
+    expect(await restoreOf(records.slice(2))).toEqual({ restored: 1, present: 0, erased: 0 });
+    expect(await restoreOf(records)).toEqual({ restored: 2, present: 1, erased: 0 });
+    await waitUntil(async () => (await turnsOf())?.length === 3, { timeoutMs: 10_000, what: "all turns" });
+    expect(await turnsOf()).toEqual([1, 2, 3]);
+  });
+
+  test("comes back also where its turns together are more than one message holds", async () => {
+    const store = inS3();
+    const { partition } = routeOf({ kind: CONVERSATION, tenant: "gone", key: "long" });
+    const reply = "x".repeat(LIMITS.envelopeBytes / 20);
+    for (let turn = 1; turn <= 30; turn++)
+      await world.bus.append(
+        turnSubject(shardOf(partition, SHARDS), "web", "gone", "long"),
+        encode({ ...recordOf("gone", "long", turn), reply }),
+      );
+    await exportAll(store);
+    for (let shard = 0; shard < SHARDS; shard++)
+      await purge(world.bus, turnsStream(shard), turnsFilter(shard));
+    expect(await restore(store)).toEqual({ restored: 30, present: 0, erased: 0 });
+    await waitUntil(async () => (await stored("gone")) === 30, { timeoutMs: 10_000, what: "all turns" });
+  });
+});
+
 describe("an archive that fails", () => {
   test("in the middle of an export is completed by the next one, nothing twice", async () => {
     const store = inS3();
@@ -232,6 +270,27 @@ describe("retention", () => {
     const manifests = await Promise.all([0, 1].map((shard) => readManifest(store, shard)));
     const records = manifests.flatMap(({ parts }) => parts).reduce((sum, part) => sum + part.records, 0);
     expect(records).toBe(15);
+  });
+
+  test("stands in nobody's way who drains: an archive that hangs is left where it is", async () => {
+    await append("acme", 4);
+    const store = inS3();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const hanging: ArchiveStore = {
+      get: (key) => store.get(key),
+      put: () => {
+        resolve();
+        return new Promise(() => {});
+      },
+    };
+    await giveBack();
+    const waiting = keeper(hanging, "hanging");
+    waiting.start();
+    await promise;
+    await waiting.stop();
+    // Its lease is given back, and another one does the work.
+    await keeper(store, "next").round();
+    expect(await stored("acme")).toBe(0);
   });
 
   test("without an archive purges what is over, and one keeper at a time", async () => {

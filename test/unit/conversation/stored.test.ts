@@ -41,6 +41,12 @@ describe("closed turns", () => {
     expect(written(stateOf(history.slice(1)))).toMatchObject({ from: 40 });
   });
 
+  test("that were restored lie behind newer ones: all of them are read again", () => {
+    const history = [past(1), past(2), past(3)];
+    for (const [n, seq] of [900, 40, 41].entries()) placeTurn(history[n] as PastTurn, seq);
+    expect(written(stateOf(history))).toMatchObject({ history: [], from: 40 });
+  });
+
   test("come back from both places, each once, in order, within the bound", () => {
     const places = Array.from({ length: LIMITS.historyTurns }, (_, n) => ({
       turn: past(n + 1),
