@@ -13,11 +13,14 @@ export interface HostBeat {
   readonly revision?: number;
   /** Messages a second of its partitions; quiet ones are left out. */
   readonly load?: readonly (readonly [partition: number, perSecond: number])[];
+  /** Partitions that it has taken; hosts of an older version do not say. */
+  readonly held?: number;
   readonly gone?: boolean;
 }
 
 interface Heard {
   readonly weight: number;
+  readonly held: number | undefined;
   readonly at: number;
   /** Since when it is heard without a break, and how long that must last before it is given anything. */
   readonly since: number;
@@ -68,11 +71,12 @@ export class Membership {
     }
     this.#heard.set(beat.instance, {
       weight: beat.weight,
+      held: beat.held,
       at: now,
       since: known?.since ?? now,
       settleMs: known?.settleMs ?? this.#settleMsOf(beat.instance, now),
     });
-    return known?.weight !== beat.weight;
+    return known?.weight !== beat.weight || known.held !== beat.held;
   }
 
   /** True when this host has heard for long enough, and still hears, to say who is gone. */
@@ -105,6 +109,11 @@ export class Membership {
   /** Messages a second of a partition, as its owner said last. */
   loadOf(partition: number): number {
     return this.#load.get(partition) ?? 0;
+  }
+
+  /** How many partitions a host holds, as it said last; undefined where it does not say. */
+  heldOf(instance: string): number | undefined {
+    return this.#heard.get(instance)?.held;
   }
 
   #settleMsOf(instance: string, now: number): number {

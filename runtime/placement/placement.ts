@@ -31,7 +31,7 @@ const ROUND_MS = 250;
 /** How long a host waits for each one before it: to give partitions without a living owner, and to balance. */
 const URGENT_PATIENCE_MS = 300;
 const BALANCE_PATIENCE_MS = 3_000;
-/** An announced move that its owner does not make within this time is made without it. */
+/** An announced move that its owner does not make within this time is made without it; a host that takes is waited for. */
 const OVERDUE_MS = 5_000;
 /**
  * Partitions taken at once. With several replicas the meta leader makes consumers one after the other, 31 ms each: more
@@ -140,6 +140,7 @@ export class Placement {
       weight: this.#weight,
       revision: this.#document.revision,
       load: this.#rates.of(host),
+      held: host.partitions.length,
       ...(gone ? { gone } : {}),
     };
     host.bus.publish(CORE.heartbeat, encode(beat));
@@ -193,6 +194,10 @@ export class Placement {
       partitions: this.#document.partitions,
       members,
       load: (partition) => this.#membership.loadOf(partition),
+      held: (instance) =>
+        instance === this.#options.instance
+          ? this.#options.host.partitions.length
+          : this.#membership.heldOf(instance),
       overdue: now() - this.#adoptedAt > OVERDUE_MS,
     });
   }
@@ -292,13 +297,16 @@ export class Placement {
 
   async #takeAll(): Promise<void> {
     const { host } = this.#options;
-    const queue = this.#wanted();
+    const wanted = this.#wanted();
+    const queue = [...wanted];
     const worker = async (): Promise<void> => {
       for (let p = queue.shift(); p !== undefined && !this.#stopped; p = queue.shift()) await this.#take(p);
     };
     const atOnce = host.deployment.replicas > 1 ? TAKES_AT_ONCE_REPLICATED : TAKES_AT_ONCE;
     await Promise.all(Array.from({ length: Math.min(atOnce, queue.length) }, worker));
     if (host.partitions.length > 0) this.#ready();
+    // Who balances waits to hear it.
+    if (wanted.length > 0 && !this.#stopped) this.#beat();
   }
 
   /** One attempt; the next tick makes another when it failed. */

@@ -11,8 +11,12 @@ type Partitions = readonly Assignment[];
 
 const EMPTY: Partitions = Array.from({ length: PARTITIONS }, () => ({ owner: undefined, epoch: 0 }));
 const member = (instance: string, weight = 1, steady = true): Member => ({ instance, weight, steady });
-const plan = (partitions: Partitions, members: readonly Member[], overdue = false) =>
-  planNext({ partitions, members, overdue, load: () => 0 });
+const plan = (
+  partitions: Partitions,
+  members: readonly Member[],
+  overdue = false,
+  held: (instance: string) => number | undefined = () => undefined,
+) => planNext({ partitions, members, overdue, held, load: () => 0 });
 
 /** Every owner that lives hands over what was announced, at most so many of them. */
 function handOver(partitions: Partitions, members: readonly Member[], most = PARTITIONS): Partitions {
@@ -65,6 +69,21 @@ describe("a plan", () => {
     expect(plan(next?.partitions ?? [], both)).toBeUndefined();
     const some = handOver(next?.partitions ?? [], both, 3);
     expect(plan(some, both)).toBeUndefined();
+  });
+
+  test("gives nothing for balance while somebody has not taken what it was given, for a while", () => {
+    const [a, b] = [member("a"), member("b")];
+    const before = settle(EMPTY, [a]);
+    const given = handOver(plan(before, [a, b])?.partitions ?? [], [a, b]);
+    const holding =
+      (count: number) =>
+      (instance: string): number | undefined =>
+        instance === "b" ? count : undefined;
+    expect(plan(given, [a, b], false, holding(MOVES_A_ROUND - 1))).toBeUndefined();
+    expect(plan(given, [a, b], true, holding(MOVES_A_ROUND - 1))).toBeDefined();
+    expect(plan(given, [a, b], false, holding(MOVES_A_ROUND))).toBeDefined();
+    // What has no living owner waits for nobody.
+    expect(plan(given, [b], false, holding(0))?.urgent).toBe(true);
   });
 
   test("announces all that a draining host has", () => {
