@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { JetclawError } from "./errors.ts";
+import { headingOf } from "./heading.ts";
 import { isId } from "./ids.ts";
 import { type DocumentInput, documentInputSchema } from "./knowledge.ts";
 import { LIMITS } from "./limits.ts";
@@ -134,11 +135,6 @@ function documentOf(event: CloudEvent, own: string | undefined): string {
 /** Any name as an id: white space, control characters and % are percent-encoded, so that two names stay two. */
 export function documentId(name: string): string {
   return name.normalize("NFC").replace(/[%\s\p{Cc}]/gu, (character) => encodeURIComponent(character));
-}
-
-/** The first heading of a Markdown text. */
-export function headingOf(markdown: string): string | undefined {
-  return /^ {0,3}#{1,6}\s+(.+?)\s*#*\s*$/m.exec(markdown)?.[1]?.slice(0, 512);
 }
 
 const invalid = (event: CloudEvent, what: string): JetclawError =>

@@ -3,6 +3,7 @@
  * an answer can quote it whole. A long section is cut between its blocks; a table or list stays whole where it fits, a
  * longer one is cut between rows or items, other text between sentences. Pieces of one section overlap.
  */
+import { HEADING_CHARS, type Heading, headingAt } from "#contracts/heading.ts";
 import { type Atom, atomsOf, wordsIn } from "./blocks.ts";
 
 export interface PassageText {
@@ -25,9 +26,14 @@ export const PASSAGE_WORDS = {
   head: 40,
 } as const;
 
+/** White space that no author means; to quote it would cost every model that reads it. */
+const LONG_SPACE = /[^\S\n]{100,}/g;
+const LONG_GAP = /\s{100,}/g;
+
 /** The passages of a document in order; at least one, even for a document of headings only. */
 export function passagesOf(title: string, markdown: string): PassageText[] {
-  const text = markdown.includes("\r") ? markdown.replace(/\r\n?/g, "\n") : markdown;
+  const lines = markdown.includes("\r") ? markdown.replace(/\r\n?/g, "\n") : markdown;
+  const text = lines.replace(LONG_SPACE, " ").replace(LONG_GAP, "\n\n");
   const passages = sectionsOf(text).flatMap(({ path, start, end }) => {
     const heading = path.at(-1) ?? "";
     // The title stands with every passage already.
@@ -50,7 +56,7 @@ interface Section {
 
 function sectionsOf(text: string): Section[] {
   const sections: Section[] = [];
-  let open: { level: number; name: string }[] = [];
+  let open: Heading[] = [];
   let fenced = false;
   let start = 0;
   /** The line before this one where it stands alone: only such a line can be underlined. */
@@ -64,9 +70,9 @@ function sectionsOf(text: string): Section[] {
     const end = endOfLine(text, at);
     const line = text.slice(at, end);
     if (/^\s*(```|~~~)/.test(line)) fenced = !fenced;
-    const heading = fenced ? undefined : (headingOf(line) ?? underlined(alone?.line ?? "", line));
+    const heading = fenced ? undefined : (headingAt(line) ?? underlined(alone?.line ?? "", line));
     if (heading) {
-      close(headingOf(line) ? at : (alone?.start ?? at));
+      close(headingAt(line) ? at : (alone?.start ?? at));
       open = [...open.filter(({ level }) => level < heading.level), heading];
       start = end + 1;
     }
@@ -79,21 +85,11 @@ function sectionsOf(text: string): Section[] {
   return sections;
 }
 
-/** Marks at its end close a heading. By steps that are linear each: a line may have half a million characters. */
-function headingOf(line: string): { level: number; name: string } | undefined {
-  const [begin, marks] = /^ {0,3}(#{1,6})\s/.exec(line) ?? [];
-  if (!begin || !marks) return undefined;
-  const whole = line.slice(begin.length).trim();
-  let end = whole.length;
-  while (end > 1 && whole[end - 1] === "#") end--;
-  return whole === "" ? undefined : { level: marks.length, name: whole.slice(0, end).trimEnd() };
-}
-
 /** A line with a line of equals signs or dashes under it. */
-function underlined(above: string, line: string): { level: number; name: string } | undefined {
+function underlined(above: string, line: string): Heading | undefined {
   const under = /^ {0,3}(=+|-{2,})\s*$/.exec(line)?.[1];
   if (!under || !/^[^\s|>#*+-]/.test(above)) return undefined;
-  return { level: under[0] === "=" ? 1 : 2, name: above.trim() };
+  return { level: under[0] === "=" ? 1 : 2, name: above.trim().slice(0, HEADING_CHARS) };
 }
 
 function endOfLine(text: string, at: number): number {

@@ -1,7 +1,7 @@
 /** `jetclaw kb`: the documents that assistants answer from. */
 import { readFile } from "node:fs/promises";
 import { Command } from "commander";
-import { headingOf } from "#contracts/cloudevent.ts";
+import { headingOf } from "#contracts/heading.ts";
 import { CliFailure } from "./failure.ts";
 import { ask, type GatewayOptions, gatewayOf } from "./gateway.ts";
 import { allListed, documentPath, type KbOptions, kbSubcommand } from "./kb-collection.ts";

@@ -1,7 +1,8 @@
 /** The files of an import, with names that are the same on every machine, and what each of them holds. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, extname, join, relative, sep } from "node:path";
-import { documentId, headingOf } from "#contracts/cloudevent.ts";
+import { documentId } from "#contracts/cloudevent.ts";
+import { headingOf } from "#contracts/heading.ts";
 import { isId } from "#contracts/ids.ts";
 import { documentInputSchema } from "#contracts/knowledge.ts";
 import { holdsLines, type Item, isImported, readerOf, type SourceFile } from "./format.ts";

@@ -1,5 +1,5 @@
 /** Markdown with or without front matter: lines of `key: value`, lists as `[a, b]` or as lines of `- a`. */
-import { headingOf } from "#contracts/cloudevent.ts";
+import { headingOf } from "#contracts/heading.ts";
 import type { Read } from "./format.ts";
 import { decodeText } from "./text.ts";
 
