@@ -13,6 +13,11 @@ const EXPANSION = 96;
 export class VectorIndex {
   readonly #vectors = new Map<number, Float32Array>();
   #graph: Index | undefined;
+  /** Keys in the graph by item, and items by key. */
+  readonly #keys = new Map<number, number>();
+  readonly #items: number[] = [];
+  /** Given out again before new ones: the library's table of keys never forgets one, and when full it searches for ever. */
+  readonly #free: number[] = [];
   #dimensions = 0;
 
   /** A vector of another length than the first is of another model, and is not taken. */
@@ -30,11 +35,19 @@ export class VectorIndex {
       multi: false,
     });
     // One thread: a pool of them a vector takes longer than the vector.
-    this.#graph.add(BigInt(item), vector, 1);
+    const key = this.#free.pop() ?? this.#items.length;
+    this.#keys.set(item, key);
+    this.#items[key] = item;
+    this.#graph.add(BigInt(key), vector, 1);
   }
 
   remove(item: number): void {
-    if (this.#vectors.delete(item)) this.#graph?.remove(BigInt(item));
+    const key = this.#keys.get(item);
+    if (key === undefined) return;
+    this.#vectors.delete(item);
+    this.#keys.delete(item);
+    this.#graph?.remove(BigInt(key));
+    this.#free.push(key);
   }
 
   /** Undefined where the item has no vector, or one of another model. */
@@ -47,9 +60,10 @@ export class VectorIndex {
   search(vector: Float32Array, limit: number): number[] {
     if (vector.length !== this.#dimensions) return [];
     if (this.#vectors.size > EXACT && this.#graph)
-      return Array.from(this.#graph.search(vector, limit, 1).keys, Number).filter((item) =>
-        this.#vectors.has(item),
-      );
+      return [...this.#graph.search(vector, limit, 1).keys].flatMap((key) => {
+        const item = this.#items[Number(key)];
+        return item !== undefined && this.#vectors.has(item) ? [item] : [];
+      });
     const best: Hit[] = [];
     for (const [item, other] of this.#vectors) insert(best, { item, score: product(vector, other) }, limit);
     return best.map(({ item }) => item);

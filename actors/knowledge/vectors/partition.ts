@@ -11,6 +11,7 @@ const FIRST_ROWS = 16;
 /** A vector's place, in the hands of its owner. */
 export interface Place<T> {
   readonly of: T;
+  /** In the graph; -1 among the exact ones. */
   readonly id: number;
   /** Row among the exact ones; -1 in the graph. */
   row: number;
@@ -26,6 +27,8 @@ export class Partition<T> {
   #graph: Graph | undefined;
   readonly #graphPlaces = new Map<number, Place<T>>();
   #ids = 0;
+  /** Given out again before new ones: the graph's table of ids never forgets one, and when full it searches for ever. */
+  readonly #freeIds: number[] = [];
 
   /** @param makeGraph without it everything is compared */
   constructor(
@@ -44,17 +47,17 @@ export class Partition<T> {
   }
 
   add(of: T, vector: Float32Array): Place<T> {
-    const place: Place<T> = { of, id: this.#ids++, row: -1 };
     if (this.#makeGraph && this.#rowPlaces.length >= this.#exactMost) {
+      const place: Place<T> = { of, id: this.#freeIds.pop() ?? this.#ids++, row: -1 };
       this.#graph ??= this.#makeGraph(this.#dimensions);
       this.#graph.add(place.id, vector);
       this.#graphPlaces.set(place.id, place);
-    } else {
-      place.row = this.#rowPlaces.length;
-      this.#grow(place.row + 1);
-      this.#rows.set(vector, place.row * this.#dimensions);
-      this.#rowPlaces.push(place);
+      return place;
     }
+    const place: Place<T> = { of, id: -1, row: this.#rowPlaces.length };
+    this.#grow(place.row + 1);
+    this.#rows.set(vector, place.row * this.#dimensions);
+    this.#rowPlaces.push(place);
     return place;
   }
 
@@ -62,6 +65,7 @@ export class Partition<T> {
     if (place.row < 0) {
       this.#graph?.remove(place.id);
       this.#graphPlaces.delete(place.id);
+      this.#freeIds.push(place.id);
       return;
     }
     const last = this.#rowPlaces.pop();
