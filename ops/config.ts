@@ -24,7 +24,15 @@ export interface LoadedConfig {
 export interface LoadOptions {
   /** Only a process that calls models needs their keys; no other process has to be given them. */
   readonly callsModels: boolean;
+  /**
+   * Which servers are asked what they serve, where only their address is configured; all when left out. Whoever needs no
+   * model should not wait for its server, nor fail with it.
+   */
+  readonly asks?: "embeddings" | "nothing";
 }
+
+/** Stands for a model that was not asked for. */
+const UNASKED = "unasked";
 
 const DEFAULT_ASSISTANT: AssistantConfig = {
   instructions: {
@@ -48,15 +56,22 @@ export async function loadConfig(settings: Settings, options: LoadOptions): Prom
   const notices = describeInactive(declared);
   const pools = { ...declared.pools };
   if (Object.keys(pools).length === 0) {
-    const { pool, notice } = await poolFromEnvironment(settings.model);
+    const { name, baseUrl } = settings.model;
+    const unasked = options.asks !== undefined && name === undefined && baseUrl !== undefined;
+    const { pool, notice } = await poolFromEnvironment({
+      ...settings.model,
+      name: unasked ? UNASKED : name,
+    });
     pools.default = pool;
     if (notice) notices.push(notice);
   }
   const assistants =
     Object.keys(declared.assistants).length > 0 ? declared.assistants : { shop: DEFAULT_ASSISTANT };
-  const { config, notices: more } = await withEmbeddings({ ...declared, pools, assistants }, settings);
+  const whole = { ...declared, pools, assistants };
+  if (options.asks === "nothing") return { config: whole, path, notices };
+  const { config, notices: more } = await withEmbeddings(whole, settings);
   notices.push(...more);
-  checkModels(config);
+  if (options.asks === undefined) checkModels(config);
   return { config, path, notices };
 }
 

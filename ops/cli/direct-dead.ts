@@ -9,7 +9,7 @@ import { readSettings } from "../settings.ts";
 export async function withDead<T>(url: string, work: (dead: DeadLetters) => Promise<T>): Promise<T> {
   const bus = await connectTo(url, "jetclaw-cli", createLog({ level: "error" }));
   try {
-    const { config } = await loadConfig(readSettings(), { callsModels: false });
+    const { config } = await loadConfig(readSettings(), { callsModels: false, asks: "nothing" });
     return await work(deadLettersOf(bus, await provisionFor(bus, config)));
   } finally {
     await bus.close();

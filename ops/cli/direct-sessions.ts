@@ -23,7 +23,7 @@ async function onDeployment<T>(
   const settings = readSettings();
   const bus = await connectTo(url ?? natsUrlOf(settings), "jetclaw-cli", createLog({ level: "error" }));
   try {
-    const { config } = await loadConfig(settings, { callsModels: false });
+    const { config } = await loadConfig(settings, { callsModels: false, asks: "nothing" });
     return await work(bus, await provisionFor(bus, config));
   } finally {
     await bus.close();

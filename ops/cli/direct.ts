@@ -26,7 +26,7 @@ async function onBus<T>(url: string, work: (bus: Bus) => Promise<T>): Promise<T>
 /** Keys over NATS. The deployment is provisioned where it is not: the first key comes before the first role. */
 export function withKeys<T>(url: string, work: (keys: KeyStore) => Promise<T>): Promise<T> {
   return onBus(url, async (bus) => {
-    const { config } = await loadConfig(readSettings(), { callsModels: false });
+    const { config } = await loadConfig(readSettings(), { callsModels: false, asks: "nothing" });
     await provisionFor(bus, config);
     const keys = await KvKeyStore.open(bus, systemClock);
     try {
@@ -57,7 +57,7 @@ export function withPresence<T>(url: string, work: (bus: Bus, presence: Presence
 
 export function readStatus(url: string): Promise<AdminStatus> {
   return onBus(url, async (bus) => {
-    const { config } = await loadConfig(readSettings(), { callsModels: false });
+    const { config } = await loadConfig(readSettings(), { callsModels: false, asks: "nothing" });
     const { shards } = await provisionFor(bus, config);
     const presence = new Presence(bus);
     // Roles answer the roll that was just called.

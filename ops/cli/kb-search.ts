@@ -36,7 +36,7 @@ export function searchCommand(): Command {
           `Nothing in ${options.collection} answers that. See what it holds: jetclaw kb ls -c ${options.collection}`,
         );
       for (const { document, title, score, text, url } of passages) {
-        print(`${document}  ${title}  (${score.toFixed(1)})${url ? `  ${url}` : ""}`);
+        print(`${document}  ${title}  (${score.toPrecision(3)})${url ? `  ${url}` : ""}`);
         const shown = text.replace(/\s+/g, " ");
         print(`  ${shown.length > SHOWN_CHARS ? `${shown.slice(0, SHOWN_CHARS)} ...` : shown}\n`);
       }

@@ -21,7 +21,7 @@ export function provisionCommand(): Command {
         import("../config.ts"),
         import("../compose/open.ts"),
       ]);
-      const { config } = await loadConfig(settings, { callsModels: false });
+      const { config } = await loadConfig(settings, { callsModels: false, asks: "nothing" });
       const bus = await connectTo(
         nats ?? natsUrlOf(settings),
         "jetclaw-provision",

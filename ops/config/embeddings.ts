@@ -43,7 +43,15 @@ async function embeddingsOf(
 }
 
 async function onlyModelOf(baseUrl: string): Promise<string> {
-  const names = await modelsOf(baseUrl, undefined).catch(() => []);
+  const names = await modelsOf(baseUrl, undefined).catch((error: unknown): string[] => {
+    // A server that answers without a list may embed all the same; one that does not answer does not.
+    if (!(error instanceof Error && error.cause)) return [];
+    throw new JetclawError(
+      "config.invalid",
+      `the embeddings server at ${baseUrl} does not answer; start it, or correct JETCLAW_EMBEDDINGS_URL`,
+      { cause: error.cause },
+    );
+  });
   if (names.length === 1) return names[0] as string;
   throw new JetclawError(
     "config.invalid",

@@ -109,7 +109,7 @@ const checkNats: Check = async ({ natsUrl, named }) => {
 };
 
 const checkStreams: Check = async ({ settings, natsUrl }) => {
-  const { config } = await loadConfig(settings, { callsModels: false });
+  const { config } = await loadConfig(settings, { callsModels: false, asks: "nothing" });
   const bus = await connectTo(natsUrl, "jetclaw-doctor", createLog({ level: "silent" })).catch(reasonOf);
   if (typeof bus === "string")
     return bus.includes("cannot connect")
@@ -197,7 +197,7 @@ const checkModels: Check = async ({ settings }) => {
 
 /** One text is embedded: that shows the address, the key, the model and its dimensions at once. */
 const checkEmbeddings: Check = async ({ settings }) => {
-  const { config } = await loadConfig(settings, { callsModels: false });
+  const { config } = await loadConfig(settings, { callsModels: false, asks: "embeddings" });
   if (!config.embeddings) return ok("none: documents are found by their words");
   const { baseUrl, model } = config.embeddings;
   const { client } = await documentEmbedder({ ...config.embeddings, timeoutMs: HTTP_MS });
@@ -218,7 +218,7 @@ const checkEmbeddings: Check = async ({ settings }) => {
 };
 
 const checkVectors: Check = async ({ settings }) => {
-  const { config } = await loadConfig(settings, { callsModels: false });
+  const { config } = await loadConfig(settings, { callsModels: false, asks: "embeddings" });
   const options = await qdrantOptions(config);
   if (!options) return ok(config.embeddings ? "in the memory of each process that retrieves" : "none");
   const requests = new QdrantRequests({ ...options, timeoutMs: HTTP_MS, retries: 0 });

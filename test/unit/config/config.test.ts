@@ -48,6 +48,17 @@ describe("without a file", () => {
     ]);
   });
 
+  test("a command that needs no model does not depend on the servers of models", async () => {
+    const silent = "http://127.0.0.1:1/v1";
+    const settings = readSettings({ OPENAI_BASE_URL: silent, JETCLAW_EMBEDDINGS_URL: silent });
+    const { config } = await loadConfig(settings, { callsModels: false, asks: "nothing" });
+    expect(Object.keys(config.pools)).toEqual(["default"]);
+    await expect(loadConfig(settings, { callsModels: false })).rejects.toThrow(/OPENAI_BASE_URL/);
+    await expect(loadConfig(settings, { callsModels: false, asks: "embeddings" })).rejects.toThrow(
+      /does not answer.*JETCLAW_EMBEDDINGS_URL/,
+    );
+  });
+
   test("a key alone spends no money, and says so", async () => {
     const { config, notices } = await load({ OPENAI_API_KEY: "sk-test" });
     expect(config.pools.default?.models[0]?.name).toBe("kb-extract");
