@@ -177,8 +177,9 @@ export class Pump {
         this.#passed = NO_LANES;
         continue;
       }
-      // Where nothing is known to wait the question may as well wait for its answer.
-      const admissible = free <= reserved ? ONGOING_LANES : ALL_LANES;
+      // Where nothing is known to wait the question may as well wait for its answer. A marked lane is asked at once, also
+      // one that ageing chose out of turn: a slot may stand there already, and standing again would change nothing.
+      const admissible = next.bit | (free <= reserved ? ONGOING_LANES : ALL_LANES);
       if ((next.bit & this.#hot) === 0 || (this.#marked & admissible) !== 0) return this.#begin(next);
       this.#stand(next, free, reserved);
     }

@@ -291,6 +291,23 @@ describe("a pump whose free slots wait at lanes", () => {
     expect(holding.inFlight).toBe(8);
   });
 
+  test("a steady stream near its capacity is served without a slot standing twice at a lane", async () => {
+    const holding = standingPump(8, () => new Promise<void>((done) => setTimeout(done, 200)));
+    await settle();
+    let most = 0;
+    // Thirteen gaps that repeat: now more jobs than slots, so that some wait and slots are reserved, now fewer.
+    for (let i = 0; i < 1_000; i++) {
+      queue.arrive("ongoing", 0);
+      await vi.advanceTimersByTimeAsync(2 + ((i * 7) % 13) * 4);
+      most = Math.max(most, holding.inFlight);
+    }
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(most).toBe(8);
+    expect(holding.inFlight).toBe(0);
+    // 26 seconds, and at most two places every 50 ms besides one a job.
+    expect(queue.stands.length).toBeLessThan(3_000);
+  });
+
   test("a bell that rings at a worker without a slot is rung for another, once", async () => {
     standingPump(4, () => new Promise<void>(() => {}));
     await settle();
