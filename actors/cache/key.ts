@@ -10,11 +10,14 @@ export interface Dependency {
   readonly revision: number;
 }
 
+const ENDINGS = new Set(" .,;:!?\u2026\u3002\uff01\uff1f");
+
 /** The question without what carries no meaning: letter case, spacing, punctuation at its end. */
 export function normaliseQuestion(question: string): string {
   const plain = question.normalize("NFKC").toLowerCase().replace(/\s+/gu, " ").trim();
-  const bare = plain.replace(/[\s.,;:!?\u2026\u3002\uff01\uff1f]+$/u, "");
-  return bare === "" ? plain : bare;
+  let end = plain.length;
+  while (end > 0 && ENDINGS.has(plain[end - 1] as string)) end--;
+  return end === 0 ? plain : plain.slice(0, end);
 }
 
 const digest = (parts: readonly unknown[]): string =>

@@ -174,7 +174,8 @@ export class TermIndex<P extends IndexedPassage> {
   search(query: TermQuery): TermHit<P>[] {
     const best = new Map<P, TermHit<P>>();
     const budget = { postings: MOST_POSTINGS };
-    for (const sentence of sentencesOf(query.question)) {
+    // The same sentence again finds the same.
+    for (const sentence of new Set(sentencesOf(query.question))) {
       if (budget.postings <= 0) break;
       for (const hit of this.#searchSentence(sentence, query, budget)) {
         const known = best.get(hit.passage);

@@ -34,10 +34,6 @@ export interface SemanticOptions {
 const SHOWN = 8;
 /** Before so many lessons nothing is served. */
 const LEAST_LESSONS = 30;
-/** A new text may answer a question that is so near to it. */
-const NEAR_TEXT_COSINE = 0.45;
-const NEAR_TEXT_LEXICAL = 0.2;
-
 /** What is learned of one language of an assistant, with vectors or without. */
 interface Learner {
   readonly verifier: Verifier;
@@ -184,17 +180,6 @@ class Memory implements SemanticCache {
     return this.#removeWhere(tenant, (entry) => entry.session === session);
   }
 
-  removeNear(tenant: string, text: string, vector?: Float32Array): string[] {
-    const ids: string[] = [];
-    for (const [key, shelf] of this.#shelves) {
-      if (tenantOf(key) !== tenant) continue;
-      for (const { entry, lexical, cosine = 0 } of shelf.probe(text, vector).near)
-        if (cosine >= NEAR_TEXT_COSINE || lexical >= NEAR_TEXT_LEXICAL) ids.push(entry.id);
-    }
-    for (const id of ids) this.remove(id);
-    return ids;
-  }
-
   #removeWhere(tenant: string, where: (entry: SemanticEntry) => boolean): string[] {
     const ids: string[] = [];
     for (const { entry } of this.#entries.values())
@@ -303,7 +288,5 @@ const keyOf = ({ tenant, assistant, assistantVersion, tier, locale }: Scope): st
 
 const learnerKey = ({ scope, vector }: Pick<Question, "scope" | "vector">): string =>
   JSON.stringify([scope.tenant, scope.assistant, languageOf(scope), vector !== undefined]);
-
-const tenantOf = (key: string): string => (JSON.parse(key) as string[])[0] ?? "";
 
 const languageOf = ({ locale }: Scope): string => locale.toLowerCase().split(/[-_]/, 1)[0] ?? "";

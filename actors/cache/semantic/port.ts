@@ -121,8 +121,6 @@ export interface SemanticCache {
   remove(id: string): boolean;
   /** Entries that rest on the document at another revision than this. @returns their ids */
   removeDocument(tenant: string, document: DocumentRef, revision?: number): string[];
-  /** Entries that a new text may answer better, those without an answer among them. @returns their ids */
-  removeNear(tenant: string, text: string, vector?: Float32Array): string[];
   /** All that the session contributed, its lessons included. @returns the ids */
   removeSession(tenant: string, session: string): string[];
 }
