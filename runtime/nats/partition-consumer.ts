@@ -6,9 +6,12 @@ import { type Bus, NO_DATA, natsError } from "./connect.ts";
 
 /** A consumer of a higher epoch exists: the placement document that named us is outdated. */
 export class SupersededEpoch extends Error {
-  constructor(name: string) {
+  readonly epoch: number;
+
+  constructor(name: string, epoch: number) {
     super(`a later owner exists: ${name}`);
     this.name = "SupersededEpoch";
+    this.epoch = epoch;
   }
 }
 
@@ -98,7 +101,7 @@ async function lowerEpochs(bus: Bus, options: ReplaceOptions): Promise<string[]>
   for await (const info of bus.jsm.consumers.list(options.stream)) {
     if (!info.name.startsWith(options.prefix)) continue;
     const epoch = Number(info.name.slice(options.prefix.length));
-    if (epoch > options.epoch) throw new SupersededEpoch(info.name);
+    if (epoch > options.epoch) throw new SupersededEpoch(info.name, epoch);
     if (epoch < options.epoch) names.push(info.name);
   }
   return names;

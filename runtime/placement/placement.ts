@@ -328,7 +328,7 @@ export class Placement {
         },
       });
     } catch (error) {
-      if (error instanceof SupersededEpoch) return this.#reread();
+      if (error instanceof SupersededEpoch) return this.#superseded(partition, epoch, error.epoch);
       if (this.#stopped) return;
       this.#warn.say("partition not taken yet, trying again", { err: error, partition, epoch });
       return host.clock.sleep(100);
@@ -336,6 +336,20 @@ export class Placement {
     metrics.takeovers({});
     // The document may have moved on while the consumer was made.
     if (!this.#isMine(partition, epoch) || this.#handover.gives(partition, epoch)) host.drop(partition);
+  }
+
+  /**
+   * A consumer of a later epoch is there. Mostly the document names its owner; where it does not, the document is one that
+   * was lost and begun anew, and without a later epoch nobody could ever take the partition.
+   */
+  async #superseded(partition: number, epoch: number, later: number): Promise<void> {
+    await this.#reread();
+    if (this.#options.frozenView || !this.#isMine(partition, epoch)) return;
+    this.#warn.say("consumers of later epochs than the document knows, passing them", { partition, later });
+    const { partitions } = this.#document;
+    await this.#write(partitions.map((a, p) => (p === partition ? { ...a, epoch: later + 1 } : a))).catch(
+      (err) => this.#warn.say("placement not written", { err }),
+    );
   }
 
   /** From the loss of the connection on nothing is processed: an earlier message may have been lost on the way. */

@@ -1,8 +1,9 @@
 // Hosts that come, go, vanish and misbehave: who owns what, how fast it is taken over, and that nothing of an actor is
 // lost or done twice on the way.
 import { afterEach, describe, expect, test } from "vitest";
+import { shardOf } from "#contracts/ids.ts";
 import { LIMITS } from "#contracts/limits.ts";
-import { routeOf } from "#contracts/subjects.ts";
+import { inboundFilter, inboundStream, partitionConsumer, routeOf } from "#contracts/subjects.ts";
 import type { Unsafe } from "#runtime/actor/host.ts";
 import { installKillPoints, type KillPoint } from "#runtime/observe/kill-point.ts";
 import { ActorWorld, type WorldHost } from "#test/harness/actor-world.ts";
@@ -113,6 +114,20 @@ describe.each([2, 4])("%i shards", (shards) => {
     for (const key of keys) expect(await seen(key)).toEqual(wanted);
     expect(staying.host.partitions).toHaveLength(64);
   });
+});
+
+test("a placement document that was lost and begun anew leaves no partition to consumers of its former epochs", async () => {
+  world = await ActorWorld.start(2);
+  const [partition, epoch] = [routeOf({ kind: "counter", tenant: "demo", key: "k" }).partition, 57];
+  await world.bus.jsm.consumers.add(inboundStream(shardOf(partition, 2)), {
+    durable_name: partitionConsumer(partition, epoch),
+    filter_subject: inboundFilter(partition),
+    ack_policy: "explicit",
+  });
+  const host = await world.host([counter]);
+  await tell("k", "add", { name: "first" });
+  expect(await seenWhen("k", 1)).toEqual(["first"]);
+  expect(host.host.epochOf(partition)).toBe(epoch + 1);
 });
 
 test("a handler that takes long keeps no drain from ending, and is run again by the next owner", async () => {
