@@ -15,6 +15,8 @@ export interface CacheOptions extends Omit<ReplayOptions, "traffic" | "articles"
   readonly vectors?: string | undefined;
   /** Entries that the cache is filled up to before its look-ups are timed; 0 for none. */
   readonly entries: number;
+  /** Look-ups of identical questions, timed on a server. */
+  readonly response?: { readonly natsServer: string; readonly figures: Record<string, number> } | undefined;
   readonly usdPerMTokIn: number;
   readonly usdPerMTokOut: number;
   readonly inputTokens: number;
@@ -54,11 +56,12 @@ export async function benchCache(options: CacheOptions): Promise<BenchResult> {
     judgedWrongPerHit: wrongPerHit(judged),
     judgedKeptOut: shareOf(judged, ({ request, reason }) => !request.noise && reason === "kept-out"),
     ...filled,
+    ...options.response?.figures,
   };
   return {
     bench: "cache",
     seed,
-    machine: describeMachine("none"),
+    machine: describeMachine(options.response?.natsServer ?? "none"),
     config: {
       traffic: options.name,
       requests: traffic.length,

@@ -5,10 +5,12 @@ import { Command, Option } from "commander";
 import type { CacheOptions } from "../bench/cache.ts";
 import type { LabelledRequest } from "../bench/cache-traffic.ts";
 import type { BenchParts } from "./bench-batch.ts";
+import { underWatch } from "./bench-load.ts";
 import { usage } from "./failure.ts";
 import { note, print, printJson } from "./print.ts";
 
-interface CacheFlags extends Omit<CacheOptions, "traffic" | "name" | "say"> {
+interface CacheFlags extends Omit<CacheOptions, "traffic" | "name" | "say" | "response"> {
+  readonly lookUps: number;
   readonly traffic?: string;
   readonly kind: "shop" | "banking";
   readonly mode: string;
@@ -46,6 +48,14 @@ export function cacheCommand({ count, tableOf }: BenchParts): Command {
     .addOption(share("--error-bound <share>", "wrong answers accepted, of hits", 0.01))
     .addOption(share("--check-share <share>", "of hits checked against the model", 0.02))
     .addOption(count("--entries <n>", "fill the cache up to so many entries and time look-ups", 0, 0))
+    .addOption(
+      count(
+        "--look-ups <n>",
+        "time so many identical questions in memory, in KV and in neither; 0: none",
+        0,
+        0,
+      ),
+    )
     .option("--locale <tag>", "of the questions", "en")
     .addOption(count("--input-tokens <n>", "of a request, for the money saved", 1_000))
     .addOption(money("--usd-per-m-tok-in <usd>", "price of a million input tokens", 0.25))
@@ -54,20 +64,29 @@ export function cacheCommand({ count, tableOf }: BenchParts): Command {
     .option("--plot <file.svg>", "draw the figures beside exact repeats alone")
     .addHelpText(
       "after",
-      "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench cache --kind shop --mode pool\n  jetclaw bench cache --traffic traffic.jsonl --knowledge kb.jsonl --vectors minilm-l6-v2 --json\n  jetclaw bench cache --entries 100000",
+      "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench cache --kind shop --mode pool\n  jetclaw bench cache --traffic traffic.jsonl --knowledge kb.jsonl --vectors minilm-l6-v2 --json\n  jetclaw bench cache --entries 100000 --look-ups 5000",
     )
-    .action(async ({ json, plot, traffic: file, kind, mode, data, ...flags }: CacheFlags) => {
+    .action(async ({ json, plot, traffic: file, kind, mode, data, lookUps, ...flags }: CacheFlags) => {
       const traffic = await trafficOf(file, { kind, mode, data, seed: flags.seed });
       if (!traffic) return;
       const { benchCache, EXACT } = await import("../bench/cache.ts");
       const own = join(data, "knowledge/bitext-answers.jsonl");
       const knowledge = flags.knowledge ?? (file === undefined && kind === "shop" ? own : undefined);
       const name = file === undefined ? `${kind} ${mode} ${flags.seed}` : basename(file);
-      const result = await benchCache({ ...flags, traffic, knowledge, name, say: note });
+      const response = lookUps > 0 ? await responseOf(lookUps, flags.seed) : undefined;
+      const result = await benchCache({ ...flags, traffic, knowledge, name, response, say: note });
       if (json) printJson(result);
       else print(tableOf(result, EXACT));
       if (plot) await writeFile(plot, (await import("../bench/plot.ts")).plot(result, EXACT));
     });
+}
+
+async function responseOf(lookups: number, seed: number): Promise<CacheOptions["response"]> {
+  const { responseLookups } = await import("../bench/cache-response.ts");
+  return await underWatch(async ({ natsBin, natsServer, folder }) => ({
+    natsServer,
+    figures: await responseLookups({ natsBin, folder, lookups, seed }),
+  }));
 }
 
 async function trafficOf(

@@ -9,7 +9,6 @@ export interface DurableOptions {
   readonly filter: string;
   /** Events handled at once. */
   readonly inFlight: number;
-  readonly ackWaitMs?: number;
   /** A rejected promise gives the event back after a growing delay. */
   readonly handle: (message: Pulled) => Promise<void>;
 }
@@ -24,6 +23,12 @@ export interface DurableReader {
 }
 
 const EXPIRES_MS = 30_000;
+/**
+ * What a dead process held comes again after so long, and until then nobody can say that it is handled. Whoever works on
+ * an event says so more often than that, so that slow work is not done twice.
+ */
+const ACK_WAIT_MS = 2_000;
+const WORKING_MS = 600;
 
 /** Starts handling. @throws JetclawError `nats.unavailable` */
 export async function readDurably(bus: Bus, options: DurableOptions): Promise<DurableReader> {
@@ -34,7 +39,7 @@ export async function readDurably(bus: Bus, options: DurableOptions): Promise<Du
         filter_subject: options.filter,
         deliver_policy: DeliverPolicy.All,
         ack_policy: AckPolicy.Explicit,
-        ack_wait: (options.ackWaitMs ?? 30_000) * 1e6,
+        ack_wait: ACK_WAIT_MS * 1e6,
         max_ack_pending: 10_000,
       });
     } catch (error) {
@@ -49,12 +54,15 @@ export async function readDurably(bus: Bus, options: DurableOptions): Promise<Du
   let outstanding = false;
 
   const handle = async (message: Pulled): Promise<void> => {
+    const working = setInterval(() => message.working(), WORKING_MS);
     try {
       await options.handle(message);
       message.ack();
     } catch (err) {
       bus.log.warn({ err, reader: options.name }, "event not handled, trying again");
       message.nak(Math.min(30_000, 250 * 2 ** Math.min(message.deliveries, 7)));
+    } finally {
+      clearInterval(working);
     }
   };
   const pull = (): void => {

@@ -18,7 +18,7 @@ const USAGE = `npm run test:fault -- [options]
   --control                 switches the row's protection off, or plants a violation: violations must be found
   --json                    prints the figures as JSON
 
-  --mode stale --lookups N  look-ups of caches that race with changes while invalidators are killed
+  --mode stale --lookups N  look-ups of caches that race with changes while both of their consumers are killed
   --mode ${MODES.join("|")}   one mode for as long as asked, with
       --kills N --handovers N --freezes N --hosts N --workers N --per-second N --servers 1|3
       --points host         steps whose names begin so

@@ -1,4 +1,4 @@
-// The mode `stale`: three hosts whose look-ups race with changes while invalidators are killed.
+// The mode `stale`: three hosts whose look-ups race with changes while indexers and invalidators are killed.
 import { runStale } from "#test/harness/stale.ts";
 import type { Findings } from "./midstream.ts";
 
@@ -9,13 +9,28 @@ export async function staleRun(options: {
   readonly lookups: number;
   readonly say: (line: string) => void;
 }): Promise<Findings> {
-  const { stale, ...figures } = await runStale({ ...options, hosts: 3, killEvery: 250 });
+  const { calm, stale, otherEntity, ...figures } = await runStale({ ...options, hosts: 3, killEvery: 250 });
   const enough = figures.hits * 2 >= figures.lookups;
+  const everyStale = [...calm.stale, ...stale];
+  const everyOther = [...calm.otherEntity, ...otherEntity];
   return {
-    figures: { ...figures, stale: stale.length },
+    figures: {
+      ...figures,
+      stale: everyStale.length,
+      otherEntity: everyOther.length,
+      calmLookups: calm.lookups,
+      calmChanges: calm.changes,
+      calmFanOutP50Ms: calm.fanOutP50Ms,
+      calmFanOutP99Ms: calm.fanOutP99Ms,
+      calmCoresBusy: calm.coresBusy,
+    },
     broken: [
-      ...stale.slice(0, SHOWN).map((each) => `stale: ${each}`),
+      ...everyStale.slice(0, SHOWN).map((each) => `stale: ${each}`),
+      ...everyOther.slice(0, SHOWN).map((each) => `another topic's answer: ${each}`),
       ...(enough ? [] : ["too few hits to prove anything"]),
+      ...(figures.killedIndexers > 0 && figures.killedInvalidators > 0
+        ? []
+        : ["not both consumers were killed"]),
     ],
   };
 }

@@ -1,9 +1,15 @@
-// A process with an index and caches that a test can kill. Over IPC: { id, question } in, { id, text, level } out.
-
-import { startInvalidator } from "#actors/cache/invalidator.ts";
+// A process with an index and caches, or one that hears of changes, which a test can kill: composed as deployed. Over IPC
+// a host takes { id, question } and gives { id, text, level }.
 import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
+import { configSchema } from "#contracts/config.ts";
+import type { RoleContext } from "#ops/compose/context.ts";
+import { startIndexerRole } from "#ops/compose/indexer.ts";
+import { startInvalidatorRole } from "#ops/compose/invalidator.ts";
+import { startRetrieval } from "#ops/compose/retrieval.ts";
+import { systemClock } from "#runtime/clock.ts";
 import { connectBus } from "#runtime/nats/connect.ts";
-import { silentLog, startReader } from "./knowledge.ts";
+import { provision } from "#runtime/nats/topology.ts";
+import { silentLog } from "./knowledge.ts";
 
 export interface Look {
   readonly id: number;
@@ -17,20 +23,8 @@ export interface Looked {
   readonly ms: number;
 }
 
+/** The tenant of all look-ups. */
 const TENANT = "stale";
-const DIMENSIONS = 32;
-
-/** Words as directions: what shares words is near. Enough for a cache to find other wordings of the same question. */
-async function vectorOf(text: string): Promise<Float32Array> {
-  const vector = new Float32Array(DIMENSIONS);
-  for (const [word] of text.toLowerCase().matchAll(/[a-z]{4,}/g)) {
-    let hash = 7;
-    for (const letter of word) hash = (Math.imul(hash, 31) + letter.charCodeAt(0)) >>> 0;
-    vector[hash % DIMENSIONS] = 1;
-  }
-  const length = Math.hypot(...vector) || 1;
-  return vector.map((x) => x / length);
-}
 
 /** What a model would say: the text of the best passage. */
 function answerFrom({ passages: [best] }: CacheQuery): CachedAnswer {
@@ -43,14 +37,21 @@ function answerFrom({ passages: [best] }: CacheQuery): CachedAnswer {
   };
 }
 
-const [role, url = ""] = process.argv.slice(2);
-if (role === "invalidator") {
-  await startInvalidator(await connectBus({ servers: url, name: "invalidator", log: silentLog }), {
-    log: silentLog,
+async function contextOf(role: string, url: string, baseUrl: string): Promise<RoleContext> {
+  const bus = await connectBus({ servers: url, name: role, log: silentLog });
+  const config = configSchema.parse({
+    // The model of tests has few axes, so unrelated texts are nearer than a real one puts them.
+    embeddings: { baseUrl, model: "meanings", thresholds: { en: 0.6 } },
+    // What is checked is asked of the model besides; here every served answer is judged.
+    cache: { checkShare: 0, errorBound: 0.02 },
   });
-} else {
-  const semantic = { checkShare: 0, errorBound: 0.02, slotsOf: () => [] };
-  const { cache, retriever } = await startReader(url, `host-${process.pid}`, { vectorOf, semantic });
+  const deployment = await provision(bus, { shards: 1, pools: [] });
+  const instance = `${role}-${process.pid}`;
+  return { bus, config, deployment, log: silentLog, clock: systemClock, instance };
+}
+
+async function serveLooks(context: RoleContext): Promise<void> {
+  const { cache, retriever } = await startRetrieval(context);
   process.on("message", async ({ id, question }: Look) => {
     const startedAt = performance.now();
     const position = cache.position();
@@ -66,5 +67,11 @@ if (role === "invalidator") {
     if (!hit) await cache.store(query, answer, `session-${id % 50}`);
   });
 }
+
+const [role = "host", url = "", baseUrl = ""] = process.argv.slice(2);
 process.on("disconnect", () => process.exit(0));
+const context = await contextOf(role, url, baseUrl);
+if (role === "invalidator") await startInvalidatorRole(context);
+else if (role === "indexer") await startIndexerRole(context);
+else await serveLooks(context);
 process.send?.("ready");

@@ -15,11 +15,11 @@ const DIMENSIONS = 64;
 /** A concept weighs so much more than a word that says nothing. */
 const CONCEPT_WEIGHT = 4;
 
-export function meaningOf(text: string): number[] {
-  const vector = Array.from({ length: DIMENSIONS }, () => 0 as number);
+export function meaningOf(text: string, dimensions = DIMENSIONS): number[] {
+  const vector = Array.from({ length: dimensions }, () => 0 as number);
   for (const word of text.toLowerCase().match(/\p{L}+/gu) ?? []) {
     const concept = CONCEPTS.findIndex((words) => words.includes(word));
-    const axis = concept >= 0 ? concept : CONCEPTS.length + (fnv1a(word) % (DIMENSIONS - CONCEPTS.length));
+    const axis = concept >= 0 ? concept : CONCEPTS.length + (fnv1a(word) % (dimensions - CONCEPTS.length));
     vector[axis] = (vector[axis] ?? 0) + (concept >= 0 ? CONCEPT_WEIGHT : 1);
   }
   return vector.every((x) => x === 0) ? vector.map(() => 1) : vector;
@@ -34,7 +34,8 @@ export interface EmbeddingModel {
   stop(): Promise<void>;
 }
 
-export async function embeddingModel(): Promise<EmbeddingModel> {
+/** @param dimensions the more, the fewer words share a place */
+export async function embeddingModel(dimensions = DIMENSIONS): Promise<EmbeddingModel> {
   const texts: string[] = [];
   const server: Server = createServer(async (request, response) => {
     let body = "";
@@ -46,7 +47,7 @@ export async function embeddingModel(): Promise<EmbeddingModel> {
     }
     const { input } = JSON.parse(body) as { input: string[] };
     texts.push(...input);
-    const data = input.map((text, index) => ({ index, embedding: meaningOf(text) }));
+    const data = input.map((text, index) => ({ index, embedding: meaningOf(text, dimensions) }));
     return response.end(JSON.stringify({ data }));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -1,12 +1,15 @@
-// Look-ups on several hosts racing with changes of documents, while the consumers of the changes are killed at random:
-// after a change was acknowledged as indexed, no answer may be older than it.
+// Look-ups on several hosts racing with changes of documents, while the consumers of the changes, indexers and
+// invalidators, are killed at random: after a change was acknowledged as indexed, no answer may be older than it, and none
+// may be of another topic than was asked for.
 import { type ChildProcess, fork } from "node:child_process";
+import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { createKnowledgeStore } from "#actors/knowledge/store.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { connectBus } from "#runtime/nats/connect.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import type { Look, Looked } from "./cache-process.ts";
+import { embeddingModel } from "./embedding-model.ts";
 import { silentLog } from "./knowledge.ts";
 import { startTestNats } from "./nats.ts";
 import { type Random, randomOf } from "./random.ts";
@@ -21,19 +24,31 @@ export interface StaleOptions {
   readonly say?: (line: string) => void;
 }
 
-export interface StaleFigures {
+/** A part of a run. */
+interface RaceFigures {
   readonly lookups: number;
   readonly hits: number;
   readonly semanticHits: number;
-  /** Answers about something else than was asked: errors of the semantic level, or nothing retrieved. */
-  readonly otherTopic: number;
+  /** Cached answers about another topic than was asked for. */
+  readonly otherEntity: readonly string[];
+  /** The same of answers that no cache gave: retrieval's. */
+  readonly retrievedOther: number;
   readonly changes: number;
-  readonly kills: number;
   /** Answers older than what had been acknowledged before they were asked for. */
   readonly stale: readonly string[];
-  readonly indexedP50Ms: number;
-  readonly indexedP99Ms: number;
+  /** From the acknowledged write until every live reader has passed it, vectors included. */
+  readonly fanOutP50Ms: number;
+  readonly fanOutP99Ms: number;
   readonly lookupP99Ms: number;
+  /** Of this machine, by all that runs on it. */
+  readonly coresBusy: number;
+}
+
+export interface StaleFigures extends RaceFigures {
+  readonly killedInvalidators: number;
+  readonly killedIndexers: number;
+  /** A quarter as many look-ups before anybody is killed. */
+  readonly calm: RaceFigures;
 }
 
 const TENANT = "stale";
@@ -56,7 +71,10 @@ const WORDINGS: readonly ((topic: string) => string)[] = [
   (topic) => `Which version of the ${topic} is there now?`,
   (topic) => `Please say what version the ${topic} has`,
 ];
+/** So many that words seldom share one: a model that cannot tell topics apart would prove nothing of the cache. */
+const DIMENSIONS = 1_024;
 const IN_FLIGHT = 12;
+const INDEX_WAIT_MS = 15_000;
 /** Look-ups between two changes. */
 const PER_CHANGE = 40;
 
@@ -81,8 +99,11 @@ class Host {
   }
 }
 
-async function start(role: "host" | "invalidator", url: string): Promise<ChildProcess> {
-  const child = fork(fileURLToPath(new URL("cache-process.ts", import.meta.url)), [role, url], {
+type Consumer = "indexer" | "invalidator";
+const CONSUMERS: readonly Consumer[] = ["indexer", "invalidator"];
+
+async function start(role: "host" | Consumer, ...args: string[]): Promise<ChildProcess> {
+  const child = fork(fileURLToPath(new URL("cache-process.ts", import.meta.url)), [role, ...args], {
     execArgv: ["--conditions=jetclaw-src"],
   });
   if (child.pid !== undefined) child.once("exit", endWithUs(child.pid));
@@ -93,30 +114,30 @@ async function start(role: "host" | "invalidator", url: string): Promise<ChildPr
   return child;
 }
 
-/** Two of them; for a killed one another is started, and nobody waits for it: for a while one or none is at work. */
+/** Two of each; for a killed one another is started, and nobody waits for it: for a while one or none is at work. */
 class Killed {
-  readonly #url: string;
-  readonly #children = new Set<ChildProcess>();
+  readonly #args: readonly string[];
+  readonly #children = new Map<ChildProcess, Consumer>();
   #ended = false;
-  kills = 0;
+  readonly kills = { indexer: 0, invalidator: 0 };
 
-  constructor(url: string) {
-    this.#url = url;
+  constructor(...args: string[]) {
+    this.#args = args;
   }
 
   async start(count: number): Promise<void> {
-    for (let n = 0; n < count; n++) this.#children.add(await start("invalidator", this.#url));
+    for (let n = 0; n < count; n++)
+      for (const role of CONSUMERS) this.#children.set(await start(role, ...this.#args), role);
   }
 
   kill(random: Random): void {
-    const alive = [...this.#children];
-    if (alive.length === 0) return;
-    const child = random.pick(alive);
+    if (this.#children.size === 0) return;
+    const [child, role] = random.pick([...this.#children]);
     this.#children.delete(child);
     child.kill("SIGKILL");
-    this.kills++;
-    start("invalidator", this.#url).then(
-      (next) => (this.#ended ? next.kill("SIGKILL") : this.#children.add(next)),
+    this.kills[role]++;
+    start(role, ...this.#args).then(
+      (next) => (this.#ended ? next.kill("SIGKILL") : this.#children.set(next, role)),
       // The run is over, and its server with it.
       () => {},
     );
@@ -124,114 +145,137 @@ class Killed {
 
   end(): void {
     this.#ended = true;
-    for (const child of this.#children) child.kill("SIGKILL");
+    for (const child of this.#children.keys()) child.kill("SIGKILL");
   }
 }
+
+/** Milliseconds that all cores have worked. */
+const workedMs = (): number =>
+  cpus().reduce((sum, { times: { user, nice, sys, irq } }) => sum + user + nice + sys + irq, 0);
 
 const percentile = (values: readonly number[], share: number): number =>
   [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? 0;
 
 export async function runStale(options: StaleOptions): Promise<StaleFigures> {
-  const { seed, lookups, say = () => {} } = options;
-  const random = randomOf(seed);
+  const { seed, lookups, killEvery, say = () => {} } = options;
   const nats = await startTestNats();
+  const model = await embeddingModel(DIMENSIONS);
   const bus = await connectBus({ servers: nats.url, name: "stale", log: silentLog });
   await provision(bus, { shards: 1, pools: [] });
   const store = createKnowledgeStore(bus, systemClock);
   const hosts: Host[] = [];
-  const consumers = new Killed(nats.url);
+  const consumers = new Killed(nats.url, model.baseUrl);
   try {
-    for (let n = 0; n < options.hosts; n++) hosts.push(new Host(await start("host", nats.url)));
+    for (let n = 0; n < options.hosts; n++)
+      hosts.push(new Host(await start("host", nats.url, model.baseUrl)));
     await consumers.start(2);
-    return await race({ ...options, random, store, hosts, consumers, say, lookups });
+    const race = new Race({ random: randomOf(seed), store, hosts, say });
+    await race.begin();
+    const calm = await race.run(Math.ceil(lookups / 4));
+    const figures = await race.run(lookups, { every: killEvery, kill: (random) => consumers.kill(random) });
+    const { indexer, invalidator } = consumers.kills;
+    return { ...figures, killedIndexers: indexer, killedInvalidators: invalidator, calm };
   } finally {
     for (const host of hosts) host.process.kill("SIGKILL");
     consumers.end();
     store.stop();
     await bus.close();
+    await model.stop();
     await nats.stop();
   }
 }
 
-interface Race extends Omit<StaleOptions, "hosts"> {
+interface RaceParts {
   readonly random: Random;
   readonly store: ReturnType<typeof createKnowledgeStore>;
   readonly hosts: readonly Host[];
-  readonly consumers: Killed;
+  readonly say: (line: string) => void;
 }
 
-async function race({
-  random,
-  store,
-  hosts,
-  consumers,
-  lookups,
-  killEvery,
-  say = () => {},
-}: Race): Promise<StaleFigures> {
-  const acknowledged = new Map<string, number>();
-  const indexed: number[] = [];
-  const taken: number[] = [];
-  const stale: string[] = [];
-  let [asked, hits, semanticHits, otherTopic, changes] = [0, 0, 0, 0, 0];
+class Race {
+  readonly #parts: RaceParts;
+  readonly #acknowledged = new Map<string, number>();
+  #asked = 0;
 
-  const change = async (topic: string): Promise<void> => {
-    const version = (acknowledged.get(topic) ?? -1) + 1;
+  constructor(parts: RaceParts) {
+    this.#parts = parts;
+  }
+
+  async begin(): Promise<void> {
+    for (const topic of TOPICS) await this.#change(topic);
+  }
+
+  async run(
+    lookups: number,
+    killing?: { readonly every: number; readonly kill: (random: Random) => void },
+  ): Promise<RaceFigures> {
+    const { random, hosts, say } = this.#parts;
+    const [first, startedAt, worked] = [this.#asked, performance.now(), workedMs()];
+    const end = first + lookups;
+    const fanOuts: number[] = [];
+    const taken: number[] = [];
+    const stale: string[] = [];
+    const otherEntity: string[] = [];
+    let [hits, semanticHits, retrievedOther] = [0, 0, 0];
+
+    const look = async (): Promise<void> => {
+      while (this.#asked < end) {
+        const id = this.#asked++;
+        const topic = random.pick(TOPICS) as string;
+        const question = (random.pick(WORDINGS) as (topic: string) => string)(topic);
+        const floors = new Map(this.#acknowledged);
+        const { text, level, ms } = await (random.pick(hosts) as Host).look({ id, question });
+        taken.push(ms);
+        if (level) hits++;
+        if (level === "semantic") semanticHits++;
+        const [, about = "", version = "-1"] = /The (\w+) has version (\d+)/.exec(text) ?? [];
+        if (about !== topic && level) otherEntity.push(`${level}: "${question}" got "${text}"`);
+        else if (about !== topic) retrievedOther++;
+        if (Number(version) < (floors.get(about) ?? 0))
+          stale.push(`${about}: ${version} < ${floors.get(about)}, ${level ?? "retrieved"}`);
+      }
+    };
+    /** Does something each time so many look-ups have passed. */
+    const every = async (count: number, act: () => Promise<void>): Promise<void> => {
+      for (let next = this.#asked + count; this.#asked < end; next = this.#asked + count) {
+        while (this.#asked < Math.min(next, end)) await systemClock.sleep(2);
+        if (this.#asked < end) await act();
+      }
+    };
+    await Promise.all([
+      ...Array.from({ length: IN_FLIGHT }, look),
+      every(PER_CHANGE, async () => void fanOuts.push(await this.#change(random.pick(TOPICS) as string))),
+      ...(killing ? [every(killing.every, async () => killing.kill(random))] : []),
+      every(2_000, async () =>
+        say(`${this.#asked} look-ups, ${hits} hits, ${fanOuts.length} changes, ${stale.length} stale`),
+      ),
+    ]);
+    return {
+      lookups,
+      hits,
+      semanticHits,
+      otherEntity,
+      retrievedOther,
+      changes: fanOuts.length,
+      stale,
+      fanOutP50Ms: percentile(fanOuts, 0.5),
+      fanOutP99Ms: percentile(fanOuts, 0.99),
+      lookupP99Ms: percentile(taken, 0.99),
+      coresBusy: (workedMs() - worked) / (performance.now() - startedAt),
+    };
+  }
+
+  /** @returns milliseconds of the fan-out */
+  async #change(topic: string): Promise<number> {
+    const { store } = this.#parts;
+    const version = (this.#acknowledged.get(topic) ?? -1) + 1;
     const text = `The ${topic} has version ${version}.`;
     const { revision } = await store.put(TENANT, "c", topic, { title: topic, text, locale: "en" });
     const startedAt = performance.now();
-    if (!(await store.waitIndexed(revision, 10_000))) throw new Error(`${topic} is not indexed in time`);
-    indexed.push(performance.now() - startedAt);
-    acknowledged.set(topic, version);
-    changes++;
-  };
-  for (const topic of TOPICS) await change(topic);
-  indexed.length = 0;
-
-  const look = async (): Promise<void> => {
-    while (asked < lookups) {
-      const id = asked++;
-      const topic = random.pick(TOPICS) as string;
-      const question = (random.pick(WORDINGS) as (topic: string) => string)(topic);
-      const floors = new Map(acknowledged);
-      const { text, level, ms } = await (random.pick(hosts) as Host).look({ id, question });
-      taken.push(ms);
-      if (level) hits++;
-      if (level === "semantic") semanticHits++;
-      const [, about = "", version = "-1"] = /The (\w+) has version (\d+)/.exec(text) ?? [];
-      // Another topic's answer is the semantic level's error, which its bound allows for; old text is nobody's.
-      if (about !== topic) otherTopic++;
-      if (Number(version) < (floors.get(about) ?? 0))
-        stale.push(`${about}: ${version} < ${floors.get(about)}, ${level ?? "retrieved"}`);
-    }
-  };
-  /** Does something each time so many look-ups have passed. */
-  const every = async (count: number, act: () => Promise<void>): Promise<void> => {
-    for (let next = count; asked < lookups; next = asked + count) {
-      while (asked < Math.min(next, lookups)) await systemClock.sleep(2);
-      if (asked < lookups) await act();
-    }
-  };
-  await Promise.all([
-    ...Array.from({ length: IN_FLIGHT }, look),
-    every(PER_CHANGE, () => change(random.pick(TOPICS) as string)),
-    every(killEvery, async () => consumers.kill(random)),
-    every(2_000, async () =>
-      say(
-        `${asked} look-ups, ${hits} hits, ${changes} changes, ${consumers.kills} kills, ${stale.length} stale`,
-      ),
-    ),
-  ]);
-  return {
-    lookups: asked,
-    hits,
-    semanticHits,
-    otherTopic,
-    changes,
-    kills: consumers.kills,
-    stale,
-    indexedP50Ms: percentile(indexed, 0.5),
-    indexedP99Ms: percentile(indexed, 0.99),
-    lookupP99Ms: percentile(taken, 0.99),
-  };
+    if (!(await store.waitIndexed(revision, INDEX_WAIT_MS)))
+      throw new Error(`${topic} is not indexed in time`);
+    const took = performance.now() - startedAt;
+    this.#acknowledged.set(topic, version);
+    return took;
+  }
 }

@@ -148,7 +148,6 @@ class StreamIndexer implements Indexer {
         if (error.code === "embeddings.rejected" || error.code === "nats.too-large")
           return this.#options.log.error({ err: error, seq: message.seq }, "document has no vectors");
         this.#tellFailing(error.message);
-        message.working();
         await sleep(pause * (0.75 + Math.random() / 2), undefined, { signal: this.#ended.signal }).catch(
           () => {},
         );
