@@ -1,6 +1,6 @@
 /** What forbids one answer for two questions, however near they are. */
 import { denies, oppositeOf, type QuestionType, questionType } from "./grammar.ts";
-import type { Lexicon } from "./lexicon.ts";
+import type { Lexicon, Spoken } from "./lexicon.ts";
 import { type Word, wordsOf } from "./words.ts";
 
 /** A value that a tenant declares: questions share an answer only when they name the same ones. */
@@ -73,10 +73,16 @@ export function read(
 export interface Context extends Words {
   /** Stems of the words that name the answer's documents: what the answer is about is no value in its questions. */
   readonly about: ReadonlySet<string>;
+  /** Whether no question that had this answer has the word, some have it, or only those. */
+  readonly spoken: Spoken;
 }
 
 /** Each guard that speaks, with what it saw; the cheap ones first, for those who only ask whether one does. */
-export function* refusals(asked: Reading, known: Reading, { lexicon, about }: Context): Generator<string> {
+export function* refusals(
+  asked: Reading,
+  known: Reading,
+  { lexicon, about, spoken }: Context,
+): Generator<string> {
   if (differ(asked.numbers, known.numbers)) yield `number: ${against(asked.numbers, known.numbers)}`;
   if (differ(asked.slots, known.slots)) yield `slot: ${against(asked.slots, known.slots)}`;
   if (asked.denies !== known.denies) yield "negation";
@@ -89,6 +95,8 @@ export function* refusals(asked: Reading, known: Reading, { lexicon, about }: Co
   if (values.length > 0) yield `value: ${values.join(", ")}`;
   const contrast = lexicon.contrastOf(asked, known);
   if (contrast !== undefined) yield `contrast: ${contrast}`;
+  const exchange = lexicon.exchangeOf(asked, known, spoken);
+  if (exchange !== undefined) yield `exchange: ${exchange}`;
   const opposite = oppositeOf(asked.texts, known.texts);
   if (opposite) yield `opposite: ${opposite.join(" / ")}`;
 }

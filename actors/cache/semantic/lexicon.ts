@@ -39,6 +39,9 @@ export interface Phrase {
   readonly texts: ReadonlySet<string>;
 }
 
+/** Who was asked for with a word: never this answer, this one too, or this one alone. */
+export type Spoken = (word: Word) => "never" | "too" | "alone";
+
 export class Lexicon {
   readonly #words = new Map<string, Counts>();
   readonly #spelling = new Spelling();
@@ -127,6 +130,24 @@ export class Lexicon {
 
   stemOf(text: string): string {
     return this.#words.get(text)?.stem ?? stemOf(text, this.#language);
+  }
+
+  /**
+   * One word in exchange for another in what is otherwise the same: the falcon's version, the zebra's. Where only this
+   * answer was asked for with the word that is gone, and never with the one that came, that word is what it is about.
+   */
+  exchangeOf(asked: Phrase, known: Phrase, spoken: Spoken): string | undefined {
+    const [came, ...more] = this.#ownOf(asked, known.texts);
+    const [gone, ...others] = this.#ownOf(known, asked.texts);
+    if (!came || !gone || more.length + others.length > 0) return undefined;
+    return spoken(came) === "never" && spoken(gone) === "alone" ? `${came.text} / ${gone.text}` : undefined;
+  }
+
+  /** What a text says and another does not, small words and verbs apart. */
+  #ownOf({ words }: Phrase, other: ReadonlySet<string>): Word[] {
+    return words.filter(
+      ({ text }) => !isFunctionWord(text) && !this.#has(other, text) && !this.#isVerbal(text),
+    );
   }
 
   *#placesOf({ words }: Phrase, other: ReadonlySet<string>): Iterable<[place: string, text: string]> {

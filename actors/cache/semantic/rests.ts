@@ -41,6 +41,13 @@ export class Rests {
     if (group.size === 0) this.#groups.delete(rest);
   }
 
+  /** Whether no question that rests so has the word, some have it, or only those. */
+  says(rest: string, word: number): "never" | "too" | "alone" {
+    const count = this.#groups.get(rest)?.words.get(word) ?? 0;
+    if (count === 0) return "never";
+    return count === this.#words.get(word) ? "alone" : "too";
+  }
+
   fit(rest: string, words: readonly number[], vector: Float32Array | undefined): Fit {
     const group = this.#groups.get(rest);
     if (!group) return { size: 0, cosine: undefined, words: 0 };

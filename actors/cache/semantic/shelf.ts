@@ -110,6 +110,10 @@ export class Shelf {
       about = new Set(wordsOf(rest.replaceAll("_", " ")).map(({ text }) => this.#words.lexicon.stemOf(text)));
       this.#abouts.set(rest, about);
     }
-    return { ...this.#words, about };
+    const spoken: Context["spoken"] = (word) => {
+      const [id] = this.#lexical.prepare(featuresOf([word], this.#words.language)).words;
+      return id === undefined ? "never" : this.#groups.says(rest, id);
+    };
+    return { ...this.#words, about, spoken };
   }
 }

@@ -2,7 +2,9 @@
 import { expect, test } from "vitest";
 import { read, refusals, type Slot, slotReader } from "#actors/cache/semantic/guards.ts";
 import { Lexicon } from "#actors/cache/semantic/lexicon.ts";
+import { createSemanticCache } from "#actors/cache/semantic/memory.ts";
 import { wordsOf } from "#actors/cache/semantic/words.ts";
+import { randomOf } from "#test/harness/random.ts";
 
 const SEEN = [
   "How do I open a Basic plan?",
@@ -23,6 +25,7 @@ function guardsBetween(one: string, other: string, slots: readonly Slot[] = []):
   const refused = refusals(read(one, reader, words), read(other, reader, words), {
     ...words,
     about: new Set(),
+    spoken: () => "too",
   });
   return [...refused].map((guard) => guard.split(":")[0] ?? "");
 }
@@ -64,4 +67,61 @@ test("a declared slot tells values apart that words do not", () => {
   expect(guardsBetween("to york", "to york")).toEqual([]);
   expect(guardsBetween("open the parcel ab-cde", "open the parcel ab-cdf", slots)).toContain("slot");
   expect(guardsBetween("new york", "york", slots)).toContain("slot");
+});
+
+test("questions that differ by the thing they are about alone do not share an answer, while documents change", () => {
+  const scope = { tenant: "acme", assistant: "a", assistantVersion: "1", tier: "small", locale: "en" };
+  const frames = [
+    "Which version has the X?",
+    "What version does the X have?",
+    "Tell me which version the X has",
+    "Which version of the X is there now?",
+    "Please say what version the X has",
+  ];
+  const axes = new Map<string, number>();
+  /** Each word an axis of its own. */
+  const vectorOf = (text: string): Float32Array => {
+    const vector = new Float32Array(64);
+    for (const { text: word } of wordsOf(text)) {
+      if (!axes.has(word)) axes.set(word, axes.size);
+      if (word.length > 3) vector[axes.get(word) ?? 0] = 1;
+    }
+    const length = Math.hypot(...vector);
+    return vector.map((x) => x / length);
+  };
+  let served = 0;
+  for (let seed = 1; seed <= 4; seed++) {
+    const random = randomOf(seed);
+    const cache = createSemanticCache({ errorBound: 0.02, checkShare: 0 });
+    const things = [
+      "zebra",
+      "walrus",
+      "parrot",
+      "salmon",
+      "badger",
+      "gibbon",
+      "falcon",
+      "lizard",
+      "beaver",
+      "donkey",
+    ];
+    for (let n = 0; n < 1_000; n++) {
+      if (n % 20 === 0) cache.removeDocument("acme", { collection: "c", document: random.pick(things) });
+      const document = random.pick(things);
+      const text = random.pick(frames).replace("X", document);
+      if ([...cache.entries()].some((entry) => entry.text === text)) continue;
+      const question = { scope, text, vector: vectorOf(text), found: [{ collection: "c", document }] };
+      const verdict = cache.lookup(question);
+      if (verdict.kind === "serve") {
+        served++;
+        expect([text, verdict.entry.documents[0]?.document]).toEqual([text, document]);
+      } else
+        cache.learn(
+          question,
+          { id: `e${n}`, documents: [{ collection: "c", document, revision: n }], session: "s" },
+          verdict,
+        );
+    }
+  }
+  expect(served).toBeGreaterThan(0);
 });

@@ -39,7 +39,7 @@ const asked: fc.Arbitrary<Asked> = fc.record({
   cited: fc.boolean(),
   session: fc.nat(3),
 });
-const traffic = fc.array(asked, { minLength: 60, maxLength: 100 });
+const traffic = fc.array(asked, { minLength: 120, maxLength: 160 });
 
 const scopeOf = (n: number): Scope => ({
   ...SCOPE,
