@@ -3,10 +3,10 @@ import { randomInt } from "node:crypto";
 import { expect, test } from "vitest";
 import { runStale } from "#test/harness/stale.ts";
 
-test("1,200 look-ups on three hosts, racing with changes while indexers and invalidators are killed: none is stale or of another topic, half are hits", async () => {
+test("2,400 look-ups on three hosts, racing with changes while indexers and invalidators are killed: none is stale or of another topic, half are hits", async () => {
   const seed = Number(process.env.JETCLAW_TEST_SEED ?? randomInt(1, 2 ** 31));
   console.log(`seed ${seed}`);
-  const figures = await runStale({ seed, lookups: 1_200, hosts: 3, killEvery: 300 });
+  const figures = await runStale({ seed, lookups: 2_400, hosts: 3, killEvery: 300 });
   console.log(JSON.stringify(figures));
   expect([...figures.stale, ...figures.calm.stale]).toEqual([]);
   expect([...figures.otherEntity, ...figures.calm.otherEntity]).toEqual([]);

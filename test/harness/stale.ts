@@ -75,7 +75,7 @@ const WORDINGS: readonly ((topic: string) => string)[] = [
 const DIMENSIONS = 1_024;
 const IN_FLIGHT = 12;
 const INDEX_WAIT_MS = 15_000;
-/** Look-ups between two changes. */
+/** Look-ups between two changes, and at most so many while one is on its way: without changes nothing races. */
 const PER_CHANGE = 40;
 
 class Host {
@@ -196,6 +196,8 @@ class Race {
   readonly #parts: RaceParts;
   readonly #acknowledged = new Map<string, number>();
   #asked = 0;
+  /** How many had been asked when the change under way began. */
+  #changingSince: number | undefined;
 
   constructor(parts: RaceParts) {
     this.#parts = parts;
@@ -220,6 +222,10 @@ class Race {
 
     const look = async (): Promise<void> => {
       while (this.#asked < end) {
+        if (this.#asked - (this.#changingSince ?? this.#asked) >= PER_CHANGE) {
+          await systemClock.sleep(2);
+          continue;
+        }
         const id = this.#asked++;
         const topic = random.pick(TOPICS) as string;
         const question = (random.pick(WORDINGS) as (topic: string) => string)(topic);
@@ -270,12 +276,14 @@ class Race {
     const { store } = this.#parts;
     const version = (this.#acknowledged.get(topic) ?? -1) + 1;
     const text = `The ${topic} has version ${version}.`;
+    this.#changingSince = this.#asked;
     const { revision } = await store.put(TENANT, "c", topic, { title: topic, text, locale: "en" });
     const startedAt = performance.now();
     if (!(await store.waitIndexed(revision, INDEX_WAIT_MS)))
       throw new Error(`${topic} is not indexed in time`);
     const took = performance.now() - startedAt;
     this.#acknowledged.set(topic, version);
+    this.#changingSince = undefined;
     return took;
   }
 }
