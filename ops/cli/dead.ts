@@ -1,5 +1,5 @@
 /** `jetclaw dead`: messages and jobs that could not be processed; look at them, return them, drop them. */
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import type {
   DeadLetterLine,
   DeadLetterPage,
@@ -8,7 +8,7 @@ import type {
   ShownLetter,
 } from "#runtime/actor/dead-letters.ts";
 import { usage } from "./failure.ts";
-import { ask, gatewayOf, reachesGateway } from "./gateway.ts";
+import { adminSubcommand, ask, gatewayOf } from "./gateway.ts";
 import { note, print, printColumns, printJson, progressLine } from "./print.ts";
 
 interface DeadFlags {
@@ -54,11 +54,6 @@ Examples:
     .addCommand(removeCommand());
 }
 
-const common = (name: string, description: string): Command =>
-  reachesGateway(new Command(name).description(description))
-    .addOption(new Option("--nats <url>", "go to NATS directly, without a gateway"))
-    .option("--json", "print JSON");
-
 const filtered = (command: Command): Command =>
   command
     .option("--tenant <tenant>", "only of this tenant")
@@ -68,7 +63,7 @@ const filtered = (command: Command): Command =>
     .option("--since <time>", "only from then on: 30m, 2h, 7d, or a date");
 
 function listCommand(): Command {
-  return filtered(common("ls", "list them, the oldest first"))
+  return filtered(adminSubcommand("ls", "list them, the oldest first"))
     .option("--limit <n>", "at most so many")
     .addHelpText("after", "\nExample:\n  jetclaw dead ls --tenant acme --since 2h")
     .action(async (flags: DeadFlags) => {
@@ -99,7 +94,7 @@ function listCommand(): Command {
 }
 
 function showCommand(): Command {
-  return common("show", "one of them: reason, attempts, stack, message")
+  return adminSubcommand("show", "one of them: reason, attempts, stack, message")
     .argument("<reference>", "as ls shows it, and as the apology to the user says it")
     .addHelpText("after", "\nExample:\n  jetclaw dead show 3f9a1c5b2d7e")
     .action(async (reference: string, flags: DeadFlags) => {
@@ -122,7 +117,7 @@ function showCommand(): Command {
 
 function redriveCommand(): Command {
   return filtered(
-    common("redrive", "return messages to their actors under their original ids; safe to repeat"),
+    adminSubcommand("redrive", "return messages to their actors under their original ids; safe to repeat"),
   )
     .argument("[references...]", "as ls shows them")
     .option("--all", "all that the filters name")
@@ -136,7 +131,7 @@ function redriveCommand(): Command {
 }
 
 function removeCommand(): Command {
-  return filtered(common("rm", "drop them for good"))
+  return filtered(adminSubcommand("rm", "drop them for good"))
     .argument("[references...]", "as ls shows them")
     .option("--all", "all that the filters name")
     .addHelpText(

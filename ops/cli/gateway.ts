@@ -1,5 +1,5 @@
 /** The commands' way to a gateway: HTTP with a key, problems turned into failures with a next step. */
-import { type Command, Option } from "commander";
+import { Command, Option } from "commander";
 import { readSettings } from "../settings.ts";
 import { CliFailure } from "./failure.ts";
 
@@ -26,6 +26,12 @@ export function reachesGateway(command: Command): Command {
     )
     .addOption(new Option("--key <key>", "API key (default: JETCLAW_KEY, else demo)"));
 }
+
+/** A subcommand for operators: through a gateway, or straight to NATS where there is none. */
+export const adminSubcommand = (name: string, description: string): Command =>
+  reachesGateway(new Command(name).description(description))
+    .addOption(new Option("--nats <url>", "go to NATS directly, without a gateway"))
+    .option("--json", "print JSON");
 
 export function gatewayOf(options: { url?: string | undefined; key?: string | undefined }): GatewayOptions {
   const settings = readSettings();

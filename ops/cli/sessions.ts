@@ -1,9 +1,9 @@
 /** `jetclaw sessions`: conversations; look at them, erase them, export their turns and bring them back. */
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import type { SessionLine, SessionPage } from "#actors/conversation/port.ts";
 import type { EraseReceipt, Transcript } from "#contracts/turn.ts";
 import { usage } from "./failure.ts";
-import { ask, gatewayOf, reachesGateway } from "./gateway.ts";
+import { adminSubcommand, ask, gatewayOf } from "./gateway.ts";
 import { note, print, printColumns, printJson, progressLine } from "./print.ts";
 
 interface SessionsFlags {
@@ -55,16 +55,11 @@ Examples:
     .addCommand(restoreCommand());
 }
 
-const common = (name: string, description: string): Command =>
-  reachesGateway(new Command(name).description(description))
-    .addOption(new Option("--nats <url>", "go to NATS directly, without a gateway"))
-    .option("--json", "print JSON");
-
 const ofTenant = (command: Command): Command =>
   command.option("--tenant <tenant>", "whose conversation it is", DEFAULT_TENANT);
 
 function listCommand(): Command {
-  return common("ls", "list conversations, without their texts")
+  return adminSubcommand("ls", "list conversations, without their texts")
     .option("--tenant <tenant>", "only of this tenant")
     .option("--limit <n>", "at most so many")
     .addHelpText("after", "\nExample:\n  jetclaw sessions ls --tenant acme --limit 50")
@@ -103,7 +98,7 @@ function listCommand(): Command {
 }
 
 function showCommand(): Command {
-  return ofTenant(common("show", "a conversation's transcript"))
+  return ofTenant(adminSubcommand("show", "a conversation's transcript"))
     .argument("<session>", "its id")
     .addHelpText("after", "\nExample:\n  jetclaw sessions show ann --tenant acme")
     .action(async (session: string, flags: SessionsFlags) => {
@@ -120,7 +115,7 @@ function showCommand(): Command {
 }
 
 function eraseCommand(): Command {
-  return ofTenant(common("erase", "erase a conversation and all that is kept of it"))
+  return ofTenant(adminSubcommand("erase", "erase a conversation and all that is kept of it"))
     .argument("<session>", "its id")
     .addHelpText("after", "\nExample:\n  jetclaw sessions erase ann --tenant acme")
     .action(async (session: string, flags: SessionsFlags) => {
@@ -132,7 +127,10 @@ function eraseCommand(): Command {
 }
 
 function exportCommand(): Command {
-  return common("export", "write closed turns to an archive, over NATS; goes on where the last export ended")
+  return adminSubcommand(
+    "export",
+    "write closed turns to an archive, over NATS; goes on where the last export ended",
+  )
     .requiredOption("--to <url>", "a folder, file:///folder, or s3://bucket/prefix")
     .option("--tenant <tenant>", "only of this tenant, listed apart")
     .option("--before <day>", "only days before this one, yyyy-mm-dd; the days that are over when left out")
@@ -153,7 +151,10 @@ function exportCommand(): Command {
 }
 
 function restoreCommand(): Command {
-  return common("restore", "bring exported turns back, over NATS; what is there or was erased is left alone")
+  return adminSubcommand(
+    "restore",
+    "bring exported turns back, over NATS; what is there or was erased is left alone",
+  )
     .requiredOption("--from <url>", "where they were exported to")
     .option("--tenant <tenant>", "only of this tenant")
     .option("--session <session>", "only of this conversation")
