@@ -160,7 +160,7 @@ describe("a conversation of which nothing is left", () => {
     }));
     expect(await restoreOf(records.slice(2))).toEqual({ restored: 1, present: 0, erased: 0 });
     expect(await restoreOf(records)).toEqual({ restored: 2, present: 1, erased: 0 });
-    await waitUntil(async () => (await turnsOf())?.length === 3, { timeoutMs: 10_000, what: "all turns" });
+    await waitUntil(async () => (await turnsOf())?.length === 3, { what: "all turns" });
     expect(await turnsOf()).toEqual([1, 2, 3]);
   });
 
@@ -177,7 +177,7 @@ describe("a conversation of which nothing is left", () => {
     for (let shard = 0; shard < SHARDS; shard++)
       await purge(world.bus, turnsStream(shard), turnsFilter(shard));
     expect(await restore(store)).toEqual({ restored: 30, present: 0, erased: 0 });
-    await waitUntil(async () => (await stored("gone")) === 30, { timeoutMs: 10_000, what: "all turns" });
+    await waitUntil(async () => (await stored("gone")) === 30, { what: "all turns" });
   });
 });
 

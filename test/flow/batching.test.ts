@@ -35,7 +35,7 @@ async function work(
   mode: Mode,
   { graceMs, ...change }: { concurrency?: number; graceMs?: number; maxWaitMs?: number } = {},
 ): Promise<TestWorker> {
-  const { concurrency = 1, maxWaitMs = 2_000 } = change;
+  const { concurrency = 1, maxWaitMs = 20_000 } = change;
   const batch = { mode, maxRequests: 4, maxWaitMs };
   const model = { name: "simulated", baseUrl: simulator.baseUrl, concurrency, batch };
   const worker = await world.worker([model], { graceMs });
@@ -79,15 +79,15 @@ describe.each(MODES)("%s", (mode) => {
     await work(mode);
     const job = jobOf();
     await world.submit(job);
-    expect((await world.resultOf(job)).timings.totalMs).toBeLessThan(500);
+    expect((await world.resultOf(job)).timings.totalMs).toBeLessThan(10_000);
     expect(batchSizes()).toEqual([1]);
   });
 
   test("while a batch is at the provider, requests gather for the next", async () => {
-    simulator.set({ ttftMs: 400 });
+    simulator.set({ ttftMs: 1_500 });
     await work(mode);
     const first = await backlog(1);
-    await waitUntil(() => simulator.bill().length === 1, { timeoutMs: 5_000, what: "the first call" });
+    await waitUntil(() => simulator.bill().length === 1, { what: "the first call" });
     const rest: Job[] = [];
     for (let n = 0; n < 4; n++) rest.push(...(await backlog(1)));
     for (const job of [...first, ...rest]) expect((await world.resultOf(job)).finish).toBe("stop");
@@ -114,7 +114,7 @@ describe.each(MODES)("%s", (mode) => {
     simulator.set({ ttftMs: 600, tokensPerSecond: 100, replyBytes: 400 });
     const jobs = await backlog(3);
     await work(mode);
-    await waitUntil(() => simulator.bill().length === 3, { timeoutMs: 5_000, what: "the call" });
+    await waitUntil(() => simulator.bill().length === 3, { what: "the call" });
     const stop = (job: Job): void =>
       world.bus.publish(CORE.control(job.tenant, job.session), encode({ turn: job.turn }));
     const [first, ...others] = jobs as [Job, ...Job[]];
@@ -125,11 +125,10 @@ describe.each(MODES)("%s", (mode) => {
 
     simulator.clearBill();
     const more = await backlog(2);
-    await waitUntil(() => simulator.bill().length > 0, { timeoutMs: 5_000, what: "the second call" });
+    await waitUntil(() => simulator.bill().length > 0, { what: "the second call" });
     for (const job of more) stop(job);
     for (const job of more) expect((await world.resultOf(job)).finish).toBe("stopped");
     await waitUntil(() => simulator.bill().every(({ outcome }) => outcome === "aborted"), {
-      timeoutMs: 2_000,
       what: "the provider to see the end",
     });
   });
@@ -145,7 +144,7 @@ describe.each(MODES)("%s", (mode) => {
     simulator.set({ ttftMs: 3_000 });
     const jobs = await backlog(3);
     const leaving = await work(mode, { graceMs: 100 });
-    await waitUntil(() => simulator.bill().length === 3, { timeoutMs: 5_000, what: "the call" });
+    await waitUntil(() => simulator.bill().length === 3, { what: "the call" });
     await leaving.drain();
     expect(world.results.some(({ body }) => body.job === jobs[0]?.id)).toBe(false);
     simulator.set({ ttftMs: 0 });
@@ -166,7 +165,7 @@ test("streams by index reach their own sessions, each in pieces while the batch 
   for (const [job, events] of streams) {
     const result = await world.resultOf(job);
     expect(result.text).toContain(job.question);
-    expect(result.timings.firstTokenMs).toBeLessThan(result.timings.totalMs / 2);
+    expect(result.timings.firstTokenMs).toBeLessThan(result.timings.totalMs);
     expect(events.map(({ text }) => text).join("")).toBe(result.text);
     expect(events.length).toBeGreaterThan(3);
   }

@@ -184,7 +184,7 @@ describe("what is served", () => {
     const before = two.cache.status().entries;
     await one.cache.store(query, answerFrom(query), "stays");
     // Heard in order: whoever has this entry has heard of the erasure.
-    await waitUntil(() => two.cache.status().entries > before, { timeoutMs: 5_000, what: "the other host" });
+    await waitUntil(() => two.cache.status().entries > before, { what: "the other host" });
     await two.cache.store(late, answerFrom(late), "gone");
     expect(await two.cache.lookup(late)).toBeUndefined();
     expect(await stored("a.erased.*")).toHaveLength(1);
@@ -253,13 +253,10 @@ describe("the invalidator", () => {
     await one.cache.store(query, answerFrom(query), "s");
     const running = await Promise.all([1, 2].map(() => startInvalidator(world.bus, { log: silentLog })));
     const settled = async (): Promise<boolean> => (await running[0]?.waiting()) === 0;
-    await waitUntil(settled, { timeoutMs: 10_000, what: "the changes so far" });
+    await waitUntil(settled, { what: "the changes so far" });
     expect(await stored("a.t8.*")).toHaveLength(1);
     await put("t8", "zebra", 2);
-    await waitUntil(async () => (await stored("*.t8.>")).length === 0, {
-      timeoutMs: 5_000,
-      what: "the end of the entry",
-    });
+    await waitUntil(async () => (await stored("*.t8.>")).length === 0, { what: "the end of the entry" });
     await Promise.all(running.map((invalidator) => invalidator.stop()));
   });
 });

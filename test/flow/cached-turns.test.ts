@@ -25,7 +25,7 @@ async function stored(kind: string): Promise<string[]> {
   return keys;
 }
 const kept = (count: number): Promise<unknown> =>
-  waitUntil(async () => (await stored("a")).length === count, { timeoutMs: 5_000, what: `${count} entries` });
+  waitUntil(async () => (await stored("a")).length === count, { what: `${count} entries` });
 
 describe("a question that stands alone", () => {
   test("is answered from the first answer, on every host, at the start and in the middle of a conversation", async () => {
@@ -74,14 +74,14 @@ describe("identical questions at once", () => {
     const asked = world.model.asked.length;
     const talks = Array.from({ length: 12 }, session);
     const ids = await Promise.all(talks.map((talk) => world.send(talk, text)));
-    await waitUntil(async () => (await stored("f")).length === 1, { timeoutMs: 5_000, what: "a lease" });
-    await waitUntil(() => world.model.asked.length > asked, { timeoutMs: 5_000, what: "the one question" });
+    await waitUntil(async () => (await stored("f")).length === 1, { what: "a lease" });
+    await waitUntil(() => world.model.asked.length > asked, { what: "the one question" });
     world.model.release();
     const records = await Promise.all(talks.map((talk, n) => world.recordOf(talk, ids[n] as string)));
     expect(world.model.asked.length - asked).toBe(1);
     expect(records.filter(({ cached }) => !cached)).toHaveLength(1);
     expect(new Set(records.map(({ reply }) => reply)).size).toBe(1);
-    await waitUntil(async () => (await stored("f")).length === 0, { timeoutMs: 5_000, what: "no lease" });
+    await waitUntil(async () => (await stored("f")).length === 0, { what: "no lease" });
   });
 
   test("are asked one by one where the answer cannot be kept", async () => {
@@ -89,7 +89,7 @@ describe("identical questions at once", () => {
     world.model.reply = () => "I do not know.";
     const talks = Array.from({ length: 4 }, session);
     const ids = await Promise.all(talks.map((talk) => world.send(talk, text)));
-    const records = await Promise.all(talks.map((talk, n) => world.recordOf(talk, ids[n] as string, 7_000)));
+    const records = await Promise.all(talks.map((talk, n) => world.recordOf(talk, ids[n] as string)));
     world.model.reply = () => "As the document says [1].";
     expect(records.every(({ cached, outcome }) => !cached && outcome === "answered")).toBe(true);
   });
@@ -100,11 +100,10 @@ describe("identical questions at once", () => {
     const leader = session();
     const first = await world.send(leader, text);
     const asked = world.model.asked.length;
-    await waitUntil(() => world.model.asked.length > asked, { timeoutMs: 5_000, what: "the one question" });
+    await waitUntil(() => world.model.asked.length > asked, { what: "the one question" });
     const waiting = session();
     const second = await world.send(waiting, text);
     await waitUntil(async () => (await world.client.transcript(TENANT, waiting))?.status === "answering", {
-      timeoutMs: 5_000,
       what: "a turn that waits",
     });
     await world.client.stop(TENANT, waiting);
@@ -124,7 +123,7 @@ test("erasing a session removes what it contributed, on every host", async () =>
       const [key] = await stored("o");
       return key !== undefined && (await world.ask(session(), text)).cached;
     },
-    { timeoutMs: 5_000, what: "an entry of the session" },
+    { what: "an entry of the session" },
   );
   expect(entries).toBe(true);
   expect(await world.client.erase(TENANT, talk)).toMatchObject({ session: talk });

@@ -41,7 +41,6 @@ describe("a conversation that nobody writes to", () => {
     );
     const stateOf = async () => (await recordOf(world, "quiet")).state as ConversationState;
     await waitUntil(async () => (await stateOf()).idleSince !== undefined, {
-      timeoutMs: 15_000,
       what: "the conversation to be closed as idle",
     });
     const { bytes, processed } = await recordOf(world, "quiet");
@@ -52,10 +51,7 @@ describe("a conversation that nobody writes to", () => {
 
     const events = await world.follow("quiet");
     await world.send("quiet", "message-number-3", "Hello?");
-    await waitUntil(() => events.some(({ type }) => type === "done"), {
-      timeoutMs: 10_000,
-      what: "the old answer",
-    });
+    await waitUntil(() => events.some(({ type }) => type === "done"), { what: "the old answer" });
     expect(events.at(-1)?.turn).toBe(
       turns.find(({ messages }) => messages.some((m) => m.id === "message-number-3"))?.turn,
     );
@@ -82,7 +78,7 @@ describe("a conversation that is out of memory", () => {
         const found = await nextMessage(world.bus, stream, inferSessionFilter("default", "demo", session));
         return found && decode<Job>(found.data);
       },
-      { timeoutMs: 10_000, what: `a job of ${session}` },
+      { what: `a job of ${session}` },
     );
 
   test("remembers its turns when it goes on, and its record does not grow with them", async () => {

@@ -28,10 +28,7 @@ describe("a conversation that has forgotten ids", () => {
     const before = (await world.client.transcript("demo", "old"))?.turns.length;
     const events = await world.follow("old");
     await world.send("old", "m0", "The first one?");
-    await waitUntil(() => events.some(({ type }) => type === "done"), {
-      timeoutMs: 5_000,
-      what: "the answer of long ago",
-    });
+    await waitUntil(() => events.some(({ type }) => type === "done"), { what: "the answer of long ago" });
     expect(events.at(-1)).toMatchObject({ turn: 1, answer: { turn: 1 } });
     expect((await world.client.transcript("demo", "old"))?.turns.length).toBe(before);
   });

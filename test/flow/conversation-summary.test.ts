@@ -66,7 +66,7 @@ const promptOf = (n: number): Asked["messages"] =>
 test("older turns are in the prompt as a summary, newer ones in full, and one is written at a time", async () => {
   const full = Math.ceil(LIMITS.historyTurns * 0.75);
   await talk("long", 1, full);
-  await waitUntil(() => model.summaries === 1, { timeoutMs: 10_000, what: "the first summary" });
+  await waitUntil(() => model.summaries === 1, { what: "the first summary" });
   await talk("long", full + 1, full + 1);
   // The result may arrive behind the question that follows it; the one after that knows it.
   await talk("long", full + 2, full + 2);
@@ -77,7 +77,7 @@ test("older turns are in the prompt as a summary, newer ones in full, and one is
   expect(text).toContain(`Question number ${full}?`);
 
   await talk("long", full + 3, 3 * LIMITS.historyTurns);
-  await waitUntil(() => model.summaries >= 3, { timeoutMs: 10_000, what: "more summaries" });
+  await waitUntil(() => model.summaries >= 3, { what: "more summaries" });
   const second = asked.filter(({ messages }) => messages[0]?.content.startsWith("Summarise"))[1];
   expect(second?.messages[1]?.content).toContain("summary 1");
   // Nothing of it is a turn, and nobody who follows the session hears of it.

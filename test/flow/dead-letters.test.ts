@@ -28,7 +28,6 @@ const routeTo = (key: string, kind = "counter") => routeOf({ kind, tenant: "demo
 const seen = async (key: string) => (await world.state<CounterState>("counter", key))?.seen ?? [];
 const seenIs = (key: string, names: readonly string[]) =>
   waitUntil(async () => (await seen(key)).join() === names.join(), {
-    timeoutMs: 15_000,
     what: `${key} to have seen ${names.join()}`,
   });
 async function all(query: ListQuery): Promise<DeadLetterLine[]> {
@@ -41,7 +40,7 @@ async function all(query: ListQuery): Promise<DeadLetterLine[]> {
   }
 }
 const letterOf = (key: string) =>
-  waitUntil(async () => (await all({ key }))[0], { timeoutMs: 15_000, what: `a dead letter of ${key}` });
+  waitUntil(async () => (await all({ key }))[0], { what: `a dead letter of ${key}` });
 
 describe("a message that its handler cannot do", () => {
   test("is kept with reason, digest and every attempt, and its actor goes on", async () => {
@@ -101,11 +100,9 @@ describe("a redrive", () => {
     const { reference } = await letterOf("again");
     expect(await dead.redrive(reference)).toBe("redriven");
     await waitUntil(() => begun.get("again") === 2 * LIMITS.handlerAttempts, {
-      timeoutMs: 15_000,
       what: "the second round of attempts",
     });
     await waitUntil(async () => (await all({ key: "again" }))[0]?.redriven === 1, {
-      timeoutMs: 15_000,
       what: "the second letter",
     });
     mended.add("again");

@@ -61,7 +61,7 @@ test("a host that is asked to drain hands over its share and ends; weights say w
       const light = roles.find(({ info }) => info.weight === 1)?.instance;
       return placement?.hosts.find((h) => h.host === light && h.partitions.length === 16)?.host;
     },
-    { timeoutMs: 20_000, what: "shares by weight", pollMs: 100 },
+    { what: "shares by weight", pollMs: 100 },
   );
   // As serveUntilSignalled does for a process of its own.
   void leaving.drainAsked.then(() => leaving.stop());

@@ -112,7 +112,7 @@ const closed = (turns: number) =>
       const transcript = await client.transcript(TENANT, SESSION);
       return transcript?.turns.filter(({ reply }) => reply !== null).length === turns;
     },
-    { timeoutMs: 15_000, what: `${turns} closed turns` },
+    { what: `${turns} closed turns` },
   );
 const TOMBSTONE = [bucketStream(actorsBucket(shardOfRoute(route, { shards: 2 })))];
 
@@ -120,14 +120,13 @@ describe("a conversation with all that one can have", () => {
   let letter: Envelope;
 
   test("has left traces in every stream", async () => {
-    await waitUntil(() => retrieval.retriever.fresh(), { timeoutMs: 10_000, what: "the index" });
+    await waitUntil(() => retrieval.retriever.fresh(), { what: "the index" });
     await say(1, "How long does delivery of a heliotrope take?");
     await closed(1);
     await client.feedback(TENANT, SESSION, 1, "up", "zanzibar was helpful");
     await tell("nope", { text: "quokka" });
     const dead = deadLettersOf(context.bus, context.deployment);
     const { reference } = await waitUntil(async () => (await dead.list({ key: SESSION })).letters[0], {
-      timeoutMs: 10_000,
       what: "the dead letter",
     });
     letter = ((await dead.show(reference)) as { envelope: Envelope }).envelope;
@@ -135,13 +134,9 @@ describe("a conversation with all that one can have", () => {
     const delivery = deliveryKey(TENANT, SESSION, "d-1");
     await context.bus.append(bucketSubject(BUCKETS.deliveries, delivery), Buffer.from("obsidian"));
     await say(2, "Tell me slowly about obsidian.");
-    await waitUntil(async () => (await found()).includes("INFER-slow"), {
-      timeoutMs: 15_000,
-      what: "a job that runs",
-    });
+    await waitUntil(async () => (await found()).includes("INFER-slow"), { what: "a job that runs" });
     await say(3, "And zanzibar?", "email");
     await waitUntil(async () => (await found()).some((stream) => stream.startsWith("INBOUND")), {
-      timeoutMs: 10_000,
       what: "a timer",
     });
     const shard = shardOfRoute(route, context.deployment);
@@ -167,7 +162,6 @@ describe("a conversation with all that one can have", () => {
     expect(receipt).toMatchObject({ tenant: TENANT, session: SESSION, turns: 2 });
     // The worker was told, and sends what it has: the last that is heard of the job.
     await waitUntil(async () => (await found(needles)).length === 2, {
-      timeoutMs: 15_000,
       what: "the late result to be dropped",
     });
     expect((await found(needles)).sort()).toEqual([...TOMBSTONE, "RECEIPTS"].sort());
@@ -194,7 +188,6 @@ describe("a conversation with all that one can have", () => {
     await raw({ ...letter, redriven: 1 });
     await raw({ id: "eva-message-2", redriven: 1 });
     await waitUntil(async () => (await found()).every((stream) => !stream.startsWith("INBOUND")), {
-      timeoutMs: 10_000,
       what: "all of it to be handled",
     });
     expect(await client.exists(TENANT, SESSION)).toBe(false);

@@ -63,7 +63,6 @@ describe("a state that newer code has written", () => {
     const free = rest[3] as string;
     await tell(free, "in time");
     await waitUntil(async () => (await seenOf(free)).length === 1, {
-      timeoutMs: 15_000,
       what: "an actor of the same partition to go on",
     });
     expect(older.host.held).toBe(0);

@@ -70,13 +70,9 @@ describe("keys", () => {
     const elsewhere = await KvKeyStore.open(store.bus, systemClock);
     try {
       const { key, id } = await elsewhere.create("acme");
-      await waitUntil(async () => (await gateway.ask(ANN, { key })).status === 404, {
-        timeoutMs: 1_000,
-        what: "the key",
-      });
+      await waitUntil(async () => (await gateway.ask(ANN, { key })).status === 404, { what: "the key" });
       await elsewhere.revoke(id);
       await waitUntil(async () => (await gateway.ask(ANN, { key })).status === 401, {
-        timeoutMs: 1_000,
         what: "the revocation",
       });
     } finally {

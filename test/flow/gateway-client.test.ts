@@ -82,7 +82,7 @@ describe("a turn", () => {
     gateway.conversations.onMessage = (message) => held.push(message);
     const leaving = new AbortController();
     const turn = client.conversation("ann").send("hi", { signal: leaving.signal });
-    await waitUntil(() => held.length > 0, { timeoutMs: 2_000, what: "the message" });
+    await waitUntil(() => held.length > 0, { what: "the message" });
     const reason = new Error("enough");
     leaving.abort(reason);
     await expect(turn.reply()).rejects.toBe(reason);
@@ -148,13 +148,13 @@ describe("a stream that breaks off", () => {
     const reading = (async () => {
       for await (const event of turn) seen.push(event);
     })();
-    const message = await waitUntil(() => held[0], { timeoutMs: 2_000, what: "the message" });
+    const message = await waitUntil(() => held[0], { what: "the message" });
     const number = conversations.open(message);
     conversations.delta(message, number, 1, 1, "one ");
-    await waitUntil(() => seen.length === 2, { timeoutMs: 2_000, what: "the first delta" });
+    await waitUntil(() => seen.length === 2, { what: "the first delta" });
     proxy.cut();
     conversations.delta(message, number, 1, 2, "two ");
-    await waitUntil(() => conversations.followers > 0, { timeoutMs: 3_000, what: "the next connection" });
+    await waitUntil(() => conversations.followers > 0, { what: "the next connection" });
     conversations.delta(message, number, 1, 3, "three");
     conversations.close(message, number, "one two three", { attempt: 1, number: 4 });
     // The session goes on; its other turns are not this one's events.
@@ -178,7 +178,7 @@ describe("a stream that breaks off", () => {
     const proxy = await startProxy();
     await using through = createClient({ url: proxy.url, key: "demo" });
     const turn = through.conversation("ann").send("hi");
-    const first = await waitUntil(() => conversations.sent[0], { timeoutMs: 2_000, what: "the message" });
+    const first = await waitUntil(() => conversations.sent[0], { what: "the message" });
     proxy.cut();
     conversations.onMessage = (message) => conversations.answer(message, "once");
     expect((await turn.reply()).reply).toBe("once");
@@ -196,7 +196,7 @@ describe("a stream that breaks off", () => {
     await using through = createClient({ url: proxy.url, key: "demo" });
     try {
       const turn = through.conversation("ann").send("hi");
-      const message = await waitUntil(() => held[0], { timeoutMs: 2_000, what: "the message" });
+      const message = await waitUntil(() => held[0], { what: "the message" });
       const number = conversations.open(message);
       conversations.delta(message, number, 1, 1, "one ");
       for await (const { type } of turn) if (type === "delta") break;
@@ -238,10 +238,7 @@ describe("the rest", () => {
       if (event.type === "done") break;
     }
     expect(types).toEqual(["turn", "delta", "delta", "delta", "done"]);
-    await waitUntil(() => gateway.conversations.followers === 0, {
-      timeoutMs: 2_000,
-      what: "the end of the stream",
-    });
+    await waitUntil(() => gateway.conversations.followers === 0, { what: "the end of the stream" });
   });
 
   test("knowledge and actors", async () => {

@@ -38,7 +38,7 @@ function holdMessages(): IncomingMessage[] {
   return held;
 }
 const firstHeld = (held: readonly IncomingMessage[]): Promise<IncomingMessage> =>
-  waitUntil(() => held[0], { timeoutMs: 3_000, what: "a message" });
+  waitUntil(() => held[0], { what: "a message" });
 
 describe("JSON", () => {
   test("waits for the answer and gives it in the documented shape", async () => {
@@ -148,10 +148,7 @@ describe("JSON", () => {
     expect(await asked).toBe("left");
     gateway.conversations.answer(message, "nobody hears this");
     expect(gateway.conversations.stops).toEqual([]);
-    await waitUntil(() => gateway.conversations.followers === 0, {
-      timeoutMs: 2_000,
-      what: "the end of the subscription",
-    });
+    await waitUntil(() => gateway.conversations.followers === 0, { what: "the end of the subscription" });
   });
 
   test("a store that is not available is 503 with Retry-After, and the place is given back", async () => {

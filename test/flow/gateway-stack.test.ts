@@ -84,10 +84,7 @@ beforeAll(async () => {
     await startConversationHost(context, { kinds: [basket] }),
     await startWorker(context, { echo: { replyBytes: 200, chunks: 5, delayMs: 40 } }),
   ];
-  await waitUntil(() => roles.every((role) => role.readiness() === undefined), {
-    timeoutMs: 20_000,
-    what: "the roles",
-  });
+  await waitUntil(() => roles.every((role) => role.readiness() === undefined), { what: "the roles" });
 });
 afterAll(async () => {
   for (const gateway of gateways) await gateway.stop();
@@ -170,7 +167,6 @@ describe("a message through everything", () => {
     expect([accepted.status, accepted.headers.get("location")]).toEqual([202, "/v1/conversations/later"]);
     const later = client.conversation("later");
     await waitUntil(async () => (await later.transcript())?.turns[0]?.reply?.includes("echo hi"), {
-      timeoutMs: 10_000,
       what: "the answer",
     });
     await later.feedback(1, "up");
@@ -211,7 +207,7 @@ describe("a message through everything", () => {
         ).json()) as AdminStatus;
         return read.roles.length >= 3 && read;
       },
-      { timeoutMs: 5_000, what: "the beats of all roles" },
+      { what: "the beats of all roles" },
     );
     expect(new Set(status.roles.map(({ role }) => role))).toEqual(
       new Set(["gateway", "conversation", "worker"]),
@@ -257,7 +253,7 @@ describe("the role", () => {
       detail: expect.stringContaining("jetclaw keys create"),
     });
     const taken = createServer().listen(0, "127.0.0.1");
-    await waitUntil(() => taken.listening, { timeoutMs: 1_000, what: "the port" });
+    await waitUntil(() => taken.listening, { what: "the port" });
     const { port } = taken.address() as AddressInfo;
     await expect(gatewayOn({ port })).rejects.toMatchObject({
       code: "start.refused",

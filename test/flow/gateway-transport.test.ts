@@ -170,10 +170,7 @@ describe("sockets", () => {
       `${head("POST", messages("ann"), `Accept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: ${request.length}\r\n`)}\r\n${request}`,
     );
     try {
-      await waitUntil(() => gateway.logged().includes("dropped a stream"), {
-        timeoutMs: 15_000,
-        what: "the drop",
-      });
+      await waitUntil(() => gateway.logged().includes("dropped a stream"), { what: "the drop" });
     } finally {
       clearInterval(flood);
     }
@@ -199,7 +196,7 @@ describe("sockets", () => {
       leaving.abort();
       await waitUntil(
         async () => (await small.ask("/v1/conversations/c/events", { headers: accept })).status === 200,
-        { timeoutMs: 3_000, what: "room" },
+        { what: "room" },
       );
     } finally {
       await small.stop();
@@ -222,10 +219,7 @@ describe("sockets", () => {
         .resume(),
     );
     expect((await gateway.ask("/healthz")).status).toBe(200);
-    await waitUntil(() => sockets.every((socket) => socket.closed), {
-      timeoutMs: 8_000,
-      what: "the idle sockets' end",
-    });
+    await waitUntil(() => sockets.every((socket) => socket.closed), { what: "the idle sockets' end" });
     for (const socket of sockets) socket.destroy();
   });
 });

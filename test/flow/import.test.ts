@@ -141,10 +141,7 @@ describe("kb import", () => {
       out += chunk.toString();
     });
     const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
-    await waitUntil(async () => (await listed("many")).length > 50, {
-      timeoutMs: 20_000,
-      what: "the first documents",
-    });
+    await waitUntil(async () => (await listed("many")).length > 50, { what: "the first documents" });
     child.kill("SIGINT");
     expect(await ended).toBe(130);
     spare();

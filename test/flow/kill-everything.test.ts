@@ -72,7 +72,7 @@ test("everything is killed in mid-turn, twice, and started again on the same dat
   });
   await load.stop();
   const queues = await cluster.drained(60_000);
-  await waitUntil(() => recorder.unanswered === 0, { timeoutMs: 10_000, what: "the last answers" });
+  await waitUntil(() => recorder.unanswered === 0, { what: "the last answers" });
   recorder.add({ type: "settled", queues, at: Date.now() });
   expect(checkHistory(recorder.events).violations).toEqual([]);
   await expectWholeTranscripts(cluster, recorder);

@@ -82,7 +82,7 @@ async function failAll(...keys: string[]): Promise<void> {
       const dead = await letters(overNats, "--kind", "counter");
       return keys.every((key) => dead.some((letter) => letter.key === key));
     },
-    { timeoutMs: 20_000, what: `dead letters of ${keys.join()}`, pollMs: 200 },
+    { what: `dead letters of ${keys.join()}`, pollMs: 200 },
   );
 }
 
@@ -143,7 +143,7 @@ test.each([
       });
       return ((await response.json()) as { count?: number }).count === 1;
     },
-    { timeoutMs: 10_000, what: "the returned message to be done" },
+    { what: "the returned message to be done" },
   );
 
   // The filter says which: the other letter stays.

@@ -26,7 +26,7 @@ const seenWhen = (key: string, count: number) =>
       const names = await seen(key);
       return names.length >= count && names;
     },
-    { timeoutMs: 20_000, what: `${key} to have seen ${count}` },
+    { what: `${key} to have seen ${count}` },
   );
 const ownersOf = ({ placement }: WorldHost) =>
   placement.document.partitions.map(({ owner, epoch }) => ({ owner, epoch }));
@@ -57,7 +57,7 @@ describe.each([2, 4])("%i shards", (shards) => {
         [first, second, third].every(
           ({ host }) => host.partitions.length >= 21 && host.partitions.length <= 22,
         ),
-      { timeoutMs: 20_000, what: "three equal shares" },
+      { what: "three equal shares" },
     );
     const shared = ownersOf(first);
     for (const [p, { owner, epoch }] of shared.entries()) {
@@ -70,14 +70,10 @@ describe.each([2, 4])("%i shards", (shards) => {
     await Promise.all(keys.map((key) => tell(key, "add", { name: "before" })));
     for (const key of keys) await tell(key, "later", { timer: "t", afterMs: 1_000, name: "timer" });
     await third.kill();
-    const goneAt = Date.now();
     await Promise.all(keys.map((key) => tell(key, "add", { name: "after" })));
     await waitUntil(() => first.host.partitions.length + second.host.partitions.length === shared.length, {
-      timeoutMs: 10_000,
       what: "the partitions of the vanished host",
     });
-    // Two seconds of silence before anybody may judge, and one to act.
-    expect(Date.now() - goneAt).toBeLessThan(LIMITS.suspectMs + 3_000);
     await world.settled();
     for (const key of keys) {
       const names = await seen(key);
@@ -107,7 +103,7 @@ describe.each([2, 4])("%i shards", (shards) => {
         }
       }),
     );
-    await waitUntil(() => sent > 100, { timeoutMs: 10_000, what: "some load" });
+    await waitUntil(() => sent > 100, { what: "some load" });
     await leaving.leave();
     await load;
     await world.settled();
@@ -141,9 +137,9 @@ test("a handler that takes long keeps no drain from ending, and is run again by 
     ? [leaving, staying]
     : [staying, leaving];
   await tell(key, "hold", { name: "drained" });
-  await waitUntil(() => begun.get("drained") === 1, { timeoutMs: 5_000, what: "the handler" });
+  await waitUntil(() => begun.get("drained") === 1, { what: "the handler" });
   await owner.leave();
-  await waitUntil(() => begun.get("drained") === 2, { timeoutMs: 5_000, what: "the next owner's run" });
+  await waitUntil(() => begun.get("drained") === 2, { what: "the next owner's run" });
   openGate("drained");
   expect(await seenWhen(key, 1)).toEqual(["drained"]);
   await world.settled();
@@ -159,7 +155,7 @@ test("a host keeps no more actors in memory than its cap, and those it put away 
   for (const name of ["one", "two", "three"]) {
     await Promise.all(keys.map((key) => tell(key, "add", { name })));
     await world.settled();
-    await waitUntil(() => host.resident <= residency, { timeoutMs: 5_000, what: "the cap" });
+    await waitUntil(() => host.resident <= residency, { what: "the cap" });
     expect(host.resident).toBe(residency);
   }
   for (const key of keys) expect(await seen(key)).toEqual(["one", "two", "three"]);
@@ -188,7 +184,7 @@ describe("the protections, each against the fault that it is for", () => {
     const dying = await world.host([counter]);
     const step = holdAt("host.afterCommit");
     await tell("sender", "pass", { to: "receiver", name: "parcel" });
-    await waitUntil(() => step.reached(), { timeoutMs: 5_000, what: "the commit" });
+    await waitUntil(() => step.reached(), { what: "the commit" });
     await dying.kill();
     installKillPoints(undefined);
     await world.host([counter], { unsafe });
@@ -210,7 +206,7 @@ describe("the protections, each against the fault that it is for", () => {
     await world.balanced(zombie);
     const step = holdAt("host.afterHandler");
     await tell("fenced", "add", { name: "first" });
-    await waitUntil(() => step.reached(), { timeoutMs: 5_000, what: "the handler" });
+    await waitUntil(() => step.reached(), { what: "the handler" });
     // It hears neither of the document nor that its consumers are deleted: only the store can refuse it.
     zombie.placement.stop();
     zombie.host.puller.close();
@@ -221,20 +217,14 @@ describe("the protections, each against the fault that it is for", () => {
     const writes = (await world.stateRevisions()) + (unsafe.ignoreFence ? 1 : 0);
     step.release();
     if (unsafe.ignoreFence)
-      await waitUntil(async () => (await world.stateRevisions()) >= writes, {
-        timeoutMs: 5_000,
-        what: "the zombie's write",
-      });
+      await waitUntil(async () => (await world.stateRevisions()) >= writes, { what: "the zombie's write" });
     else
       await waitUntil(
         () =>
           !zombie.host.partitions.includes(
             routeOf({ kind: "counter", tenant: "demo", key: "fenced" }).partition,
           ),
-        {
-          timeoutMs: 5_000,
-          what: "the zombie to notice",
-        },
+        { what: "the zombie to notice" },
       );
     return seen("fenced");
   }
@@ -258,7 +248,7 @@ test("a message that its host never survives is begun a bounded number of times,
         const found = await world.deadLetters();
         return (found.length > 0 || begun.get(name) === deaths) && found;
       },
-      { timeoutMs: 10_000, what: `attempt ${deaths}` },
+      { what: `attempt ${deaths}` },
     );
     await tell("innocent", "add", { name: `${deaths}` });
     await seenWhen("innocent", deaths);

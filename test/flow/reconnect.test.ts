@@ -28,30 +28,27 @@ test("every message is processed once and in order, and none waits for its ack w
     if (BREAKS.has(n)) void host.bus.nc.reconnect();
   }
   for (const key of KEYS) {
-    await waitUntil(async () => (await seenBy(key)).length >= ROUNDS, {
-      timeoutMs: 20_000,
-      what: `${key} to have seen all`,
-    });
+    await waitUntil(async () => (await seenBy(key)).length >= ROUNDS, { what: `${key} to have seen all` });
     expect(await seenBy(key)).toEqual(names);
   }
 });
 
 test("where nothing was on its way the partitions are kept: no consumer is made again, and no handler run again", async () => {
-  await waitUntil(async () => (await world.waiting()) === 0, { timeoutMs: 20_000, what: "empty queues" });
+  await waitUntil(async () => (await world.waiting()) === 0, { what: "empty queues" });
   await world.tell("counter", "patient", "hold", { name: "patient" }, "patient");
-  await waitUntil(() => begun.get("patient") === 1, { timeoutMs: 10_000, what: "the handler" });
+  await waitUntil(() => begun.get("patient") === 1, { what: "the handler" });
   const made = await consumersMade();
   for (let n = 0; n < 3; n++) await reconnected();
   await world.tell("counter", "patient", "add", { name: "next" }, "next");
   openGate("patient");
-  await waitUntil(async () => (await seenBy("patient")).length === 2, { timeoutMs: 10_000, what: "both" });
+  await waitUntil(async () => (await seenBy("patient")).length === 2, { what: "both" });
   expect(await seenBy("patient")).toEqual(["patient", "next"]);
   expect(begun.get("patient")).toBe(1);
   expect(await consumersMade()).toEqual(made);
 });
 
 test("lost twice before the first loss was looked through, each partition is gone on with once", async () => {
-  await waitUntil(async () => (await world.waiting()) === 0, { timeoutMs: 20_000, what: "empty queues" });
+  await waitUntil(async () => (await world.waiting()) === 0, { what: "empty queues" });
   const kept = await Promise.all(
     host.host.partitions.flatMap((partition) => {
       host.host.pause(partition);
@@ -62,18 +59,14 @@ test("lost twice before the first loss was looked through, each partition is gon
   );
   expect(kept).toEqual(kept.map(() => true));
   await Promise.all(KEYS.map((key) => world.tell("counter", key, "add", { name: "after" }, "after")));
-  for (const key of KEYS)
-    await waitUntil(async () => (await seenBy(key)).at(-1) === "after", { timeoutMs: 10_000, what: key });
+  for (const key of KEYS) await waitUntil(async () => (await seenBy(key)).at(-1) === "after", { what: key });
 });
 
 test("a message whose partition is taken many times by the same process is no poison: its host lives", async () => {
   const { partition } = routeOf({ kind: "counter", tenant: "demo", key: "slow" });
   await world.tell("counter", "slow", "hold", { name: "slow" }, "slow");
   for (let n = 1; n <= LIMITS.handlerAttempts + 2; n++) {
-    await waitUntil(() => (begun.get("slow") ?? 0) >= n, {
-      timeoutMs: 10_000,
-      what: `it to be begun ${n} times`,
-    });
+    await waitUntil(() => (begun.get("slow") ?? 0) >= n, { what: `it to be begun ${n} times` });
     const epoch = host.host.epochOf(partition) as number;
     await world.bus.jsm.consumers.delete(
       inboundStream(shardOf(partition, world.deployment.shards)),
@@ -81,10 +74,7 @@ test("a message whose partition is taken many times by the same process is no po
     );
   }
   openGate("slow");
-  await waitUntil(async () => (await seenBy("slow")).includes("slow"), {
-    timeoutMs: 20_000,
-    what: "it to be processed",
-  });
+  await waitUntil(async () => (await seenBy("slow")).includes("slow"), { what: "it to be processed" });
   expect(await world.deadLetters()).toEqual([]);
 });
 
@@ -101,10 +91,7 @@ async function reconnected(): Promise<void> {
   });
   void host.bus.nc.reconnect();
   await back;
-  await waitUntil(() => host.host.partitions.length === PARTITIONS, {
-    timeoutMs: 10_000,
-    what: "all partitions to be held",
-  });
+  await waitUntil(() => host.host.partitions.length === PARTITIONS, { what: "all partitions to be held" });
 }
 
 /** When each partition's consumer was made. */

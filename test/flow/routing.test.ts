@@ -73,7 +73,7 @@ async function ask(session: string): Promise<TurnRecord> {
       const now = await records();
       return now.length > before && now;
     },
-    { timeoutMs: 15_000, what: `a turn of ${session}`, pollMs: 30 },
+    { what: `a turn of ${session}`, pollMs: 30 },
   );
   return decode<TurnRecord>(page.at(-1)?.data as Uint8Array);
 }

@@ -112,7 +112,6 @@ test("a turn over three processes is one trace", async () => {
   const turn = (): Span[] => spans.filter((span) => span.traceId === traceId);
   // The question and the result are two runs of the actor; the request's own span ends last.
   await waitUntil(() => handled(turn()).length >= 2 && turn().some(({ name }) => name.startsWith("POST ")), {
-    timeoutMs: 20_000,
     what: "the spans of the turn",
   });
 

@@ -129,19 +129,19 @@ describe.each(["in memory", "in Qdrant"])("vectors %s", (where) => {
     await before.stop();
     const { revision } = await one.store.put("acme", "shop", "delivery", SHOP.delivery);
     const isRead = (): boolean => one.retriever.revisionOf("acme", "shop", "delivery") === revision;
-    await waitUntil(isRead, { timeoutMs: 5_000, what: "the document's words" });
+    await waitUntil(isRead, { what: "the document's words" });
     expect(await ask(one, BY_MEANING)).toEqual([]);
     await indexerOf("after", qdrant);
     const isFound = async (): Promise<boolean> =>
       documentsOf(await ask(one, BY_MEANING)).includes("delivery");
-    await waitUntil(isFound, { timeoutMs: 10_000, what: "its vectors" });
+    await waitUntil(isFound, { what: "its vectors" });
   });
 
   test("an answer is as old as the vectors that it was found by", async () => {
     const one = await retrievalOf("one", qdrant);
     const revision = await fill(one);
     const at = (position: number) => (): boolean => one.cache.position() === position;
-    await waitUntil(at(revision), { timeoutMs: 5_000, what: "words alone where nobody makes vectors" });
+    await waitUntil(at(revision), { what: "words alone where nobody makes vectors" });
     const slow = announce(
       await connect("slow"),
       { role: INDEXER_ROLE, instance: "slow", where: "", startedAt: 0 },
@@ -149,7 +149,7 @@ describe.each(["in memory", "in Qdrant"])("vectors %s", (where) => {
       () => false,
     );
     cleanups.push(async () => slow.stop());
-    await waitUntil(at(revision - 1), { timeoutMs: 5_000, what: "the vectors to count" });
+    await waitUntil(at(revision - 1), { what: "the vectors to count" });
   });
 
   test("changes and deletions show at once, a section that stays is not embedded again", async () => {
@@ -201,7 +201,6 @@ describe.each(["in memory", "in Qdrant"])("vectors %s", (where) => {
     await indexed(two, Math.max(seq, deleted.seq));
     expect(model.texts).toHaveLength(embedded);
     await waitUntil(async () => documentsOf(await ask(two, "credentials")).includes("login"), {
-      timeoutMs: 5_000,
       what: "the vectors of a process that started later",
     });
     expect(documentsOf(await ask(two, BY_MEANING))).toEqual(["delivery"]);
@@ -251,10 +250,7 @@ describe.each(["in memory", "in Qdrant"])("vectors %s", (where) => {
     let question = 0;
     await waitUntil(
       async () => documentsOf(await ask(one, `My lamp ${question++} is broken`)).includes("warranty"),
-      {
-        timeoutMs: 20_000,
-        what: "the vectors of what was put while embeddings failed",
-      },
+      { what: "the vectors of what was put while embeddings failed" },
     );
   });
 });
@@ -279,10 +275,7 @@ test("while Qdrant is away, words answer; then everything is there", async () =>
   let question = 0;
   await waitUntil(
     async () => documentsOf(await ask(one, `My lamp ${question++} is broken`)).includes("warranty"),
-    {
-      timeoutMs: 20_000,
-      what: "the points of what was put while Qdrant was away",
-    },
+    { what: "the points of what was put while Qdrant was away" },
   );
 });
 
@@ -300,7 +293,7 @@ test("a host without documents asks the role, and goes on without passages when 
       const passages = await ask(host, BY_MEANING);
       return passages.length > 0 && passages;
     },
-    { timeoutMs: 5_000, what: "the role to be asked again" },
+    { what: "the role to be asked again" },
   );
   expect(documentsOf(found)).toEqual(["delivery"]);
   expect(found[0]?.revision).toBe(host.retriever.revisionOf("acme", "shop", "delivery"));
@@ -318,10 +311,9 @@ test("a host without documents asks the role, and goes on without passages when 
 
   // Cut off, it cannot know what has changed; questions are what makes it prove itself again.
   server.freeze();
-  await waitUntil(() => !host.retriever.fresh(), { timeoutMs: 5_000, what: "the host to doubt itself" });
+  await waitUntil(() => !host.retriever.fresh(), { what: "the host to doubt itself" });
   server.thaw();
   await waitUntil(async () => (await ask(host, "Anything?")) && host.retriever.fresh(), {
-    timeoutMs: 10_000,
     what: "the host to have proved itself",
   });
 });

@@ -150,7 +150,6 @@ export class ActorWorld {
   /** Waits for the dead letter that `is` picks out. */
   deadLetter(is: (letter: DeadLetterSeen) => boolean, what: string): Promise<DeadLetterSeen> {
     return waitUntil(async () => (await this.deadLetters()).find(is), {
-      timeoutMs: 15_000,
       what,
       pollMs: 50,
     });

@@ -181,10 +181,7 @@ export class CachedWorld {
   async settled(hosts: number): Promise<void> {
     await waitUntil(
       () => this.hosts.length === hosts && this.hosts.every(({ role }) => role.readiness() === undefined),
-      {
-        timeoutMs: 15_000,
-        what: `${hosts} hosts to hold partitions`,
-      },
+      { what: `${hosts} hosts to hold partitions` },
     );
   }
 
@@ -210,10 +207,10 @@ export class CachedWorld {
   }
 
   /** The record of the turn that answers the message. */
-  async recordOf(session: string, id: string, timeoutMs = 20_000): Promise<TurnRecord> {
+  async recordOf(session: string, id: string): Promise<TurnRecord> {
     return await waitUntil(
       async () => (await this.records(session)).find(({ messages }) => messages?.some((m) => m.id === id)),
-      { timeoutMs, what: `the turn of ${session}`, pollMs: 20 },
+      { what: `the turn of ${session}`, pollMs: 20 },
     );
   }
 

@@ -30,7 +30,6 @@ import { waitUntil } from "./wait.ts";
 
 const log = createLog({ level: process.env.JETCLAW_LOG_LEVEL ?? "silent" });
 const TENANT = "demo";
-const ANSWER_MS = 15_000;
 
 export class ConversationWorld {
   readonly nats: TestNats;
@@ -115,7 +114,7 @@ export class ConversationWorld {
         const transcript = await this.client.transcript(TENANT, session);
         return transcript?.status === "idle" && transcript.turns.length >= count && transcript.turns;
       },
-      { timeoutMs: ANSWER_MS, what: `${count} closed turns of ${session}`, pollMs: 30 },
+      { what: `${count} closed turns of ${session}`, pollMs: 30 },
     );
   }
 

@@ -49,7 +49,7 @@ export interface InferenceWorld {
   submit(job: Job): Promise<void>;
   /** Results that conversations received so far, in order of arrival. */
   readonly results: readonly Envelope<JobResult>[];
-  resultOf(job: Job, timeoutMs?: number): Promise<JobResult>;
+  resultOf(job: Job): Promise<JobResult>;
   /** Everything streamed to a session from now on. */
   follow(job: Job): Promise<StreamEvent[]>;
   /** A worker on a connection of its own. */
@@ -84,9 +84,8 @@ export async function inferenceWorld(pools: readonly string[]): Promise<Inferenc
     async submit(job) {
       await bus.append(inferSubject(job), encode(job), { id: job.id });
     },
-    async resultOf(job, timeoutMs = 10_000) {
+    async resultOf(job) {
       const found = await waitUntil(() => results.find(({ body }) => body.job === job.id), {
-        timeoutMs,
         what: `the result of ${job.id}`,
       });
       return found.body;

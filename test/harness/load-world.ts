@@ -143,13 +143,13 @@ export class LoadWorld {
   }
 
   /** The status, once the level in force is this one. */
-  atLevel(level: number, timeoutMs = 10_000): Promise<LevelStatus> {
+  atLevel(level: number): Promise<LevelStatus> {
     return waitUntil(
       async () => {
         const status = await this.admin.status();
         return status.level === level && status;
       },
-      { timeoutMs, what: `level ${level}`, pollMs: 30 },
+      { what: `level ${level}`, pollMs: 30 },
     );
   }
 
@@ -168,7 +168,7 @@ export class LoadWorld {
         const stored = await messagesFrom(this.bus, turnsStream(shard), filter, 1, 100);
         return stored.length >= count && stored.map(({ data }) => decode<TurnRecord>(data));
       },
-      { timeoutMs: 15_000, what: `${count} records of ${session}` },
+      { what: `${count} records of ${session}` },
     );
   }
 

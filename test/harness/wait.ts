@@ -1,9 +1,12 @@
 // Waiting for a condition, never for a time to pass. A condition is asked again and again, because most of what a
 // cluster test waits for (a process state, a stream's length) has no event; a failure says what was waited for.
 const POLL_MS = 20;
+/** Tells what hangs from what works: what takes a moment on a quiet machine takes many on one that is shared. */
+const PATIENCE_MS = 30_000;
 
 export interface WaitOptions {
-  readonly timeoutMs: number;
+  /** For what takes longer by design than the patience of every wait. */
+  readonly timeoutMs?: number;
   /** Finishes the sentence "waited for ...". */
   readonly what: string;
   readonly pollMs?: number;
@@ -14,13 +17,13 @@ export async function waitUntil<T>(
   condition: () => T | Promise<T>,
   options: WaitOptions,
 ): Promise<Exclude<T, false | undefined>> {
+  const { timeoutMs = PATIENCE_MS, pollMs = POLL_MS } = options;
   const startedAt = Date.now();
   for (;;) {
     const value = await condition();
     if (value !== false && value !== undefined) return value as Exclude<T, false | undefined>;
-    if (Date.now() - startedAt > options.timeoutMs)
-      throw new Error(`waited ${options.timeoutMs} ms for ${options.what}`);
-    await pause(options.pollMs ?? POLL_MS);
+    if (Date.now() - startedAt > timeoutMs) throw new Error(`waited ${timeoutMs} ms for ${options.what}`);
+    await pause(pollMs);
   }
 }
 

@@ -126,7 +126,7 @@ describe("everything else", () => {
     const startedAt = performance.now();
     const blocks = parseMarkdown(markdown);
     expect(blocks.length).toBeGreaterThan(0);
-    expect(performance.now() - startedAt).toBeLessThan(3_000);
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
   });
 });
 

@@ -49,7 +49,6 @@ describe("prefix cache", () => {
       });
       const known = Math.ceil((long.length + first.reply.length) / 4);
       const second = await ask(say(long, first.reply, "and then?"));
-      expect(second.ms).toBeLessThan(first.ms);
       expect(second.usage.prompt_tokens_details.cached_tokens).toBe(known);
       expect(simulator.bill()).toMatchObject([{ cachedTokens: 0 }, { cachedTokens: known }]);
     } finally {
