@@ -35,7 +35,7 @@ async function work(
   mode: Mode,
   { graceMs, ...change }: { concurrency?: number; graceMs?: number; maxWaitMs?: number } = {},
 ): Promise<TestWorker> {
-  const { concurrency = 1, maxWaitMs = 20_000 } = change;
+  const { concurrency = 1, maxWaitMs = 5_000 } = change;
   const batch = { mode, maxRequests: 4, maxWaitMs };
   const model = { name: "simulated", baseUrl: simulator.baseUrl, concurrency, batch };
   const worker = await world.worker([model], { graceMs });
@@ -79,7 +79,7 @@ describe.each(MODES)("%s", (mode) => {
     await work(mode);
     const job = jobOf();
     await world.submit(job);
-    expect((await world.resultOf(job)).timings.totalMs).toBeLessThan(10_000);
+    expect((await world.resultOf(job)).timings.totalMs).toBeLessThan(5_000);
     expect(batchSizes()).toEqual([1]);
   });
 
