@@ -122,6 +122,12 @@ export const ERRORS = {
     "A part of the archive is missing or was changed.",
     "Bring back the part named in detail from a copy of the archive.",
   ),
+  "archive.too-old": entry(
+    409,
+    "never",
+    "The archive goes further back than erased conversations are remembered.",
+    "Leave out the days that detail names, or bring them back all the same with --force.",
+  ),
   "route.not-found": entry(404, "never", "There is no such route.", "See /openapi.json for the routes."),
   "mailbox.full": entry(
     429,

@@ -27,10 +27,11 @@ import { sendToActor } from "#runtime/nats/inbound.ts";
 import { lastMessage, messagesFrom, nextMessage } from "#runtime/nats/reader.ts";
 import type { Deployment } from "#runtime/nats/topology.ts";
 import type { ErasedReply } from "./erasing.ts";
-import { pastOf, REPEATED_ATTEMPT, records } from "./past-turns.ts";
+import { placeOf, readOldIds } from "./old-ids.ts";
+import { findTurnOf, type PastTurns, pastOf, REPEATED_ATTEMPT, records } from "./past-turns.ts";
 import type { Conversations, IncomingMessage, SessionPage, SessionQuery } from "./port.ts";
 import { listSessions } from "./sessions.ts";
-import { upgradeState } from "./stored.ts";
+import { type StoredState, upgradeState } from "./stored.ts";
 import type { ConversationState, PastTurn } from "./turn.ts";
 
 const PAGE = 256;
@@ -117,23 +118,64 @@ export class ConversationClient implements Conversations {
   }
 
   async exists(tenant: string, session: string): Promise<boolean> {
-    const state = await this.#state(tenant, session);
-    return state !== undefined && state.createdAt !== 0;
+    return (await this.#begun(tenant, session)) !== undefined;
   }
 
   /** As stored: of the closed turns it holds only those that are not in TURNS yet. */
-  #state(tenant: string, session: string): Promise<ConversationState | undefined> {
+  #state(tenant: string, session: string): Promise<StoredState | undefined> {
     const route = routeOf({ kind: CONVERSATION, tenant, key: session });
-    return readActorState<ConversationState>(this.#bus, this.#deployment, route, upgradeState);
+    return readActorState<StoredState>(this.#bus, this.#deployment, route, upgradeState);
+  }
+
+  async #begun(tenant: string, session: string): Promise<StoredState | undefined> {
+    const state = await this.#state(tenant, session);
+    return state?.createdAt ? state : undefined;
   }
 
   async transcript(tenant: string, session: string): Promise<Transcript | undefined> {
-    const state = await this.#state(tenant, session);
-    if (!state || state.createdAt === 0) return undefined;
-    const past = { bus: this.#bus, deployment: this.#deployment };
+    const state = await this.#begun(tenant, session);
+    return state && (await this.#read(tenant, session, state));
+  }
+
+  /** With all turns after one of them: what is among the last ones is not looked for from the beginning. */
+  async #transcriptAfter(tenant: string, session: string, after: number): Promise<Transcript | undefined> {
+    const state = await this.#begun(tenant, session);
+    if (!state) return undefined;
+    if (after > 0 && state.from !== undefined) {
+      const last = await this.#read(tenant, session, state, state.from);
+      const pending = state.open ? 0 : Math.min(1, state.pending.length);
+      if (last.turns.filter(({ turn }) => turn > after).length >= state.turn + pending - after) return last;
+    }
+    return await this.#read(tenant, session, state);
+  }
+
+  async turnOf(tenant: string, session: string, message: string): Promise<TranscriptTurn | undefined> {
+    const state = await this.#begun(tenant, session);
+    if (!state) return undefined;
+    const has = ({ messages }: { readonly messages: readonly { readonly id: string }[] }): boolean =>
+      messages.some(({ id }) => id === message);
+    const running = runningTurn(state);
+    if (running && has(running)) return running;
+    const stored = state.history.find(has);
+    if (stored) return ofPast(stored);
+    const find = (from?: number) => findTurnOf(this.#past, tenant, session, message, from);
+    let record = await find(state.from);
+    if (!record && state.from !== undefined) {
+      const chunks = state.unindexed === undefined ? [] : await readOldIds(this.#past, tenant, session);
+      // Not written down yet, or not known at all: then it can only lie behind the last that were.
+      record = await find(placeOf(chunks, message) ?? chunks.at(-1)?.seq);
+    }
+    return record && ofPast(pastOf(record));
+  }
+
+  get #past(): PastTurns {
+    return { bus: this.#bus, deployment: this.#deployment };
+  }
+
+  async #read(tenant: string, session: string, state: StoredState, from?: number): Promise<Transcript> {
     const turns = new Map<number, TranscriptTurn>();
     const feedback = new Map<number, "up" | "down">();
-    for await (const { record } of records(past, tenant, session)) {
+    for await (const { record } of records(this.#past, tenant, session, from)) {
       if (record.type === "feedback") feedback.set(record.turn, record.value);
       else turns.set(record.turn, ofPast(pastOf(record)));
     }
@@ -174,7 +216,7 @@ export class ConversationClient implements Conversations {
       seq = (page[page.length - 1]?.seq ?? 0) + 1;
     }
     const wanted = events.filter((e) => !after || isAfter(e, after));
-    return withClosedTurns(wanted, after, await this.transcript(tenant, session));
+    return withClosedTurns(wanted, after, await this.#transcriptAfter(tenant, session, after?.turn ?? 0));
   }
 }
 

@@ -8,7 +8,7 @@ import { decode } from "#contracts/codec.ts";
 import { shardOf } from "#contracts/ids.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { idsSubject, routeOf, turnsStream } from "#contracts/subjects.ts";
-import type { IdsRecord, TurnRecord } from "#contracts/turn.ts";
+import { CONVERSATION, type IdsRecord, type TurnRecord } from "#contracts/turn.ts";
 import type { SystemActor } from "#runtime/actor/define.ts";
 import { everyMessage } from "#runtime/nats/reader.ts";
 import { findTurnOf, type PastTurns } from "./past-turns.ts";
@@ -33,11 +33,8 @@ export class IdsIndex {
     if (state.unindexed === undefined)
       return actor.forgets ? findTurnOf(this.#past, tenant, key, message) : undefined;
     const chunks = await this.#chunksOf(actor);
-    const id = shortOf(message);
-    const found = chunks.findIndex(({ ids }) => ids.includes(id));
-    if (found < 0) return undefined;
-    // Named here for the first time: its turn was closed after the chunk before was written.
-    return findTurnOf(this.#past, tenant, key, message, chunks[found - 1]?.seq ?? 1);
+    const place = placeOf(chunks, message);
+    return place === undefined ? undefined : findTurnOf(this.#past, tenant, key, message, place);
   }
 
   /** Counts messages that are being handled and will be remembered; writes ids down when it is time. */
@@ -65,20 +62,35 @@ export class IdsIndex {
 
   async #chunksOf(actor: ConversationActor): Promise<readonly OldIds[]> {
     if (actor.state.oldIds) return actor.state.oldIds;
-    const { bus, deployment } = this.#past;
-    const { tenant, key } = actor;
-    const shard = shardOf(routeOf(actor).partition, deployment.shards);
-    const chunks: OldIds[] = [];
-    const { replicas } = deployment;
-    // A chunk that a replica does not have yet would make new messages of old ones.
-    for await (const { data, seq } of everyMessage(bus, turnsStream(shard), idsSubject(shard, tenant, key), {
-      batch: PAGE,
-      replicas,
-    }))
-      chunks.push({ seq, ids: unpack(decode<IdsRecord>(data).ids) });
+    const chunks = await readOldIds(this.#past, actor.tenant, actor.key);
     actor.state = { ...actor.state, oldIds: chunks };
     return chunks;
   }
+}
+
+/** What was written down of a session's ids, the oldest first. */
+export async function readOldIds(
+  { bus, deployment: { shards, replicas } }: PastTurns,
+  tenant: string,
+  key: string,
+): Promise<OldIds[]> {
+  const shard = shardOf(routeOf({ kind: CONVERSATION, tenant, key }).partition, shards);
+  const chunks: OldIds[] = [];
+  // A chunk that a replica does not have yet would make new messages of old ones.
+  for await (const { data, seq } of everyMessage(bus, turnsStream(shard), idsSubject(shard, tenant, key), {
+    batch: PAGE,
+    replicas,
+  }))
+    chunks.push({ seq, ids: unpack(decode<IdsRecord>(data).ids) });
+  return chunks;
+}
+
+/** The place in TURNS behind which the turn of a message lies whose id was written down; undefined where it was not. */
+export function placeOf(chunks: readonly OldIds[], message: string): number | undefined {
+  const id = shortOf(message);
+  const found = chunks.findIndex(({ ids }) => ids.includes(id));
+  // Named here for the first time: its turn was closed after the chunk before was written.
+  return found < 0 ? undefined : (chunks[found - 1]?.seq ?? 1);
 }
 
 /** The first 6 bytes of an id's SHA-256: a number that is exact in JavaScript, and no two ids of a session share it. */

@@ -1,6 +1,6 @@
 /** What other rooms see of conversations: send, stop, erase, read, and follow the events of a session. */
 import type { TraceContext } from "#contracts/envelope.ts";
-import type { EraseReceipt, StreamEvent, Transcript, UserMessage } from "#contracts/turn.ts";
+import type { EraseReceipt, StreamEvent, Transcript, TranscriptTurn, UserMessage } from "#contracts/turn.ts";
 
 export interface IncomingMessage {
   readonly tenant: string;
@@ -62,6 +62,11 @@ export interface Conversations {
   exists(tenant: string, session: string): Promise<boolean>;
   /** The whole conversation in order, a running turn last; undefined when there is none (or it was erased). */
   transcript(tenant: string, session: string): Promise<Transcript | undefined>;
+  /**
+   * The turn that answers a message, or that it waits for; undefined where no turn has it yet. Costs the same for a
+   * conversation of very many turns as for one of a few.
+   */
+  turnOf(tenant: string, session: string, message: string): Promise<TranscriptTurn | undefined>;
   /** Live events of a session from now on. Resolves when the server has the subscription. */
   follow(tenant: string, session: string, onEvent: (event: StreamEvent) => void): Promise<{ stop(): void }>;
   /**

@@ -33,6 +33,8 @@ export interface RestoreOptions {
   /** Days, `yyyy-mm-dd`, both inclusive. */
   readonly since?: string | undefined;
   readonly until?: string | undefined;
+  /** Also what is older than the tombstone of anything erased since can be. */
+  readonly force?: boolean | undefined;
   readonly onPart?: (part: Part) => void;
 }
 
@@ -42,8 +44,9 @@ const RECORDS_AT_ONCE = 50;
 /** What an actor is given at once: it fits a message, and the actor's outbox. */
 const BYTES_AT_ONCE = LIMITS.envelopeBytes / 2;
 const ANSWER_MS = 30_000;
+const DAY_MS = 86_400_000;
 
-/** @throws JetclawError `archive.unavailable`, `archive.damaged`, `nats.unavailable` */
+/** @throws JetclawError `archive.unavailable`, `archive.damaged`, `archive.too-old`, `nats.unavailable` */
 export async function restoreTurns(
   bus: Bus,
   clock: Clock,
@@ -51,31 +54,48 @@ export async function restoreTurns(
   options: RestoreOptions,
 ): Promise<Restored> {
   const sum = { restored: 0, present: 0, erased: 0 };
-  let found = 0;
+  const parts = await partsOf(store, options);
+  if (!options.force) assertErasesAreKnown(parts, clock.now());
+  for (const part of parts) {
+    for (const [session, lines] of bySession(await readPart(store, part), options)) {
+      const done = await restoreSession(bus, clock, part, session, lines);
+      for (const key of ["restored", "present", "erased"] as const) sum[key] += done[key];
+    }
+    options.onPart?.(part);
+  }
+  return sum;
+}
+
+const dayOf = ({ key }: Part): string => key.split("/").at(-2) as string;
+
+async function partsOf(store: ArchiveStore, { tenant, since = "", until }: RestoreOptions): Promise<Part[]> {
+  const parts: Part[] = [];
   // The archive may be of a deployment with more shards than this one has.
   for (let shard = 0; shard < MOST_SHARDS; shard++) {
-    const all = await readManifest(store, shard);
-    const own = options.tenant === undefined ? [] : (await readManifest(store, shard, options.tenant)).parts;
-    const parts = [...all.parts, ...own];
-    found += parts.length;
-    for (const part of parts) {
-      const day = part.key.split("/").at(-2) as string;
-      if (day < (options.since ?? "") || (options.until !== undefined && day > options.until)) continue;
-      for (const [session, lines] of bySession(await readPart(store, part), options)) {
-        const done = await restoreSession(bus, clock, part, session, lines);
-        for (const key of ["restored", "present", "erased"] as const) sum[key] += done[key];
-      }
-      options.onPart?.(part);
-    }
+    parts.push(...(await readManifest(store, shard)).parts);
+    if (tenant !== undefined) parts.push(...(await readManifest(store, shard, tenant)).parts);
   }
-  if (found === 0)
+  if (parts.length === 0)
     throw new JetclawError(
       "archive.unavailable",
-      options.tenant === undefined
+      tenant === undefined
         ? "nothing was exported there; what was exported by tenant is found with its --tenant"
         : "nothing was exported there",
     );
-  return sum;
+  return parts.filter((part) => dayOf(part) >= since && (until === undefined || dayOf(part) <= until));
+}
+
+/** Whoever was erased after a turn of these days has a tombstone that may be gone by now: the actor could not tell. */
+function assertErasesAreKnown(parts: readonly Part[], now: number): void {
+  const firstAt = Math.ceil((now - LIMITS.tombstoneAgeMs) / DAY_MS) * DAY_MS;
+  const first = new Date(firstAt).toISOString().slice(0, 10);
+  const tooOld = parts.map(dayOf).filter((day) => day < first);
+  if (tooOld.length === 0) return;
+  const days = LIMITS.tombstoneAgeMs / DAY_MS;
+  throw new JetclawError(
+    "archive.too-old",
+    `${tooOld.length} parts are of days before ${first}, and who was erased is known for ${days} days: with --since ${first} they are left out`,
+  );
 }
 
 interface SessionOf {

@@ -1,10 +1,10 @@
 /**
  * Waits for the answer to one message: learns its turn from the `turn` event that names the message, relays the turn's
- * events in order, and looks into the transcript when nothing is heard, because live events are published at most once.
+ * events in order, and looks the message up when nothing is heard, because live events are published at most once.
  */
 import type { Conversations } from "#actors/conversation/port.ts";
 import { JetclawError } from "#contracts/errors.ts";
-import type { Answer, StreamEvent, Transcript, TranscriptTurn } from "#contracts/turn.ts";
+import type { Answer, StreamEvent, TranscriptTurn } from "#contracts/turn.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { endOfTurn, OrderedEvents } from "./ordered-events.ts";
@@ -121,17 +121,16 @@ export class AnswerWait {
     }, ms);
   }
 
-  /** Finds the message in the transcript: its turn, and the answer when the turn is closed. */
+  /** Looks the message up: its turn, and the answer when the turn is closed. */
   async #lookUp(): Promise<void> {
     const { conversations, tenant, session, id, log } = this.#options;
-    let transcript: Transcript | undefined;
+    let found: TranscriptTurn | undefined;
     try {
-      transcript = await conversations.transcript(tenant, session);
+      found = await conversations.turnOf(tenant, session, id);
     } catch (err) {
-      log.debug({ err }, "the transcript cannot be read now");
+      log.debug({ err }, "the turn of a message cannot be looked up now");
       return;
     }
-    const found = transcript?.turns.find(({ messages }) => messages.some((message) => message.id === id));
     if (!found || this.#settled) return;
     if (this.#turn === undefined) {
       this.#turn = found.turn;

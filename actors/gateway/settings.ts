@@ -21,9 +21,9 @@ export const GATEWAY_DEFAULTS = {
   actorWaitMs: 5_000,
   /** How long `?wait=indexed` waits. */
   indexWaitMs: 15_000,
-  /** A repeated message id whose turn says nothing for this long is looked up in the transcript. */
+  /** A repeated message id whose turn says nothing for this long is looked up. */
   repeatCheckMs: 250,
-  /** A message that no turn has claimed for this long is looked up in the transcript. */
+  /** A message that no turn has claimed for this long is looked up. */
   quietCheckMs: 2_000,
   /** A comment on a quiet stream, so that proxies keep it open. */
   heartbeatMs: 15_000,

@@ -21,10 +21,12 @@ interface BareChildTask {
 export type ToChild =
   | { readonly do: "start"; readonly task: ChildTask }
   | { readonly do: "usage" }
+  | { readonly do: "heap" }
   | { readonly do: "stop" };
 export type FromChild =
   | { readonly is: "ready" }
   | { readonly is: "usage"; readonly usage: { readonly cpuMs: number; readonly rssMb: number } }
+  | { readonly is: "heap"; readonly heapMb: number }
   | { readonly is: "failed"; readonly reason: string };
 
 let stop: () => Promise<void> = async () => {};
@@ -58,10 +60,24 @@ async function onMessage(message: ToChild): Promise<void> {
       is: "usage",
       usage: { cpuMs: (user + system) / 1_000, rssMb: process.memoryUsage.rss() / 2 ** 20 },
     });
+  } else if (message.do === "heap") {
+    reply({ is: "heap", heapMb: await heapMb() });
   } else {
     await stop();
     process.exit(0);
   }
+}
+
+/** What is left of heap and buffers after a full collection. */
+async function heapMb(): Promise<number> {
+  const [{ setFlagsFromString }, { runInNewContext }] = await Promise.all([
+    import("node:v8"),
+    import("node:vm"),
+  ]);
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc")();
+  const { heapUsed, external } = process.memoryUsage();
+  return (heapUsed + external) / 2 ** 20;
 }
 
 process.on("message", (message: ToChild) => {

@@ -4,7 +4,6 @@
  * many stay in memory.
  */
 import { join } from "node:path";
-import type { ConfigInput } from "#contracts/config.ts";
 import { configSchema } from "#contracts/config.ts";
 import { actorsBucket } from "#contracts/subjects.ts";
 import { streamState } from "#runtime/nats/reader.ts";
@@ -15,7 +14,7 @@ import { connectTo, provisionFor } from "../compose/open.ts";
 import { poisson } from "./arrivals.ts";
 import { rssMbOfProcess } from "./children.ts";
 import { startCleanly } from "./cleanup.ts";
-import { type Deployed, type LoadBench, startDeployed } from "./deployed.ts";
+import { type Deployed, echoConfig, type LoadBench, startDeployed } from "./deployed.ts";
 import { type Asked, OpenLoop, type Question } from "./open-loop.ts";
 import {
   type BenchResult,
@@ -24,8 +23,8 @@ import {
   quantile,
   randomFrom,
   round,
-  slope,
   textOf,
+  trendOf,
 } from "./shape.ts";
 import { RECORD_BYTES, sessionOf, storeConversations } from "./stored-conversations.ts";
 
@@ -34,6 +33,7 @@ export interface ConversationsOptions extends LoadBench {
   readonly residency: number;
   readonly rate: number;
   readonly inFlight: number;
+  readonly memorySeconds: number;
 }
 
 const SLOTS = 256;
@@ -41,8 +41,11 @@ const TEXT_BYTES = 200;
 /** A conversation is asked again after this long, when its turn is closed for certain. */
 const WARM_AFTER_MS = 2_000;
 const SAMPLE_MS = 250;
-/** What was filled before the samples that a slope is taken over: caches, compiled code, the cap itself. */
-const SETTLING_SHARE = 0.5;
+/** What is filled before the samples that a trend is taken over: caches, compiled code, the cap itself. */
+const SETTLING_SHARE = 0.3;
+/** From then on the heap is collected before it is measured, which changes what the process holds of the system. */
+const COLLECTED_SHARE = 0.6;
+const COLLECT_MS = 1_000;
 
 export async function benchConversations(options: ConversationsOptions): Promise<BenchResult> {
   const folder = join(options.folder, "conversations");
@@ -70,12 +73,7 @@ export async function benchConversations(options: ConversationsOptions): Promise
   }
 }
 
-const configOf = ({ residency }: ConversationsOptions): ConfigInput => ({
-  assistants: { bench: { instructions: "Answer briefly.", knowledge: [] } },
-  pools: { default: { models: [{ name: "echo", provider: "echo", concurrency: SLOTS }] } },
-  responseCache: false,
-  residency,
-});
+const configOf = ({ residency }: ConversationsOptions) => echoConfig(SLOTS, { residency });
 
 interface Written {
   readonly writeSeconds: number;
@@ -137,16 +135,21 @@ async function coldAndWarm(
   return loop.asked.filter(({ dueAt }) => dueAt > began + WARM_AFTER_MS * 2);
 }
 
+type Sample = readonly [minute: number, mb: number];
+
 interface Memory {
-  readonly samples: readonly (readonly [minute: number, mb: number])[];
+  readonly rss: readonly Sample[];
+  readonly heap: readonly Sample[];
   readonly residentMost: number;
   readonly activated: number;
+  /** Conversations that were new, a minute. */
+  readonly perMinute: number;
   readonly serverRssMb: number;
 }
 
 async function everNew(
-  { seed, seconds, inFlight, say }: ConversationsOptions,
-  { bus, hosts, natsPid }: Deployed,
+  { seed, memorySeconds, inFlight, say }: ConversationsOptions,
+  { bus, hosts: [host], natsPid }: Deployed,
 ): Promise<Memory> {
   const random = randomFrom(seed);
   let n = 0;
@@ -156,24 +159,54 @@ async function everNew(
   const loop = await OpenLoop.open(bus, () => going && ask());
   ask = () => loop.ask(question());
   const presence = new Presence(bus, "conversation");
-  const samples: [number, number][] = [];
+  const rss: Sample[] = [];
+  const heap: Sample[] = [];
   let residentMost = 0;
-  say(`ever new conversations, ${inFlight} at once`);
+  say(`ever new conversations for ${memorySeconds} s, ${inFlight} at once`);
   for (let started = 0; started < inFlight; started++) ask();
   const from = performance.now();
-  while (performance.now() - from < seconds * 1_000) {
-    await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
-    const used = await Promise.all(hosts.map((host) => host.usage()));
-    samples.push([(performance.now() - from) / 60_000, used.reduce((sum, { rssMb }) => sum + rssMb, 0)]);
+  const share = (): number => (performance.now() - from) / (memorySeconds * 1_000);
+  const minute = (): number => (performance.now() - from) / 60_000;
+  while (host && share() < 1) {
+    const collected = share() > COLLECTED_SHARE;
+    await new Promise((resolve) => setTimeout(resolve, collected ? COLLECT_MS : SAMPLE_MS));
+    if (collected) heap.push([minute(), await host.heapMb()]);
+    else rss.push([minute(), (await host.usage()).rssMb]);
     for (const { info } of presence.live()) residentMost = Math.max(residentMost, Number(info.resident));
   }
+  const activated = n;
+  const perMinute = activated / minute();
   going = false;
   await loop.settled(30_000);
   presence.stop();
-  return { samples, residentMost, activated: n, serverRssMb: rssMbOfProcess(natsPid) };
+  return { rss, heap, residentMost, activated, perMinute, serverRssMb: rssMbOfProcess(natsPid) };
+}
+
+const inSeconds = (samples: readonly Sample[]): [second: number, mb: number][] =>
+  samples.map(([minute, mb]) => [round(minute * 60, 1), round(mb, 1)]);
+
+/** Heap and resident memory apart: the one says whether anything is kept, the other what the system has to give. */
+function memoryOf({ memorySeconds }: ConversationsOptions, { rss, heap, perMinute }: Memory) {
+  const settled = rss.filter(([minute]) => minute * 60 > memorySeconds * SETTLING_SHARE);
+  const ofRss = trendOf(settled);
+  const ofHeap = trendOf(heap);
+  return {
+    figures: {
+      hostRssStartMb: round(rss[0]?.[1] ?? 0, 0),
+      hostRssMostMb: round(Math.max(...rss.map(([, mb]) => mb)), 0),
+      hostRssMbPerMinute: round(ofRss.perMinute, 1),
+      hostRssChanceMbPerMinute: round(ofRss.chancePerMinute, 1),
+      heapMb: round(heap.at(-1)?.[1] ?? 0, 1),
+      heapMbPerMinute: round(ofHeap.perMinute, 2),
+      heapChanceMbPerMinute: round(ofHeap.chancePerMinute, 2),
+      heapBytesPerConversation: round((ofHeap.perMinute * 2 ** 20) / perMinute, 0),
+    },
+    verdicts: { hostRss: ofRss.verdict, heap: ofHeap.verdict },
+  };
 }
 
 function unitOf(name: string): string {
+  if (name.startsWith("heapBytes")) return "bytes";
   if (name.endsWith("Ms")) return "ms";
   if (name.endsWith("Seconds")) return "s";
   if (name.endsWith("PerMinute")) return "MB/min";
@@ -191,16 +224,14 @@ function resultOf(
       asked.group === group && asked.latencyMs !== undefined ? [asked.latencyMs] : [],
     );
   const of = (group: string, q: number): number => round(quantile(latencies(group), q), 2);
-  const settled = seen.samples.slice(Math.floor(seen.samples.length * SETTLING_SHARE));
+  const memory = memoryOf(options, seen);
   const figures = {
     startToReadyMs: round(seen.startMs, 0),
     coldP50Ms: of("cold", 0.5),
     coldP99Ms: of("cold", 0.99),
     coldOverWarmP50Ms: round(of("cold", 0.5) - of("warm", 0.5), 2),
     coldOverWarmP99Ms: round(of("cold", 0.99) - of("warm", 0.99), 2),
-    hostRssStartMb: round(seen.samples[0]?.[1] ?? 0, 0),
-    hostRssMostMb: round(Math.max(...seen.samples.map(([, mb]) => mb)), 0),
-    hostRssMbPerMinute: round(slope(settled), 1),
+    ...memory.figures,
     residentMost: seen.residentMost,
     activated: seen.activated,
     serverRssMb: round(seen.serverRssMb, 0),
@@ -209,7 +240,7 @@ function resultOf(
     unanswered: seen.turns.filter(({ records }) => records === 0).length,
   };
   const baselines = { warmP50Ms: of("warm", 0.5), warmP99Ms: of("warm", 0.99) };
-  const { stored, residency, rate, inFlight, seconds } = options;
+  const { stored, residency, rate, inFlight, seconds, memorySeconds } = options;
   return {
     bench: "conversations",
     seed: options.seed,
@@ -220,6 +251,7 @@ function resultOf(
       rate,
       inFlight,
       seconds,
+      memorySeconds,
       payloads: { recordBytes: RECORD_BYTES, messageBytes: TEXT_BYTES },
       model: "echo",
       sync: "1s",
@@ -232,8 +264,7 @@ function resultOf(
       [...Object.keys(figures), ...Object.keys(baselines)].map((name) => [name, unitOf(name)]),
     ),
     baselines,
-    series: {
-      hostRssMb: seen.samples.map(([minute, mb]) => [round(minute * 60, 1), round(mb, 1)] as const),
-    },
+    verdicts: memory.verdicts,
+    series: { hostRssMb: inSeconds(seen.rss), heapMb: inSeconds(seen.heap) },
   };
 }

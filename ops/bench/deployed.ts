@@ -44,6 +44,14 @@ export interface Deployed {
   stop(): Promise<void>;
 }
 
+/** One assistant without knowledge, one pool that echoes at once, and nothing answered from memory. */
+export const echoConfig = (slots: number, more: Partial<ConfigInput> = {}): ConfigInput => ({
+  assistants: { bench: { instructions: "Answer briefly.", knowledge: [] } },
+  pools: { default: { models: [{ name: "echo", provider: "echo", concurrency: slots }] } },
+  responseCache: false,
+  ...more,
+});
+
 /** What every benchmark of load is told by the command line. */
 export interface LoadBench {
   readonly seed: number;

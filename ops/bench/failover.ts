@@ -8,7 +8,7 @@ import { routeOf } from "#contracts/subjects.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
 import { readPlacement } from "../compose/placement-summary.ts";
 import type { Child } from "./children.ts";
-import { type Deployed, type LoadBench, startDeployed } from "./deployed.ts";
+import { type Deployed, echoConfig, type LoadBench, startDeployed } from "./deployed.ts";
 import { type Faults, failoverResult } from "./failover-figures.ts";
 import { OpenLoop } from "./open-loop.ts";
 import { type BenchResult, fsyncP50Ms, randomFrom, textOf } from "./shape.ts";
@@ -40,11 +40,7 @@ export async function benchFailover(options: FailoverOptions): Promise<BenchResu
     folder: join(folder, "failover"),
     governors: 0,
     simulators: [],
-    config: () => ({
-      assistants: { bench: { instructions: "Answer briefly.", knowledge: [] } },
-      pools: { default: { models: [{ name: "echo", provider: "echo", concurrency: SLOTS }] } },
-      responseCache: false,
-    }),
+    config: () => echoConfig(SLOTS),
   });
   try {
     const { loop, faults } = await run(options, deployed);

@@ -12,6 +12,8 @@ export interface BenchResult {
   /** Unit of each figure and baseline by its name. */
   readonly units: Readonly<Record<string, string>>;
   readonly baselines: Readonly<Record<string, number>>;
+  /** What the benchmark makes of its figures where that takes more than looking at them. */
+  readonly verdicts?: Readonly<Record<string, string>>;
   /** What happened over time, `[seconds, value]`, where a benchmark tells a story: material of its plot. */
   readonly series?: Readonly<Record<string, readonly (readonly [number, number])[]>>;
 }
@@ -73,6 +75,44 @@ export function slope(points: readonly (readonly [x: number, y: number])[]): num
   const spread = points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
   return spread === 0 ? 0 : points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0) / spread;
 }
+
+export interface Trend {
+  readonly perMinute: number;
+  /** What chance makes of a slope that is none, at 95 %. */
+  readonly chancePerMinute: number;
+  readonly verdict: "flat" | "grows";
+}
+
+/** Neighbours in time are alike: only the means of stretches are told apart. */
+const STRETCHES = 8;
+/** Student's t for a line through them, at 95 %, both sides. */
+const T_OF_STRETCHES = 2.45;
+/** Growth over the whole time that is worth naming, of the mean. */
+const NAMED_SHARE = 0.01;
+
+/** Whether something grows over minutes: by more than chance, and by more than a hundredth over the time watched. */
+export function trendOf(points: readonly (readonly [minute: number, value: number])[]): Trend {
+  const size = Math.max(1, Math.floor(points.length / STRETCHES));
+  const means = Array.from({ length: Math.min(STRETCHES, Math.floor(points.length / size)) }, (_, n) => {
+    const part = points.slice(n * size, (n + 1) * size);
+    return [meanOf(part.map(([x]) => x)), meanOf(part.map(([, y]) => y))] as const;
+  });
+  const perMinute = slope(means);
+  const x0 = meanOf(means.map(([x]) => x));
+  const y0 = meanOf(means.map(([, y]) => y));
+  const spread = means.reduce((sum, [x]) => sum + (x - x0) ** 2, 0);
+  const left = means.reduce((sum, [x, y]) => sum + (y - y0 - perMinute * (x - x0)) ** 2, 0);
+  const chancePerMinute =
+    means.length < 3
+      ? Number.POSITIVE_INFINITY
+      : T_OF_STRETCHES * Math.sqrt(left / (means.length - 2) / spread);
+  const minutes = (points.at(-1)?.[0] ?? 0) - (points[0]?.[0] ?? 0);
+  const grows = perMinute > chancePerMinute && perMinute * minutes > NAMED_SHARE * y0;
+  return { perMinute, chancePerMinute, verdict: grows ? "grows" : "flat" };
+}
+
+const meanOf = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 
 /** The same sequence for the same seed. Source: mulberry32, public domain. */
 export function randomFrom(seed: number): () => number {

@@ -1,5 +1,6 @@
-/** `jetclaw bench failover`, `conversations`, `timers`: what hosts of actors are like when there is much of everything. */
+/** `jetclaw bench failover`, `conversations`, `timers`, `age`: what hosts of actors are like when there is much of everything. */
 import type { Command } from "commander";
+import type { AgeOptions } from "../bench/age.ts";
 import type { ConversationsOptions } from "../bench/conversations.ts";
 import type { LoadBench } from "../bench/deployed.ts";
 import type { FailoverOptions } from "../bench/failover.ts";
@@ -9,7 +10,7 @@ import { type Common, loadCommand } from "./bench-load.ts";
 
 /** @returns commands for `bench` */
 export const hostCommands = (parts: BenchParts): Command[] =>
-  [failoverCommand, conversationsCommand, timersCommand].map((make) => make(parts));
+  [failoverCommand, conversationsCommand, timersCommand, ageCommand].map((make) => make(parts));
 
 type FlagsOf<Options extends LoadBench> = Common & Omit<Options, keyof LoadBench>;
 
@@ -35,13 +36,14 @@ const conversationsCommand = (parts: BenchParts): Command =>
     parts,
     "conversations",
     "very many stored conversations: start, memory, and the first turn of one that is not in memory",
-    [15, "of each of the two phases, turns and memory"],
+    [15, "in which conversations are asked for the first time, and again"],
     async (flags) => (await import("../bench/conversations.ts")).benchConversations(flags),
   )
     .addOption(parts.count("--stored <n>", "conversations of 1 KB", 1_000_000, 1_000))
     .addOption(parts.count("--residency <n>", "actors that a host keeps in memory", 2_000))
     .addOption(parts.count("--rate <n>", "turns a second, half of them first ones", 200, 2))
     .addOption(parts.count("--in-flight <n>", "turns at once while memory is watched", 32))
+    .addOption(parts.count("--memory-seconds <n>", "in which ever new conversations come", 90, 20))
     .addHelpText(
       "after",
       "\nExamples:\n  jetclaw bench conversations\n  jetclaw bench conversations --stored 100000 --json --plot conversations.svg",
@@ -61,4 +63,21 @@ const timersCommand = (parts: BenchParts): Command =>
     .addHelpText(
       "after",
       "\nExamples:\n  jetclaw bench timers\n  jetclaw bench timers --timers 10000 --seconds 20 --json --plot timers.svg",
+    );
+
+const ageCommand = (parts: BenchParts): Command =>
+  loadCommand<FlagsOf<AgeOptions>>(
+    parts,
+    "age",
+    "conversations of very many turns beside young ones: what a turn, a first turn and a repeat cost",
+    [4, "in which old conversations speak, in each round; young ones then have as many turns"],
+    async (flags) => (await import("../bench/age.ts")).benchAge(flags),
+  )
+    .addOption(parts.count("--turns <n>", "of an old conversation before anything is measured", 10_000))
+    .addOption(parts.count("--young-turns <n>", "of a young one", 10))
+    .addOption(parts.count("--old <n>", "old conversations, and turns under way at once", 8))
+    .addOption(parts.count("--rounds <n>", "alternations of the two; figures are medians", 3))
+    .addHelpText(
+      "after",
+      "\nExamples:\n  jetclaw bench age\n  jetclaw bench age --turns 1000 --rounds 1 --json",
     );

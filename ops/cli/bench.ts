@@ -206,7 +206,10 @@ async function measure({ watchMemory, minutes }: TurnsFlags, options: TurnsOptio
   return (await import("../bench/memory.ts")).benchMemory(options, minutes);
 }
 
-function tableOf({ figures, baselines, units, config }: BenchResult, prefix = "barePipeline"): string {
+function tableOf(
+  { figures, baselines, verdicts, units, config }: BenchResult,
+  prefix = "barePipeline",
+): string {
   const rows = Object.entries(figures).map(([name, value]) => {
     const base = baselines[`${prefix}${name[0]?.toUpperCase()}${name.slice(1)}`];
     return [name, value, base ?? "", units[name] ?? ""];
@@ -215,10 +218,11 @@ function tableOf({ figures, baselines, units, config }: BenchResult, prefix = "b
   const own = Object.entries(baselines).flatMap(([name, value]) =>
     name.startsWith(prefix) ? [] : [[name, "", value, units[name] ?? ""]],
   );
+  const judged = Object.entries(verdicts ?? {}).map(([name, verdict]) => [name, verdict, "", ""]);
   const setting = Object.entries(config).map(
     ([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`,
   );
-  return `${columns(["FIGURE", "JETCLAW", prefix === "barePipeline" ? "BASELINE" : prefix.toUpperCase(), "UNIT"], [...rows, ...own])}\n\n${setting.join(", ")}`;
+  return `${columns(["FIGURE", "JETCLAW", prefix === "barePipeline" ? "BASELINE" : prefix.toUpperCase(), "UNIT"], [...rows, ...judged, ...own])}\n\n${setting.join(", ")}`;
 }
 
 function count(flags: string, description: string, value: number, least = 1): Option {

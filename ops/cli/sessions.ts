@@ -19,6 +19,7 @@ interface SessionsFlags {
   readonly before?: string;
   readonly since?: string;
   readonly until?: string;
+  readonly force?: boolean;
 }
 
 interface SessionSource {
@@ -160,6 +161,7 @@ function restoreCommand(): Command {
     .option("--session <session>", "only of this conversation")
     .option("--since <day>", "from this day on, yyyy-mm-dd")
     .option("--until <day>", "up to this day")
+    .option("--force", "also days so long ago that nobody knows any more who was erased since")
     .addHelpText(
       "after",
       "\nExample:\n  jetclaw sessions restore --from s3://backup/turns --tenant acme --since 2026-11-01",
@@ -172,11 +174,11 @@ function restoreCommand(): Command {
         if (day !== undefined) dayOf(name, day);
       const line = progressLine();
       const { restoreAll } = await import("./direct-sessions.ts");
-      const { tenant, session, since, until } = flags;
+      const { tenant, session, since, until, force } = flags;
       const sum = await restoreAll(
         flags.nats,
         flags.from as string,
-        { tenant, session, since, until },
+        { tenant, session, since, until, force },
         (text) => line.update(text),
       );
       if (flags.json) printJson(sum);

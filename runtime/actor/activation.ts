@@ -18,7 +18,7 @@ import { Draft } from "./draft.ts";
 import { attemptsOf, recordAfter, timersAfter, verdictOf } from "./handled.ts";
 import type { HostContext } from "./host.ts";
 import { type Delivery, Mailbox } from "./mailbox.ts";
-import { publishOutbox } from "./outbox.ts";
+import { boundPurges, publishOutbox } from "./outbox.ts";
 import type { NextRecord, Tried } from "./record.ts";
 import { retrying } from "./retrying.ts";
 
@@ -291,6 +291,8 @@ export class Activation {
     const { host, owned, kind } = this.#options;
     draft.answerSilent();
     draft.timers = timersAfter(draft.timers, deliveries);
+    if (draft.effects.some(({ k }) => k === "purge"))
+      await boundPurges(host.bus, draft.effects, owned.signal);
     const { record } = this.#loaded as Loaded;
     const next = recordAfter(record, deliveries, { kind, draft, givesUp });
     if (!(await this.#write(draft, next, givesUp ? LIMITS.recordBytes : undefined))) return false;

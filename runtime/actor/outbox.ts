@@ -1,6 +1,6 @@
 /** Publishing effects after the commit that carries them: at least once, under stable ids, until acknowledged. */
 import type { Bus } from "../nats/connect.ts";
-import { purge } from "../nats/reader.ts";
+import { lastMessage, purge, purgeBefore } from "../nats/reader.ts";
 import { killPoint } from "../observe/kill-point.ts";
 import type { StoredEffect } from "./record.ts";
 import { retrying } from "./retrying.ts";
@@ -18,6 +18,8 @@ export async function publishOutbox(
 ): Promise<void> {
   let waits: Promise<unknown>[] = [];
   const last = new Map<string, Promise<unknown>>();
+  /** Where the effects before a purge came to lie. */
+  const placed = new Map<string, number>();
   for (const [n, effect] of effects.entries()) {
     if (n > 0) {
       const paused = killPoint("host.midOutbox");
@@ -31,12 +33,12 @@ export async function publishOutbox(
       await Promise.all(waits);
       waits = [];
       last.clear();
-      await retrying(bus.log, signal, "purge", () => purge(bus, effect.stream as string, effect.subject));
+      await retrying(bus.log, signal, "purge", () => purgeEffect(bus, effect, placed));
       continue;
     }
     const before = last.get(effect.subject);
     const publish = (): Promise<unknown> =>
-      retrying(bus.log, signal, "publish an effect", () => publishEffect(bus, effect, stored));
+      retrying(bus.log, signal, "publish an effect", () => publishEffect(bus, effect, placed, stored));
     const wait = before ? before.then(publish) : publish();
     last.set(effect.subject, wait);
     waits.push(wait);
@@ -47,6 +49,7 @@ export async function publishOutbox(
 async function publishEffect(
   bus: Bus,
   effect: StoredEffect,
+  placed: Map<string, number>,
   stored: ReadonlyMap<string, (seq: number) => void> | undefined,
 ): Promise<void> {
   const { seq } = await bus.append(effect.subject, effect.data as Uint8Array, {
@@ -55,5 +58,41 @@ async function publishEffect(
       ? { schedule: { at: effect.at as number, target: effect.target as string } }
       : {}),
   });
+  placed.set(effect.subject, seq);
   stored?.get(effect.id)?.(seq);
+}
+
+/** Says of each purge what lies there now: a host that is frozen before it purges must not take what comes after. */
+export async function boundPurges(
+  bus: Bus,
+  effects: readonly StoredEffect[],
+  signal: AbortSignal,
+): Promise<void> {
+  const bound = async (effect: StoredEffect): Promise<void> => {
+    const newest = await retrying(bus.log, signal, "look at what is to be purged", () =>
+      lastMessage(bus, effect.stream as string, effect.subject),
+    );
+    effect.before = (newest?.seq ?? 0) + 1;
+  };
+  await Promise.all(effects.filter(({ k }) => k === "purge").map(bound));
+}
+
+async function purgeEffect(
+  bus: Bus,
+  { stream, subject, before }: StoredEffect,
+  placed: ReadonlyMap<string, number>,
+): Promise<void> {
+  if (before === undefined) return void (await purge(bus, stream as string, subject));
+  const own = [...placed].flatMap(([at, seq]) => (covers(subject, at) ? [seq + 1] : []));
+  const end = Math.max(before, ...own);
+  if (end > 1) await purgeBefore(bus, stream as string, subject, end);
+}
+
+/** Whether a subject matches a filter, tokens, `*` and `>`. */
+function covers(filter: string, subject: string): boolean {
+  const tokens = subject.split(".");
+  const wanted = filter.split(".");
+  const matches = (token: string, n: number): boolean => token === "*" || token === tokens[n];
+  if (wanted.at(-1) === ">") return tokens.length >= wanted.length && wanted.slice(0, -1).every(matches);
+  return wanted.length === tokens.length && wanted.every(matches);
 }

@@ -17,6 +17,8 @@ export interface StoredEffect {
   readonly data?: Uint8Array;
   /** `purge`: the stream. */
   readonly stream?: string;
+  /** `purge`: nothing at or behind this sequence is meant; absent in records of older code. */
+  before?: number;
   /** `schedule`: when and to which subject. */
   readonly at?: number;
   readonly target?: string;

@@ -44,9 +44,10 @@ beforeAll(async () => {
   s3 = await startTestS3();
   folder = await mkdtemp(join(tmpdir(), "jetclaw-archive-"));
 });
-beforeEach(async () => {
+const purgeAll = async (): Promise<void> => {
   for (let shard = 0; shard < SHARDS; shard++) await purge(world.bus, turnsStream(shard), turnsFilter(shard));
-});
+};
+beforeEach(purgeAll);
 afterAll(async () => {
   await world?.stop();
   await s3?.stop();
@@ -121,8 +122,7 @@ describe.each([
     const before = await world.client.transcript("demo", kept);
     expect(await exportAll(store)).toBeGreaterThan(0);
     await world.client.erase("demo", erased);
-    for (let shard = 0; shard < SHARDS; shard++)
-      await purge(world.bus, turnsStream(shard), turnsFilter(shard));
+    await purgeAll();
 
     expect(await restore(store)).toEqual({ restored: 3, present: 0, erased: 1 });
     await world.closed(kept, 2);
@@ -226,6 +226,22 @@ describe("an archive that fails", () => {
       code: "archive.unavailable",
       detail: expect.stringContaining("SignatureDoesNotMatch"),
     });
+  });
+
+  test("is older than tombstones: nothing of it comes back unless it is forced", async () => {
+    const store = inS3();
+    await append("acme", 3);
+    await exportAll(store);
+    await purgeAll();
+    const later = { ...systemClock, now: () => Date.now() + LIMITS.tombstoneAgeMs + 2 * DAY_MS };
+    const restoreThen = (options: object) => restoreTurns(world.bus, later, store, options);
+    await expect(restoreThen({})).rejects.toMatchObject({
+      code: "archive.too-old",
+      detail: expect.stringMatching(/[12] parts are of days before \d{4}-\d\d-\d\d/),
+    });
+    expect(await stored("acme")).toBe(0);
+    expect(await restoreThen({ since: "9999-01-01" })).toMatchObject({ restored: 0 });
+    expect(await restoreThen({ force: true })).toMatchObject({ restored: 3 });
   });
 
   test("is damaged: what was changed is found and not restored", async () => {

@@ -4,6 +4,8 @@ import { LIMITS } from "#contracts/limits.ts";
 import { ConversationWorld } from "#test/harness/conversation-world.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
+const having = (id: string) => expect.arrayContaining([expect.objectContaining({ id })]);
+
 describe("a conversation that has forgotten ids", () => {
   let world: ConversationWorld;
   beforeAll(async () => {
@@ -26,6 +28,18 @@ describe("a conversation that has forgotten ids", () => {
       { timeoutMs: 30_000, what: "every message to be answered" },
     );
     const before = (await world.client.transcript("demo", "old"))?.turns.length;
+    // Forgotten, remembered but no longer in the history, the last one, and one that never was.
+    for (const [id, found] of [
+      ["m0", 1],
+      ["m100", expect.any(Number)],
+      [`m${LIMITS.processedIds}`, before],
+    ] as const)
+      expect(await world.client.turnOf("demo", "old", id)).toMatchObject({
+        turn: found,
+        messages: having(id),
+      });
+    expect(await world.client.turnOf("demo", "old", "m999")).toBeUndefined();
+    expect(await world.client.turnOf("demo", "nobody", "m0")).toBeUndefined();
     const events = await world.follow("old");
     await world.send("old", "m0", "The first one?");
     await waitUntil(() => events.some(({ type }) => type === "done"), { what: "the answer of long ago" });

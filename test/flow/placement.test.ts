@@ -231,6 +231,28 @@ describe("the protections, each against the fault that it is for", () => {
   test("with the fence an owner of yesterday writes nothing", async () => {
     expect(await fenceRun({})).toEqual(["first", "second"]);
   });
+  test("a frozen owner that goes on purges nothing that its successor wrote", async () => {
+    world = await ActorWorld.start(2);
+    const frozen = await world.host([counter]);
+    await world.balanced(frozen);
+    await tell("cancelled", "later", { timer: "t", afterMs: 600_000, name: "old" });
+    await waitUntil(async () => (await world.stateRevisions()) === 1 && (await world.waiting()) === 1, {
+      what: "the schedule",
+    });
+    const step = holdAt("host.afterCommit");
+    await tell("cancelled", "forget", { timer: "t" });
+    await waitUntil(() => step.reached(), { what: "the commit" });
+    frozen.placement.stop();
+    frozen.host.puller.close();
+    await world.host([counter]);
+    await tell("cancelled", "later", { timer: "t", afterMs: 5_000, name: "new" });
+    await waitUntil(async () => (await world.stateRevisions()) === 3 && (await world.waiting()) === 1, {
+      what: "the successor's schedule",
+    });
+    step.release();
+    await seenWhen("cancelled", 1);
+    expect(await seen("cancelled")).toEqual(["new"]);
+  });
   test("without the fence it overwrites what its successor wrote", async () => {
     expect(await fenceRun({ ignoreFence: true })).toEqual(["first"]);
   });

@@ -162,6 +162,12 @@ export class ScriptedConversations implements Conversations {
     return { session, status: turns.at(-1)?.reply === null ? "answering" : "idle", turns: [...turns] };
   }
 
+  async turnOf(tenant: string, session: string, message: string): Promise<TranscriptTurn | undefined> {
+    return this.session(tenant, session).turns.find(({ messages }) =>
+      messages.some(({ id }) => id === message),
+    );
+  }
+
   async follow(
     tenant: string,
     session: string,

@@ -77,7 +77,8 @@ export const conversationRoutes: Routes = (app, parts) => {
     },
     async (request, reply) => {
       const { tenant } = callerOf(request);
-      await existing(conversations, tenant, request.params.session);
+      if (!(await conversations.exists(tenant, request.params.session)))
+        throw new JetclawError("session.not-found");
       await conversations.stop(tenant, request.params.session);
       return reply.code(202).send({ session: request.params.session });
     },

@@ -20,7 +20,12 @@ function slowBus(): { bus: Bus; seen: string[] } {
   const bus = {
     publish: (subject: string) => void seen.push(`emit ${subject}`),
     append: (_: string, __: Uint8Array, { id }: { id: string }) => request(id).then(() => ({ seq: 7 })),
-    jsm: { streams: { purge: async () => request("purge").then(() => ({ purged: 1 })) } },
+    jsm: {
+      streams: {
+        purge: async (_: string, { seq }: { seq?: number }) =>
+          request(seq === undefined ? "purge" : `purge before ${seq}`).then(() => ({ purged: 1 })),
+      },
+    },
   };
   return { bus: bus as unknown as Bus, seen };
 }
@@ -40,6 +45,20 @@ test("effects on different subjects go out together, those on one subject one af
 test("a purge removes what was recorded before it and nothing that was recorded after it", async () => {
   const seen = await publish([append("before", "turn.a"), purge("p"), append("after", "turn.a")]);
   expect(seen).toEqual(["> before", "< before", "> purge", "< purge", "> after", "< after"]);
+});
+
+test.each([
+  [5, "turn.x", ["> purge before 5", "< purge before 5"]],
+  // What the same outbox put there before lies at 7.
+  [5, "turn.a", ["> purge before 8", "< purge before 8"]],
+  [5, "*.a", ["> purge before 8", "< purge before 8"]],
+  [5, ">", ["> purge before 8", "< purge before 8"]],
+  [5, "turn.a.*", ["> purge before 5", "< purge before 5"]],
+  // Nothing was there.
+  [1, "turn.x", []],
+])("a purge of what lies before %i on %s", async (before, subject, wanted) => {
+  const effect: StoredEffect = { id: "p", k: "purge", subject, stream: "TURNS-0", before };
+  expect((await publish([append("a", "turn.a"), effect])).slice(2)).toEqual(wanted);
 });
 
 test("nothing is left to do when there is nothing to publish", async () => {
