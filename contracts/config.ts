@@ -73,13 +73,13 @@ const endpointSchema = z.strictObject({
   apiKey: secret.optional(),
 });
 
-export const BATCH_MODES = ["concurrent", "chat-batch", "prompt-array"] as const;
+export const BATCH_MODES = ["concurrent", "chat-batch", "prompt-array", "offline"] as const;
 /**
  * How requests of several jobs reach the provider. `concurrent`: one request a job, the server batches. `chat-batch`:
  * `/chat/completions/batch`, no streaming. `prompt-array`: `/completions` with an array of prompts, streamed by index.
  */
-const batchSchema = z.strictObject({
-  mode: z.enum(BATCH_MODES),
+const callBatchSchema = z.strictObject({
+  mode: z.enum(BATCH_MODES).exclude(["offline"]),
   /** Most requests of one batch. */
   maxRequests: z.number().int().positive().max(1_024).optional(),
   /** Most input tokens of one batch. */
@@ -87,6 +87,25 @@ const batchSchema = z.strictObject({
   /** Longest wait of a request for others, under load; an idle worker never waits. */
   maxWaitMs: z.number().int().nonnegative().max(5_000).optional(),
 });
+
+/**
+ * `offline`: jobs of the class `deferred` by the provider's `/files` and `/batches`, at half the price and within a day;
+ * all others one request a job.
+ */
+const offlineBatchSchema = z.strictObject({
+  mode: z.literal("offline"),
+  /** Most requests of one batch. */
+  maxRequests: z.number().int().positive().max(10_000).optional(),
+  /** Most input tokens of one batch: providers bound what may wait. */
+  maxTokens: z.number().int().positive().optional(),
+  /** Longest wait of a request for others; a full batch leaves at once. */
+  maxWaitMs: z.number().int().nonnegative().max(86_400_000).optional(),
+  /** A job that must be answered sooner than this is asked like any other. */
+  leastMs: z.number().int().positive().optional(),
+});
+const batchSchema = z.discriminatedUnion("mode", [callBatchSchema, offlineBatchSchema]);
+/** What `leastMs` is when it is left out. */
+export const OFFLINE_LEAST_MS = 3_600_000;
 
 /** Patience with a provider, all inside the job's deadline. */
 const timeoutsSchema = z.strictObject({
@@ -216,6 +235,13 @@ export const configSchema = z
     actors: z.array(z.unknown()).default([]),
     /** How long a turn may take. */
     turnDeadlineMs: z.number().int().min(13_000).max(500_000).optional(),
+    /** How long a turn may take on a channel where nobody waits, such as email; `turnDeadlineMs` when left out. */
+    deferredDeadlineMs: z
+      .number()
+      .int()
+      .min(13_000)
+      .max(7 * 24 * 3_600_000)
+      .optional(),
     /** Numbered copies of the streams; fixed when a deployment is provisioned. */
     shards: z.union([z.literal(1), z.literal(2), z.literal(4), z.literal(8), z.literal(16)]).optional(),
     /** Stream replicas: 1 on one node, 3 in a cluster. */
@@ -252,6 +278,25 @@ export const configSchema = z
       for (const other of fallback) known(["pools", pool, "fallback"], other);
       if (degradeTo !== undefined) known(["pools", pool, "degradeTo"], degradeTo);
     }
+    const deferredMs = config.deferredDeadlineMs ?? config.turnDeadlineMs ?? LIMITS.turnDeadlineMs;
+    for (const [pool, { models }] of Object.entries(config.pools))
+      for (const [n, { batch, provider }] of models.entries()) {
+        if (batch?.mode !== "offline") continue;
+        const path = ["pools", pool, "models", n, "batch"];
+        const { leastMs = OFFLINE_LEAST_MS } = batch;
+        if (provider !== "openai")
+          context.addIssue({
+            code: "custom",
+            path,
+            message: `${provider} has no batch API; leave batch out`,
+          });
+        else if (deferredMs < leastMs)
+          context.addIssue({
+            code: "custom",
+            path,
+            message: `no job would ever be sent offline: deferred turns end after ${deferredMs} ms, leastMs is ${leastMs}; set deferredDeadlineMs, for example to 86400000 (a day)`,
+          });
+      }
     for (const [n, rule] of (config.routing?.rules ?? []).entries())
       known(["routing", "rules", n, "pool"], rule.pool);
   });

@@ -63,6 +63,8 @@ export const jobSchema = z.object({
     .string()
     .regex(/^reply\.[A-Za-z0-9_=-]{1,64}\.[A-Za-z0-9_-]{1,64}$/)
     .nullish(),
+  /** A batch did not answer it, or could not in the time that is left: it is asked one by one. */
+  online: z.boolean().optional(),
   /** Of the OpenAI-compatible endpoint: what goes to the provider besides the messages. */
   chat: chatRequestSchema.nullish(),
 });

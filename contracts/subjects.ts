@@ -77,6 +77,18 @@ export const inferSubject = (job: {
 /** A session's queued jobs of any class and lane, to purge them. */
 export const inferSessionFilter = (pool: string, tenant: string, session: string): string =>
   `infer.${tokenOf(pool)}.*.*.${tokenOf(tenant)}.${tokenOf(session)}`;
+/**
+ * Jobs for a model's batch API stand beside the lanes: no consumer of a worker sees them, and what is done to all jobs of
+ * a session is done to them too.
+ */
+export const inferOfflineSubject = (
+  job: { pool: string; tenant: string; session: string },
+  model: string,
+): string =>
+  `infer.${tokenOf(job.pool)}.offline.${tokenOf(model)}.${tokenOf(job.tenant)}.${tokenOf(job.session)}`;
+/** Those of a model, or of all models of the pool. */
+export const inferOfflineFilter = (pool: string, model?: string): string =>
+  `infer.${tokenOf(pool)}.offline.${model === undefined ? "*" : tokenOf(model)}.>`;
 /** Rings when a lane was given a job: the headers of the job, without its body. */
 export const bellLaneFilter = (pool: string, cls: PriorityClass, lane: Lane): string =>
   `bell.${tokenOf(pool)}.${cls}.${lane}.>`;
@@ -182,6 +194,7 @@ export const BUCKETS = {
   models: "models",
   keys: "keys",
   deliveries: "deliveries",
+  batches: "batches",
 } as const;
 
 /** The stream of a bucket and the subject of a key in it, for who follows it. */
@@ -198,6 +211,9 @@ export const deliveryKey = (tenant: string, session: string, delivery: string): 
 /** Key in the bucket `models`: what one worker sees of one model. */
 export const modelHealthKey = (health: { pool: string; model: string; worker: string }): string =>
   `${tokenOf(health.pool)}.${tokenOf(health.model)}.${tokenOf(health.worker)}`;
+
+/** Key in the bucket `batches`: a model's batches that are at the provider, or on their way. */
+export const batchesKey = (pool: string, model: string): string => `${tokenOf(pool)}.${tokenOf(model)}`;
 
 /** Core NATS subjects: nothing on them is stored. */
 export const CORE = {

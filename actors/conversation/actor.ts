@@ -107,6 +107,7 @@ export function conversationKind(answering: Answering): ActorKind {
       if (job !== undefined && actor.state.open?.job?.id !== job)
         actor.afterCommit(() => {
           answering.lanes?.finished(job);
+          answering.deferredLanes?.finished(job);
           // However the turn ended: nobody waits for an answer that will not come.
           answering.pending.settle(job, actor.key, undefined);
         });

@@ -53,6 +53,8 @@ export interface Answering {
   /** ISO 639-1 code of a text's language, where it can be told. */
   readonly languageOf: (text: string) => string | undefined;
   readonly turnDeadlineMs: number;
+  /** Of a turn that nobody waits for; as long as any other when left out. */
+  readonly deferredDeadlineMs?: number | undefined;
   /** Absent: nothing is degraded. */
   readonly level?: LevelReader | undefined;
   /** Answers new conversations at level 2; absent: they keep going to the pools. */
@@ -61,6 +63,8 @@ export interface Answering {
   readonly tiers?: readonly string[] | undefined;
   /** Absent: every job takes lane 0. */
   readonly lanes?: Lanes | undefined;
+  /** Of jobs that nobody waits for: they live longer, and a thousand of them are no reason to let people wait. */
+  readonly deferredLanes?: Lanes | undefined;
 }
 
 type ConversationActor = SystemActor<ConversationState>;
@@ -216,15 +220,18 @@ const jobOf = (
 /** The open turn waits for a job, in the lane that its tenant's backlog gives. */
 function appendJob(
   actor: ConversationActor,
-  { lanes, turnDeadlineMs }: Answering,
+  answering: Answering,
   { route, uncached }: { readonly route: RouteDecision; readonly uncached: string | undefined },
   content: JobContent,
 ): string {
   const { tenant, key: session, now } = actor;
   const { pool } = route;
   const { cls, locale } = content;
+  const deferred = cls === "deferred";
+  const lanes = deferred ? answering.deferredLanes : answering.lanes;
+  const patienceMs = (deferred ? answering.deferredDeadlineMs : undefined) ?? answering.turnDeadlineMs;
   // What was spent on waiting is part of the turn's time.
-  const deadline = (actor.state.open?.waitingSince ?? now) + turnDeadlineMs;
+  const deadline = (actor.state.open?.waitingSince ?? now) + patienceMs;
   const lane = lanes?.laneOf(tenant, now) ?? 0;
   const job = { ...jobOf(actor, route, content), lane, deadline, stream: true };
   const id = actor.append(inferSubject({ pool, cls, lane, tenant, session }), (id): Job => ({ ...job, id }));

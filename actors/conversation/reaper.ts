@@ -5,7 +5,7 @@
 import type { ReplyEvent } from "#contracts/chat.ts";
 import { decode, encode } from "#contracts/codec.ts";
 import { JOB_VERSION, type Job, type JobResult } from "#contracts/job.ts";
-import { CLASSES, inferLaneFilter, inferStream, type Lane } from "#contracts/subjects.ts";
+import { CLASSES, inferLaneFilter, inferOfflineFilter, inferStream, type Lane } from "#contracts/subjects.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
 import type { Clock } from "#runtime/clock.ts";
@@ -28,6 +28,8 @@ export interface ReaperOptions {
   readonly log: Log;
   readonly instance: string;
   readonly pools: readonly string[];
+  /** Those of them whose jobs may wait for a provider's batches. */
+  readonly offlinePools?: readonly string[] | undefined;
 }
 
 export class Reaper {
@@ -66,6 +68,7 @@ export class Reaper {
     for (const pool of this.#options.pools)
       for (const cls of CLASSES)
         for (const lane of [0, 1] as const) await this.#sweep(pool, inferLaneFilter(pool, cls, lane as Lane));
+    for (const pool of this.#options.offlinePools ?? []) await this.#sweep(pool, inferOfflineFilter(pool));
   }
 
   async #sweep(pool: string, filter: string): Promise<void> {

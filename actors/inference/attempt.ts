@@ -48,6 +48,8 @@ export interface AttemptParts {
   /** How often the job was delivered. */
   readonly delivery: number;
   readonly handBack: AbortSignal;
+  /** The worker drains: a job that only waits for a model to come back waits elsewhere. */
+  readonly leaving: AbortSignal;
   readonly onText: (text: string) => void;
   /** What was streamed so far is void: an attempt of this number begins. */
   readonly onRestart: (attempt: number) => void;
@@ -60,7 +62,7 @@ const RESULT_MARGIN_MS = 1_000;
 type Ending = "stopped" | "handed-back" | "deadline";
 
 export async function runAttempt(job: Job, parts: AttemptParts): Promise<Outcome> {
-  const { clock, stops, handBack, delivery } = parts;
+  const { clock, stops, handBack, leaving, delivery } = parts;
   const startedAt = clock.now();
   const leftMs = job.deadline - startedAt;
   const state: Progress = {
@@ -69,6 +71,7 @@ export async function runAttempt(job: Job, parts: AttemptParts): Promise<Outcome
     served: undefined,
     attempt: attemptOf(delivery, 0),
     restarts: 0,
+    waits: false,
     startedAt,
     until: job.deadline - Math.min(RESULT_MARGIN_MS, Math.max(0, leftMs) / 10),
     spent: { usage: NO_USAGE, costUsd: undefined },
@@ -81,8 +84,16 @@ export async function runAttempt(job: Job, parts: AttemptParts): Promise<Outcome
   const onHandBack = end("handed-back");
   handBack.addEventListener("abort", onHandBack, { once: true });
   if (handBack.aborted) onHandBack();
+  const onLeave = (): void => {
+    if (state.waits) onHandBack();
+  };
+  leaving.addEventListener("abort", onLeave, { once: true });
   try {
-    const answer = await ask(job, parts, ending.signal, state);
+    const onWait = (waits: boolean): void => {
+      state.waits = waits;
+      if (leaving.aborted) onLeave();
+    };
+    const answer = await ask(job, parts, ending.signal, state, onWait);
     const { served, attempt } = state;
     const spent = plus(state.spent, answer.usage, served);
     return {
@@ -112,6 +123,7 @@ export async function runAttempt(job: Job, parts: AttemptParts): Promise<Outcome
     clearTimeout(timer);
     deaf();
     handBack.removeEventListener("abort", onHandBack);
+    leaving.removeEventListener("abort", onLeave);
   }
 }
 
@@ -126,6 +138,8 @@ interface Progress {
   served: PooledModel | undefined;
   attempt: number;
   restarts: number;
+  /** No model is at work on it: all failed or rest. */
+  waits: boolean;
   /** Of answers that were cut off. */
   spent: Spent;
   readonly startedAt: number;
@@ -139,6 +153,7 @@ async function ask(
   parts: AttemptParts,
   signal: AbortSignal,
   state: Progress,
+  onWait: (waits: boolean) => void,
 ): Promise<ModelAnswer> {
   let abandon: () => void = () => {};
   const aborted = new Promise<never>((_, reject) => {
@@ -173,6 +188,7 @@ async function ask(
           return state.attempt;
         },
         onFailure: parts.onFailure,
+        onWait,
       },
     );
     const answer = await Promise.race([run, aborted]);

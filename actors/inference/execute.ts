@@ -4,7 +4,7 @@
  */
 import { decodeUntrusted, encode } from "#contracts/codec.ts";
 import { asJetclawError } from "#contracts/errors.ts";
-import { attemptOf, type Job, type JobResult, jobSchema } from "#contracts/job.ts";
+import { attemptOf, type Job, jobSchema } from "#contracts/job.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { tokensSubject } from "#contracts/subjects.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
@@ -14,11 +14,12 @@ import type { Pulled } from "#runtime/nats/pull.ts";
 import { killPoint } from "#runtime/observe/kill-point.ts";
 import { type Log, sessionHash } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
-import { type Outcome, runAttempt } from "./attempt.ts";
+import { type AttemptParts, type Outcome, runAttempt } from "./attempt.ts";
 import { Chunks } from "./chunks.ts";
+import { park } from "./offline-store.ts";
 import type { ModelPool } from "./pool.ts";
 import { giveBack, type RunJob } from "./pump.ts";
-import { bury, sendResult } from "./result.ts";
+import { bury, count, resultOf, sendResult } from "./result.ts";
 import type { Stops } from "./stops.ts";
 import { finishSpan, queueSpan, startAttemptSpan, traceOf } from "./telemetry.ts";
 
@@ -41,9 +42,9 @@ const DETAIL_CHARS = 300;
 
 /** The function that the pump calls with each job. It never rejects. */
 export function executor(parts: ExecuteParts): RunJob {
-  return async (message, handBack) => {
+  return async (message, handBack, leaving) => {
     try {
-      await execute(parts, message, handBack);
+      await execute(parts, message, { handBack, leaving });
     } catch (err) {
       // Handing back is the one expected way out that ends here.
       if (!handBack.aborted)
@@ -53,7 +54,9 @@ export function executor(parts: ExecuteParts): RunJob {
   };
 }
 
-async function execute(parts: ExecuteParts, message: Pulled, handBack: AbortSignal): Promise<void> {
+type Endings = Pick<AttemptParts, "handBack" | "leaving">;
+
+async function execute(parts: ExecuteParts, message: Pulled, endings: Endings): Promise<void> {
   const takenAt = parts.clock.now();
   const taken = killPoint("worker.afterTake");
   if (taken) await taken;
@@ -62,6 +65,11 @@ async function execute(parts: ExecuteParts, message: Pulled, handBack: AbortSign
   const queuedMs = Math.max(0, takenAt - job.at);
   metrics.queuedMs(queuedMs, { pool: parts.pool, class: job.cls });
   queueSpan(parts.pool, job, message);
+  const offline = message.deliveries > LIMITS.jobAttempts ? undefined : offlineModelOf(parts, job);
+  if (offline !== undefined) {
+    await park(parts.bus, job, offline, message.data);
+    return message.ack();
+  }
   const first = attemptOf(message.deliveries, 0);
   const span = startAttemptSpan(parts.models.candidates(job)[0], job, first);
   const streamTo = job.replyTo ?? tokensSubject(job.tenant, job.session, job.turn);
@@ -76,14 +84,14 @@ async function execute(parts: ExecuteParts, message: Pulled, handBack: AbortSign
   try {
     if (message.deliveries > LIMITS.jobAttempts) await bury(parts, parts.pool, message, givenUp(message));
     if (job.stream && message.deliveries > 1) chunks.restart();
-    outcome = await outcomeOf(parts, traced, message, handBack, chunks);
+    outcome = await outcomeOf(parts, traced, message, endings, chunks);
   } finally {
     chunks.close();
   }
   finishSpan(span, outcome);
   if (outcome.finish === "handed-back") return giveBack(message);
   const result = resultOf(
-    parts,
+    parts.worker,
     job,
     outcome,
     { queuedMs, totalMs: parts.clock.now() - takenAt },
@@ -91,18 +99,30 @@ async function execute(parts: ExecuteParts, message: Pulled, handBack: AbortSign
   );
   const before = killPoint("worker.beforeResult");
   if (before) await before;
-  await sendResult({ ...parts, signal: handBack }, job, result, span.context ?? traceOf(job));
+  await sendResult({ ...parts, signal: endings.handBack }, job, result, span.context ?? traceOf(job));
   const after = killPoint("worker.afterResult");
   if (after) await after;
   message.ack();
   count(parts.pool, job, result);
+  metrics.jobMs(result.timings.totalMs, { pool: parts.pool });
+  if (outcome.firstTokenMs > 0) metrics.firstTokenMs(outcome.firstTokenMs, { pool: parts.pool });
+}
+
+/** The model whose batches may carry the job: nobody waits for it, and a batch has the time. */
+function offlineModelOf({ models, clock }: ExecuteParts, job: Job): string | undefined {
+  if (job.cls !== "deferred" || job.online) return undefined;
+  const able = models.members.filter(
+    ({ offline }) => offline && job.deadline - clock.now() >= offline.leastMs,
+  );
+  const isNamed = models.members.some(({ model }) => model.name === job.model);
+  return able.find(({ model }) => !isNamed || model.name === job.model)?.model.name;
 }
 
 function outcomeOf(
   parts: ExecuteParts,
   job: Job,
   message: Pulled,
-  handBack: AbortSignal,
+  endings: Endings,
   chunks: Chunks,
 ): Promise<Outcome> | Outcome {
   if (message.deliveries > LIMITS.jobAttempts) {
@@ -128,7 +148,7 @@ function outcomeOf(
     stops: parts.stops,
     clock: parts.clock,
     delivery: message.deliveries,
-    handBack,
+    ...endings,
     onText: (text) => {
       if (job.stream) chunks.add(text);
     },
@@ -174,54 +194,4 @@ async function buryJob(parts: ExecuteParts, message: Pulled, detail: string): Pr
     "a job cannot be decoded, kept as a dead letter",
   );
   message.ack();
-}
-
-function resultOf(
-  parts: ExecuteParts,
-  job: Job,
-  outcome: Outcome,
-  timings: { queuedMs: number; totalMs: number },
-  chunks: number,
-): JobResult {
-  const { served, usage, costUsd, error } = outcome;
-  return {
-    job: job.id,
-    turn: job.turn,
-    step: job.step,
-    attempt: outcome.attempt,
-    finish: outcome.finish === "handed-back" ? "failed" : outcome.finish,
-    text: outcome.text,
-    citations: [...outcome.citations],
-    ...(outcome.toolCalls?.length ? { toolCalls: [...outcome.toolCalls] } : {}),
-    model: served?.model.name ?? job.model ?? "",
-    chunks,
-    usage,
-    ...(costUsd === undefined ? {} : { costUsd }),
-    ...(error ? { error: errorOf(error) } : {}),
-    timings: { ...timings, firstTokenMs: outcome.firstTokenMs },
-    worker: parts.worker,
-  };
-}
-
-function errorOf({
-  code,
-  detail,
-  retryAfterSeconds,
-  upstreamStatus,
-}: NonNullable<Outcome["error"]>): NonNullable<JobResult["error"]> {
-  return {
-    code,
-    detail: detail.slice(0, DETAIL_CHARS),
-    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
-    ...(upstreamStatus === undefined ? {} : { upstreamStatus }),
-  };
-}
-
-function count(pool: string, job: Job, result: JobResult): void {
-  metrics.jobs({ pool, class: job.cls, result: result.finish });
-  metrics.jobMs(result.timings.totalMs, { pool });
-  if (result.timings.firstTokenMs > 0) metrics.firstTokenMs(result.timings.firstTokenMs, { pool });
-  if (result.usage.inputTokens > 0) metrics.tokens({ pool, direction: "input" }, result.usage.inputTokens);
-  if (result.usage.outputTokens > 0) metrics.tokens({ pool, direction: "output" }, result.usage.outputTokens);
-  if (result.costUsd) metrics.costUsd({ pool }, result.costUsd);
 }

@@ -25,6 +25,7 @@ export class Member implements PooledModel {
   readonly model: Model;
   readonly price: Price | undefined;
   readonly concurrency: number;
+  readonly offline: PooledModel["offline"];
   /** Called when the breaker changes its state. */
   onChange: () => void = () => {};
   /** Called when a request begins. */
@@ -38,10 +39,11 @@ export class Member implements PooledModel {
   /** Requests begun or ended so far: says whether anything happened. */
   #moves = 0;
 
-  constructor({ model, price, concurrency }: PooledModel, clock: Clock) {
+  constructor({ model, price, concurrency, offline }: PooledModel, clock: Clock) {
     this.model = model;
     this.price = price;
     this.concurrency = concurrency;
+    this.offline = offline;
     this.#clock = clock;
     this.#limit = fullLimit(concurrency);
   }

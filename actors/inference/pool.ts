@@ -28,6 +28,8 @@ export interface PoolHooks {
   /** A model was asked; the last one named is the one that answered or failed last. */
   onTry(model: PooledModel): void;
   onFailure(model: PooledModel, error: ModelFailure): void;
+  /** Nobody can be asked just now: until it is told otherwise the job only waits. */
+  onWait(waits: boolean): void;
   /** What came so far is void: another answer begins. @returns the number of its attempt */
   onRestart(): number;
 }
@@ -96,7 +98,7 @@ export class ModelPool {
     let restarts = 0;
     let spoke = false;
     for (;;) {
-      const member = await this.#next(job, trial, run.signal);
+      const member = await this.#next(job, trial, run.signal, hooks);
       if (spoke) {
         if (++restarts > RESTARTS) throw lastOf(trial);
         attempt = hooks.onRestart();
@@ -125,7 +127,7 @@ export class ModelPool {
   }
 
   /** Who is asked next, after a wait where one is needed. @throws what failed last when there is no time for anybody */
-  async #next(job: Job, trial: Trial, signal: AbortSignal): Promise<Member> {
+  async #next(job: Job, trial: Trial, signal: AbortSignal, { onWait }: PoolHooks): Promise<Member> {
     for (;;) {
       signal.throwIfAborted();
       const now = this.#clock.now();
@@ -139,7 +141,9 @@ export class ModelPool {
       if (ready.length > 0 || waitMs === undefined || waitMs > leftMs * RETRY_SHARE) throw lastOf(trial);
       if (job.replyTo && waitMs > TOLD_MS)
         throw trial.last ?? new ModelFailure("limited", "every model rests", waitMs);
+      onWait(true);
       await this.#clock.sleep(waitMs, signal);
+      onWait(false);
     }
   }
 

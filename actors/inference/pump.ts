@@ -40,8 +40,11 @@ export interface PumpQueue {
   stored(): Promise<number>;
 }
 
-/** Works on one job. Acks or gives back, and never rejects; when the signal aborts it gives back at once. */
-export type RunJob = (message: Pulled, handBack: AbortSignal) => Promise<void>;
+/**
+ * Works on one job. Acks or gives back, and never rejects; when `handBack` aborts it gives back at once, when `leaving`
+ * does, as soon as nobody is at work on it.
+ */
+export type RunJob = (message: Pulled, handBack: AbortSignal, leaving: AbortSignal) => Promise<void>;
 
 export interface PumpOptions {
   readonly queue: PumpQueue;
@@ -84,6 +87,7 @@ const HAND_BACK_MS = 1_000;
 export class Pump {
   readonly #options: PumpOptions;
   readonly #held = new Set<Held>();
+  readonly #leaving = new AbortController();
   /** Lanes where a slot waits where it can; the others are heard of by bells. */
   readonly #hot: LaneSet;
   /** Bells that are listened to, by lane: of the shared ones all whose lane is not marked. */
@@ -144,6 +148,7 @@ export class Pump {
   async drain(graceMs: number): Promise<void> {
     if (this.#state !== "running") return;
     this.#state = "draining";
+    this.#leaving.abort();
     for (const bell of this.#bells.values()) bell.stop();
     this.#options.queue.sit?.();
     await this.#asking;
@@ -297,7 +302,7 @@ export class Pump {
   #start(message: Pulled): void {
     const handBack = new AbortController();
     const startedAt = Date.now();
-    const done = this.#options.run(message, handBack.signal).finally(() => {
+    const done = this.#options.run(message, handBack.signal, this.#leaving.signal).finally(() => {
       this.#held.delete(held);
       this.#usualMs += (Date.now() - startedAt - this.#usualMs) * USUAL_WEIGHT;
       this.#passed = NO_LANES;

@@ -12,7 +12,11 @@ import type { Clock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { sendToActor } from "#runtime/nats/inbound.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
+import { metrics } from "#runtime/observe/metrics.ts";
+import type { Outcome } from "./attempt.ts";
 
+/** A failure's text is for an operator; a result carries no novels. */
+const DETAIL_CHARS = 300;
 const RETRY_FIRST_MS = 100;
 const RETRY_MOST_MS = 2_000;
 /** An answer was paid for: even past the deadline its result is offered a few times. */
@@ -83,4 +87,54 @@ export async function bury(
 ): Promise<void> {
   const { subject, data } = message;
   await deadBytes(bus, { stream: inferStream(pool), subject, data }, reason, clock.now(), CONVERSATION);
+}
+
+/** What an attempt came to, for whoever waits for the job. */
+export function resultOf(
+  worker: string,
+  job: Job,
+  outcome: Outcome,
+  timings: { queuedMs: number; totalMs: number },
+  chunks: number,
+): JobResult {
+  const { served, usage, costUsd, error } = outcome;
+  return {
+    job: job.id,
+    turn: job.turn,
+    step: job.step,
+    attempt: outcome.attempt,
+    finish: outcome.finish === "handed-back" ? "failed" : outcome.finish,
+    text: outcome.text,
+    citations: [...outcome.citations],
+    ...(outcome.toolCalls?.length ? { toolCalls: [...outcome.toolCalls] } : {}),
+    model: served?.model.name ?? job.model ?? "",
+    chunks,
+    usage,
+    ...(costUsd === undefined ? {} : { costUsd }),
+    ...(error ? { error: errorOf(error) } : {}),
+    timings: { ...timings, firstTokenMs: outcome.firstTokenMs },
+    worker,
+  };
+}
+
+function errorOf({
+  code,
+  detail,
+  retryAfterSeconds,
+  upstreamStatus,
+}: NonNullable<Outcome["error"]>): NonNullable<JobResult["error"]> {
+  return {
+    code,
+    detail: detail.slice(0, DETAIL_CHARS),
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    ...(upstreamStatus === undefined ? {} : { upstreamStatus }),
+  };
+}
+
+/** What it used and cost, by pool. */
+export function count(pool: string, job: Job, result: JobResult): void {
+  metrics.jobs({ pool, class: job.cls, result: result.finish });
+  if (result.usage.inputTokens > 0) metrics.tokens({ pool, direction: "input" }, result.usage.inputTokens);
+  if (result.usage.outputTokens > 0) metrics.tokens({ pool, direction: "output" }, result.usage.outputTokens);
+  if (result.costUsd) metrics.costUsd({ pool }, result.costUsd);
 }

@@ -32,11 +32,18 @@ export function queueSpan(pool: string, job: Job, message: Pulled): void {
   }).end();
 }
 
-export function startAttemptSpan(first: PooledModel | undefined, job: Job, attempt: number): Span {
+/** @param startAt ms since the epoch; now when left out */
+export function startAttemptSpan(
+  first: PooledModel | undefined,
+  job: Job,
+  attempt: number,
+  startAt?: number,
+): Span {
   const model = job.model ?? first?.model.name ?? "none";
   return startSpan(`chat ${model}`, {
     parent: traceOf(job),
     kind: SpanKind.CLIENT,
+    ...(startAt === undefined ? {} : { startAt }),
     attributes: chatRequestAttributes({
       provider: first?.model.provider ?? "none",
       model,

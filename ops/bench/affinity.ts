@@ -125,7 +125,7 @@ function conversation(
           firstTokenMs ??= performance.now() - from;
         },
       },
-      { onTry() {}, onFailure() {}, onRestart: () => 2 },
+      { onTry() {}, onFailure() {}, onWait() {}, onRestart: () => 2 },
     );
     messages.push({ role: "assistant", content: answer.text });
     const { inputTokens, cachedInputTokens = 0 } = answer.usage;

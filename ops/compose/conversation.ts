@@ -88,6 +88,8 @@ export async function startConversationHost(
   const health = await watchHealth(bus);
   const cache = config.responseCache ? options.cache : undefined;
   const checks = cache && new Checks(bus, { cache, clock, instance });
+  const laneOptions =
+    config.tenantShare === undefined ? {} : { share: shareReader(config.tenantShare, () => placement) };
   const answering: Answering = {
     deployment,
     assistants: new Assistants(config),
@@ -101,9 +103,8 @@ export async function startConversationHost(
     level,
     extract,
     tiers: tiersOf(config),
-    lanes: new Lanes(
-      config.tenantShare === undefined ? {} : { share: shareReader(config.tenantShare, () => placement) },
-    ),
+    lanes: new Lanes(laneOptions),
+    deferredLanes: new Lanes(laneOptions),
     log,
     past: { bus, deployment },
     pools: Object.keys(config.pools),
@@ -111,6 +112,7 @@ export async function startConversationHost(
     idleMs: config.idleMinutes === undefined ? LIMITS.idleCloseMs : config.idleMinutes * 60_000,
     languageOf: options.languageOf ?? (() => undefined),
     turnDeadlineMs: config.turnDeadlineMs ?? LIMITS.turnDeadlineMs,
+    deferredDeadlineMs: config.deferredDeadlineMs,
   };
   const conversation = conversationKind(answering);
   const explaining = cache && serveExplanations(bus, (asked) => explainCaching(answering, asked));
@@ -130,7 +132,11 @@ export async function startConversationHost(
     ...(options.weight === undefined ? {} : { weight: options.weight }),
     ...(options.frozenView ? { frozenView: true } : {}),
   });
-  const reaper = new Reaper({ bus, clock, log, instance, pools: Object.keys(config.pools) });
+  const pools = Object.keys(config.pools);
+  const offlinePools = pools.filter((pool) =>
+    config.pools[pool]?.models.some(({ batch }) => batch?.mode === "offline"),
+  );
+  const reaper = new Reaper({ bus, clock, log, instance, pools, offlinePools });
   const { retention } = config;
   const keeper =
     retention &&

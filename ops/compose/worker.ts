@@ -4,6 +4,7 @@ import { executor } from "#actors/inference/execute.ts";
 import { publishHealth } from "#actors/inference/health.ts";
 import { Member } from "#actors/inference/member.ts";
 import { modelsOf, type RegistryOptions } from "#actors/inference/models/registry.ts";
+import { Offline } from "#actors/inference/offline.ts";
 import { ModelPool } from "#actors/inference/pool.ts";
 import { Pump } from "#actors/inference/pump.ts";
 import { Stops } from "#actors/inference/stops.ts";
@@ -32,6 +33,8 @@ interface Part {
   readonly models: ModelPool;
   readonly queue: WorkQueue;
   readonly pump: Pump;
+  /** One for each model with a batch API. */
+  readonly offline: readonly Offline[];
 }
 
 /** @throws JetclawError `config.invalid` for a pool that is not configured, `nats.unavailable` */
@@ -58,7 +61,7 @@ export async function startWorker(ctx: RoleContext, options: WorkerOptions = {})
       }),
       log: ctx.log,
     });
-    parts.push({ pool: name, models, queue, pump });
+    parts.push({ pool: name, models, queue, pump, offline: offlineOf(ctx, name, models) });
   }
   return run(ctx, parts, stops, options.graceMs ?? LIMITS.drainMs);
 }
@@ -80,6 +83,14 @@ function modelPools(
   return names.map((name) => {
     const fallback = poolOf(ctx, name).fallback.filter((other) => other !== name);
     return { name, models: new ModelPool(membersOf(name), ctx.clock, fallback.map(membersOf)) };
+  });
+}
+
+function offlineOf(ctx: RoleContext, pool: string, { members }: ModelPool): Offline[] {
+  const { bus, clock, log, instance: worker } = ctx;
+  return members.flatMap(({ model, price, concurrency, offline }) => {
+    if (!offline) return [];
+    return new Offline({ bus, clock, log, pool, worker, served: { model, price, concurrency, offline } });
   });
 }
 
@@ -139,10 +150,12 @@ function run(ctx: RoleContext, parts: readonly Part[], stops: Stops, graceMs: nu
   const reconnects = ctx.bus.onReconnect(() => {
     for (const { pump } of parts) pump.renew();
   });
+  const stopOffline = (): Promise<void>[] =>
+    parts.flatMap(({ offline }) => offline.map((each) => each.stop()));
   const drain = async (): Promise<void> => {
     if (state === "running") state = "draining";
     presence.now();
-    await Promise.all(parts.map(({ pump }) => pump.drain(graceMs)));
+    await Promise.all([...parts.map(({ pump }) => pump.drain(graceMs)), ...stopOffline()]);
   };
   return {
     role: "worker",
@@ -151,7 +164,7 @@ function run(ctx: RoleContext, parts: readonly Part[], stops: Stops, graceMs: nu
     async stop() {
       if (state === "stopped") return;
       // Without a drain before it, what is held goes back at once: others take it.
-      await Promise.all(parts.map(({ pump }) => pump.drain(0)));
+      await Promise.all([...parts.map(({ pump }) => pump.drain(0)), ...stopOffline()]);
       state = "stopped";
       reconnects.stop();
       await health.stop();

@@ -14,6 +14,8 @@ export interface BillLine {
   readonly attempt: number | undefined;
   /** Items of the request, each with a line of its own; undefined for a request that is no batch. */
   readonly batch?: number;
+  /** What is asked of the usual price; absent where it is all of it. */
+  readonly priceShare?: number;
   readonly inputTokens: number;
   /** Part of the input that the server remembered; absent where it remembers nothing. */
   cachedTokens?: number;

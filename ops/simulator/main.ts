@@ -22,8 +22,12 @@ const FLAGS = {
   seed: { type: "string" },
   "reply-bytes": { type: "string" },
   "batch-factor": { type: "string" },
+  "batch-ms": { type: "string" },
+  "batch-fail-rate": { type: "string" },
+  "batch-expire-rate": { type: "string" },
   "context-tokens": { type: "string" },
   "pace-ms": { type: "string" },
+  "no-batch-api": { type: "boolean" },
   lengths: { type: "boolean" },
   cite: { type: "boolean" },
   "refuse-stream-options": { type: "boolean" },
@@ -39,6 +43,8 @@ export const SIMULATOR_HELP = `jetclaw simulator [flags]: an OpenAI-compatible m
   --refuse-stream-options  --context-tokens <n> (longer input is refused)
   --batch-factor 2: the time of a batch of 16 as a multiple of a single request's, linear between and beyond;
     --concurrency counts a batch as one
+  --batch-ms 1000: how long a batch of /v1/batches takes, at half the price  --batch-fail-rate 0  --batch-expire-rate 0
+  --no-batch-api: there is none
 
 GET /bill lists every request served, DELETE /bill forgets them.`;
 
@@ -46,7 +52,10 @@ GET /bill lists every request served, DELETE /bill forgets them.`;
 export function parseFlags(argv: readonly string[]): Partial<SimulatorOptions> {
   const values = readFlags(argv);
   const number = (
-    flag: Exclude<keyof typeof FLAGS, "host" | "model" | "lengths" | "cite" | "refuse-stream-options">,
+    flag: Exclude<
+      keyof typeof FLAGS,
+      "host" | "model" | "lengths" | "cite" | "refuse-stream-options" | "no-batch-api"
+    >,
     most = Number.MAX_SAFE_INTEGER,
   ) => {
     const text = values[flag];
@@ -73,6 +82,10 @@ export function parseFlags(argv: readonly string[]): Partial<SimulatorOptions> {
     seed: number("seed"),
     replyBytes: number("reply-bytes", 1_000_000),
     batchFactor: number("batch-factor"),
+    batchApi: values["no-batch-api"] ? false : undefined,
+    batchMs: number("batch-ms"),
+    batchFailRate: number("batch-fail-rate", 1),
+    batchExpireRate: number("batch-expire-rate", 1),
     contextTokens: number("context-tokens") || undefined,
     paceMs: number("pace-ms", 60_000),
     lengths: values.lengths,

@@ -35,7 +35,14 @@ export interface SimulatorOptions {
   readonly cite: boolean;
   /** What a batch of 16 costs in time, as a multiple of a single request. */
   readonly batchFactor: number;
-  /** A longer input is refused with 400, and with it the batch that holds it. */
+  /** False: there is no `/v1/files` and no `/v1/batches`. */
+  readonly batchApi: boolean;
+  /** How long a batch of the batch API takes. */
+  readonly batchMs: number;
+  /** Shares of such batches, 0 to 1, that fail as a whole, or expire with nothing or half of their requests answered. */
+  readonly batchFailRate: number;
+  readonly batchExpireRate: number;
+  /** A longer input is refused with 400, and with it the batch that holds it, unless it is one of the batch API. */
   readonly contextTokens: number;
   /** Answers 400 to `stream_options`, as older servers do. */
   readonly refuseStreamOptions: boolean;
@@ -66,6 +73,10 @@ export const DEFAULTS: SimulatorOptions = {
   paceMs: 5,
   cite: false,
   batchFactor: 2,
+  batchApi: true,
+  batchMs: 1_000,
+  batchFailRate: 0,
+  batchExpireRate: 0,
   contextTokens: Number.POSITIVE_INFINITY,
   refuseStreamOptions: false,
   answer: undefined,

@@ -8,9 +8,10 @@ import { batch } from "./batch.ts";
 import { Bill, type BillLine } from "./bill.ts";
 import { type ChatBody, chat } from "./chat.ts";
 import { DIMENSIONS, embed, encodeVector } from "./embedding.ts";
+import { type OfflineBatch, OfflineBatches } from "./offline.ts";
 import { DEFAULTS, type SimulatorOptions } from "./options.ts";
 import { PrefixCache } from "./prefix-cache.ts";
-import { refuse, sendJson } from "./respond.ts";
+import { readBody, refuse, sendJson } from "./respond.ts";
 import { Turnstile } from "./turnstile.ts";
 
 export interface Simulator {
@@ -20,6 +21,8 @@ export interface Simulator {
   readonly baseUrl: string;
   bill(): readonly BillLine[];
   clearBill(): void;
+  /** Batches of the batch API, oldest first. */
+  batches(): readonly OfflineBatch[];
   /** Changes what happens to requests from now on. */
   set(change: Partial<SimulatorOptions>): void;
   /** Ends open requests and closes. */
@@ -38,6 +41,7 @@ export async function startSimulator(options: Partial<SimulatorOptions> = {}): P
   const bill = new Bill();
   const turnstile = new Turnstile();
   const prefixes = new PrefixCache();
+  const offline = new OfflineBatches(bill);
   let requests = 0;
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -54,6 +58,7 @@ export async function startSimulator(options: Partial<SimulatorOptions> = {}): P
       bill.clear();
       return sendJson(response, 200, { requests: [], dropped: 0 });
     }
+    if (current.batchApi && (await offline.answer(current, request, response))) return;
     if (!ROUTES.has(route)) return refuse(response, 404, `no route ${route}`);
     const body = await readJson(request);
     if (body === undefined) return refuse(response, 400, "the body is not JSON, or too large");
@@ -83,6 +88,7 @@ export async function startSimulator(options: Partial<SimulatorOptions> = {}): P
     baseUrl: `${url}/v1`,
     bill: () => bill.lines,
     clearBill: () => bill.clear(),
+    batches: () => offline.batches,
     set: (change) => {
       current = { ...current, ...change };
     },
@@ -116,15 +122,10 @@ function embeddings(response: ServerResponse, body: object): void {
 }
 
 async function readJson(request: IncomingMessage): Promise<object | undefined> {
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  for await (const piece of request) {
-    bytes += (piece as Buffer).length;
-    if (bytes > BODY_BYTES) return undefined;
-    pieces.push(piece as Buffer);
-  }
+  const bytes = await readBody(request, BODY_BYTES);
+  if (!bytes) return undefined;
   try {
-    const body: unknown = JSON.parse(Buffer.concat(pieces).toString("utf8"));
+    const body: unknown = JSON.parse(bytes.toString("utf8"));
     return typeof body === "object" && body !== null ? body : undefined;
   } catch {
     return undefined;

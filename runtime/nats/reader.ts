@@ -109,6 +109,16 @@ function isNothing(error: unknown): boolean {
   return error instanceof Error && /no messages|message not found|no results/i.test(error.message);
 }
 
+/** The subjects that hold a message and match. */
+export async function subjectsOf(bus: Bus, stream: string, filter: string): Promise<ReadonlySet<string>> {
+  try {
+    const { state } = await bus.jsm.streams.info(stream, { subjects_filter: filter });
+    return new Set(Object.keys(state.subjects ?? {}));
+  } catch (error) {
+    throw natsError(error);
+  }
+}
+
 /** Removes every message on matching subjects. @returns how many */
 export async function purge(bus: Bus, stream: string, filter: string): Promise<number> {
   try {

@@ -134,6 +134,7 @@ const common = (): Declared[] => [
   bucket(BUCKETS.models, { ttl: true }),
   bucket(BUCKETS.keys, { ttl: true }),
   bucket(BUCKETS.deliveries, { ttl: true }),
+  bucket(BUCKETS.batches),
 ];
 
 /** The whole declaration. Pools may be added later without touching the rest. */

@@ -53,6 +53,7 @@ export const metrics = {
     [1, 2, 4, 8, 12, 16, 24, 32, 64, 128, 256],
   ),
   batchWaitMs: histogramMs("batch_wait", "wait of a request for its batch by model"),
+  offline: counter("offline_requests", "requests of a provider's batches by model and what became of them"),
   tokens: counter("tokens", "model tokens by direction and pool"),
   costUsd: counter("cost_usd", "US dollars spent on models by pool"),
   embeddings: counter("embeddings", "embedding requests by purpose and result"),

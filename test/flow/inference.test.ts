@@ -299,4 +299,20 @@ describe("drain", () => {
       what: "the provider to see the end",
     });
   });
+
+  test("hands back at once what only waits for a model that is down", async () => {
+    const down = { name: "down", baseUrl: "http://127.0.0.1:9/v1" };
+    const leaving = await work([down], { graceMs: 600_000 });
+    const job = jobOf({ deadline: Date.now() + 600_000 });
+    const queue = await WorkQueue.open(world.bus, "default");
+    await world.submit(job);
+    const lanes = async (of: "inFlight" | "waiting") =>
+      (await queue.depth()).reduce((sum, lane) => sum + lane[of], 0);
+    await waitUntil(async () => (await lanes("inFlight")) === 1, { what: "the job to be held" });
+    await leaving.drain();
+    queue.close();
+    expect(world.results.some(({ body }) => body.job === job.id)).toBe(false);
+    await work([echo]);
+    expect(await world.resultOf(job)).toMatchObject({ finish: "stop" });
+  });
 });

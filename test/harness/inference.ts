@@ -43,6 +43,8 @@ export function jobOf(change: Partial<Job> = {}): Job {
 }
 
 export interface InferenceWorld {
+  /** Of its NATS. */
+  readonly url: string;
   readonly bus: Bus;
   readonly deployment: Deployment;
   /** Stores a job in its pool's queue. */
@@ -61,6 +63,8 @@ export interface TestWorkerOptions extends WorkerOptions {
   readonly pool?: string;
   /** Models of the pools on its fallback list, which the worker does not serve itself. */
   readonly fallback?: Readonly<Record<string, unknown[]>>;
+  /** What the configuration says besides its pools. */
+  readonly config?: object;
 }
 
 export interface TestWorker {
@@ -78,6 +82,7 @@ export async function inferenceWorld(pools: readonly string[]): Promise<Inferenc
   let instances = 0;
   bus.subscribe("in.*.conversation.>", ({ data }) => void results.push(decode<Envelope<JobResult>>(data)));
   return {
+    url: nats.url,
     bus,
     deployment,
     results,
@@ -99,11 +104,12 @@ export async function inferenceWorld(pools: readonly string[]): Promise<Inferenc
       await bus.flush();
       return events;
     },
-    async worker(models, { pool = "default", fallback = {}, ...options } = {}) {
+    async worker(models, { pool = "default", fallback = {}, config: rest, ...options } = {}) {
       const instance = `worker-${++instances}`;
       const own = await connect(instance);
       const others = Object.entries(fallback).map(([name, those]) => [name, { models: those }]);
       const config = configSchema.parse({
+        ...rest,
         pools: { ...Object.fromEntries(others), [pool]: { models, fallback: Object.keys(fallback) } },
       });
       const role = await startWorker(

@@ -5,20 +5,22 @@ import type { BatchLimits } from "../batcher.ts";
 import type { Model } from "../port.ts";
 import { type BatchMode, batchSender } from "./batch-request.ts";
 import { BatchingModel } from "./batching.ts";
-import { openaiEndpoint } from "./openai.ts";
+import { OPENAI_URL, openaiEndpoint } from "./openai.ts";
 import { openProvider } from "./provider.ts";
 
 export type BatchedConfig = ModelConfig & {
-  readonly batch: NonNullable<ModelConfig["batch"]> & { readonly mode: BatchMode };
+  readonly batch: Extract<NonNullable<ModelConfig["batch"]>, { maxWaitMs?: unknown }> & {
+    readonly mode: BatchMode;
+  };
 };
 
 const MAX_REQUESTS = 16;
 const MAX_TOKENS = 32_768;
 const MAX_WAIT_MS = 20;
-const OPENAI_URL = "https://api.openai.com/v1";
 
 export function isBatched(config: ModelConfig): config is BatchedConfig {
-  return config.provider === "openai" && config.batch !== undefined && config.batch.mode !== "concurrent";
+  const mode = config.batch?.mode;
+  return config.provider === "openai" && (mode === "chat-batch" || mode === "prompt-array");
 }
 
 export function batchedModel(config: BatchedConfig, apiKey: string | undefined): Model {

@@ -17,7 +17,7 @@ const EVENT_CHARS = 1_048_576;
  */
 export async function* chunksOf(response: ProviderResponse): AsyncGenerator<readonly ChatCompletionChunk[]> {
   if (response.headers.get("content-type")?.startsWith("application/json")) {
-    yield [wholeChunk(await response.text())];
+    yield [wholeChunk(chunkOf(await response.text()))];
     return;
   }
   let events: EventSourceMessage[] = [];
@@ -43,9 +43,8 @@ export async function* chunksOf(response: ProviderResponse): AsyncGenerator<read
   yield take();
 }
 
-/** An answer that was not streamed, as the one chunk it would have been. */
-function wholeChunk(text: string): ChatCompletionChunk {
-  const { choices, ...rest } = chunkOf(text);
+/** An answer that was not streamed, as the one chunk it would have been. @throws JetclawError `model.unavailable` */
+export function wholeChunk({ choices, ...rest }: ChatCompletionChunk): ChatCompletionChunk {
   if (!Array.isArray(choices)) throw new JetclawError("model.unavailable", "the answer has no choices");
   return { ...rest, choices: choices.map((choice) => ({ ...choice, delta: messageOf(choice) })) };
 }

@@ -21,7 +21,7 @@ export interface OpenAiOptions {
   readonly timeouts?: Timeouts | undefined;
 }
 
-const OPENAI_URL = "https://api.openai.com/v1";
+export const OPENAI_URL = "https://api.openai.com/v1";
 const PATH = "/chat/completions";
 
 /** One address with one key. */
@@ -32,18 +32,19 @@ export function openaiEndpoint({
   timeouts,
 }: OpenAiOptions): Pick<Endpoint, "model" | "onUsedUp"> {
   const provider = openProvider(baseUrl, apiKey, timeouts?.connectMs);
-  const own = /^api\.openai\.com$|\.openai\.azure\.com$/.test(new URL(baseUrl).hostname);
+  const own = isOwn(baseUrl);
   let asksUsage = true;
   let tellUsedUp: (ms: number) => void = () => {};
 
   const send = async (job: Job, run: ModelRun, signal: AbortSignal): Promise<ProviderResponse> => {
     const options = { signal, headers: jobHeaders(job.id, run.attempt) };
+    const stream = isStreamed(job);
     try {
-      return await provider.post(PATH, requestOf(name, job, own, asksUsage), options);
+      return await provider.post(PATH, requestOf(name, job, { own, stream, usage: asksUsage }), options);
     } catch (error) {
       if (!asksUsage || !refusesStreamOptions(error)) throw error;
       asksUsage = false;
-      return await provider.post(PATH, requestOf(name, job, own, false), options);
+      return await provider.post(PATH, requestOf(name, job, { own, stream, usage: false }), options);
     }
   };
 
@@ -96,21 +97,23 @@ function jobHeaders(id: string, attempt: number): Record<string, string> {
   return { "x-jetclaw-job": printable, "x-jetclaw-attempt": String(attempt) };
 }
 
-function requestOf(
+/** OpenAI's newer models refuse `max_tokens`; many compatible servers know nothing else. */
+export const isOwn = (baseUrl: string): boolean =>
+  /^api\.openai\.com$|\.openai\.azure\.com$/.test(new URL(baseUrl).hostname);
+
+/** A job as the body of a chat completion. `own`: for OpenAI itself, see `isOwn`. */
+export function requestOf(
   model: string,
   job: Job,
-  own: boolean,
-  usage: boolean,
+  { own, stream, usage }: { readonly own: boolean; readonly stream: boolean; readonly usage: boolean },
 ): ChatCompletionCreateParamsStreaming {
   const limit = job.maxOutputTokens ?? undefined;
-  const stream = isStreamed(job);
   return {
     ...(job.chat?.options as Partial<ChatCompletionCreateParamsStreaming> | undefined),
     model,
     messages: (job.chat?.messages ?? job.messages) as ChatCompletionCreateParamsStreaming["messages"],
     stream: stream as true,
     ...(usage && stream ? { stream_options: { include_usage: true } } : {}),
-    // OpenAI's newer models refuse `max_tokens`; many compatible servers know nothing else.
     ...(limit === undefined ? {} : own ? { max_completion_tokens: limit } : { max_tokens: limit }),
     ...(job.temperature === null || job.temperature === undefined ? {} : { temperature: job.temperature }),
   };

@@ -3,7 +3,7 @@
  * a third of a worker's CPU: headers, bodies and streams are each wrapped three times. What is needed of them is little:
  * a connection that is given up in time, a status, headers, and the pieces of a body.
  */
-import { Agent, type Dispatcher, request } from "undici";
+import { Agent, type Dispatcher, FormData, request } from "undici";
 
 /** What is read of an answer; a `Response` of `fetch` is one too. */
 export interface ProviderResponse {
@@ -18,6 +18,12 @@ export interface Provider {
    * @throws ProviderRefusal for any other status, ProviderUnreachable without one, the signal's reason
    */
   post(path: string, body: unknown, options: PostOptions): Promise<ProviderResponse>;
+  /** The same for other methods and bodies: a text is JSON, a form brings its own type. */
+  call(
+    method: "GET" | "POST" | "DELETE",
+    path: string,
+    options: PostOptions & { readonly body?: string | FormData },
+  ): Promise<ProviderResponse>;
 }
 export interface PostOptions {
   readonly signal: AbortSignal;
@@ -55,8 +61,15 @@ const ERROR_CHARS = 16_384;
 /** An answer that is larger is none. */
 const ANSWER_BYTES = 64 * 1024 * 1024;
 
+export { FormData };
+
 /** @param baseUrl `.../v1`, with a query where the server wants one */
-export function openProvider(baseUrl: string, apiKey: string | undefined, connectMs = CONNECT_MS): Provider {
+export function openProvider(
+  baseUrl: string,
+  apiKey: string | undefined,
+  connectMs = CONNECT_MS,
+  answerBytes = ANSWER_BYTES,
+): Provider {
   const { origin, pathname, search } = new URL(baseUrl);
   const base = pathname.replace(/\/+$/, "");
   // How long an answer may take is for `patience.ts` to say.
@@ -64,31 +77,32 @@ export function openProvider(baseUrl: string, apiKey: string | undefined, connec
     connect: { timeout: connectMs },
     headersTimeout: 0,
     bodyTimeout: 0,
-    maxResponseSize: ANSWER_BYTES,
+    maxResponseSize: answerBytes,
   });
-  const own = {
-    authorization: `Bearer ${apiKey ?? "none"}`,
-    "content-type": "application/json",
-    "user-agent": "jetclaw",
+  const own = { authorization: `Bearer ${apiKey ?? "none"}`, "user-agent": "jetclaw" };
+  const json = { ...own, "content-type": "application/json" };
+  const call: Provider["call"] = async (method, path, { body, signal, headers }) => {
+    const query = path.includes("?") ? search.replace("?", "&") : search;
+    const known = typeof body === "string" ? json : own;
+    const response = await request(`${origin}${base}${path}${query}`, {
+      dispatcher,
+      method,
+      headers: headers ? { ...known, ...headers } : known,
+      body: body ?? null,
+      signal,
+    }).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw new ProviderUnreachable(error);
+    });
+    const read = { get: (name: string) => headerOf(response.headers, name) };
+    // A redirect is no success either: it would carry the key and the conversation elsewhere.
+    if (response.statusCode < 200 || response.statusCode > 299)
+      throw new ProviderRefusal(response.statusCode, await textOf(response.body), read);
+    return { headers: read, body: response.body, text: () => response.body.text() };
   };
   return {
-    async post(path, body, { signal, headers }) {
-      const response = await request(`${origin}${base}${path}${search}`, {
-        dispatcher,
-        method: "POST",
-        headers: headers ? { ...own, ...headers } : own,
-        body: JSON.stringify(body),
-        signal,
-      }).catch((error: unknown) => {
-        signal.throwIfAborted();
-        throw new ProviderUnreachable(error);
-      });
-      const read = { get: (name: string) => headerOf(response.headers, name) };
-      // A redirect is no success either: it would carry the key and the conversation elsewhere.
-      if (response.statusCode < 200 || response.statusCode > 299)
-        throw new ProviderRefusal(response.statusCode, await textOf(response.body), read);
-      return { headers: read, body: response.body, text: () => response.body.text() };
-    },
+    call,
+    post: (path, body, options) => call("POST", path, { ...options, body: JSON.stringify(body) }),
   };
 }
 

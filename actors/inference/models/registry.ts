@@ -8,6 +8,7 @@ import { batchedModel, batchedRequests, isBatched } from "./batched.ts";
 import { type EchoOptions, echoModel } from "./echo.ts";
 import { type Endpoint, rotating } from "./endpoints.ts";
 import { kbExtractModel } from "./kb-extract.ts";
+import { isOffline, type OfflineModel, offlineModel } from "./offline.ts";
 import { openaiEndpoint } from "./openai.ts";
 
 /** A model as a pool offers it. */
@@ -16,6 +17,8 @@ export interface PooledModel {
   readonly price: Price | undefined;
   /** Requests one worker runs at once on it. */
   readonly concurrency: number;
+  /** How jobs that nobody waits for are sent, where not like all others. */
+  readonly offline?: OfflineModel | undefined;
 }
 
 export interface RegistryOptions {
@@ -29,6 +32,7 @@ export function modelsOf(pool: PoolConfig, options: RegistryOptions = {}): Poole
     model: modelOf(config, options),
     price: config.price,
     concurrency: isBatched(config) ? batchedRequests(config) : config.concurrency,
+    ...(isOffline(config) ? { offline: offlineModel(config, firstKeyOf(config)) } : {}),
   }));
 }
 
@@ -62,6 +66,10 @@ function endpointsOf(config: ModelConfig): Endpoint[] {
       : { id, concurrency, ...openaiEndpoint({ name, baseUrl, apiKey, timeouts }) };
   });
 }
+
+/** A batch belongs to the account that sent it: it goes by the first of the model's keys. */
+const firstKeyOf = ({ name, apiKey, endpoints }: ModelConfig): string | undefined =>
+  secretOf(name, endpoints?.[0]?.apiKey ?? apiKey);
 
 function secretOf(name: string, apiKey: ModelConfig["apiKey"]): string | undefined {
   if (apiKey === undefined || typeof apiKey === "string") return apiKey;

@@ -138,6 +138,24 @@ describe("the configuration", () => {
     ["three shards", { shards: 3 }, /shards/],
     ["two replicas", { replicas: 2 }, /replicas/],
     ["a deadline that a lost leader outlives", { turnDeadlineMs: 1_000 }, /turnDeadlineMs/],
+    [
+      "a batch API for a model that has none",
+      { pools: { p: { models: [{ name: "m", provider: "kb-extract", batch: { mode: "offline" } }] } } },
+      /no batch API/,
+    ],
+    [
+      "batches that no job has the time for",
+      { pools: { p: { models: [{ name: "m", batch: { mode: "offline" } }] } } },
+      /set deferredDeadlineMs/,
+    ],
+    [
+      "a wait that is no option of a batch API's mode",
+      {
+        deferredDeadlineMs: 86_400_000,
+        pools: { p: { models: [{ name: "m", batch: { mode: "offline", maxWaitMs: -1 } }] } },
+      },
+      /maxWaitMs/,
+    ],
     ["a tenant that is no id", { budgets: { "a b": { usdPerDay: 1 } } }, /budgets/],
   ])("with %s is refused with the key in the message", (_, input, message) => {
     const parsed = configSchema.safeParse(input);

@@ -25,6 +25,7 @@ const parts = (): AttemptParts => ({
   clock: systemClock,
   delivery: 1,
   handBack: new AbortController().signal,
+  leaving: new AbortController().signal,
   onText() {},
   onRestart() {},
   onFailure() {},

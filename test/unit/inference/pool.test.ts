@@ -63,7 +63,7 @@ async function serve(
     heard += "|2|";
     return 2;
   };
-  const outcome = await pool.run(job, run, { onTry() {}, onFailure() {}, onRestart }).then(
+  const outcome = await pool.run(job, run, { onTry() {}, onFailure() {}, onWait() {}, onRestart }).then(
     () => "answered",
     (error: unknown) => (error as JetclawError).code,
   );
