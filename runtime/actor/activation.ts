@@ -11,7 +11,7 @@ import { messageAt } from "../nats/reader.ts";
 import { killPoint } from "../observe/kill-point.ts";
 import { metrics } from "../observe/metrics.ts";
 import { SpanKind, startSpan } from "../observe/trace.ts";
-import { activate, commit, type Loaded, type Owned } from "./commit.ts";
+import { activate, commit, Evicted, type Loaded, type Owned, ownerSince } from "./commit.ts";
 import { deadLetter } from "./dead-letter.ts";
 import type { ActorKind } from "./define.ts";
 import { Draft } from "./draft.ts";
@@ -23,9 +23,6 @@ import type { NextRecord, Tried } from "./record.ts";
 import { retrying } from "./retrying.ts";
 
 export type ActivationState = "creating" | "active" | "passivating" | "closed";
-
-/** Ownership was lost while working: stop at once, write nothing, ack nothing. */
-class Evicted extends Error {}
 
 const FIRST_RETRY_MS = 20;
 /** How long an actor that cannot be loaded waits before it tries again. */
@@ -131,7 +128,7 @@ export class Activation {
 
   async #load(): Promise<Loaded> {
     const { host, owned, kind, route, stream } = this.#options;
-    return activate(host, kind, route, stream, owned.signal);
+    return activate(host, kind, route, stream, owned);
   }
 
   async #handle(batch: readonly Delivery[]): Promise<void> {
@@ -295,11 +292,14 @@ export class Activation {
       await boundPurges(host.bus, draft.effects, owned.signal);
     const { record } = this.#loaded as Loaded;
     const next = recordAfter(record, deliveries, { kind, draft, givesUp });
+    const stillOwner = ownerSince(host, owned, host.clock.now());
     if (!(await this.#write(draft, next, givesUp ? LIMITS.recordBytes : undefined))) return false;
     let paused = killPoint("host.afterCommit");
     if (paused) await paused;
     const { outbox } = (this.#loaded as Loaded).record;
-    if (outbox.length > 0) await publishOutbox(host.bus, outbox, owned.signal, draft.stored);
+    const { signal } = owned;
+    if (outbox.length > 0)
+      await publishOutbox(host.bus, outbox, { signal, stillOwner, stored: draft.stored });
     (this.#loaded as Loaded).record.outbox = [];
     paused = killPoint("host.afterPublish");
     if (paused) await paused;

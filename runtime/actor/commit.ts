@@ -1,5 +1,6 @@
 /** Loading and committing the record: one compare-and-set, and what a refusal or a silence of the store means. */
 import { JetclawError } from "#contracts/errors.ts";
+import { LIMITS } from "#contracts/limits.ts";
 import type { ActorRoute } from "#contracts/subjects.ts";
 import { StaleRevision } from "../nats/connect.ts";
 import { shardOfRoute } from "../nats/inbound.ts";
@@ -32,6 +33,26 @@ export interface Owned {
   stillOwned(): Promise<boolean>;
   /** Ends ownership at once. */
   lost(reason: string): void;
+}
+
+/** Ownership was lost while working: stop at once, write nothing, ack nothing. */
+export class Evicted extends Error {}
+
+/** A commit proves ownership for so long: nobody takes over from a host before it is suspected. */
+const PROOF_MS = LIMITS.suspectMs / 2;
+
+/** Asks the placement where the last proof of ownership is too old: this process may have stood still since. */
+export function ownerSince(host: HostContext, owned: Owned, provenAt: number): () => Promise<void> {
+  let lastAt = provenAt;
+  return async () => {
+    const askedAt = host.clock.now();
+    if (Math.abs(askedAt - lastAt) < PROOF_MS) return;
+    if (!(await owned.stillOwned())) {
+      owned.lost("another host owns it since the commit");
+      throw new Evicted();
+    }
+    lastAt = askedAt;
+  };
 }
 
 /**
@@ -76,8 +97,9 @@ export async function activate(
   kind: ActorKind,
   route: ActorRoute,
   stream: string,
-  signal: AbortSignal,
+  owned: Owned,
 ): Promise<Loaded> {
+  const { signal } = owned;
   const loaded = await load(host, kind, route, signal);
   const paused = killPoint("host.afterLoad");
   if (paused) await paused;
@@ -90,7 +112,7 @@ export async function activate(
     );
     if (pending) {
       metrics.republished({ kind: kind.kind });
-      await publishOutbox(host.bus, record.outbox, signal);
+      await publishOutbox(host.bus, record.outbox, { signal, stillOwner: ownerSince(host, owned, 0) });
     }
   }
   record.outbox = [];

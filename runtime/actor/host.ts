@@ -25,6 +25,7 @@ export interface Unsafe {
   readonly dropOutbox?: boolean;
   readonly ignoreFence?: boolean;
   readonly ignoreAttempts?: boolean;
+  readonly ignorePauses?: boolean;
 }
 
 /** What partitions and activations see of their host. */
@@ -96,7 +97,7 @@ export class ActorHost implements HostContext {
     this.clock = options.clock;
     this.deployment = options.deployment;
     this.unsafe = options.unsafe ?? {};
-    this.puller = new Puller(options.bus);
+    this.puller = new Puller(options.bus, this.unsafe.ignorePauses);
     this.kinds = new Map(options.kinds.map((kind) => [kind.kind, kind]));
     this.instance = options.instance;
     this.#residency = options.residency ?? DEFAULT_RESIDENCY;

@@ -5,16 +5,25 @@ import { killPoint } from "../observe/kill-point.ts";
 import type { StoredEffect } from "./record.ts";
 import { retrying } from "./retrying.ts";
 
+export interface Publishing {
+  readonly signal: AbortSignal;
+  /** Fails when this host may have lost the actor since its commit. */
+  readonly stillOwner: () => Promise<void>;
+  /** Hear each effect's place by its id. */
+  readonly stored?: ReadonlyMap<string, (seq: number) => void>;
+}
+
 /**
  * Publishes all effects. Effects on different subjects go out together; the order on one subject is kept. A purge
  * waits for all before it and all after it wait for the purge: it must remove what came before and nothing else.
- * Resolves when each is acknowledged; retries until the signal aborts. `stored` hears each effect's place by its id.
+ * Receivers drop a repeat by its id, however late it comes. A schedule has no such receiver: from a host that stood
+ * still it would take the place of the one that the next owner set, so the ownership behind it is made sure of.
+ * Resolves when each is acknowledged; retries until the signal aborts.
  */
 export async function publishOutbox(
   bus: Bus,
   effects: readonly StoredEffect[],
-  signal: AbortSignal,
-  stored?: ReadonlyMap<string, (seq: number) => void>,
+  { signal, stillOwner, stored }: Publishing,
 ): Promise<void> {
   let waits: Promise<unknown>[] = [];
   const last = new Map<string, Promise<unknown>>();
@@ -38,7 +47,10 @@ export async function publishOutbox(
     }
     const before = last.get(effect.subject);
     const publish = (): Promise<unknown> =>
-      retrying(bus.log, signal, "publish an effect", () => publishEffect(bus, effect, placed, stored));
+      retrying(bus.log, signal, "publish an effect", async () => {
+        if (effect.k === "schedule") await stillOwner();
+        await publishEffect(bus, effect, placed, stored);
+      });
     const wait = before ? before.then(publish) : publish();
     last.set(effect.subject, wait);
     waits.push(wait);

@@ -114,7 +114,8 @@ export class OwnedPartition {
       const counts = await deliveriesOf(host.bus, this.#stream, partitionConsumer(partition, epoch)).catch(
         () => undefined,
       );
-      if (!counts || isOver()) break;
+      // Paused meanwhile: taking it anew makes it go on.
+      if (!counts || counts.paused || isOver()) break;
       if (counts.delivered === this.#channel.received && counts.unacked === this.#channel.unacked) {
         this.#waiting = undefined;
         for (const message of waiting) this.#receive(message);

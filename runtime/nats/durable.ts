@@ -1,6 +1,7 @@
 /** A durable reader of a stream: every event is handled at least once, by one of the processes that share its name. */
 import { AckPolicy, DeliverPolicy } from "@nats-io/jetstream";
 import { type Bus, natsError } from "./connect.ts";
+import { resumeIfPaused } from "./paused.ts";
 import { type Pulled, Puller } from "./pull.ts";
 
 export interface DurableOptions {
@@ -34,7 +35,7 @@ const WORKING_MS = 600;
 export async function readDurably(bus: Bus, options: DurableOptions): Promise<DurableReader> {
   const ensure = async (): Promise<void> => {
     try {
-      await bus.jsm.consumers.add(options.stream, {
+      const { paused } = await bus.jsm.consumers.add(options.stream, {
         durable_name: options.name,
         filter_subject: options.filter,
         deliver_policy: DeliverPolicy.All,
@@ -42,11 +43,14 @@ export async function readDurably(bus: Bus, options: DurableOptions): Promise<Du
         ack_wait: ACK_WAIT_MS * 1e6,
         max_ack_pending: 10_000,
       });
+      if (paused) void resumeIfPaused(bus, options.stream, options.name);
     } catch (error) {
       throw natsError(error);
     }
   };
   await ensure();
+  // What was done to it while nobody here could hear of it.
+  const reconnects = bus.onReconnect(() => void ensure().catch(() => {}));
   const puller = new Puller(bus);
   const running = new Set<Promise<void>>();
   let stopped = false;
@@ -103,6 +107,7 @@ export async function readDurably(bus: Bus, options: DurableOptions): Promise<Du
   return {
     async stop() {
       stopped = true;
+      reconnects.stop();
       channel.close();
       await Promise.all(running);
       puller.close();

@@ -3,6 +3,7 @@ import { AckPolicy, JetStreamApiError } from "@nats-io/jetstream";
 import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { type Bus, NO_DATA, natsError } from "./connect.ts";
+import { resumeIfPaused } from "./paused.ts";
 
 /** A consumer of a higher epoch exists: the placement document that named us is outdated. */
 export class SupersededEpoch extends Error {
@@ -88,7 +89,9 @@ async function resetConsumer(bus: Bus, { stream, name }: ReplaceOptions): Promis
   // What was asked for before has ended with its subscription, once the server has heard of that.
   await bus.flush();
   // Asked first: a reset of a consumer that is gone is never answered.
-  if ((await deliveriesOf(bus, stream, name)) === undefined) return false;
+  const known = await deliveriesOf(bus, stream, name);
+  if (!known) return false;
+  if (known.paused) void resumeIfPaused(bus, stream, name);
   const reply = await bus.request(`$JS.API.CONSUMER.RESET.${stream}.${name}`, NO_DATA, RESET_MS);
   const { error } = JSON.parse(decoder.decode(reply)) as { error?: { description: string } };
   if (error) throw new JetclawError("nats.unavailable", error.description);
@@ -128,18 +131,18 @@ export async function deleteConsumer(bus: Bus, stream: string, name: string): Pr
   }
 }
 
-/**
- * How many deliveries a consumer has made since it was made, and how many of them it counts as not acked; undefined
- * when there is no such consumer. @throws JetclawError `nats.unavailable`
- */
-export async function deliveriesOf(
-  bus: Bus,
-  stream: string,
-  name: string,
-): Promise<{ readonly delivered: number; readonly unacked: number } | undefined> {
+export interface Deliveries {
+  /** Since the consumer was made. */
+  readonly delivered: number;
+  readonly unacked: number;
+  readonly paused: boolean;
+}
+
+/** Undefined when there is no such consumer. @throws JetclawError `nats.unavailable` */
+export async function deliveriesOf(bus: Bus, stream: string, name: string): Promise<Deliveries | undefined> {
   try {
-    const { delivered, num_ack_pending } = await bus.jsm.consumers.info(stream, name);
-    return { delivered: delivered.consumer_seq, unacked: num_ack_pending };
+    const { delivered, num_ack_pending, paused = false } = await bus.jsm.consumers.info(stream, name);
+    return { delivered: delivered.consumer_seq, unacked: num_ack_pending, paused };
   } catch (error) {
     if (error instanceof JetStreamApiError && error.code === CONSUMER_NOT_FOUND) return undefined;
     throw natsError(error);

@@ -4,7 +4,8 @@
  * `CONSUMER.MSG.NEXT` itself.
  */
 import type { Msg } from "@nats-io/transport-node";
-import type { Bus } from "./connect.ts";
+import type { Bus, Subscription } from "./connect.ts";
+import { onPaused, resumeIfPaused } from "./paused.ts";
 
 export interface Pulled {
   readonly subject: string;
@@ -59,16 +60,25 @@ const MISSED_HEARTBEATS = 2.5;
 const NO_WAIT_MS = 5_000;
 /** The watch does not look more often. */
 const LOOK_LEAST_MS = 500;
+/** A long request to which nothing came, for the so manieth time: is the consumer paused, and the news of it lost? */
+const LONG_MS = 10_000;
+const LONG_IN_VAIN = 8;
 
 /** All pull channels of a connection, and the watch over requests that went silent. */
 export class Puller {
   readonly #bus: Bus;
   readonly #channels = new Set<PullChannel>();
+  readonly #pauses: Subscription;
   #watch: NodeJS.Timeout | undefined;
   #watchAt = 0;
 
-  constructor(bus: Bus) {
+  /** @param ignorePauses for control runs of fault tests */
+  constructor(bus: Bus, ignorePauses = false) {
     this.#bus = bus;
+    this.#pauses = onPaused(bus, (stream, consumer) => {
+      if (!ignorePauses && [...this.#channels].some((channel) => channel.reads(stream, consumer)))
+        void resumeIfPaused(bus, stream, consumer);
+    });
   }
 
   /** One timer for all requests, for the one that could be lost first: with none open nobody is woken. */
@@ -101,6 +111,7 @@ export class Puller {
 
   close(): void {
     for (const channel of [...this.#channels]) channel.close();
+    this.#pauses.stop();
     clearTimeout(this.#watch);
   }
 }
@@ -111,6 +122,8 @@ export class Puller {
  */
 export class PullChannel {
   readonly #bus: Bus;
+  readonly #stream: string;
+  readonly #consumer: string;
   readonly #next: string;
   readonly #prefix: string;
   /** In order of asking: a message belongs to the oldest request that still misses some. */
@@ -120,6 +133,8 @@ export class PullChannel {
   /** Deliveries that came in, and those that were acked: what the consumer's own counts are compared with. */
   #received = 0;
   #acked = 0;
+  /** Long requests to which nothing came, one after the other. */
+  #inVain = 0;
   readonly #stopListening: () => void;
   readonly #drain: () => void;
   readonly #onClose: () => void;
@@ -137,6 +152,8 @@ export class PullChannel {
     },
   ) {
     this.#bus = bus;
+    this.#stream = stream;
+    this.#consumer = consumer;
     this.#onClose = hooks.onClose;
     this.#onLate = hooks.onLate;
     this.#watch = hooks.watch;
@@ -150,6 +167,10 @@ export class PullChannel {
     this.#stopListening = () => subscription.unsubscribe();
     // On a connection that is gone there is nothing left to end.
     this.#drain = () => void subscription.drain().catch(() => {});
+  }
+
+  reads(stream: string, consumer: string): boolean {
+    return stream === this.#stream && consumer === this.#consumer;
   }
 
   get received(): number {
@@ -273,6 +294,9 @@ export class PullChannel {
     const open = this.#open.get(token);
     if (!open) return;
     this.#open.delete(token);
+    if (open.left < open.batch) this.#inVain = 0;
+    else if (end === "expired" && (open.expiresMs ?? 0) >= LONG_MS && ++this.#inVain % LONG_IN_VAIN === 0)
+      void resumeIfPaused(this.#bus, this.#stream, this.#consumer);
     open.onEnd(end);
   }
 

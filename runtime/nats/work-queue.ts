@@ -12,6 +12,7 @@ import {
   type PriorityClass,
 } from "#contracts/subjects.ts";
 import { type Bus, NO_DATA, natsError, type Subscription } from "./connect.ts";
+import { resumeIfPaused } from "./paused.ts";
 import { type PullChannel, type Pulled, Puller } from "./pull.ts";
 
 export const LANES: readonly { cls: PriorityClass; lane: Lane }[] = CLASSES.flatMap((cls) => [
@@ -47,6 +48,8 @@ export class WorkQueue {
   readonly #stream: string;
   readonly #channels = new Map<string, PullChannel>();
   readonly #standing = new Map<string, PullChannel>();
+  /** What was done to its consumers while nobody here could hear of it. */
+  readonly #reconnects: Subscription;
 
   private constructor(bus: Bus, pool: string) {
     this.pool = pool;
@@ -57,6 +60,7 @@ export class WorkQueue {
       const name = inferConsumer(cls, lane);
       this.#channels.set(name, this.#puller.channel(this.#stream, name));
     }
+    this.#reconnects = bus.onReconnect(() => this.#makeConsumersAgain());
   }
 
   /** Opens the queue and makes its consumers where they are missing. */
@@ -90,7 +94,8 @@ export class WorkQueue {
   async #ensure(cls: PriorityClass, lane: Lane): Promise<void> {
     const name = inferConsumer(cls, lane);
     try {
-      await this.#bus.jsm.consumers.info(this.#stream, name);
+      const { paused } = await this.#bus.jsm.consumers.info(this.#stream, name);
+      if (paused) void resumeIfPaused(this.#bus, this.#stream, name);
       return;
     } catch (error) {
       if (!(error instanceof JetStreamApiError) || error.code !== CONSUMER_NOT_FOUND) throw error;
@@ -208,6 +213,7 @@ export class WorkQueue {
 
   close(): void {
     this.sit();
+    this.#reconnects.stop();
     this.#puller.close();
   }
 }

@@ -1,6 +1,7 @@
 // Every row of the list of faults, by number.
 import type { Row } from "./row.ts";
 import { actorRows } from "./rows/actors.ts";
+import { consumerRows } from "./rows/consumers.ts";
 import { diskRows } from "./rows/disks.ts";
 import { everythingRows } from "./rows/everything.ts";
 import { hostRows } from "./rows/hosts.ts";
@@ -12,6 +13,7 @@ export const ROWS: readonly Row[] = [
   ...hostRows,
   ...modelRows,
   ...actorRows,
+  ...consumerRows,
   ...diskRows,
   ...serverRows,
   ...lineRows,

@@ -118,9 +118,14 @@ export async function freezes(run: FaultRun, times: number): Promise<void> {
   }
 }
 
-/** One freeze at a step drawn by chance, `ms` long. */
-export async function freezeOnce(run: FaultRun, random: Random, ms = 0): Promise<void> {
-  const [freeze] = scheduleOf(random, 1, random.shuffle(FREEZE_POINTS));
+/** One freeze at one of the steps, drawn by chance, `ms` long. */
+export async function freezeOnce(
+  run: FaultRun,
+  random: Random,
+  ms = 0,
+  points: readonly KillPoint[] = FREEZE_POINTS,
+): Promise<void> {
+  const [freeze] = scheduleOf(random, 1, random.shuffle(points));
   await freezeAt(run, random, freeze as Kill, ms);
 }
 

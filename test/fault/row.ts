@@ -54,8 +54,15 @@ export async function underLoad(
       ? new Error(`${error.code}: ${error.message}`, { cause: error })
       : error;
   }
-  const figures = { ...outcome.figures, ...own, seconds: outcome.seconds };
-  return { figures, broken: [...violationsOf(outcome.verdict), ...beyond(figures, limits)] };
+  const { tallied, seconds } = outcome;
+  const figures = {
+    ...outcome.figures,
+    ...own,
+    ...(tallied.acknowledged > 0 ? { tallied: tallied.acknowledged } : {}),
+    seconds,
+  };
+  const broken = [...violationsOf(outcome.verdict), ...tallied.broken, ...beyond(figures, limits)];
+  return { figures, broken };
 }
 
 const SHOWN = 20;

@@ -18,6 +18,7 @@ import type { Member } from "#test/harness/member-process.ts";
 import { ALL_EFFECTS, observe } from "#test/harness/observer.ts";
 import { type Random, randomOf } from "#test/harness/random.ts";
 import { Recorder } from "#test/harness/recorder.ts";
+import { TallyLoad } from "#test/harness/tally-load.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
 export interface FaultRunOptions extends ClusterOptions {
@@ -38,6 +39,8 @@ export interface FaultRunOptions extends ClusterOptions {
     | undefined;
   /** An OpenAI-compatible server with a bill instead of the model inside the workers. */
   readonly simulator?: boolean;
+  /** Besides, an author's actors with timers, so many of them. */
+  readonly tallies?: number;
 }
 
 export interface PointCount {
@@ -52,11 +55,16 @@ export interface Outcome {
   readonly faults: Readonly<Record<string, number>>;
   readonly points: Readonly<Partial<Record<KillPoint, PointCount>>>;
   readonly seconds: number;
+  /** Messages that tallies acknowledged, and what they wrote down that is wrong. */
+  readonly tallied: { readonly acknowledged: number; readonly broken: readonly string[] };
 }
 
 const DRAIN_MS = 90_000;
 const ANSWERS_MS = 10_000;
 const CALM_MESSAGES = 15;
+/** A timer is set, replaced or cancelled about every second by each tally, and is due before or after that. */
+const TALLY_MS = 700;
+const TIMER_MOST_MS = 15_000;
 /** Slow enough to be caught in mid-stream. */
 const SIMULATED = { ttftMs: 20, tokensPerSecond: 400, replyBytes: 200 };
 
@@ -70,6 +78,7 @@ export class FaultRun {
   readonly #load: Load;
   readonly #placement: PlacementStore;
   readonly #startedAt = Date.now();
+  readonly #tallies: TallyLoad;
   #simulator: Simulator | undefined;
 
   private constructor(options: FaultRunOptions, cluster: Cluster, recorder: Recorder, random: Random) {
@@ -87,6 +96,10 @@ export class FaultRun {
       sessions,
       perSecond,
     });
+    this.#tallies = new TallyLoad(cluster, {
+      keys: options.tallies ?? 0,
+      timers: { random: random.fork("tallies"), mostMs: TIMER_MOST_MS },
+    });
   }
 
   /** Resolves when the cluster takes work and people have begun to write. */
@@ -95,7 +108,12 @@ export class FaultRun {
       ? await startSimulator({ ...SIMULATED, seed: options.seed })
       : undefined;
     const pools = simulator ? { pools: simulatedPool(simulator.baseUrl) } : {};
-    const cluster = await Cluster.start({ spares: 2, ...options, ...pools });
+    const cluster = await Cluster.start({
+      spares: 2,
+      ...(options.tallies ? { build: "old" } : {}),
+      ...options,
+      ...pools,
+    });
     const recorder = new Recorder();
     const { bus, deployment } = cluster;
     const { effects = ALL_EFFECTS } = options;
@@ -103,6 +121,7 @@ export class FaultRun {
     const run = new FaultRun(options, cluster, recorder, randomOf(options.seed));
     run.#simulator = simulator;
     run.#load.start();
+    run.#tallies.start(TALLY_MS);
     await waitUntil(() => recorder.answered > 20, { timeoutMs: 30_000, what: "the first answers" });
     return run;
   }
@@ -178,7 +197,7 @@ export class FaultRun {
   /** Ends the load, waits for everything to be answered, and judges. The cluster is closed in any case. */
   async conclude(): Promise<Outcome> {
     try {
-      await this.#load.stop();
+      await Promise.all([this.#load.stop(), this.#tallies.stop()]);
       const queues = await this.cluster.drained(DRAIN_MS);
       // The last records are stored before their questions leave the queue; the observer may be a moment behind.
       await waitUntil(() => this.recorder.unanswered === 0, {
@@ -202,6 +221,7 @@ export class FaultRun {
         faults,
         points: this.points,
         seconds: Math.round((Date.now() - this.#startedAt) / 1_000),
+        tallied: { acknowledged: this.#tallies.acknowledged, broken: await this.#tallies.judge() },
       };
     } finally {
       await this.close();

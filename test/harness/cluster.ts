@@ -12,7 +12,7 @@ import { type Deployment, provision } from "#runtime/nats/topology.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { Member } from "./member-process.ts";
 import { NatsNodes, type SyncInterval } from "./nats-nodes.ts";
-import type { Arm, MemberRole } from "./orders.ts";
+import type { Arm, Embeddings, MemberRole } from "./orders.ts";
 import type { TallyBuild } from "./tally.ts";
 import { waitUntil } from "./wait.ts";
 
@@ -22,6 +22,7 @@ export interface ClusterOptions {
   /** Numbered copies of the streams; default 2, so that more than one is exercised. */
   readonly shards?: number;
   readonly pools?: Readonly<Record<string, PoolConfig>>;
+  readonly embeddings?: Embeddings | undefined;
   /** Kept at the end when given, so that a later cluster can go on with it. */
   readonly dir?: string;
   /** NATS servers; every stream has as many replicas. Default 1. */
@@ -125,7 +126,7 @@ export class Cluster {
     const spare = this.#spares.find((m) => m.running);
     if (spare) this.#spares.splice(this.#spares.indexOf(spare), 1);
     const member = spare ?? this.#spawn();
-    const name = how.frozenView ? "outdated" : role === "worker" ? "worker" : "host";
+    const name = how.frozenView ? "outdated" : role === "conversation" ? "host" : role;
     const instance = `${name}-${String(++this.#started).padStart(4, "0")}-${this.#run}`;
     this.#members.add(member);
     void member.ended.then(() => {
@@ -139,6 +140,7 @@ export class Cluster {
       shards: this.deployment.shards,
       replicas: this.deployment.replicas as 1 | 3,
       pools: this.#options.pools ?? ECHO_POOL,
+      embeddings: this.#options.embeddings,
       unsafe: this.#options.unsafe,
       build: this.#options.build,
       ...how,

@@ -4,6 +4,8 @@ import { configSchema } from "#contracts/config.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import type { RoleContext, RunningRole } from "#ops/compose/context.ts";
 import { startConversationHost } from "#ops/compose/conversation.ts";
+import { startIndexerRole } from "#ops/compose/indexer.ts";
+import { startInvalidatorRole } from "#ops/compose/invalidator.ts";
 import { connectTo, contextOf, provisionFor } from "#ops/compose/open.ts";
 import { startWorker } from "#ops/compose/worker.ts";
 import { installKillPoints, type KillPoint } from "#runtime/observe/kill-point.ts";
@@ -53,8 +55,14 @@ async function join(config: MemberConfig): Promise<void> {
   const log = createLog({ role: config.role, level: process.env.JETCLAW_LOG_LEVEL ?? "info" });
   const bus = await connectTo(config.url, config.instance, log);
   const assistants = { default: { instructions: "Answer briefly." } };
-  const { pools, shards, replicas } = config;
-  const parsed = configSchema.parse({ assistants, pools, shards, replicas });
+  const { pools, shards, replicas, embeddings } = config;
+  const parsed = configSchema.parse({
+    assistants,
+    pools,
+    shards,
+    replicas,
+    ...(embeddings ? { embeddings } : {}),
+  });
   const deployment = await provisionFor(bus, parsed);
   const context: RoleContext = { ...contextOf(bus, deployment, parsed, log), instance: config.instance };
   const role = await start(context, config);
@@ -101,12 +109,20 @@ function start(
   context: RoleContext,
   { role, pools, unsafe, frozenView, build }: MemberConfig,
 ): Promise<RunningRole> {
-  if (role === "worker") return startWorker(context, { pools: Object.keys(pools), echo: ECHO });
-  return startConversationHost(context, {
-    ...(build ? { kinds: [tally(build)] } : {}),
-    ...(unsafe ? { unsafe } : {}),
-    ...(frozenView ? { frozenView } : {}),
-  });
+  switch (role) {
+    case "worker":
+      return startWorker(context, { pools: Object.keys(pools), echo: ECHO });
+    case "invalidator":
+      return startInvalidatorRole(context);
+    case "indexer":
+      return startIndexerRole(context);
+    case "conversation":
+      return startConversationHost(context, {
+        ...(build ? { kinds: [tally(build)] } : {}),
+        ...(unsafe ? { unsafe } : {}),
+        ...(frozenView ? { frozenView } : {}),
+      });
+  }
 }
 
 function arm(next: Arm | undefined): void {

@@ -33,8 +33,17 @@ interface Ports {
   readonly line: number;
 }
 
+/** A part of what a server answers to `/healthz?details=true`. */
+interface Ailment {
+  readonly stream?: string;
+  readonly consumer?: string;
+  readonly error: string;
+}
+
 const HEALTHY_PAUSE_MS = 100;
-const PROBE_MS = 1_000;
+/** A server that shares its processor with others looks through hundreds of consumers. */
+const PROBE_MS = 5_000;
+const AILMENTS_SHOWN = 8;
 
 export class NatsNode {
   readonly name: string;
@@ -87,13 +96,18 @@ export class NatsNode {
     this.#process?.thaw();
   }
 
-  /** Whether JetStream, every stream and every consumer on it are up to date, as it says itself. */
-  async healthy(): Promise<boolean> {
+  /** What on it is not up to date, JetStream, a stream or a consumer, as it says itself; nothing when it is healthy. */
+  async ailments(): Promise<string[]> {
     try {
-      const signal = AbortSignal.timeout(PROBE_MS);
-      return (await fetch(`http://127.0.0.1:${this.ports.monitor}/healthz`, { signal })).status === 200;
-    } catch {
-      return false;
+      const url = `http://127.0.0.1:${this.ports.monitor}/healthz?details=true`;
+      const answer = await fetch(url, { signal: AbortSignal.timeout(PROBE_MS) });
+      if (answer.status === 200) return [];
+      const { errors = [] } = (await answer.json()) as { errors?: Ailment[] };
+      return errors.map(({ stream = "", consumer = "", error }) =>
+        [this.name, stream, consumer, error].filter((part) => part !== "").join(" "),
+      );
+    } catch (error) {
+      return [`${this.name} ${error instanceof Error ? error.message : String(error)}`];
     }
   }
 
@@ -178,11 +192,19 @@ export class NatsNodes {
 
   /** Resolves when every running node says that everything on it is current. */
   async answering(timeoutMs: number): Promise<void> {
-    const all = async (): Promise<boolean> =>
-      (await Promise.all(this.nodes.filter((n) => n.running && !n.frozen).map((n) => n.healthy()))).every(
-        Boolean,
-      );
-    await waitUntil(all, { timeoutMs, what: "healthy NATS nodes", pollMs: HEALTHY_PAUSE_MS });
+    let ailments: string[] = [];
+    const none = async (): Promise<boolean> => {
+      const awake = this.nodes.filter((n) => n.running && !n.frozen);
+      ailments = (await Promise.all(awake.map((n) => n.ailments()))).flat();
+      return ailments.length === 0;
+    };
+    await waitUntil(none, { timeoutMs, what: "healthy NATS nodes", pollMs: HEALTHY_PAUSE_MS }).catch(
+      (error: Error) => {
+        throw new Error(
+          `${error.message}: ${ailments.length} ailments: ${ailments.slice(0, AILMENTS_SHOWN).join("; ")}`,
+        );
+      },
+    );
   }
 
   /** Resolves when every stream has a leader and every replica of it is current. */

@@ -4,7 +4,12 @@ import type { Unsafe } from "#runtime/actor/host.ts";
 import type { KillPoint } from "#runtime/observe/kill-point.ts";
 import type { TallyBuild } from "./tally.ts";
 
-export type MemberRole = "conversation" | "worker";
+export type MemberRole = "conversation" | "worker" | "invalidator" | "indexer";
+
+export interface Embeddings {
+  readonly baseUrl: string;
+  readonly model: string;
+}
 
 export interface MemberConfig {
   readonly role: MemberRole;
@@ -13,6 +18,8 @@ export interface MemberConfig {
   readonly shards: number;
   readonly replicas: 1 | 3;
   readonly pools: Readonly<Record<string, PoolConfig>>;
+  /** Of the model that makes vectors; without it an indexer has nothing to do. */
+  readonly embeddings?: Embeddings | undefined;
   /** Protections that a control run switches off, to prove that their absence is noticed. */
   readonly unsafe?: Unsafe | undefined;
   /** A host whose view of the placement does not change any more. */

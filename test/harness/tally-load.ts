@@ -1,33 +1,37 @@
-// Writes to tallies and judges what they wrote down: each name once, in the order in which it was acknowledged, and none
-// of a timer that was replaced.
+// Writes to tallies, sets and cancels their timers, and judges what they wrote down: each name once, in the order in
+// which it was acknowledged, and of the timers those that were due and no others.
 import { routeOf } from "#contracts/subjects.ts";
 import { readActorState, tellActor } from "#runtime/actor/client.ts";
 import { systemClock } from "#runtime/clock.ts";
 import type { Cluster } from "./cluster.ts";
+import type { Random } from "./random.ts";
+import { CANCELLED, SET } from "./tally.ts";
 import { pause } from "./wait.ts";
 
 const TENANT = "tenant-0";
 const KIND = "tally";
 const RETRY_MS = 200;
 
+export interface TallyLoadOptions {
+  readonly keys: number;
+  /** With timers: of ten messages three set one and two cancel it. */
+  readonly timers?: { readonly random: Random; readonly mostMs: number };
+}
+
 export class TallyLoad {
+  readonly keys: readonly string[];
   readonly #cluster: Cluster;
-  readonly #keys: readonly string[];
+  readonly #timers: TallyLoadOptions["timers"];
+  /** What each tally must have written down besides the timers that fired. */
   readonly #acked = new Map<string, string[]>();
-  /** Names of timers that are set and not replaced. */
-  readonly #due = new Map<string, Set<string>>();
-  readonly #zombies = new Set<string>();
   #running: Promise<unknown> = Promise.resolve();
   #stopped = false;
   #count = 0;
 
-  constructor(cluster: Cluster, keys: number) {
+  constructor(cluster: Cluster, { keys, timers }: TallyLoadOptions) {
     this.#cluster = cluster;
-    this.#keys = Array.from({ length: keys }, (_, n) => `tally-${n}`);
-  }
-
-  get keys(): readonly string[] {
-    return this.#keys;
+    this.#timers = timers;
+    this.keys = Array.from({ length: keys }, (_, n) => `tally-${n}`);
   }
 
   get acknowledged(): number {
@@ -36,9 +40,13 @@ export class TallyLoad {
 
   start(everyMs: number): void {
     this.#running = Promise.all(
-      this.#keys.map(async (key) => {
+      this.keys.map(async (key) => {
+        const random = this.#timers?.random.fork(key);
         while (!this.#stopped) {
-          await this.add(key);
+          const draw = random?.int(1, 10) ?? 1;
+          if (draw <= 5) await this.add(key);
+          else if (draw <= 8) await this.later(key, random?.int(100, this.#timers?.mostMs ?? 100) ?? 100);
+          else await this.never(key);
           await pause(everyMs);
         }
       }),
@@ -53,18 +61,27 @@ export class TallyLoad {
   async add(key: string): Promise<void> {
     const name = `n${++this.#count}`;
     await this.tell(key, "add", { name }, name);
-    const acked = this.#acked.get(key) ?? [];
-    this.#acked.set(key, acked);
-    acked.push(name);
+    this.#note(key, name);
   }
 
-  /** Sets a timer; the name of the one it replaces must never be written down from now on. */
+  /** Sets the timer anew. */
   async later(key: string, afterMs: number): Promise<void> {
     const name = `t${++this.#count}`;
-    const due = this.#due.get(key) ?? new Set();
-    await this.tell(key, "later", { timer: "one", afterMs, name }, name);
-    for (const replaced of due) this.#zombies.add(`${key}/${replaced}`);
-    this.#due.set(key, new Set([name]));
+    await this.tell(key, "later", { afterMs, name }, `later-${name}`);
+    this.#note(key, SET + name);
+  }
+
+  /** Cancels the timer. */
+  async never(key: string): Promise<void> {
+    const name = `c${++this.#count}`;
+    await this.tell(key, "never", { name }, name);
+    this.#note(key, CANCELLED + name);
+  }
+
+  #note(key: string, entry: string): void {
+    const acked = this.#acked.get(key);
+    if (acked) acked.push(entry);
+    else this.#acked.set(key, [entry]);
   }
 
   /** Resolves when the message is stored; an unknown outcome is asked again under the same id. */
@@ -81,32 +98,44 @@ export class TallyLoad {
     }
   }
 
-  /** What does not hold, each a sentence. */
+  /** What a tally has written down. */
+  async read(key: string): Promise<readonly string[]> {
+    const { bus, deployment } = this.#cluster;
+    const route = routeOf({ kind: KIND, tenant: TENANT, key });
+    return (await readActorState<{ names: string[] }>(bus, deployment, route))?.names ?? [];
+  }
+
+  /** What does not hold, each a sentence; to be asked when no timer is left. */
   async judge(): Promise<string[]> {
     const broken: string[] = [];
-    for (const key of this.#keys) {
-      const route = routeOf({ kind: KIND, tenant: TENANT, key });
-      const state = await readActorState<{ names: string[] }>(
-        this.#cluster.bus,
-        this.#cluster.deployment,
-        route,
-      );
-      const names = state?.names ?? [];
+    for (const key of this.keys) {
+      const names = await this.read(key);
       const acked = this.#acked.get(key) ?? [];
-      const added = names.filter((name) => name.startsWith("n"));
-      if (added.join() !== acked.join()) broken.push(difference(key, acked, added));
-      for (const name of this.#due.get(key) ?? [])
-        if (names.filter((each) => each === name).length !== 1)
-          broken.push(`the timer ${name} of ${key} did not fire exactly once`);
-      for (const name of names)
-        if (this.#zombies.has(`${key}/${name}`)) broken.push(`the replaced timer ${name} of ${key} fired`);
+      const told = names.filter((name) => !name.startsWith("t"));
+      if (told.join() !== acked.join()) broken.push(difference(key, acked, told));
+      broken.push(...wrongTimers(key, names));
     }
     return broken;
   }
 }
 
-function difference(key: string, acked: readonly string[], added: readonly string[]): string {
-  const lost = acked.filter((name) => !added.includes(name)).length;
-  const doubled = added.length - new Set(added).size;
-  return `${key}: ${acked.length} acknowledged, ${added.length} written down, ${lost} lost, ${doubled} doubled`;
+function difference(key: string, acked: readonly string[], told: readonly string[]): string {
+  const lost = acked.filter((name) => !told.includes(name)).length;
+  const doubled = told.length - new Set(told).size;
+  return `${key}: ${acked.length} acknowledged, ${told.length} written down, ${lost} lost, ${doubled} doubled`;
+}
+
+/** The list itself tells the order: between being set and firing once, a timer was neither replaced nor cancelled. */
+export function wrongTimers(key: string, names: readonly string[]): string[] {
+  const broken: string[] = [];
+  let due: string | undefined;
+  for (const name of names) {
+    if (name.startsWith(SET)) due = name.slice(SET.length);
+    else if (name.startsWith(CANCELLED)) due = undefined;
+    else if (name.startsWith("t")) {
+      if (name !== due) broken.push(`${key}: the timer ${name} fired and was not due, a zombie`);
+      due = undefined;
+    }
+  }
+  return due === undefined ? broken : [...broken, `${key}: the timer ${due} never fired`];
 }

@@ -1,5 +1,5 @@
-// A user's actor for fault runs: it writes down the names it was told, has timers, fails and kills its process when it
-// is told to. Version 2 counts them too, as a later build would.
+// A user's actor for fault runs: it writes down the names it was told, and in the same list when its timer was set,
+// cancelled and fired; it fails and kills its process when it is told to. Version 2 counts too, as a later build would.
 import { z } from "zod";
 import { type ActorKind, defineActor } from "#runtime/actor/define.ts";
 
@@ -10,8 +10,15 @@ const messages = {
   add: name,
   fail: name,
   exit: name,
-  later: z.object({ timer: z.string(), afterMs: z.number(), name: z.string() }),
+  later: z.object({ afterMs: z.number(), name: z.string() }),
+  never: name,
 };
+
+/** The one timer of a tally. */
+const TIMER = "one";
+/** What stands in the list before the name with which a timer was set, and before that with which it was cancelled. */
+export const SET = "set ";
+export const CANCELLED = "cancelled ";
 
 export type TallyBuild = "old" | "new" | "forgetful";
 
@@ -37,7 +44,14 @@ const old = defineActor({
       throw new Error(`cannot ${name}`);
     },
     exit: die,
-    later: (actor, { timer, afterMs, name }) => actor.schedule(timer, { afterMs }, "add", { name }),
+    later: (actor, { afterMs, name }) => {
+      actor.state.names.push(SET + name);
+      actor.schedule(TIMER, { afterMs }, "add", { name });
+    },
+    never: (actor, { name }) => {
+      actor.state.names.push(CANCELLED + name);
+      actor.cancel(TIMER);
+    },
   },
 });
 
@@ -63,6 +77,15 @@ const newer = (keep: (names: string[]) => string[]): ActorKind =>
         throw new Error(`cannot ${name}`);
       },
       exit: die,
-      later: (actor, { timer, afterMs, name }) => actor.schedule(timer, { afterMs }, "add", { name }),
+      later: (actor, { afterMs, name }) => {
+        actor.state.names.push(SET + name);
+        actor.state.count++;
+        actor.schedule(TIMER, { afterMs }, "add", { name });
+      },
+      never: (actor, { name }) => {
+        actor.state.names.push(CANCELLED + name);
+        actor.state.count++;
+        actor.cancel(TIMER);
+      },
     },
   });

@@ -19,7 +19,7 @@ async function withTallies(
 ): Promise<RowResult> {
   const cluster = await Cluster.start({ workers: 0, spares: 2, build: "old", ...start });
   try {
-    const load = new TallyLoad(cluster, KEYS);
+    const load = new TallyLoad(cluster, { keys: KEYS });
     load.start(EVERY_MS);
     const { figures, broken } = await work(cluster, load);
     await load.stop();

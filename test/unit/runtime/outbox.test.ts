@@ -29,9 +29,11 @@ function slowBus(): { bus: Bus; seen: string[] } {
   };
   return { bus: bus as unknown as Bus, seen };
 }
+const { signal } = new AbortController();
+const owner = { signal, stillOwner: async () => {} };
 const publish = async (effects: StoredEffect[]): Promise<string[]> => {
   const { bus, seen } = slowBus();
-  await publishOutbox(bus, effects, new AbortController().signal);
+  await publishOutbox(bus, effects, owner);
   return seen;
 };
 
@@ -69,6 +71,17 @@ test("whoever wants to know hears where an effect lies", async () => {
   const { bus } = slowBus();
   const places: number[] = [];
   const stored = new Map([["b1", (seq: number) => void places.push(seq)]]);
-  await publishOutbox(bus, [append("a1", "a"), append("b1", "b")], new AbortController().signal, stored);
+  await publishOutbox(bus, [append("a1", "a"), append("b1", "b")], { ...owner, stored });
   expect(places).toEqual([7]);
+});
+
+test("whoever is the owner no more purges nothing and sets no timer", async () => {
+  const lost = new Error("another host owns it");
+  const former = { signal, stillOwner: () => Promise.reject(lost) };
+  const timer: StoredEffect = { id: "t", k: "schedule", subject: "sched.a", data, at: 0, target: "in.a" };
+  for (const effect of [purge("p"), timer]) {
+    const { bus, seen } = slowBus();
+    await expect(publishOutbox(bus, [append("a1", "a"), effect], former)).rejects.toBe(lost);
+    expect(seen.filter((what) => !what.includes("a1"))).toEqual([]);
+  }
 });
