@@ -8,7 +8,7 @@ import { actorsBucket, inboundFilter, inboundStream, partitionConsumer } from "#
 import type { Clock } from "../clock.ts";
 import type { Bus } from "../nats/connect.ts";
 import { Kv } from "../nats/kv.ts";
-import { deleteConsumer, replaceConsumer } from "../nats/partition-consumer.ts";
+import { deleteConsumer, replaceConsumer, someEpoch } from "../nats/partition-consumer.ts";
 import { Puller } from "../nats/pull.ts";
 import type { Deployment } from "../nats/topology.ts";
 import { killPoint } from "../observe/kill-point.ts";
@@ -26,6 +26,8 @@ export interface Unsafe {
   readonly ignoreFence?: boolean;
   readonly ignoreAttempts?: boolean;
   readonly ignorePauses?: boolean;
+  /** Pulls from whatever consumer a partition has, beside its owner, instead of replacing it. */
+  readonly sharesConsumers?: boolean;
 }
 
 /** What partitions and activations see of their host. */
@@ -197,15 +199,19 @@ export class ActorHost implements HostContext {
     const { clean = false, ...callbacks } = ownership;
     const first = this.#suspectUpTo.get(partition);
     const again = first?.epoch === epoch;
-    const { deliveredUpTo } = await replaceConsumer(this.bus, {
-      stream,
-      name: partitionConsumer(partition, epoch),
-      prefix: `p${partition}-e`,
-      epoch,
-      filter: inboundFilter(partition),
-      clean: clean && !again,
-      again,
-    });
+    const prefix = `p${partition}-e`;
+    const shared = this.unsafe.sharesConsumers ? await someEpoch(this.bus, stream, prefix) : undefined;
+    const { deliveredUpTo } = shared
+      ? { deliveredUpTo: 0 }
+      : await replaceConsumer(this.bus, {
+          stream,
+          name: partitionConsumer(partition, epoch),
+          prefix,
+          epoch,
+          filter: inboundFilter(partition),
+          clean: clean && !again,
+          again,
+        });
     this.#partitions.get(partition)?.stop();
     // Taken again at its epoch, after a reconnect: what this process was given meanwhile has killed nobody.
     const suspectUpTo = again ? first.seq : clean ? 0 : deliveredUpTo;
@@ -214,6 +220,7 @@ export class ActorHost implements HostContext {
       host: this,
       partition,
       epoch,
+      consumer: shared ?? partitionConsumer(partition, epoch),
       suspectUpTo,
       ...callbacks,
     });

@@ -7,7 +7,6 @@ import {
   inboundStream,
   inboundSubject,
   parseInbound,
-  partitionConsumer,
   routeOf,
 } from "#contracts/subjects.ts";
 import { deliveriesOf } from "../nats/partition-consumer.ts";
@@ -27,6 +26,8 @@ export interface PartitionOptions {
   readonly host: HostContext;
   readonly partition: number;
   readonly epoch: number;
+  /** Its name carries the epoch. */
+  readonly consumer: string;
   /** Messages up to this sequence had been delivered to the owner before: they may be what killed it. */
   readonly suspectUpTo: number;
   readonly stillOwned: () => Promise<boolean>;
@@ -60,7 +61,7 @@ export class OwnedPartition {
     this.#stream = inboundStream(shardOf(options.partition, options.host.deployment.shards));
     this.#channel = options.host.puller.channel(
       this.#stream,
-      partitionConsumer(options.partition, options.epoch),
+      options.consumer,
       // Given back it would be overtaken by what comes next, and its session would be out of order.
       (message) => this.#onMessage(message),
     );
@@ -103,7 +104,7 @@ export class OwnedPartition {
    */
   async goOn(): Promise<boolean> {
     if (this.#drain.signal.aborted) return true;
-    const { host, partition, epoch } = this.#options;
+    const { host, consumer } = this.#options;
     const look = ++this.#looks;
     // Ownership may end, and the connection may be lost again and looked through anew, while the counts are waited for.
     const isOver = (): boolean => this.#abort.signal.aborted || look !== this.#looks;
@@ -111,9 +112,7 @@ export class OwnedPartition {
     this.#waiting = waiting;
     this.#channel.forget();
     for (let tried = 0; tried < COUNTS_TRIES; tried++) {
-      const counts = await deliveriesOf(host.bus, this.#stream, partitionConsumer(partition, epoch)).catch(
-        () => undefined,
-      );
+      const counts = await deliveriesOf(host.bus, this.#stream, consumer).catch(() => undefined);
       // Paused meanwhile: taking it anew makes it go on.
       if (!counts || counts.paused || isOver()) break;
       if (counts.delivered === this.#channel.received && counts.unacked === this.#channel.unacked) {

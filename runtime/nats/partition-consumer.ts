@@ -110,6 +110,12 @@ async function lowerEpochs(bus: Bus, options: ReplaceOptions): Promise<string[]>
   return names;
 }
 
+/** Name of the consumer of any epoch: for control runs of fault tests. */
+export async function someEpoch(bus: Bus, stream: string, prefix: string): Promise<string | undefined> {
+  for await (const { name } of bus.jsm.consumers.list(stream)) if (name.startsWith(prefix)) return name;
+  return undefined;
+}
+
 /** Deletes a consumer. @returns the last sequence it delivered; 0 when nothing is pending; undefined when there was none */
 async function removeConsumer(bus: Bus, stream: string, name: string): Promise<number | undefined> {
   try {

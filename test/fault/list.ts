@@ -1,6 +1,8 @@
 // Every row of the list of faults, by number.
 import type { Row } from "./row.ts";
 import { actorRows } from "./rows/actors.ts";
+import { channelRows } from "./rows/channels.ts";
+import { clientRows } from "./rows/clients.ts";
 import { consumerRows } from "./rows/consumers.ts";
 import { diskRows } from "./rows/disks.ts";
 import { everythingRows } from "./rows/everything.ts";
@@ -13,7 +15,9 @@ export const ROWS: readonly Row[] = [
   ...hostRows,
   ...modelRows,
   ...actorRows,
+  ...channelRows,
   ...consumerRows,
+  ...clientRows,
   ...diskRows,
   ...serverRows,
   ...lineRows,

@@ -157,10 +157,11 @@ function rejoined(run: FaultRun, member: Member): Promise<boolean> {
   }).catch(() => false);
 }
 
+export const isOutdated = ({ instance }: Member): boolean => instance.startsWith("outdated");
+
 /** Partitions move between the others while one host acts on what it knew at the beginning; nobody is killed. */
 export async function outdated(run: FaultRun, rounds: number): Promise<void> {
-  const others = (): Member[] =>
-    run.cluster.members("conversation").filter((m) => !m.instance.startsWith("outdated"));
+  const others = (): Member[] => run.cluster.members("conversation").filter((member) => !isOutdated(member));
   for (let round = 1; round <= rounds && !run.timeIsUp; round++) {
     const old = others();
     await run.cluster.start("conversation");

@@ -42,6 +42,8 @@ export interface ClusterOptions {
   readonly spares?: number;
   /** The first host keeps the first placement in mind, whatever happens to the partitions afterwards. */
   readonly outdatedHost?: boolean;
+  /** What this host has switched off, instead of what all have. */
+  readonly outdatedUnsafe?: Unsafe | undefined;
 }
 
 export interface Launch {
@@ -49,6 +51,9 @@ export interface Launch {
   readonly arm?: Arm;
   /** A host that never learns again who owns what. */
   readonly frozenView?: boolean;
+  readonly unsafe?: Unsafe | undefined;
+  /** Where a gateway listens. */
+  readonly port?: number;
   /** Another build of the tallies than the cluster's. */
   readonly build?: TallyBuild;
 }
@@ -102,7 +107,9 @@ export class Cluster {
     const deployment = await provision(bus, { shards: options.shards ?? 2, replicas: servers, pools });
     const cluster = new Cluster(options, { nats, dir, bus, deployment });
     try {
-      if (options.outdatedHost) await cluster.start("conversation", { frozenView: true });
+      const { outdatedHost, outdatedUnsafe, unsafe } = options;
+      if (outdatedHost)
+        await cluster.start("conversation", { frozenView: true, unsafe: outdatedUnsafe ?? unsafe });
       await Promise.all([
         ...Array.from({ length: options.hosts }, () => cluster.start("conversation")),
         ...Array.from({ length: options.workers }, () => cluster.start("worker")),

@@ -1,13 +1,17 @@
 // The entry of a member process: the product's own role, composed by the product's own code, plus the steps at which
 // the harness may end, freeze or hold it. Everything it is told comes over IPC.
+import { ConversationClient } from "#actors/conversation/client.ts";
+import { createKnowledgeStore } from "#actors/knowledge/store.ts";
 import { configSchema } from "#contracts/config.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import type { RoleContext, RunningRole } from "#ops/compose/context.ts";
 import { startConversationHost } from "#ops/compose/conversation.ts";
+import { startGateway } from "#ops/compose/gateway.ts";
 import { startIndexerRole } from "#ops/compose/indexer.ts";
 import { startInvalidatorRole } from "#ops/compose/invalidator.ts";
 import { connectTo, contextOf, provisionFor } from "#ops/compose/open.ts";
 import { startWorker } from "#ops/compose/worker.ts";
+import { ActorMailer } from "#runtime/actor/mailer.ts";
 import { installKillPoints, type KillPoint } from "#runtime/observe/kill-point.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import type { Arm, MemberConfig, Order, Report } from "./orders.ts";
@@ -105,10 +109,10 @@ const START_MS = 120_000;
 /** Long enough to be streamed in pieces and short enough for a small machine. */
 const ECHO = { replyBytes: 400, chunks: 6, delayMs: 5 };
 
-function start(
-  context: RoleContext,
-  { role, pools, unsafe, frozenView, build }: MemberConfig,
-): Promise<RunningRole> {
+function start(context: RoleContext, config: MemberConfig): Promise<RunningRole> {
+  const { role, pools, unsafe, frozenView, build, port = 0 } = config;
+  const { bus, deployment, clock } = context;
+  const kinds = build ? [tally(build)] : [];
   switch (role) {
     case "worker":
       return startWorker(context, { pools: Object.keys(pools), echo: ECHO });
@@ -116,9 +120,18 @@ function start(
       return startInvalidatorRole(context);
     case "indexer":
       return startIndexerRole(context);
+    case "gateway":
+      return startGateway(context, {
+        host: "127.0.0.1",
+        port,
+        conversations: new ConversationClient(bus, deployment, clock),
+        knowledge: createKnowledgeStore(bus, clock),
+        actors: new ActorMailer({ bus, deployment, clock, kinds }),
+        readiness: () => ({ ready: true, reasons: [] }),
+      });
     case "conversation":
       return startConversationHost(context, {
-        ...(build ? { kinds: [tally(build)] } : {}),
+        kinds,
         ...(unsafe ? { unsafe } : {}),
         ...(frozenView ? { frozenView } : {}),
       });

@@ -4,7 +4,7 @@ import type { Unsafe } from "#runtime/actor/host.ts";
 import type { KillPoint } from "#runtime/observe/kill-point.ts";
 import type { TallyBuild } from "./tally.ts";
 
-export type MemberRole = "conversation" | "worker" | "invalidator" | "indexer";
+export type MemberRole = "conversation" | "worker" | "invalidator" | "indexer" | "gateway";
 
 export interface Embeddings {
   readonly baseUrl: string;
@@ -20,6 +20,8 @@ export interface MemberConfig {
   readonly pools: Readonly<Record<string, PoolConfig>>;
   /** Of the model that makes vectors; without it an indexer has nothing to do. */
   readonly embeddings?: Embeddings | undefined;
+  /** Where a gateway listens. */
+  readonly port?: number | undefined;
   /** Protections that a control run switches off, to prove that their absence is noticed. */
   readonly unsafe?: Unsafe | undefined;
   /** A host whose view of the placement does not change any more. */

@@ -131,7 +131,9 @@ async function meddle(run: FaultRun, options: RowOptions, space: string): Promis
       const ms = await healed(run, deed, target, before);
       const name = `${kind}.${deed.replace(" ", "-")}Ms`;
       longest[name] = Math.max(longest[name] ?? 0, ms);
-      run.say(`${n + 1}: ${before.name} of ${target.stream} ${deed}, goes on after ${ms} ms, ${run.progress}`);
+      run.say(
+        `${n + 1}: ${before.name} of ${target.stream} ${deed}, goes on after ${ms} ms, ${run.progress}`,
+      );
       if (kind !== "reader") await serving(run);
     }
   } finally {
