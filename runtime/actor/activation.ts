@@ -266,7 +266,8 @@ export class Activation {
         const permanent =
           asJetclawError(error).retry === "never" && asJetclawError(error).code !== "internal.bug";
         tried.push({ at: host.clock.now(), host: host.instance, error: asJetclawError(error).message });
-        if (permanent || attempt >= LIMITS.handlerAttempts || deliveries.length > 1)
+        const isLast = attempt >= LIMITS.handlerAttempts && !host.unsafe.ignoreAttempts;
+        if (permanent || isLast || deliveries.length > 1)
           throw new HandlerFailed(error, tried);
         host.log.warn({ err: error, kind: kind.kind, attempt }, "handler failed, trying again");
         await host.clock.sleep(waitMs, owned.signal);

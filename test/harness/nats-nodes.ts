@@ -33,6 +33,13 @@ interface Ports {
   readonly line: number;
 }
 
+interface Ailments {
+  /** Why nothing can be said of single streams and consumers. */
+  readonly whole?: string | undefined;
+  /** `name: why` */
+  readonly ill: readonly string[];
+}
+
 /** A part of what a server answers to `/healthz?details=true`. */
 interface Ailment {
   readonly stream?: string;
@@ -44,6 +51,8 @@ const HEALTHY_PAUSE_MS = 100;
 /** A server that shares its processor with others looks through hundreds of consumers. */
 const PROBE_MS = 5_000;
 const AILMENTS_SHOWN = 8;
+/** Before what is ill now and what was ill before may be told apart. */
+const LOOKS_LEAST = 5;
 
 export class NatsNode {
   readonly name: string;
@@ -96,18 +105,21 @@ export class NatsNode {
     this.#process?.thaw();
   }
 
-  /** What on it is not up to date, JetStream, a stream or a consumer, as it says itself; nothing when it is healthy. */
-  async ailments(): Promise<string[]> {
+  /** What on it is not up to date, as it says itself. */
+  async ailments(): Promise<Ailments> {
     try {
       const url = `http://127.0.0.1:${this.ports.monitor}/healthz?details=true`;
       const answer = await fetch(url, { signal: AbortSignal.timeout(PROBE_MS) });
-      if (answer.status === 200) return [];
+      if (answer.status === 200) return { ill: [] };
       const { errors = [] } = (await answer.json()) as { errors?: Ailment[] };
-      return errors.map(({ stream = "", consumer = "", error }) =>
-        [this.name, stream, consumer, error].filter((part) => part !== "").join(" "),
-      );
+      const whole = errors.find(({ stream, consumer }) => !stream && !consumer);
+      if (whole || errors.length === 0)
+        return { whole: `${this.name}: ${whole?.error ?? answer.status}`, ill: [] };
+      return {
+        ill: errors.map(({ stream, consumer = "", error }) => `${this.name} ${stream} ${consumer}: ${error}`),
+      };
     } catch (error) {
-      return [`${this.name} ${error instanceof Error ? error.message : String(error)}`];
+      return { whole: `${this.name}: ${error instanceof Error ? error.message : String(error)}`, ill: [] };
     }
   }
 
@@ -190,38 +202,33 @@ export class NatsNodes {
     return this.nodes.find(({ name }) => names.get(name) === cluster?.leader);
   }
 
-  /** Resolves when every running node says that everything on it is current. */
+  /** Resolves when no running node says that something on it is not current, and goes on saying so. */
   async answering(timeoutMs: number): Promise<void> {
-    let ailments: string[] = [];
-    const none = async (): Promise<boolean> => {
+    const look = async (): Promise<Ailments> => {
       const awake = this.nodes.filter((n) => n.running && !n.frozen);
-      ailments = (await Promise.all(awake.map((n) => n.ailments()))).flat();
-      return ailments.length === 0;
+      const all = await Promise.all(awake.map((n) => n.ailments()));
+      return { whole: all.find(({ whole }) => whole)?.whole, ill: all.flatMap(({ ill }) => ill) };
     };
-    await waitUntil(none, { timeoutMs, what: "healthy NATS nodes", pollMs: HEALTHY_PAUSE_MS }).catch(
-      (error: Error) => {
-        throw new Error(
-          `${error.message}: ${ailments.length} ailments: ${ailments.slice(0, AILMENTS_SHOWN).join("; ")}`,
-        );
-      },
-    );
+    await nothingLasts(look, timeoutMs, "healthy NATS nodes");
   }
 
   /** Resolves when every stream has a leader and every replica of it is current. */
   async healthy(bus: Bus, timeoutMs: number): Promise<void> {
-    const current = async (): Promise<boolean> => {
+    const look = async (): Promise<Ailments> => {
+      const ill: string[] = [];
       try {
-        for await (const { cluster } of bus.jsm.streams.list()) {
-          if (!cluster?.leader) return this.nodes.length === 1;
-          if (cluster.replicas?.some((replica) => !replica.current || replica.offline)) return false;
+        for await (const { config, cluster } of bus.jsm.streams.list()) {
+          if (this.nodes.length > 1 && !cluster?.leader) ill.push(`${config.name}: no leader`);
+          for (const { name, current, offline } of cluster?.replicas ?? [])
+            if (!current || offline) ill.push(`${config.name} on ${name}: not current`);
         }
-        return true;
-      } catch {
-        return false;
+        return { ill };
+      } catch (error) {
+        return { whole: error instanceof Error ? error.message : String(error), ill };
       }
     };
     await this.answering(timeoutMs);
-    await waitUntil(current, { timeoutMs, what: "every replica to be current", pollMs: HEALTHY_PAUSE_MS });
+    await nothingLasts(look, timeoutMs, "every replica to be current");
   }
 
   /** Parts two nodes, or keeps one from being heard by the other. */
@@ -297,6 +304,32 @@ export class NatsNodes {
     return this.#names;
   }
   readonly #names = new Map<string, string>();
+}
+
+/**
+ * Resolves when everything was seen well, be it one after the other. A server that was not given the processor for two
+ * seconds counts the leader of a group as lost: on a busy machine one of hundreds always is, for a moment, and all of
+ * them are well together never.
+ */
+async function nothingLasts(look: () => Promise<Ailments>, timeoutMs: number, what: string): Promise<void> {
+  /** What was ill at each look so far; undefined while nothing can be said of single ones. */
+  let ill: ReadonlyMap<string, string> | undefined;
+  let [looks, last] = [0, ""];
+  const well = async (): Promise<boolean> => {
+    const { whole, ill: now } = await look();
+    if (whole) [ill, looks, last] = [undefined, 0, whole];
+    else {
+      const named = now.map((each) => [each.slice(0, each.indexOf(": ")), each] as const);
+      ill = new Map(named.filter(([name]) => !ill || ill.has(name)));
+      [looks, last] = [looks + 1, [...ill.values()].slice(0, AILMENTS_SHOWN).join("; ")];
+    }
+    return ill?.size === 0 && (now.length === 0 || looks >= LOOKS_LEAST);
+  };
+  await waitUntil(well, { timeoutMs, what, pollMs: HEALTHY_PAUSE_MS }).catch((error: Error) => {
+    throw new Error(
+      `${error.message}: ${last}${(ill?.size ?? 0) > AILMENTS_SHOWN ? `; ${ill?.size} in all` : ""}`,
+    );
+  });
 }
 
 const routeLine = (from: { name: string }, to: { name: string }): string => `${from.name}>${to.name}`;

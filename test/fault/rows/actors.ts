@@ -67,21 +67,27 @@ const poison: Row = {
   fault: 17,
   name: "poison message: its handler always throws",
   target: `dead letter after <= ${ATTEMPTS} attempts, others go on`,
-  control: "an acknowledged message is counted that nobody sent",
+  control: "attempts are not counted",
   run: (options) =>
-    withTallies({ hosts: 2 }, async (cluster, load) => {
-      const poisoned = load.keys.slice(0, 6);
-      await Promise.all(poisoned.map((key) => load.tell(key, "fail", { name: key }, `fail-${key}`)));
-      await waitUntil(async () => (await streamState(cluster.bus, DEADLETTER)).messages >= poisoned.length, {
-        timeoutMs: 30_000,
-        what: "the dead letters",
-      });
-      await pause(3_000);
-      const deadLetters = (await streamState(cluster.bus, DEADLETTER)).messages - (options.control ? 1 : 0);
-      const broken =
-        deadLetters === poisoned.length ? [] : [`${deadLetters} dead letters of ${poisoned.length} messages`];
-      return { figures: { poisoned: poisoned.length, deadLetters }, broken };
-    }),
+    withTallies(
+      { hosts: 2, ...(options.control ? { unsafe: { ignoreAttempts: true } } : {}) },
+      async (cluster, load) => {
+        const poisoned = load.keys.slice(0, 6);
+        await Promise.all(poisoned.map((key) => load.tell(key, "fail", { name: key }, `fail-${key}`)));
+        const letters = async (): Promise<number> => (await streamState(cluster.bus, DEADLETTER)).messages;
+        await waitUntil(async () => (await letters()) >= poisoned.length, {
+          timeoutMs: 30_000,
+          what: "the dead letters",
+        }).catch(() => {});
+        await pause(3_000);
+        const deadLetters = await letters();
+        const broken =
+          deadLetters === poisoned.length
+            ? []
+            : [`${deadLetters} dead letters of ${poisoned.length} messages`];
+        return { figures: { poisoned: poisoned.length, deadLetters }, broken };
+      },
+    ),
 };
 
 const twoBuilds: Row = {
