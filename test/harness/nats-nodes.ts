@@ -6,6 +6,7 @@ import type { Bus } from "#runtime/nats/connect.ts";
 import { templatePath } from "#runtime/nats/server/config.ts";
 import { reservePort } from "#runtime/nats/server/probe.ts";
 import { ensureNatsServer, type NatsServerProcess, startNatsServer } from "#runtime/nats/server.ts";
+import { type Ailments, ailmentsOf, nothingLasts, replicasBehind } from "./health.ts";
 import type { LineFault, LineOptions } from "./line.ts";
 import { Lines } from "./lines.ts";
 import { endWithUs } from "./reaping.ts";
@@ -33,26 +34,7 @@ interface Ports {
   readonly line: number;
 }
 
-interface Ailments {
-  /** Why nothing can be said of single streams and consumers. */
-  readonly whole?: string | undefined;
-  /** `name: why` */
-  readonly ill: readonly string[];
-}
-
-/** A part of what a server answers to `/healthz?details=true`. */
-interface Ailment {
-  readonly stream?: string;
-  readonly consumer?: string;
-  readonly error: string;
-}
-
-const HEALTHY_PAUSE_MS = 100;
-/** A server that shares its processor with others looks through hundreds of consumers. */
-const PROBE_MS = 5_000;
-const AILMENTS_SHOWN = 8;
-/** Before what is ill now and what was ill before may be told apart. */
-const LOOKS_LEAST = 5;
+const PROBE_MS = 1_000;
 
 export class NatsNode {
   readonly name: string;
@@ -106,21 +88,8 @@ export class NatsNode {
   }
 
   /** What on it is not up to date, as it says itself. */
-  async ailments(): Promise<Ailments> {
-    try {
-      const url = `http://127.0.0.1:${this.ports.monitor}/healthz?details=true`;
-      const answer = await fetch(url, { signal: AbortSignal.timeout(PROBE_MS) });
-      if (answer.status === 200) return { ill: [] };
-      const { errors = [] } = (await answer.json()) as { errors?: Ailment[] };
-      const whole = errors.find(({ stream, consumer }) => !stream && !consumer);
-      if (whole || errors.length === 0)
-        return { whole: `${this.name}: ${whole?.error ?? answer.status}`, ill: [] };
-      return {
-        ill: errors.map(({ stream, consumer = "", error }) => `${this.name} ${stream} ${consumer}: ${error}`),
-      };
-    } catch (error) {
-      return { whole: `${this.name}: ${error instanceof Error ? error.message : String(error)}`, ill: [] };
-    }
+  ailments(): Promise<Ailments> {
+    return ailmentsOf(this.name, `http://127.0.0.1:${this.ports.monitor}`);
   }
 
   async #end(how: (process: NatsServerProcess) => Promise<void>): Promise<void> {
@@ -214,21 +183,8 @@ export class NatsNodes {
 
   /** Resolves when every stream has a leader and every replica of it is current. */
   async healthy(bus: Bus, timeoutMs: number): Promise<void> {
-    const look = async (): Promise<Ailments> => {
-      const ill: string[] = [];
-      try {
-        for await (const { config, cluster } of bus.jsm.streams.list()) {
-          if (this.nodes.length > 1 && !cluster?.leader) ill.push(`${config.name}: no leader`);
-          for (const { name, current, offline } of cluster?.replicas ?? [])
-            if (!current || offline) ill.push(`${config.name} on ${name}: not current`);
-        }
-        return { ill };
-      } catch (error) {
-        return { whole: error instanceof Error ? error.message : String(error), ill };
-      }
-    };
     await this.answering(timeoutMs);
-    await nothingLasts(look, timeoutMs, "every replica to be current");
+    await nothingLasts(() => replicasBehind(bus), timeoutMs, "every replica to be current");
   }
 
   /** Parts two nodes, or keeps one from being heard by the other. */
@@ -304,32 +260,6 @@ export class NatsNodes {
     return this.#names;
   }
   readonly #names = new Map<string, string>();
-}
-
-/**
- * Resolves when everything was seen well, be it one after the other. A server that was not given the processor for two
- * seconds counts the leader of a group as lost: on a busy machine one of hundreds always is, for a moment, and all of
- * them are well together never.
- */
-async function nothingLasts(look: () => Promise<Ailments>, timeoutMs: number, what: string): Promise<void> {
-  /** What was ill at each look so far; undefined while nothing can be said of single ones. */
-  let ill: ReadonlyMap<string, string> | undefined;
-  let [looks, last] = [0, ""];
-  const well = async (): Promise<boolean> => {
-    const { whole, ill: now } = await look();
-    if (whole) [ill, looks, last] = [undefined, 0, whole];
-    else {
-      const named = now.map((each) => [each.slice(0, each.indexOf(": ")), each] as const);
-      ill = new Map(named.filter(([name]) => !ill || ill.has(name)));
-      [looks, last] = [looks + 1, [...ill.values()].slice(0, AILMENTS_SHOWN).join("; ")];
-    }
-    return ill?.size === 0 && (now.length === 0 || looks >= LOOKS_LEAST);
-  };
-  await waitUntil(well, { timeoutMs, what, pollMs: HEALTHY_PAUSE_MS }).catch((error: Error) => {
-    throw new Error(
-      `${error.message}: ${last}${(ill?.size ?? 0) > AILMENTS_SHOWN ? `; ${ill?.size} in all` : ""}`,
-    );
-  });
 }
 
 const routeLine = (from: { name: string }, to: { name: string }): string => `${from.name}>${to.name}`;
