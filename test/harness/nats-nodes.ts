@@ -10,7 +10,6 @@ import { type Ailments, ailmentsOf, nothingLasts, replicasBehind } from "./healt
 import type { LineFault, LineOptions } from "./line.ts";
 import { Lines } from "./lines.ts";
 import { endWithUs } from "./reaping.ts";
-import { waitUntil } from "./wait.ts";
 
 export type SyncInterval = "always" | "1s" | "2m";
 
