@@ -267,8 +267,7 @@ export class Activation {
           asJetclawError(error).retry === "never" && asJetclawError(error).code !== "internal.bug";
         tried.push({ at: host.clock.now(), host: host.instance, error: asJetclawError(error).message });
         const isLast = attempt >= LIMITS.handlerAttempts && !host.unsafe.ignoreAttempts;
-        if (permanent || isLast || deliveries.length > 1)
-          throw new HandlerFailed(error, tried);
+        if (permanent || isLast || deliveries.length > 1) throw new HandlerFailed(error, tried);
         host.log.warn({ err: error, kind: kind.kind, attempt }, "handler failed, trying again");
         await host.clock.sleep(waitMs, owned.signal);
         waitMs *= 4;

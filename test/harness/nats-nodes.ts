@@ -133,7 +133,8 @@ export class NatsNodes {
       const dataDir = options.storeOf?.(name) ?? join(options.dir, name);
       await mkdir(dataDir, { recursive: true });
       const configFile = join(options.dir, `${name}.template.conf`);
-      await writeFile(configFile, await templateOf(name, own, routes, withLines));
+      const template = await templateOf(name, own, routes, withLines);
+      await writeFile(configFile, `${template}\nlog_file: "${join(options.dir, `${name}.log`)}"\n`);
       const start = (): Promise<NatsServerProcess> =>
         startNatsServer({
           bin,

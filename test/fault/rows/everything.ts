@@ -11,6 +11,8 @@ import { KEPT, leader, serving, someStream } from "./servers.ts";
 /** Small enough that a machine of two cores drains it between the faults. */
 const LOAD = { servers: 3, hosts: 3, workers: 2, perSecond: 15, sessions: 48 } as const;
 const HEALTHY_MS = 180_000;
+/** What a liveness probe allows. */
+const PROBED_MS = 60_000;
 const QUIET_MS = 10_000;
 
 type Deed = (run: FaultRun, random: Random) => Promise<void>;
@@ -72,6 +74,31 @@ const DEEDS: Readonly<Record<string, Deed>> = {
   },
 };
 
+/**
+ * Resolves when the cluster has healed. A server that failed to write a stream once keeps its replica out of everything
+ * until it is started anew; it says so to whoever probes it, and a supervisor does that.
+ * @returns how many had to be started anew
+ */
+async function healed(run: FaultRun): Promise<number> {
+  const { nats, bus } = run.cluster;
+  let started = 0;
+  try {
+    await nats.healthy(bus, PROBED_MS);
+  } catch (error) {
+    for (const node of nats.nodes) {
+      const broken = (await node.ailments()).ill.filter((each) => each.includes("write error"));
+      if (broken.length === 0) continue;
+      run.say(`started anew: ${broken.join("; ")}`);
+      await node.stop();
+      await node.start();
+      started++;
+    }
+    if (started === 0) run.say(`not healed yet: ${error instanceof Error ? error.message : String(error)}`);
+    await nats.healthy(bus, HEALTHY_MS);
+  }
+  return started;
+}
+
 const everything: Row = {
   fault: 24,
   name: "everything at once, a quarter quiet",
@@ -90,7 +117,7 @@ const everything: Row = {
       async (run) => {
         const random = run.random.fork("everything");
         let deeds: string[] = [];
-        let [done, quiet] = [0, 0];
+        let [done, quiet, startedAnew] = [0, 0, 0];
         while (!run.timeIsUp) {
           if ((done + quiet) % 4 === 3) {
             quiet++;
@@ -102,11 +129,11 @@ const everything: Row = {
           const name = deeds.pop() as string;
           await run.note(name);
           await (DEEDS[name] as Deed)(run, random.fork(`${done}`));
-          await run.cluster.nats.healthy(run.cluster.bus, HEALTHY_MS);
+          startedAnew += await healed(run);
           done++;
           run.say(`${done}: ${name}; ${run.progress}`);
         }
-        return { deeds: done, quietPeriods: quiet };
+        return { deeds: done, quietPeriods: quiet, startedAnew };
       },
     ),
 };
