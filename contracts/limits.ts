@@ -46,7 +46,7 @@ export const LIMITS = {
   /** How long nobody writes before a conversation's record shrinks to what its next turn needs. */
   idleCloseMs: 24 * 3_600_000,
   /** New message ids of a conversation after which those it remembers are written down beside its turns. */
-  indexedIds: 128,
+  indexedIds: 64,
   /** Passages given to a model. */
   passages: 6,
   /** How long a turn may take from its first message to its closing. */

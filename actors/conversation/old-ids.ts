@@ -1,6 +1,6 @@
 /**
- * Ids that the ring of an actor has forgotten. Before it forgets them they are written down beside the turns, so many at a
- * time that it costs a turn next to nothing, and read once an activation: whether a message is an old repeat is then
+ * Ids that an actor remembers no more. Before it forgets them they are written down beside the turns, so many at a time
+ * that it costs a turn next to nothing, and read once an activation: whether a message is an old repeat is then
  * looked up in memory, and only a true repeat reads the turns around its own.
  */
 import { createHash } from "node:crypto";
@@ -17,7 +17,7 @@ import type { ConversationState, OldIds } from "./turn.ts";
 type ConversationActor = SystemActor<ConversationState>;
 
 const ID_BYTES = 6;
-const PAGE = 64;
+const PAGE = 256;
 
 export class IdsIndex {
   readonly #past: PastTurns;
@@ -42,8 +42,11 @@ export class IdsIndex {
     if (messages === 0 || actor.state.createdAt === 0) return;
     const { unindexed } = actor.state;
     const count = (unindexed ?? actor.rememberedIds().length) + messages;
-    if (count >= LIMITS.indexedIds) this.write(actor, messages);
-    else if (unindexed !== undefined) actor.state = { ...actor.state, unindexed: count };
+    if (count >= LIMITS.indexedIds) {
+      this.write(actor, messages);
+      // The record is written twice a turn: it holds what may come again at once and no more.
+      actor.forgetIds(LIMITS.burstMessages);
+    } else if (unindexed !== undefined) actor.state = { ...actor.state, unindexed: count };
   }
 
   /** Writes down all ids that are remembered, which are those before the messages being handled. */

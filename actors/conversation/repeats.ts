@@ -23,7 +23,7 @@ export function repeat(actor: ConversationActor, message: Envelope): void {
   end(actor, { session: actor.key, turn, reply, citations: [...citations], model, cached, usage, outcome });
 }
 
-/** A repeat that the ring of ids has forgotten gets the turn that it already has. False: it is a new message. */
+/** A repeat whose id is remembered no more gets the turn that it already has. False: it is a new message. */
 export async function answeredLongAgo(
   actor: ConversationActor,
   message: Envelope,
@@ -31,12 +31,17 @@ export async function answeredLongAgo(
 ): Promise<boolean> {
   // What an operator returns has a turn that apologised for it.
   if (message.redriven !== undefined) return false;
+  if (waits(actor.state, message)) return true;
   const record = await index.turnOf(actor, message.id);
   if (!record) return false;
   announce(actor, record.turn, record.messages);
   end(actor, answerOf(record));
   return true;
 }
+
+/** Its turn is not closed, or not even open: no record names it yet. */
+const waits = ({ open, pending }: ConversationState, { id }: Envelope): boolean =>
+  pending.some((asked) => asked.id === id) || (open?.messages.some((asked) => asked.id === id) ?? false);
 
 function announce(
   actor: ConversationActor,

@@ -86,9 +86,11 @@ async function run(options: AgeOptions, deployed: Deployed, talks: Talks): Promi
   };
   const repeats = {
     old: await repeated(talks, oldOnes, (session) =>
-      [1, Math.ceil(turns / 2)].map((turn) => `${session}-${turn}`),
+      [1, Math.ceil(turns / 2)].map((turn) => idOf(session, turn)),
     ),
-    young: await repeated(talks, young.slice(0, 2 * old), (session) => [`${session}-1`]),
+    young: await repeated(talks, young.slice(0, 2 * old), (session) => [
+      idOf(session, youngTurns + YOUNG_MEASURED),
+    ]),
   };
   const lookUps = {
     old: await lookedUp(deployed, oldOnes),
@@ -176,7 +178,11 @@ async function firstTurns(
   return times;
 }
 
-/** A client that speaks in sessions, one turn at a time in each. Message ids are `<session>-<turn>`. */
+/** As long as the ids that clients make. */
+const ID_CHARS = 22;
+const idOf = (session: string, turn: number): string => `${session}-${turn}`.padEnd(ID_CHARS, "_");
+
+/** A client that speaks in sessions, one turn at a time in each. */
 class Talks {
   readonly #bus: Bus;
   readonly #texts: readonly string[];
@@ -205,7 +211,7 @@ class Talks {
     while (latencies.length < turns && performance.now() < until) {
       const turn = (this.#turns.get(session) ?? 0) + 1;
       this.#turns.set(session, turn);
-      latencies.push(await this.#ask(session, `${session}-${turn}`));
+      latencies.push(await this.#ask(session, idOf(session, turn)));
     }
     return latencies;
   }

@@ -38,8 +38,8 @@ export interface SystemActor<State> extends Actor<State> {
   readonly forgets: boolean;
   /** Ids of the last processed messages, oldest first; without those being handled. */
   rememberedIds(): readonly string[];
-  /** After the commit only the ids of the messages being handled are remembered. */
-  forgetIds(): void;
+  /** After the commit only the ids of the messages being handled are remembered, and so many of the last before them. */
+  forgetIds(keep?: number): void;
   isScheduled(timer: string): boolean;
   /** Says which message of a burst is being handled: replies go to its caller. */
   handling(message: Envelope): void;

@@ -40,7 +40,8 @@ export class Draft implements SystemActor<unknown> {
   timers: Record<string, number>;
   /** Id of the message with which the actor forgot; undefined when it did not. */
   forgotUpTo: string | undefined;
-  forgetsIds = false;
+  /** How many ids it keeps; undefined when it did not forget any. */
+  keepsIds: number | undefined;
   readonly #options: DraftOptions;
   #counter = 0;
   #current: Envelope | undefined;
@@ -63,8 +64,8 @@ export class Draft implements SystemActor<unknown> {
     return this.#options.processed?.ids ?? [];
   }
 
-  forgetIds(): void {
-    this.forgetsIds = true;
+  forgetIds(keep = 0): void {
+    this.keepsIds = keep;
   }
 
   isScheduled(timer: string): boolean {

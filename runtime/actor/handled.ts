@@ -31,7 +31,8 @@ export function attemptsOf(
 /** What a handler asked to be forgotten. */
 export interface Forgetting {
   readonly forgotUpTo: string | undefined;
-  readonly forgetsIds: boolean;
+  /** Of ids processed before; undefined: as many as fit. */
+  readonly keepsIds: number | undefined;
 }
 
 /** What the record remembers of messages that were handled or given up. */
@@ -40,7 +41,7 @@ export function recordAfter(
   deliveries: readonly Delivery[],
   { kind, draft, givesUp }: { kind: ActorKind; draft: Forgetting; givesUp: boolean },
 ): Partial<NextRecord> {
-  const { forgotUpTo, forgetsIds } = draft;
+  const { forgotUpTo, keepsIds } = draft;
   const cut =
     forgotUpTo === undefined ? -1 : deliveries.findIndex(({ envelope }) => envelope.id === forgotUpTo);
   const newlyProcessed: string[] = [];
@@ -51,7 +52,7 @@ export function recordAfter(
     return {
       newlyProcessed,
       seq,
-      ...(forgetsIds ? { processed: new ProcessedIds() } : {}),
+      ...(keepsIds === undefined ? {} : { processed: record.processed.last(keepsIds) }),
       attempts: attemptsAfter(record.attempts, deliveries),
       givenUp: givenUpAfter(record.givenUp, deliveries, givesUp),
     };

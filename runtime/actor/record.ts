@@ -91,6 +91,11 @@ export class ProcessedIds {
     return this.#ids;
   }
 
+  /** The newest of them alone. */
+  last(count: number): ProcessedIds {
+    return new ProcessedIds(this.#ids.slice(Math.max(0, this.#ids.length - count)));
+  }
+
   has(id: string): boolean {
     return this.#set.has(id);
   }

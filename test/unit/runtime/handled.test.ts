@@ -34,7 +34,7 @@ const left = (
   givesUp = false,
 ) => ({
   ...record,
-  ...recordAfter(record, deliveries, { kind: counter, draft: { forgotUpTo, forgetsIds: false }, givesUp }),
+  ...recordAfter(record, deliveries, { kind: counter, draft: { forgotUpTo, keepsIds: undefined }, givesUp }),
 });
 
 describe("a message", () => {
@@ -77,7 +77,7 @@ test("an erase leaves the ids that came with it and after it, and no message bef
   const kind: ActorKind = { ...counter, remembers: () => true };
   const record = recordAfter(recordOf({ attempts: { before: [{ at: 1, host: "h" }] } }), burst, {
     kind,
-    draft: { forgotUpTo: "erase", forgetsIds: false },
+    draft: { forgotUpTo: "erase", keepsIds: undefined },
     givesUp: false,
   });
   expect(record).toMatchObject({ newlyProcessed: ["erase", "next"], givenUp: [], attempts: {}, floor: 22 });
