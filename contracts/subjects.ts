@@ -201,9 +201,6 @@ export const BUCKETS = {
 export const bucketStream = (bucket: string): string => `KV_${bucket}`;
 export const bucketSubject = (bucket: string, key: string): string => `$KV.${bucket}.${key}`;
 
-/** Written by a client that wants to know whether the node it is on still has a quorum; nobody reads it. */
-export const PROBE_SUBJECT = bucketSubject(BUCKETS.placement, "probe");
-
 /** Keys in the bucket `deliveries`: what channels know of the delivery of a session's replies. */
 export const deliveryKey = (tenant: string, session: string, delivery: string): string =>
   `${tokenOf(tenant)}.${tokenOf(session)}.${tokenOf(delivery)}`;
@@ -221,6 +218,8 @@ export const CORE = {
   heartbeat: "member.host",
   /** A worker or reader says it lives: `beat.<role>`. */
   roleHeartbeat: (role: string): string => `beat.${role}`,
+  /** One of a cluster's clients says that its server belongs to the majority. */
+  quorum: "quorum",
   /** Asks every role to say at once that it lives. */
   rollCall: "roll.call",
   /** Asks a process to drain. */

@@ -67,7 +67,7 @@ export async function load(
 ): Promise<Loaded> {
   const kv = host.kvOf(shardOfRoute(route, host.deployment));
   // A single replica is its own leader, and a direct read costs both sides a fraction.
-  const single = host.deployment.replicas === 1;
+  const single = host.deployment.replicas === 1 || host.unsafe.staleReads;
   const entry = await retrying(host.log, signal, "load an actor", () =>
     single ? kv.get(route.path) : kv.getFromLeader(route.path),
   );

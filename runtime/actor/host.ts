@@ -17,7 +17,7 @@ import { gauge } from "../observe/metrics.ts";
 import { within } from "../within.ts";
 import type { Activation } from "./activation.ts";
 import type { ActorKind } from "./define.ts";
-import { OwnedPartition } from "./partition.ts";
+import { OwnedPartition, PULL_MS } from "./partition.ts";
 
 /** Protections that a control run switches off, to prove that the checker finds what they prevent. */
 export interface Unsafe {
@@ -28,6 +28,12 @@ export interface Unsafe {
   readonly ignorePauses?: boolean;
   /** Pulls from whatever consumer a partition has, beside its owner, instead of replacing it. */
   readonly sharesConsumers?: boolean;
+  /** State is read from any replica. */
+  readonly staleReads?: boolean;
+  /** Deliveries and acks that went missing are left to their ack wait, consumers that are gone stay gone. */
+  readonly ignoreLosses?: boolean;
+  /** Clients stay on a node that is cut off. */
+  readonly stayIsolated?: boolean;
 }
 
 /** What partitions and activations see of their host. */
@@ -84,8 +90,8 @@ export class ActorHost implements HostContext {
   readonly #residency: number;
   readonly #kvs: Kv[];
   readonly #partitions = new Map<number, OwnedPartition>();
-  /** What was suspect when a partition was first taken at its epoch. */
-  readonly #suspectUpTo = new Map<number, { readonly epoch: number; readonly seq: number }>();
+  /** What was suspect when a partition was first taken at its epoch, and when its consumer was set back last. */
+  readonly #taken = new Map<number, { epoch: number; suspectUpTo: number; setBackAt: number }>();
   /** Idle activations, the longest idle first. */
   readonly #idle = new Map<Activation, () => boolean>();
   #resident = 0;
@@ -197,8 +203,11 @@ export class ActorHost implements HostContext {
     const paused = killPoint("host.midTakeover");
     if (paused) await paused;
     const { clean = false, ...callbacks } = ownership;
-    const first = this.#suspectUpTo.get(partition);
-    const again = first?.epoch === epoch;
+    const before = this.#taken.get(partition);
+    const again = before?.epoch === epoch;
+    // Set back already, and something went missing again: requests from before go to where nobody hears, on a server that
+    // does not know it yet. A new consumer has none.
+    const setBack = again && this.clock.now() - before.setBackAt > PULL_MS;
     const prefix = `p${partition}-e`;
     const shared = this.unsafe.sharesConsumers ? await someEpoch(this.bus, stream, prefix) : undefined;
     const { deliveredUpTo } = shared
@@ -210,12 +219,12 @@ export class ActorHost implements HostContext {
           epoch,
           filter: inboundFilter(partition),
           clean: clean && !again,
-          again,
+          setBack,
         });
     this.#partitions.get(partition)?.stop();
     // Taken again at its epoch, after a reconnect: what this process was given meanwhile has killed nobody.
-    const suspectUpTo = again ? first.seq : clean ? 0 : deliveredUpTo;
-    this.#suspectUpTo.set(partition, { epoch, seq: suspectUpTo });
+    const suspectUpTo = again ? before.suspectUpTo : clean ? 0 : deliveredUpTo;
+    this.#taken.set(partition, { epoch, suspectUpTo, setBackAt: setBack ? this.clock.now() : 0 });
     const owned = new OwnedPartition({
       host: this,
       partition,

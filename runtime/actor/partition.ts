@@ -16,11 +16,18 @@ import type { Owned } from "./commit.ts";
 import { deadBytes, deadStranger } from "./dead-letter.ts";
 import type { HostContext } from "./host.ts";
 
-const PULL_MS = 30_000;
+/** The server knows a request for so long, also one whose asker it can no longer reach. */
+export const PULL_MS = 30_000;
 const BATCH = 256;
+/** How long after a request that failed the next one is made. */
+const AGAIN_MS = 250;
 /** Acks under way when the consumer was asked for its counts; so often they are waited for. */
 const COUNTS_TRIES = 4;
 const COUNTS_WAIT_MS = 50;
+/** A partition is looked through for what went missing this often, more or less by half. */
+const LOOK_MS = 10_000;
+/** What is missing may be on its way: it is looked for again after so long. */
+const LOOK_AGAIN_MS = 1_000;
 
 export interface PartitionOptions {
   readonly host: HostContext;
@@ -53,6 +60,7 @@ export class OwnedPartition {
   #waiting: Pulled[] | undefined;
   /** Losses of the connection, and looks at what was lost with it: only the latest look may decide. */
   #looks = 0;
+  #nextLook: NodeJS.Timeout | undefined;
 
   constructor(options: PartitionOptions) {
     this.#options = options;
@@ -90,6 +98,7 @@ export class OwnedPartition {
 
   start(): void {
     this.#pull();
+    this.#lookLater();
   }
 
   /** The connection is lost. */
@@ -99,38 +108,83 @@ export class OwnedPartition {
   }
 
   /**
-   * The connection is back. The consumer's own counts tell whether a delivery, or an ack, went down with the old one.
-   * @returns false when one did, or nobody can tell; true also when there is nothing to decide any more
+   * The connection is back. The consumer's own counts tell whether a delivery, or an ack, went down with the old one; while
+   * it has no leader that answers, it delivers nothing either, and is asked again.
+   * @returns false when one did, or the consumer is gone; true also when there is nothing to decide any more
    */
   async goOn(): Promise<boolean> {
     if (this.#drain.signal.aborted) return true;
-    const { host, consumer } = this.#options;
+    const { host } = this.#options;
     const look = ++this.#looks;
     // Ownership may end, and the connection may be lost again and looked through anew, while the counts are waited for.
     const isOver = (): boolean => this.#abort.signal.aborted || look !== this.#looks;
-    const waiting = this.#waiting ?? [];
-    this.#waiting = waiting;
+    this.#waiting ??= [];
     this.#channel.forget();
-    for (let tried = 0; tried < COUNTS_TRIES; tried++) {
-      const counts = await deliveriesOf(host.bus, this.#stream, consumer).catch(() => undefined);
-      // Paused meanwhile: taking it anew makes it go on.
-      if (!counts || counts.paused || isOver()) break;
-      if (counts.delivered === this.#channel.received && counts.unacked === this.#channel.unacked) {
-        this.#waiting = undefined;
-        for (const message of waiting) this.#receive(message);
-        this.#asked = 0;
-        this.#pull();
-        return true;
+    if (host.unsafe.ignoreLosses) return this.#resume();
+    for (let tried = 0; tried < COUNTS_TRIES; ) {
+      const counts = await this.#counts();
+      if (!counts || isOver()) break;
+      if (counts !== "unknown") {
+        // Paused meanwhile: taking it anew makes it go on.
+        if (counts.paused) break;
+        if (counts.delivered === this.#channel.received && counts.unacked === this.#channel.unacked)
+          return this.#resume();
+        tried++;
       }
       await host.clock.sleep(COUNTS_WAIT_MS);
     }
     return isOver();
   }
 
+  /** Undefined where the consumer is gone. */
+  #counts() {
+    const { host, consumer } = this.#options;
+    return deliveriesOf(host.bus, this.#stream, consumer).catch(() => "unknown" as const);
+  }
+
+  #resume(): true {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    for (const message of waiting) this.#receive(message);
+    this.#asked = 0;
+    this.#pull();
+    return true;
+  }
+
+  /** A single server loses nothing while the connection stands. */
+  #lookLater(): void {
+    const { deployment, unsafe, clock } = this.#options.host;
+    if (deployment.replicas === 1 || unsafe.ignoreLosses || this.#drain.signal.aborted) return;
+    clearTimeout(this.#nextLook);
+    this.#nextLook = setTimeout(
+      () => void this.#look().finally(() => this.#lookLater()),
+      LOOK_MS * (0.5 + clock.random()),
+    );
+  }
+
+  /**
+   * Between nodes messages are lost with a route, which no client notices, and so is what a consumer's leader had counted
+   * as delivered when it died. What the consumer counts tells: it has delivered more than came in, or misses acks that
+   * were sent before it was asked. Both would come again only after the ack wait.
+   */
+  async #look(): Promise<void> {
+    const { host, onLost } = this.#options;
+    for (let tried = 0; tried < COUNTS_TRIES; tried++) {
+      const { acked } = this.#channel;
+      const counts = await this.#counts();
+      if (!counts || counts === "unknown" || this.#waiting || this.#drain.signal.aborted) return;
+      const { delivered, unacked } = counts;
+      if (delivered <= this.#channel.received && delivered - unacked >= acked) return;
+      await host.clock.sleep(LOOK_AGAIN_MS, this.#drain.signal).catch(() => {});
+    }
+    if (!this.#drain.signal.aborted) onLost("messages or acks were lost between nodes");
+  }
+
   /** Ownership ended: stop at once, write nothing, ack nothing. */
   stop(): void {
     // At once: given back, what is under way would be overtaken by what a new request brings.
     this.#channel.close(true);
+    clearTimeout(this.#nextLook);
     const reason = new Error("the partition is no longer owned");
     this.#abort.abort(reason);
     this.#drain.abort(reason);
@@ -172,13 +226,24 @@ export class OwnedPartition {
     this.#asked = 0;
     // While the connection is gone an end says nothing, and when it is back all is asked anew.
     if (this.#abort.signal.aborted || this.#waiting) return;
-    if (end === "consumer-gone") this.#options.onConsumerGone();
-    else if (end === "broken" || end === "limit") setTimeout(() => this.#pull(), 250);
+    if (end === "consumer-gone") void this.#pullUnlessGone();
+    else if (end === "broken" || end === "limit") setTimeout(() => this.#pull(), AGAIN_MS);
     else this.#pull();
+  }
+
+  /** While a consumer has no leader nobody answers for it, as if it were gone. */
+  async #pullUnlessGone(): Promise<void> {
+    const counts = await this.#counts();
+    if (this.#abort.signal.aborted || this.#waiting) return;
+    if (!counts) this.#options.onConsumerGone();
+    else setTimeout(() => this.#pull(), counts === "unknown" ? 0 : AGAIN_MS);
   }
 
   #onMessage(message: Pulled): void {
     if (this.#waiting) this.#waiting.push(message);
+    // The one before it was lost on the way, and is not to be overtaken.
+    else if (message.delivery !== this.#channel.received && !this.#options.host.unsafe.ignoreLosses)
+      this.#options.onLost("a delivery went missing");
     else this.#receive(message);
   }
 

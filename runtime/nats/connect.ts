@@ -6,8 +6,6 @@ import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManage
 import {
   AuthorizationError,
   connect,
-  headers,
-  type MsgHdrs,
   type NatsConnection,
   PermissionViolationError,
   RequestError,
@@ -15,9 +13,12 @@ import {
 } from "@nats-io/transport-node";
 import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
-import { PROBE_SUBJECT } from "#contracts/subjects.ts";
+import { CORE } from "#contracts/subjects.ts";
 import type { Log } from "../observe/log.ts";
+import { type Appended, type AppendOptions, headersOf, readAck, StaleRevision } from "./append.ts";
 import { type LeaderMessage, readLeaderAnswer, type WhichMessage } from "./leader-answer.ts";
+import { Majority } from "./majority.ts";
+import { Quorum } from "./quorum.ts";
 import { Requests } from "./requests.ts";
 import { batchWrites } from "./write-batching.ts";
 
@@ -29,36 +30,11 @@ export interface CoreMessage {
 export interface Subscription {
   stop(): void;
 }
-export interface AppendOptions {
-  /** Dropped by the stream when it saw the id inside its dedupe window. */
-  readonly id?: string | undefined;
-  /** The append is refused unless the subject's last sequence is this one; 0 means none. */
-  readonly expectedRevision?: number | undefined;
-  readonly timeoutMs?: number | undefined;
-  /** Message lifetime; the stream must allow it. At least 1,000. */
-  readonly ttlMs?: number | undefined;
-  /** Publishes `target` at this time (ms since the epoch) with this body; the subject is the schedule's. */
-  readonly schedule?: { readonly at: number; readonly target: string } | undefined;
-}
-export interface Appended {
-  readonly stream: string;
-  readonly seq: number;
-  readonly duplicate: boolean;
-}
-
 export interface DirectMessage {
   readonly data: Uint8Array;
   readonly seq: number;
   /** What a bucket did with the key, where it is not a plain value: `DEL`, `PURGE`, a marker's reason. */
   readonly operation: string;
-}
-
-/** The expected revision was not the last one: somebody else wrote. */
-export class StaleRevision extends Error {
-  constructor() {
-    super("the expected revision is not the last one");
-    this.name = "StaleRevision";
-  }
 }
 
 export interface ConnectOptions {
@@ -72,15 +48,10 @@ const encoder = new TextEncoder();
 const NO_DATA = encoder.encode("");
 /** How long an append waits for its acknowledgement unless told otherwise. */
 const APPEND_MS = 5_000;
-/** Codes of the server for an expected revision that is not the last one. */
-const STALE = new Set([10071, 10164]);
-/** How long the cluster has to answer for itself before the connection is moved to another server. */
-const PROBE_MS = 1_500;
-const PROBE_AGE_MS = 60_000;
 /** Longer than from one time-out of an append to the next. */
 const STALLED_MS = 8_000;
 /** After a move the new server gets this long: what is under way stays unanswered together. */
-const REST_MS = 10_000;
+const REST_MS = 4_000;
 
 export class Bus {
   /** For files of this folder only. */
@@ -89,9 +60,15 @@ export class Bus {
   readonly jsm: JetStreamManager;
   readonly log: Log;
   readonly #requests: Requests;
+  /** Of a cluster; a single server has no majority to be cut off from. */
+  readonly #majority: Majority | undefined;
+  readonly #quorum: Quorum | undefined;
+  /** For control runs: a client that stays on a node which is cut off. */
+  staysIsolated = false;
   #probing = false;
   #online = true;
   #movedAt = 0;
+  #provenAt = 0;
   readonly #onReconnect = new Set<() => void>();
   readonly #onDisconnect = new Set<() => void>();
 
@@ -101,6 +78,16 @@ export class Bus {
     this.jsm = jsm;
     this.log = log;
     this.#requests = new Requests(nc, this.inbox(), () => void this.suspectIsolation());
+    if (nc.info?.cluster !== undefined) {
+      this.#majority = new Majority(nc, this.inbox());
+      const quorum = new Quorum({
+        provenAt: () => this.#provenAt,
+        say: () => this.connected && this.publish(CORE.quorum, NO_DATA),
+        ask: () => this.suspectIsolation(),
+      });
+      this.subscribe(CORE.quorum, () => quorum.heard());
+      this.#quorum = quorum;
+    }
     void this.#watch();
   }
 
@@ -109,6 +96,7 @@ export class Bus {
       if (status.type === "reconnect") {
         this.#online = true;
         this.log.info("reconnected to NATS");
+        this.#requests.hurry();
         for (const listener of this.#onReconnect) listener();
       } else if (status.type === "disconnect") {
         this.#online = false;
@@ -209,7 +197,9 @@ export class Bus {
         headersOf(options),
         options.timeoutMs ?? APPEND_MS,
       );
-      return readAck(message.string());
+      const appended = readAck(message.string());
+      this.#provenAt = Date.now();
+      return appended;
     } catch (error) {
       if (error instanceof StaleRevision) throw error;
       this.#notStoredAt = Date.now();
@@ -260,23 +250,20 @@ export class Bus {
   }
 
   /**
-   * Appends are waiting and none was acknowledged for a while, or a pull hears nothing. A stream without a leader looks like that, and so does a
-   * node that is cut off from the others: there a client stays until it is told to move. Another stream's quorum tells
-   * them apart; what a node answers by itself, reads and the state of the cluster as it believes it to be, does not.
+   * Appends are waiting and none was acknowledged for a while, a pull hears nothing, or nobody says that there is a
+   * majority. A stream without a leader looks like that, and so does a server that is cut off from the others: there a
+   * client stays until it is told to move. The other servers tell them apart.
    */
   async suspectIsolation(): Promise<void> {
-    if (this.#probing || !this.online || Date.now() - this.#movedAt < REST_MS) return;
+    if (!this.#majority || this.#probing || !this.online || Date.now() - this.#movedAt < REST_MS) return;
     this.#probing = true;
-    try {
-      const ttl = headersOf({ ttlMs: PROBE_AGE_MS });
-      readAck((await this.#requests.send(PROBE_SUBJECT, NO_DATA, ttl, PROBE_MS)).string());
-    } catch {
-      if (!this.online) return;
+    const heard = await this.#majority.isHeard();
+    this.#probing = false;
+    if (heard) this.#provenAt = Date.now();
+    else if (this.online && !this.staysIsolated) {
       this.#movedAt = Date.now();
-      this.log.warn("JetStream does not answer, moving to another server");
+      this.log.warn("the other NATS servers do not answer, moving to one of them");
       this.nc.reconnect().catch(() => {});
-    } finally {
-      this.#probing = false;
     }
   }
 
@@ -291,6 +278,7 @@ export class Bus {
 
   /** Flushes what was published and closes. */
   async close(): Promise<void> {
+    this.#quorum?.stop();
     if (this.nc.isClosed()) return;
     // Without a server there is nothing to flush to, and draining says so by throwing.
     const drained = this.nc.drain().catch(() => {});
@@ -334,39 +322,6 @@ function whyNotConnected(at: string, cause: unknown): string {
   return `cannot connect to ${at}`;
 }
 
-function headersOf(options: AppendOptions): MsgHdrs | undefined {
-  const { id, expectedRevision, ttlMs, schedule } = options;
-  if (id === undefined && expectedRevision === undefined && ttlMs === undefined && !schedule)
-    return undefined;
-  const h = headers();
-  if (id !== undefined) h.set("Nats-Msg-Id", id);
-  if (expectedRevision !== undefined) h.set("Nats-Expected-Last-Subject-Sequence", String(expectedRevision));
-  if (ttlMs !== undefined) h.set("Nats-TTL", `${Math.max(1, Math.ceil(ttlMs / 1_000))}s`);
-  if (schedule) {
-    h.set("Nats-Schedule", `@at ${new Date(schedule.at).toISOString()}`);
-    h.set("Nats-Schedule-Target", schedule.target);
-  }
-  return h;
-}
-
-interface PubAck {
-  readonly stream?: string;
-  readonly seq?: number;
-  readonly duplicate?: boolean;
-  readonly error?: { readonly code: number; readonly err_code: number; readonly description: string };
-}
-
-/** @throws StaleRevision, JetclawError `nats.unavailable` with what the server said */
-function readAck(text: string): Appended {
-  const ack = JSON.parse(text) as PubAck;
-  if (ack.error) {
-    if (STALE.has(ack.error.err_code)) throw new StaleRevision();
-    throw new JetclawError("nats.unavailable", ack.error.description);
-  }
-  if (!ack.stream) throw new JetclawError("nats.unavailable", "not an acknowledgement of a stream");
-  return { stream: ack.stream, seq: ack.seq ?? 0, duplicate: ack.duplicate === true };
-}
-
 function assertFits(data: Uint8Array): void {
   if (data.length > LIMITS.payloadBytes - 4_096)
     throw new JetclawError("nats.too-large", `${data.length} bytes, at most ${LIMITS.payloadBytes - 4_096}`);
@@ -384,4 +339,4 @@ export function natsError(error: unknown): JetclawError {
   });
 }
 
-export { NO_DATA };
+export { type Appended, type AppendOptions, NO_DATA, StaleRevision };

@@ -56,10 +56,13 @@ const WORKING = encoder.encode("+WPI");
 const HEARTBEAT_MS = 2_000;
 /** A pull that heard nothing for so many heartbeats is taken for broken and asked anew. */
 const MISSED_HEARTBEATS = 2.5;
-/** An immediate pull is answered within one round trip; more than this is a lost server. */
-const NO_WAIT_MS = 5_000;
+/**
+ * An immediate pull is answered within one round trip; more than this is a lost server. A pump asks one lane at a time:
+ * as long as it waits for an answer that went down with a leader, its worker stands still.
+ */
+const NO_WAIT_MS = 1_000;
 /** The watch does not look more often. */
-const LOOK_LEAST_MS = 500;
+const LOOK_LEAST_MS = 250;
 /** A long request to which nothing came, for the so manieth time: is the consumer paused, and the news of it lost? */
 const LONG_MS = 10_000;
 const LONG_IN_VAIN = 8;
@@ -175,6 +178,10 @@ export class PullChannel {
 
   get received(): number {
     return this.#received;
+  }
+
+  get acked(): number {
+    return this.#acked;
   }
 
   get unacked(): number {

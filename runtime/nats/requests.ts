@@ -9,11 +9,13 @@ import { JetclawError } from "#contracts/errors.ts";
 interface Pending {
   readonly resolve: (message: Msg) => void;
   readonly reject: (error: Error) => void;
-  readonly until: number;
-  /** An append: its answer needs a quorum, where a read may be answered by a node that is alone. */
+  until: number;
+  /** An append: its answer needs a quorum, where a read may be answered by a server that is alone. */
   readonly append: boolean;
 }
 
+/** What was sent over a connection that is gone is answered so soon or never. */
+const AFTER_LOSS_MS = 500;
 /** How late a time-out may be noticed. */
 const SWEEP_MS = 100;
 /** No append was acknowledged for so long while some waited: something may be wrong with more than a stream. */
@@ -57,6 +59,12 @@ export class Requests {
         reject(error);
       }
     });
+  }
+
+  /** The connection was lost and is back: most answers that were under way went down with it. */
+  hurry(): void {
+    const until = Date.now() + AFTER_LOSS_MS;
+    for (const pending of this.#pending.values()) pending.until = Math.min(pending.until, until);
   }
 
   #receive(message: Msg): void {

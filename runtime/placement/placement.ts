@@ -364,13 +364,16 @@ export class Placement {
    */
   async #reconnected(): Promise<void> {
     const { host, frozenView } = this.#options;
+    const rereading = this.#reread();
+    // Each by itself: one whose consumer has no leader yet holds up nobody.
     if (!frozenView)
-      await Promise.all(
-        host.partitions.map(async (partition) => {
-          if (!(await host.goOn(partition))) host.drop(partition);
-        }),
-      );
-    await this.#reread();
+      for (const partition of host.partitions)
+        void host.goOn(partition).then((kept) => {
+          if (kept) return;
+          host.drop(partition);
+          this.#apply();
+        });
+    await rereading;
     this.#apply();
   }
 
@@ -382,6 +385,7 @@ export class Placement {
   /** The consumer vanished: another host deleted it, or somebody did by mistake. The document tells which. */
   async #recover(partition: number, epoch: number): Promise<void> {
     const { host } = this.#options;
+    if (host.unsafe.ignoreLosses) return;
     host.drop(partition);
     if (this.#options.frozenView || this.#stopped) return;
     await this.#reread();

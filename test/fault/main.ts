@@ -16,6 +16,7 @@ const USAGE = `npm run test:fault -- [options]
   --seed S --minutes M      without --fault and --mode: everything at once (row 24)
   --times N                 causes a row's fault so often
   --control                 switches the row's protection off, or plants a violation: violations must be found
+  --netns                   rows 10 and 11 by network namespaces instead of by lines; needs root
   --json                    prints the figures as JSON
 
   --mode stale --lookups N  look-ups of caches that race with changes while both of their consumers are killed
@@ -56,6 +57,7 @@ const { values } = parseArgs({
     calm: { type: "boolean", default: false },
     points: { type: "string", default: "" },
     lookups: { type: "string", default: "10000" },
+    netns: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
@@ -108,12 +110,14 @@ function rowOf(): Row {
 
 async function row(row: Row, seed: number): Promise<boolean> {
   const control = values.control !== undefined;
+  if (values.netns && !row.byNetns) refuse(`row ${row.fault} parts no nodes: --netns is for rows 10 and 11`);
   say(`seed ${seed}, fault ${row.fault}: ${row.name}${control ? `; control: ${row.control}` : ""}`);
   const result = await row.run({
     seed,
     control,
     times: optional("times"),
     minutes: optional("minutes"),
+    netns: values.netns,
     say,
   });
   say(rowText(row, seed, result));

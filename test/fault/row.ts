@@ -11,6 +11,8 @@ export interface RowOptions {
   /** Replaces how often the fault is caused. */
   readonly times?: number | undefined;
   readonly minutes?: number | undefined;
+  /** Nodes are parted by network namespaces instead of by lines. */
+  readonly netns?: boolean | undefined;
   readonly say: (line: string) => void;
 }
 
@@ -24,6 +26,8 @@ export interface Row {
   readonly fault: number;
   readonly name: string;
   readonly target: string;
+  /** It can part nodes by network namespaces. */
+  readonly byNetns?: boolean;
   /** What the control run switches off or plants. */
   readonly control: string;
   readonly run: (options: RowOptions) => Promise<RowResult>;
@@ -37,12 +41,14 @@ export type Limits = Readonly<Record<string, number>>;
  * against `limits`.
  */
 export async function underLoad(
-  { seed, say, minutes }: RowOptions,
+  { seed, say, minutes, control }: RowOptions,
   start: Omit<FaultRunOptions, "seed" | "limitMs" | "say">,
   limits: Limits,
   faults: (run: FaultRun) => Promise<Readonly<Record<string, number>>>,
 ): Promise<RowResult> {
-  const run = await FaultRun.start({ ...start, seed, say, limitMs: (minutes ?? 30) * 60_000 });
+  const limitMs = (minutes ?? 30) * 60_000;
+  const drainMs = control ? CONTROL_DRAIN_MS : undefined;
+  const run = await FaultRun.start({ drainMs, ...start, seed, say, limitMs });
   let own: Readonly<Record<string, number>>;
   let outcome: Outcome;
   try {
@@ -66,6 +72,8 @@ export async function underLoad(
 }
 
 const SHOWN = 20;
+/** What a control run loses stays lost. */
+const CONTROL_DRAIN_MS = 15_000;
 
 export function violationsOf({ violations, counts }: Verdict): string[] {
   const shown = violations.slice(0, SHOWN).map((v) => `${v.invariant} ${v.kind} in ${v.where}: ${v.detail}`);

@@ -33,6 +33,8 @@ export interface FaultRunOptions extends ClusterOptions {
   readonly calm?: boolean;
   /** Kinds of effects that can be demanded; where NATS dies, only what a stream keeps. */
   readonly effects?: readonly Published["what"][];
+  /** How long the queues have to become empty; shorter where a control run knows that they will not. */
+  readonly drainMs?: number | undefined;
   /** For control runs: changes what was seen before it is judged. */
   readonly plant?:
     | ((events: readonly HistoryEvent[], faults: readonly Fault[]) => HistoryEvent[])
@@ -198,7 +200,7 @@ export class FaultRun {
   async conclude(): Promise<Outcome> {
     try {
       await Promise.all([this.#load.stop(), this.#tallies.stop()]);
-      const queues = await this.cluster.drained(DRAIN_MS);
+      const queues = await this.cluster.drained(this.#options.drainMs ?? DRAIN_MS);
       // The last records are stored before their questions leave the queue; the observer may be a moment behind.
       await waitUntil(() => this.recorder.unanswered === 0, {
         timeoutMs: ANSWERS_MS,

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { PARTITIONS, shardOf } from "#contracts/ids.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { inboundStream, partitionConsumer, routeOf } from "#contracts/subjects.ts";
+import { Puller } from "#runtime/nats/pull.ts";
 import { ActorWorld, type WorldHost } from "#test/harness/actor-world.ts";
 import { begun, type CounterState, counter, openGate } from "#test/harness/counter.ts";
 import { waitUntil } from "#test/harness/wait.ts";
@@ -76,6 +77,29 @@ test("a message whose partition is taken many times by the same process is no po
   openGate("slow");
   await waitUntil(async () => (await seenBy("slow")).includes("slow"), { what: "it to be processed" });
   expect(await world.deadLetters()).toEqual([]);
+});
+
+test("a delivery that went to nobody is noticed at the next one, and nothing is lost or overtaken", async () => {
+  await waitUntil(async () => (await world.waiting()) === 0, { timeoutMs: 20_000, what: "empty queues" });
+  const { partition } = routeOf({ kind: "counter", tenant: "demo", key: "robbed" });
+  const stream = inboundStream(shardOf(partition, world.deployment.shards));
+  const consumer = partitionConsumer(partition, host.host.epochOf(partition) as number);
+  let stolen = 0;
+  const thief = new Puller(world.bus).channel(stream, consumer, () => void stolen++);
+  // Never acked and never given back, as a message is that went down with a line between two nodes.
+  thief.request({ batch: 1, expiresMs: 20_000, onMessage: () => void stolen++, onEnd: () => {} });
+  await world.bus.flush();
+  const names: string[] = [];
+  for (let n = 0; n < 12; n++) {
+    names.push(`r${n}`);
+    await world.tell("counter", "robbed", "add", { name: `r${n}` }, `r${n}`);
+  }
+  await waitUntil(async () => (await seenBy("robbed")).length >= names.length, {
+    timeoutMs: 20_000,
+    what: "all of them",
+  });
+  expect(stolen).toBe(1);
+  expect(await seenBy("robbed")).toEqual(names);
 });
 
 const seenBy = async (key: string): Promise<readonly string[]> =>

@@ -11,7 +11,7 @@ import type { Bus } from "#runtime/nats/connect.ts";
 import { type Deployment, provision } from "#runtime/nats/topology.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { Member } from "./member-process.ts";
-import { NatsNodes, type SyncInterval } from "./nats-nodes.ts";
+import { HARNESS, NatsNodes, type SyncInterval } from "./nats-nodes.ts";
 import type { Arm, Embeddings, MemberRole } from "./orders.ts";
 import type { TallyBuild } from "./tally.ts";
 import { waitUntil } from "./wait.ts";
@@ -27,8 +27,12 @@ export interface ClusterOptions {
   readonly dir?: string;
   /** NATS servers; every stream has as many replicas. Default 1. */
   readonly servers?: 1 | 3;
+  /** Of every stream; default as many as there are servers. */
+  readonly replicas?: 1 | 3 | undefined;
   /** Lines also in front of a single server; a cluster of three always has them. */
   readonly lines?: boolean;
+  /** NATS nodes in network namespaces instead of behind lines. */
+  readonly netns?: boolean | undefined;
   /** For what the lines draw. */
   readonly seed?: number;
   /** Where a NATS node keeps its data. */
@@ -36,6 +40,8 @@ export interface ClusterOptions {
   /** Default: `1s` on one server, `always` on three. */
   readonly syncInterval?: SyncInterval;
   readonly unsafe?: Unsafe | undefined;
+  /** Activations that a host keeps in memory: with few of them state is read again and again. */
+  readonly residency?: number | undefined;
   /** Hosts also run tallies, as this build of them. */
   readonly build?: TallyBuild | undefined;
   /** Processes that have loaded their modules and wait for a role, so that a restart costs no start-up time. */
@@ -99,12 +105,17 @@ export class Cluster {
       size: servers,
       syncInterval: options.syncInterval ?? (servers === 1 ? "1s" : "always"),
       lines,
+      netns: options.netns ?? false,
       seed,
       ...(options.storeOf ? { storeOf: options.storeOf } : {}),
     });
-    const bus = await connectTo(nats.directUrl, "harness", createLog({ level: "fatal" }));
+    const bus = await connectTo(nats.directUrl, HARNESS, createLog({ level: "fatal" }));
     const pools = Object.keys(options.pools ?? ECHO_POOL);
-    const deployment = await provision(bus, { shards: options.shards ?? 2, replicas: servers, pools });
+    const deployment = await provision(bus, {
+      shards: options.shards ?? 2,
+      replicas: options.replicas ?? servers,
+      pools,
+    });
     const cluster = new Cluster(options, { nats, dir, bus, deployment });
     try {
       const { outdatedHost, outdatedUnsafe, unsafe } = options;
@@ -149,6 +160,7 @@ export class Cluster {
       pools: this.#options.pools ?? ECHO_POOL,
       embeddings: this.#options.embeddings,
       unsafe: this.#options.unsafe,
+      residency: this.#options.residency,
       build: this.#options.build,
       ...how,
     });

@@ -58,13 +58,15 @@ async function join(config: MemberConfig): Promise<void> {
   arm(config.arm);
   const log = createLog({ role: config.role, level: process.env.JETCLAW_LOG_LEVEL ?? "info" });
   const bus = await connectTo(config.url, config.instance, log);
+  bus.staysIsolated = config.unsafe?.stayIsolated ?? false;
   const assistants = { default: { instructions: "Answer briefly." } };
-  const { pools, shards, replicas, embeddings } = config;
+  const { pools, shards, replicas, residency, embeddings } = config;
   const parsed = configSchema.parse({
     assistants,
     pools,
     shards,
     replicas,
+    residency,
     ...(embeddings ? { embeddings } : {}),
   });
   const deployment = await provisionFor(bus, parsed);

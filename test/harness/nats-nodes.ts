@@ -1,5 +1,6 @@
 // One NATS server or a cluster of three, with verbs. In a cluster everything passes through lines: clients reach each
 // node by a line of its own, and each pair of nodes has one for either side that dials, so that any two can be parted.
+// Or the nodes live in network namespaces, and routes part them.
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Bus } from "#runtime/nats/connect.ts";
@@ -9,6 +10,7 @@ import { ensureNatsServer, type NatsServerProcess, startNatsServer } from "#runt
 import { type Ailments, ailmentsOf, nothingLasts, replicasBehind } from "./health.ts";
 import type { LineFault, LineOptions } from "./line.ts";
 import { Lines } from "./lines.ts";
+import { Namespaces } from "./namespaces.ts";
 import { endWithUs } from "./reaping.ts";
 
 export type SyncInterval = "always" | "1s" | "2m";
@@ -21,6 +23,8 @@ export interface NodesOptions {
   readonly seed: number;
   /** Also in front of a single server. */
   readonly lines: boolean;
+  /** Nodes in network namespaces of their own, without lines. */
+  readonly netns: boolean;
   /** Where a node keeps its data, instead of a folder below `dir`. */
   readonly storeOf?: (node: string) => string;
 }
@@ -33,10 +37,13 @@ interface Ports {
   readonly line: number;
 }
 
+/** The name of the harness's own connection. */
+export const HARNESS = "harness";
 const PROBE_MS = 1_000;
 
 export class NatsNode {
   readonly name: string;
+  readonly address: string;
   readonly ports: Ports;
   readonly dataDir: string;
   readonly #start: () => Promise<NatsServerProcess>;
@@ -44,10 +51,14 @@ export class NatsNode {
   #spare: () => void = () => {};
   #frozen = false;
 
-  constructor(name: string, ports: Ports, dataDir: string, start: () => Promise<NatsServerProcess>) {
-    this.name = name;
-    this.ports = ports;
-    this.dataDir = dataDir;
+  constructor(
+    at: { name: string; address: string; ports: Ports; dataDir: string },
+    start: () => Promise<NatsServerProcess>,
+  ) {
+    this.name = at.name;
+    this.address = at.address;
+    this.ports = at.ports;
+    this.dataDir = at.dataDir;
     this.#start = start;
   }
 
@@ -88,7 +99,18 @@ export class NatsNode {
 
   /** What on it is not up to date, as it says itself. */
   ailments(): Promise<Ailments> {
-    return ailmentsOf(this.name, `http://127.0.0.1:${this.ports.monitor}`);
+    return ailmentsOf(this.name, `http://${this.address}:${this.ports.monitor}`);
+  }
+
+  /** What its monitoring port answers; undefined when it does not, or with an error. */
+  async monitor(page: string): Promise<unknown> {
+    try {
+      const signal = AbortSignal.timeout(PROBE_MS);
+      const answer = await fetch(`http://${this.address}:${this.ports.monitor}/${page}`, { signal });
+      return answer.status === 200 ? await answer.json() : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   async #end(how: (process: NatsServerProcess) => Promise<void>): Promise<void> {
@@ -109,13 +131,20 @@ export class NatsNodes {
   /** The same servers without lines between. */
   readonly directUrl: string;
 
-  private constructor(nodes: readonly NatsNode[], lines: Lines | undefined) {
-    const at = (ports: readonly number[]): string =>
-      ports.map((port) => `nats://127.0.0.1:${port}`).join(",");
+  readonly #namespaces: Namespaces | undefined;
+
+  private constructor(
+    nodes: readonly NatsNode[],
+    lines: Lines | undefined,
+    namespaces: Namespaces | undefined,
+  ) {
+    const at = (portOf: (ports: Ports) => number): string =>
+      nodes.map(({ address, ports }) => `nats://${address}:${portOf(ports)}`).join(",");
     this.nodes = nodes;
     this.lines = lines;
-    this.directUrl = at(nodes.map(({ ports }) => ports.client));
-    this.url = at(nodes.map(({ ports }) => (lines ? ports.line : ports.client)));
+    this.#namespaces = namespaces;
+    this.directUrl = at(({ client }) => client);
+    this.url = at(({ line, client }) => (lines ? line : client));
   }
 
   /** Starts the servers; resolves when all of them are healthy. */
@@ -124,8 +153,9 @@ export class NatsNodes {
     const bin = await ensureNatsServer({ log: () => {}, given: process.env.NATS_SERVER_BIN });
     const ports = new Map<string, Ports>();
     for (const name of names) ports.set(name, await somePorts());
+    const namespaces = options.netns ? Namespaces.make(names) : undefined;
     const routes = await routesOf(names, ports);
-    const withLines = options.lines || options.size > 1;
+    const withLines = !options.netns && (options.lines || options.size > 1);
     const lines = withLines ? await Lines.open([...clientLines(ports), ...routes], options.seed) : undefined;
     const nodes: NatsNode[] = [];
     for (const name of names) {
@@ -133,21 +163,20 @@ export class NatsNodes {
       const dataDir = options.storeOf?.(name) ?? join(options.dir, name);
       await mkdir(dataDir, { recursive: true });
       const configFile = join(options.dir, `${name}.template.conf`);
-      const template = await templateOf(name, own, routes, withLines);
+      const { syncInterval } = options;
+      const address = namespaces?.addressOf(name) ?? "127.0.0.1";
+      const template = namespaces
+        ? await namespacedTemplate(name, ports, namespaces)
+        : await templateOf(name, own, routes, withLines);
       await writeFile(configFile, `${template}\nlog_file: "${join(options.dir, `${name}.log`)}"\n`);
+      const where = { dataDir, port: own.client, configFile, syncInterval };
       const start = (): Promise<NatsServerProcess> =>
-        startNatsServer({
-          bin,
-          dataDir,
-          port: own.client,
-          monitorPort: own.monitor,
-          syncInterval: options.syncInterval,
-          configFile,
-          log: () => {},
-        });
-      nodes.push(new NatsNode(name, own, dataDir, start));
+        namespaces
+          ? namespaces.start({ name, bin, ...where })
+          : startNatsServer({ bin, ...where, monitorPort: own.monitor, log: () => {} });
+      nodes.push(new NatsNode({ name, address, ports: own, dataDir }, start));
     }
-    const cluster = new NatsNodes(nodes, lines);
+    const cluster = new NatsNodes(nodes, lines, namespaces);
     try {
       await Promise.all(nodes.map((node) => node.start()));
       await cluster.answering(30_000);
@@ -189,6 +218,7 @@ export class NatsNodes {
 
   /** Parts two nodes, or keeps one from being heard by the other. */
   async cut(from: NatsNode, to: NatsNode, way: "both" | "one-way" = "both"): Promise<void> {
+    if (this.#namespaces) return this.#namespaces.cut(from.name, to.name, way);
     await this.#set([routeLine(from, to)], { cut: way === "both" ? "both" : "toServer" });
     await this.#set([routeLine(to, from)], { cut: way === "both" ? "both" : "toClient" });
   }
@@ -200,7 +230,17 @@ export class NatsNodes {
 
   /** Ends every fault of every line. */
   async heal(): Promise<void> {
+    if (this.#namespaces) return this.#namespaces.heal();
     await this.#set([...this.#routeLines(), ...this.#clientLines()], {});
+  }
+
+  /** Connections of members to a node. */
+  async clientsOn(node: NatsNode): Promise<number> {
+    if (this.lines) return (await this.lines.counts())[`clients>${node.name}`]?.connections ?? 0;
+    const { connections = [] } = ((await node.monitor("connz")) ?? {}) as {
+      connections?: { name: string }[];
+    };
+    return connections.filter(({ name }) => name !== HARNESS).length;
   }
 
   /** A fault between the clients and some nodes, all of them if none are named. */
@@ -233,6 +273,7 @@ export class NatsNodes {
   async close(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.kill()));
     await this.lines?.close();
+    this.#namespaces?.close();
   }
 
   async #set(names: readonly string[], fault: LineFault): Promise<void> {
@@ -250,12 +291,10 @@ export class NatsNodes {
 
   /** A server's own name belongs to its folder, so it is asked for. */
   async #serverNames(): Promise<ReadonlyMap<string, string>> {
-    for (const { name, running, ports } of this.nodes) {
-      if (!running || this.#names.has(name)) continue;
-      const answer = await fetch(`http://127.0.0.1:${ports.monitor}/varz`, {
-        signal: AbortSignal.timeout(PROBE_MS),
-      }).catch(() => undefined);
-      if (answer) this.#names.set(name, ((await answer.json()) as { server_name: string }).server_name);
+    for (const node of this.nodes) {
+      if (!node.running || this.#names.has(node.name)) continue;
+      const about = (await node.monitor("varz")) as { server_name: string } | undefined;
+      if (about) this.#names.set(node.name, about.server_name);
     }
     return this.#names;
   }
@@ -317,4 +356,22 @@ async function templateOf(
       "}",
     );
   return `${parts.join("\n")}\n`;
+}
+
+/** The repository's own configuration with its cluster, each node at an address of its own. */
+async function namespacedTemplate(
+  name: string,
+  ports: ReadonlyMap<string, Ports>,
+  namespaces: Namespaces,
+): Promise<string> {
+  const at = (node: string, port: keyof Ports): string =>
+    JSON.stringify(`${namespaces.addressOf(node)}:${(ports.get(node) as Ports)[port]}`);
+  const others = [...ports.keys()].filter((other) => other !== name);
+  const routes = others.map((other) => `"nats://${at(other, "route").slice(1)}`);
+  return [
+    await readFile(templatePath(), "utf8"),
+    `http: ${at(name, "monitor")}`,
+    `cluster { name: "faults", listen: ${at(name, "route")}, routes: [${routes.join(", ")}] }`,
+    "",
+  ].join("\n");
 }

@@ -24,6 +24,7 @@ export interface MemberConfig {
   readonly port?: number | undefined;
   /** Protections that a control run switches off, to prove that their absence is noticed. */
   readonly unsafe?: Unsafe | undefined;
+  readonly residency?: number | undefined;
   /** A host whose view of the placement does not change any more. */
   readonly frozenView?: boolean | undefined;
   /** A host also runs tallies, as this build of them. */

@@ -1,23 +1,48 @@
 // Faults of the lines between nodes and to clients: 10 leader isolated, 11 one way, 12 lost acknowledgements, 13 delay.
 import { inboundStream } from "#contracts/subjects.ts";
+import type { NatsNode } from "#test/harness/nats-nodes.ts";
 import { pause } from "#test/harness/wait.ts";
 import { handovers } from "../modes.ts";
-import { loseOne } from "../planted.ts";
 import { type Row, type RowOptions, underLoad } from "../row.ts";
-import { KEPT, leader, lossAndStall, serving, THREE } from "./servers.ts";
+import type { FaultRun } from "../run.ts";
+import { KEPT, leader, serving, THREE } from "./servers.ts";
 
 const HEALTHY_MS = 120_000;
 const ISOLATED_MS = 20_000;
+const LOSSY_MS = 20_000;
+
+const UNPROTECTED =
+  "clients stay on a node that is cut off, and what is lost between nodes is left to its ack wait";
+const unprotected = ({ control, netns }: RowOptions) => ({
+  netns,
+  ...(control ? { unsafe: { stayIsolated: true, ignoreLosses: true } } : {}),
+});
+
+/** Waits while a node is cut off. @returns how many of its clients stayed, and when the last one of the others went */
+async function leaving(run: FaultRun, node: NatsNode): Promise<{ left: number; goneMs: number }> {
+  const from = Date.now();
+  const { nats } = run.cluster;
+  let left = await nats.clientsOn(node);
+  let goneMs = 0;
+  while (Date.now() - from < ISOLATED_MS) {
+    const now = await nats.clientsOn(node);
+    if (now < left) goneMs = Date.now() - from;
+    left = now;
+    await pause(100);
+  }
+  return { left, goneMs };
+}
 
 const leaderIsolated: Row = {
   fault: 10,
   name: "leader isolated from the other nodes",
   target: "majority <= 12 s, clients move <= 5 s, 0 lost",
-  control: "a loss and a standstill of 13 s planted",
+  control: UNPROTECTED,
+  byNetns: true,
   run: (options) =>
     underLoad(
       options,
-      { ...THREE, ...KEPT, plant: options.control ? lossAndStall(13_000) : undefined },
+      { ...THREE, ...KEPT, ...unprotected(options) },
       { longestShardGapMs: 12_000, clientsLeft: 0, movedMs: 5_000 },
       async (run) => {
         const { nats, bus } = run.cluster;
@@ -28,18 +53,14 @@ const leaderIsolated: Row = {
           const node = await leader(run, stream);
           await run.note("leader isolated");
           await nats.isolate(node);
-          const from = Date.now();
-          let empty = 0;
-          while (Date.now() - from < ISOLATED_MS) {
-            const on = (await nats.lines?.counts())?.[`clients>${node.name}`]?.connections ?? 0;
-            if (on === 0 && empty === 0) empty = Date.now() - from;
-            await pause(200);
-          }
-          clientsLeft = Math.max(clientsLeft, empty === 0 ? 1 : 0);
-          movedMs = Math.max(movedMs, empty);
+          const { left, goneMs } = await leaving(run, node);
+          clientsLeft = Math.max(clientsLeft, left);
+          movedMs = Math.max(movedMs, goneMs);
           await nats.heal();
           await nats.healthy(bus, HEALTHY_MS);
-          run.say(`${n}: ${node.name} isolated, its clients gone after ${empty} ms, ${run.progress}`);
+          run.say(
+            `${n}: ${node.name} isolated, ${left} clients left, the last one gone after ${goneMs} ms, ${run.progress}`,
+          );
           await serving(run);
         }
         return { clientsLeft, movedMs };
@@ -51,28 +72,32 @@ const oneWay: Row = {
   fault: 11,
   name: "one-way partition",
   target: "heals <= 120 s, all drained",
-  control: "a loss planted, and the partition never healed before it is judged",
+  control: UNPROTECTED,
+  byNetns: true,
   run: (options) =>
     underLoad(
       options,
-      { ...THREE, ...KEPT, plant: options.control ? loseOne : undefined },
-      { healedMs: 120_000 },
+      { ...THREE, ...KEPT, ...unprotected(options) },
+      { healedMs: 120_000, clientsLeft: 0 },
       async (run) => {
         const { nats, bus } = run.cluster;
-        let healedMs = 0;
+        let [healedMs, clientsLeft] = [0, 0];
         for (let n = 1; n <= (options.times ?? 2) && !run.timeIsUp; n++) {
           const node = await leader(run, inboundStream(0));
           await run.note("one-way partition");
           await nats.isolate(node, "one-way");
-          await pause(ISOLATED_MS);
+          const { left, goneMs } = await leaving(run, node);
+          clientsLeft = Math.max(clientsLeft, left);
           const from = Date.now();
           await nats.heal();
           await nats.healthy(bus, HEALTHY_MS);
           await serving(run);
           healedMs = Math.max(healedMs, Date.now() - from);
-          run.say(`${n}: healed after ${healedMs} ms, ${run.progress}`);
+          run.say(
+            `${n}: ${left} clients left, the last one gone after ${goneMs} ms, healed after ${healedMs} ms, ${run.progress}`,
+          );
         }
-        return { healedMs };
+        return { healedMs, clientsLeft };
       },
     ),
 };
@@ -91,7 +116,7 @@ async function acksLost(options: RowOptions, servers: 1 | 3) {
       const { nats } = run.cluster;
       await run.note("acknowledgements lost");
       await nats.disturbClients({ dropAcks: 0.05 });
-      await pause(30_000);
+      await pause(LOSSY_MS);
       await handovers(run, 1);
       await nats.heal();
       const counts = Object.values((await nats.lines?.counts()) ?? {});
@@ -121,11 +146,11 @@ const delay: Row = {
   fault: 13,
   name: "delay of 100 +- 50 ms on every line",
   target: "0 violations",
-  control: "hosts forget what they have processed, and hand over",
+  control: "hosts forget what they have processed, and write over what others wrote",
   run: (options) =>
     underLoad(
       options,
-      { ...THREE, unsafe: options.control ? { ignoreRing: true } : undefined },
+      { ...THREE, unsafe: options.control ? { ignoreRing: true, ignoreFence: true } : undefined },
       {},
       async (run) => {
         const { nats } = run.cluster;
@@ -133,9 +158,9 @@ const delay: Row = {
         const slow = { delayMs: 100, jitterMs: 50 };
         await nats.disturbClients(slow);
         await nats.disturbRoutes(slow);
-        await pause((options.minutes ?? 0.7) * 60_000);
+        await pause((options.minutes ?? 0.5) * 60_000);
+        await handovers(run, options.times ?? 2);
         await nats.heal();
-        if (options.control) await handovers(run, 2);
         return {};
       },
     ),
