@@ -33,9 +33,16 @@ function parseLine(line: string, n: number): { t: number; in: number; out: numbe
   );
 }
 
-/** The part of the trace that fits the time, as fast as asked. */
-export const paced = (trace: readonly TracedRequest[], speed: number, seconds: number): TracedRequest[] =>
-  trace.map((request) => ({ ...request, at: request.at / speed })).filter(({ at }) => at < seconds * 1_000);
+/** The part of the trace that fits the time, as fast as asked, without its first `from` seconds. */
+export const paced = (
+  trace: readonly TracedRequest[],
+  speed: number,
+  seconds: number,
+  from = 0,
+): TracedRequest[] =>
+  trace
+    .map((request) => ({ ...request, at: (request.at - from * 1_000) / speed }))
+    .filter(({ at }) => at >= 0 && at < seconds * 1_000);
 
 export const TOKEN_CHARS = 4;
 /** A conversation is gone on with only while this share of the new input is more than all that was said in it. */

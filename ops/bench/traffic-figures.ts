@@ -9,6 +9,8 @@ export interface TrafficOptions extends LoadBench {
   readonly trace: readonly TracedRequest[];
   readonly traceName: string;
   readonly speed: number;
+  /** Seconds of the recording that are skipped. */
+  readonly from: number;
   readonly slots: number;
   readonly workers: number;
   readonly hosts: number;
@@ -138,6 +140,7 @@ export function trafficResult(
     config: {
       seconds,
       trace: traceName,
+      from: options.from,
       speed,
       model: { ...MODEL, madeFasterBy: speed },
       slots,

@@ -19,8 +19,8 @@ import {
   trafficResult,
 } from "./traffic-figures.ts";
 
-/** Between two writes of a stream, before it is made faster; 50 ms at 20 times the speed is what a worker sends on. */
-const PACE_MS = 1_000;
+/** Between two writes of a stream, at any speed: about what a worker sends on. */
+const PACE_MS = 50;
 const SAMPLE_MS = 250;
 const SETTLE_LIMIT_MS = 120_000;
 const TENANTS = 20;
@@ -41,7 +41,7 @@ export async function benchTraffic(options: TrafficOptions): Promise<BenchResult
         ttftMs: MODEL.ttftMs / speed,
         prefillMsPer1kTokens: MODEL.prefillMsPer1kTokens / speed,
         tokensPerSecond: MODEL.tokensPerSecond * speed,
-        paceMs: PACE_MS / speed,
+        paceMs: PACE_MS,
       },
     ],
     config: ([url = ""]) => ({
@@ -58,9 +58,9 @@ export async function benchTraffic(options: TrafficOptions): Promise<BenchResult
 }
 
 async function run(options: TrafficOptions, deployed: Deployed): Promise<TrafficMeasured> {
-  const { seconds, speed, say, trace, seed } = options;
+  const { seconds, speed, from: skipped, say, trace, seed } = options;
   const { bus } = deployed;
-  const requests = paced(trace, speed, seconds);
+  const requests = paced(trace, speed, seconds, skipped);
   const random = randomFrom(seed);
   const threads = new Threads(random);
   const loop = await OpenLoop.open(bus, (asked) => threads.answered(asked.session));

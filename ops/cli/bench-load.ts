@@ -107,13 +107,14 @@ const trafficCommand = (parts: BenchParts): Command =>
   )
     .option("--trace <file>", "lines of { t, in, out }, in the folder traffic of --data", DEFAULT_TRACE)
     .option("--data <folder>", "where evaluation data is", DEFAULT_DATA)
+    .addOption(parts.count("--from <n>", "seconds of the recording that are skipped", 0, 0))
     .addOption(parts.count("--speed <n>", "times as fast as it was recorded, arrivals and model alike", 20))
     .addOption(parts.count("--slots <n>", "jobs at once a worker", 32))
     .addOption(parts.count("--workers <n>", "processes that run jobs", 2))
     .addOption(parts.count("--hosts <n>", "processes that host conversations", 2))
     .addHelpText(
       "after",
-      "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench traffic\n  jetclaw bench traffic --trace azure-code-bursts-30min.jsonl --speed 5 --json --plot traffic.svg",
+      "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench traffic\n  jetclaw bench traffic --trace azure-code-bursts-30min.jsonl --speed 1 --from 840 --seconds 120 --json --plot traffic.svg",
     );
 
 const DEFAULT_DATA = "../shared/data";
@@ -136,6 +137,7 @@ async function readTrace(data: string, name: string): Promise<TracedRequest[] | 
 interface TrafficFlags {
   readonly trace: string;
   readonly data: string;
+  readonly from: number;
   readonly speed: number;
   readonly slots: number;
   readonly workers: number;

@@ -17,6 +17,7 @@ test("a trace is read in order of time, and a line that is something else is nam
 test("speed brings requests nearer to each other, time cuts the rest off", () => {
   const trace = [0, 40_000, 100_000].map((at) => ({ at, inputTokens: 1, outputTokens: 1 }));
   expect(paced(trace, 20, 3).map(({ at }) => at)).toEqual([0, 2_000]);
+  expect(paced(trace, 20, 3, 20).map(({ at }) => at)).toEqual([1_000]);
 });
 
 test("a conversation goes on only once it was answered and while its history fits the input", () => {
