@@ -137,12 +137,20 @@ export const knowledgeSubject = (tenant: string, collection: string, document: s
 export const knowledgeFilter = (tenant?: string, collection?: string): string =>
   `kb.${tenant === undefined ? "*" : tokenOf(tenant)}.${collection === undefined ? "*" : tokenOf(collection)}.*`;
 
+/** Rings when a document was stored: the headers of the change, without its body. */
+export const KNOWLEDGE_BELL = { source: "kb.>", destination: "changed.>" } as const;
+
 /** Vectors of documents, a record each. A space names what may be compared: a model, and its dimensions if asked for. */
 export const VECTORS = "VECTORS";
 export const vectorsSubject = (space: string, tenant: string, collection: string, document: string): string =>
   `vec.${tokenOf(space)}.${tokenOf(tenant)}.${tokenOf(collection)}.${tokenOf(document)}`;
 export const vectorsFilter = (space: string, tenant?: string): string =>
   `vec.${tokenOf(space)}.${tenant === undefined ? "*" : tokenOf(tenant)}.*.*`;
+/**
+ * A mark among the records of a space: the vectors of everything up to some change of KNOWLEDGE stand before it. No id
+ * has its tokens.
+ */
+export const vectorsMark = (space: string): string => `vec.${tokenOf(space)}.~.~.indexed`;
 /** The reader of KNOWLEDGE that makes the vectors of a space. */
 export const indexerConsumer = (space: string): string => `indexer-${tokenOf(space)}`;
 
@@ -222,6 +230,10 @@ export const CORE = {
   quorum: "quorum",
   /** Asks every role to say at once that it lives. */
   rollCall: "roll.call",
+  /** Processes that share a durable reader make themselves known to each other. */
+  readers: (name: string): string => `readers.${name}`,
+  /** Heard by one of them for as long as it lives. */
+  reader: (name: string, instance: string): string => `readers.${name}.${tokenOf(instance)}`,
   /** Asks a process to drain. */
   drain: (instance: string): string => `drain.${tokenOf(instance)}`,
   /** Questions to the role `retrieval`, shared by its processes. */

@@ -5,7 +5,7 @@
  */
 import { decode } from "#contracts/codec.ts";
 import { decodeKnowledgeEvent, type KnowledgeEvent } from "#contracts/knowledge.ts";
-import { BUCKETS, KNOWLEDGE, knowledgeFilter } from "#contracts/subjects.ts";
+import { BUCKETS, KNOWLEDGE, KNOWLEDGE_BELL, knowledgeFilter } from "#contracts/subjects.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { readDurably } from "#runtime/nats/durable.ts";
 import { Kv } from "#runtime/nats/kv.ts";
@@ -31,6 +31,7 @@ export async function startInvalidator(bus: Bus, options: { readonly log: Log })
     stream: KNOWLEDGE,
     name: "invalidator",
     filter: knowledgeFilter(),
+    bell: KNOWLEDGE_BELL.destination,
     inFlight: IN_FLIGHT,
     handle: async ({ data, seq }) => {
       const event = decodeKnowledgeEvent(data);

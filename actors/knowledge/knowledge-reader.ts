@@ -33,9 +33,10 @@ export interface ReaderOptions {
 export interface ReaderParts extends ReaderOptions {
   /** Subjects and sequences alone, without the documents. */
   readonly headersOnly?: boolean;
-  readonly apply: (message: StoredMessage) => void;
-  /** Where vectors are searched: their space, and of those in this process's memory the last sequence of VECTORS. */
-  readonly vectors?: () => { readonly space: string; readonly position: number | undefined };
+  /** The next change waits for a promise. */
+  readonly apply: (message: StoredMessage) => void | Promise<void>;
+  /** Where vectors are searched: their space, and up to which change of KNOWLEDGE those in this process's memory are. */
+  readonly vectors?: () => { readonly space: string; readonly indexed: number | undefined };
 }
 
 export class KnowledgeReader {
@@ -125,18 +126,28 @@ export class KnowledgeReader {
       position: this.#joined ? this.#position : 0,
       sentAt: performance.now(),
       ...(vectors ? { space: vectors.space } : {}),
-      ...(vectors?.position === undefined ? {} : { vectors: vectors.position }),
+      ...(vectors?.indexed === undefined ? {} : { indexed: vectors.indexed }),
     };
   }
 
-  #apply(message: StoredMessage): void {
+  #apply(message: StoredMessage): void | Promise<void> {
     try {
-      this.#parts.apply(message);
+      const work = this.#parts.apply(message);
+      if (work)
+        return work.catch((err) => this.#failed(err, message.seq)).then(() => this.#passed(message.seq));
     } catch (err) {
-      // One document that cannot be indexed must not keep all others from being acknowledged.
-      this.#log.error({ err, seq: message.seq }, "document not indexed");
+      this.#failed(err, message.seq);
     }
-    this.#position = Math.max(this.#position, message.seq);
+    this.#passed(message.seq);
+  }
+
+  /** One document that cannot be indexed must not keep all others from being acknowledged. */
+  #failed(err: unknown, seq: number): void {
+    this.#log.error({ err, seq }, "document not indexed");
+  }
+
+  #passed(seq: number): void {
+    this.#position = Math.max(this.#position, seq);
     this.#changed();
     this.moved();
   }

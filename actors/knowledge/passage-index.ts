@@ -13,6 +13,8 @@ import { TermIndex } from "./term-index.ts";
 /** Where a document's text is in the index. A deleted document keeps its entry: its revision refuses older changes. */
 interface Entry {
   readonly revision: number;
+  /** All its passages are searchable. Until then nobody may rest on it. */
+  ready: boolean;
   readonly deleted: boolean;
   readonly languages: readonly string[];
   readonly passages: readonly StoredPassage[];
@@ -47,23 +49,39 @@ export class PassageIndex {
 
   /** Takes a change in. False when it was known already or a newer one is. */
   apply(event: KnowledgeEvent, revision: number): boolean {
+    for (const steps = this.applying(event, revision); ; ) {
+      const { done, value } = steps.next();
+      if (done) return value;
+    }
+  }
+
+  /** The same in steps of some milliseconds, one change after the other: a document may have a thousand passages. */
+  *applying(event: KnowledgeEvent, revision: number): Generator<undefined, boolean> {
     const key = keyOf(event.tenant, event.collection, event.document);
     const known = this.#documents.get(key);
     if (known && known.revision >= revision) return false;
-    if (known) this.#unindex(event.tenant, known);
     // Should the new text not be cut, the old one is gone all the same, and with it every answer from it.
     this.#documents.delete(key);
+    for (const language of known?.languages ?? [])
+      for (const passage of known?.passages ?? []) {
+        this.#indexOf(event.tenant, language).remove(passage);
+        yield;
+      }
     const entry = entryOf(event, revision);
     this.#documents.set(key, entry);
     for (const language of entry.languages)
-      for (const passage of entry.passages) this.#indexOf(event.tenant, language).add(passage);
+      for (const passage of entry.passages) {
+        yield;
+        this.#indexOf(event.tenant, language).add(passage);
+      }
+    entry.ready = true;
     return true;
   }
 
   /** The revision of a document that exists. */
   revisionOf(tenant: string, collection: string, document: string): number | undefined {
     const entry = this.#documents.get(keyOf(tenant, collection, document));
-    return entry && !entry.deleted ? entry.revision : undefined;
+    return entry?.ready && !entry.deleted ? entry.revision : undefined;
   }
 
   /** How many documents of a collection are searchable. */
@@ -130,11 +148,6 @@ export class PassageIndex {
     indexes.set(language, index);
     return index;
   }
-
-  #unindex(tenant: string, entry: Entry): void {
-    for (const language of entry.languages)
-      for (const passage of entry.passages) this.#indexOf(tenant, language).remove(passage);
-  }
 }
 
 /** The passage as it is quoted: under the headings that lead to it. */
@@ -162,6 +175,7 @@ function entryOf(event: KnowledgeEvent, revision: number): Entry {
   };
   return {
     revision,
+    ready: false,
     deleted,
     languages: language === undefined ? UNKNOWN_LANGUAGE : [language],
     meta,

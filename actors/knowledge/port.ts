@@ -72,6 +72,14 @@ export interface Retriever {
   revisionOf(tenant: string, collection: string, document: string): number | undefined;
 }
 
+/** Retrieval that knows whether it may be relied on. */
+export interface ProvenRetriever extends Retriever {
+  /** False while changes may have been acknowledged as indexed without this process. */
+  fresh(): boolean;
+  /** Resolves at once while it is fresh, and after at most 300 ms where it has to prove itself. */
+  settled(): Promise<void>;
+}
+
 /** A model that turns texts into vectors. */
 export interface Embedder {
   readonly model: string;

@@ -23,8 +23,6 @@ const LOOK_MS = 100;
 export class ReadersView {
   readonly #presence: Presence;
   readonly #indexers: Presence;
-  /** Of each space of vectors, the sequence of KNOWLEDGE up to which every reader that uses it has searched them. */
-  readonly #indexed = new Map<string, number>();
   readonly #reconnects: { stop(): void };
   readonly #tick: NodeJS.Timeout;
   readonly #waiting = new Set<() => void>();
@@ -53,25 +51,25 @@ export class ReadersView {
 
   /**
    * How far the vectors are that readers use, a space each. Only spaces that somebody makes: without an indexer, or with
-   * one that says that embeddings or Qdrant fail it, documents are found by their words and nobody waits for more.
+   * one that says that embeddings or Qdrant fail it, or that it is not through with what was there before it, documents
+   * are found by their words and nobody waits for more.
    */
   #vectorsOf(readers: readonly Beat[]): number[] {
     const spaces = new Set(readers.flatMap(({ info }) => info.space ?? []));
     return [...spaces].flatMap((space) => {
-      const indexers = this.#indexers
+      const made = this.#indexers
         .live()
-        .filter(({ draining, info }) => !draining && info.space === space && info.failing !== 1);
-      const furthest = Math.max(-1, ...indexers.map(({ info }) => Number(info.position)));
-      const made = indexers.find(({ info }) => info.position === furthest);
-      if (!made) return [];
-      // A reader that tells no vectors has none in its memory, or is still reading them for the first time.
-      const behind = readers.some(
-        ({ info }) => info.space === space && Number(info.vectors ?? Infinity) < Number(made.info.vectors),
+        .filter(
+          ({ draining, info }) =>
+            !draining && info.space === space && info.failing !== 1 && info.behind !== 1,
+        )
+        .map(({ info }) => Number(info.position));
+      if (made.length === 0) return [];
+      // A reader that tells nothing has no vectors in its memory, or is still reading them for the first time.
+      const read = readers.flatMap(({ info }) =>
+        info.space === space && info.indexed !== undefined ? Number(info.indexed) : [],
       );
-      const known = this.#indexed.get(String(space)) ?? 0;
-      const indexed = behind ? known : Math.max(known, furthest);
-      this.#indexed.set(String(space), indexed);
-      return [indexed];
+      return [Math.min(Math.max(...made), ...read)];
     });
   }
 

@@ -1,6 +1,7 @@
 /**
  * Retrieval by the role `retrieval`, for a process without an index of its own. Nobody waits for it: when it is away or
- * slow, a turn goes on without passages at most 280 ms later, and at once while it is known to be away.
+ * slow, a turn goes on without passages at most 280 ms later, and at once while it is known to be away. A process of the
+ * role that cannot prove its index says so, and the next one is asked.
  */
 import { JetclawError } from "#contracts/errors.ts";
 import type { Passage } from "#contracts/job.ts";
@@ -9,7 +10,7 @@ import { Gate } from "#runtime/gate.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
-import type { QuestionVectors, RetrievalQuery, Retriever } from "./port.ts";
+import type { ProvenRetriever, QuestionVectors, RetrievalQuery } from "./port.ts";
 import { decodeFound, encodeAsk } from "./retrieval-wire.ts";
 import type { RevisionReader } from "./revisions.ts";
 
@@ -22,7 +23,10 @@ export interface RemoteRetrieverOptions {
   readonly log: Log;
 }
 
-export class RemoteRetriever implements Retriever {
+/** With less time left nobody is asked again. */
+const LEAST_MS = 20;
+
+export class RemoteRetriever implements ProvenRetriever {
   readonly #bus: Bus;
   readonly #options: RemoteRetrieverOptions;
   readonly #gate = new Gate(
@@ -48,11 +52,7 @@ export class RemoteRetriever implements Retriever {
           ? ((await questions.vectorOf(query.question)) ?? null)
           : query.vector;
       const asked = { ...query, ...(vector === undefined ? {} : { vector }) };
-      const passages = await this.#gate.run(async () =>
-        decodeFound(
-          await this.#bus.request(CORE.retrieval, encodeAsk(asked), Math.max(1, until - performance.now())),
-        ),
-      );
+      const passages = await this.#gate.run(() => this.#ask(encodeAsk(asked), until));
       await settled;
       if (this.#away) log.info("the retrieval role answers again");
       this.#away = false;
@@ -74,8 +74,25 @@ export class RemoteRetriever implements Retriever {
     return this.#options.revisions.fresh();
   }
 
+  settled(): Promise<void> {
+    return this.#options.revisions.settled();
+  }
+
   stop(): Promise<void> {
     return this.#options.revisions.stop();
+  }
+
+  /** @throws JetclawError `nats.unavailable` where nobody who is fresh answers in time */
+  async #ask(asked: Uint8Array, until: number): Promise<readonly Passage[]> {
+    for (let left = until - performance.now(); ; left = until - performance.now()) {
+      const { passages, fresh } = decodeFound(
+        await this.#bus.request(CORE.retrieval, asked, Math.max(1, left)),
+      );
+      if (fresh) return passages;
+      metrics.retrievals({ part: "remote", result: "outdated" });
+      if (until - performance.now() < LEAST_MS)
+        throw new JetclawError("nats.unavailable", "no retrieval role can prove that its index is current");
+    }
   }
 
   /** Of a document that has changed as far as this process knows, old text is no answer. */

@@ -3,12 +3,15 @@ import { CORE } from "#contracts/subjects.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
-import type { Retriever } from "./port.ts";
+import { within } from "#runtime/within.ts";
+import type { ProvenRetriever } from "./port.ts";
 import { decodeAsk, encodeFound } from "./retrieval-wire.ts";
 
 const QUEUE = "retrieval";
 /** Beyond this many at once everybody would wait in vain: who asks gives up after 280 ms. */
 const MOST = 256;
+/** An index that was frozen or cut off has so long to prove itself; then whoever asks is sent to the next one. */
+const PROOF_MS = 60;
 
 export interface RetrievalService {
   /** Questions being answered. */
@@ -17,11 +20,16 @@ export interface RetrievalService {
   stop(): Promise<void>;
 }
 
-export function serveRetrieval(bus: Bus, retriever: Retriever, log: Log): RetrievalService {
+export function serveRetrieval(bus: Bus, retriever: ProvenRetriever, log: Log): RetrievalService {
   const running = new Set<Promise<void>>();
   const answer = async (data: Uint8Array, respond: (data: Uint8Array) => void): Promise<void> => {
     try {
-      respond(encodeFound(await retriever.retrieve(decodeAsk(data))));
+      if (!retriever.fresh()) await within(retriever.settled(), PROOF_MS);
+      const passages = retriever.fresh() ? await retriever.retrieve(decodeAsk(data)) : [];
+      // Asked again: it may have been frozen meanwhile.
+      const fresh = retriever.fresh();
+      if (!fresh) metrics.retrievals({ part: "service", result: "outdated" });
+      respond(encodeFound({ passages: fresh ? passages : [], fresh }));
     } catch (err) {
       log.warn({ err }, "a question to retrieval is not answered");
       metrics.retrievals({ part: "service", result: "error" });

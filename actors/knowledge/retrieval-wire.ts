@@ -14,7 +14,17 @@ const askSchema = z.object({
   /** Little-endian floats; null: the host tried and got none. */
   vector: z.instanceof(Uint8Array).nullish(),
 });
-const foundSchema = z.object({ v: z.literal(1), passages: z.array(passageSchema) });
+const foundSchema = z.object({
+  v: z.literal(1),
+  passages: z.array(passageSchema),
+  /** False: the index cannot prove that it has all that was acknowledged. Absent from older code. */
+  fresh: z.boolean().default(true),
+});
+
+export interface Found {
+  readonly passages: readonly Passage[];
+  readonly fresh: boolean;
+}
 
 export function encodeAsk({ vector, ...query }: RetrievalQuery): Uint8Array {
   const bytes = vector && new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
@@ -36,17 +46,17 @@ export function decodeAsk(data: Uint8Array): RetrievalQuery {
   };
 }
 
-export const encodeFound = (passages: readonly Passage[]): Uint8Array => encode({ v: 1, passages });
+export const encodeFound = (found: Found): Uint8Array => encode({ v: 1, ...found });
 
 /** @throws where the bytes are no answer */
-export function decodeFound(data: Uint8Array): Passage[] {
-  const { passages } = foundSchema.parse(
+export function decodeFound(data: Uint8Array): Found {
+  const { passages, fresh } = foundSchema.parse(
     ((found: { passages?: object[] }) => ({
       ...found,
       passages: found.passages?.map((each) => dropNil(each, "url", "locale")),
     }))(decodeUntrusted(data)),
   );
-  return passages;
+  return { passages, fresh };
 }
 
 /** msgpack writes absent fields as nil; here they are absent again. */

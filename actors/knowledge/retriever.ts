@@ -10,11 +10,12 @@ import type { StoredMessage } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { Presence } from "#runtime/observe/presence.ts";
+import { inSlices } from "#runtime/slices.ts";
 import { textHash } from "./embeddings/text-hash.ts";
 import { HotResults } from "./hot-results.ts";
 import { KnowledgeReader, type ReaderOptions } from "./knowledge-reader.ts";
 import { asPassage, PassageIndex, type StoredPassage } from "./passage-index.ts";
-import type { RetrievalQuery, Retriever } from "./port.ts";
+import type { ProvenRetriever, RetrievalQuery } from "./port.ts";
 import { INDEXER_ROLE } from "./readers.ts";
 import { fuse } from "./vectors/fusion.ts";
 import { embeddedText } from "./vectors/passage-vectors.ts";
@@ -24,6 +25,8 @@ import type { VectorSearch } from "./vectors/vector-search.ts";
 
 /** Of an index elsewhere indexers tell how far it is. Told nothing, what was found through it holds for so long at most. */
 const ELSEWHERE_MS = 30_000;
+/** A large document is taken in for so long at a time. */
+const SLICE_MS = 15;
 /** Passages of each ranking that are fused. */
 const FUSED = 24;
 
@@ -44,7 +47,7 @@ export async function startRetriever(bus: Bus, options: RetrieverOptions): Promi
   }
 }
 
-export class LocalRetriever implements Retriever {
+export class LocalRetriever implements ProvenRetriever {
   readonly #log: Log;
   readonly #index = new PassageIndex();
   readonly #reader: KnowledgeReader;
@@ -67,21 +70,20 @@ export class LocalRetriever implements Retriever {
         if (info.space !== vectors.space || position <= this.#indexed) return;
         this.#indexed = position;
         this.#hot.changedElsewhere();
+        this.#reader.moved();
       });
     if (vectors?.index.kind === "embedded")
       this.#follower = followVectors(bus, {
         space: vectors.space,
         index: vectors.index,
         log,
-        onRecord: ({ tenant, collection }) => {
-          this.#hot.changed(tenant, collection);
-          this.#reader.moved();
-        },
+        onRecord: ({ tenant, collection }) => this.#hot.changed(tenant, collection),
+        onMark: () => this.#reader.moved(),
       });
     this.#reader = new KnowledgeReader(bus, {
       ...reader,
       apply: (message) => this.#apply(message),
-      ...(vectors ? { vectors: () => ({ space: vectors.space, position: this.#follower?.position }) } : {}),
+      ...(vectors ? { vectors: () => ({ space: vectors.space, indexed: this.#searched() }) } : {}),
     });
   }
 
@@ -110,6 +112,10 @@ export class LocalRetriever implements Retriever {
     return this.#reader.fresh();
   }
 
+  settled(): Promise<void> {
+    return this.#reader.settled();
+  }
+
   /** Highest sequence of KNOWLEDGE that the index has passed. */
   get position(): number {
     return this.#reader.position;
@@ -117,7 +123,7 @@ export class LocalRetriever implements Retriever {
 
   /** True where vectors are not searched here, or all that was there at the start is searchable. */
   get vectorsRead(): boolean {
-    return this.#follower === undefined || this.#follower.position !== undefined;
+    return this.#follower?.caughtUp ?? true;
   }
 
   /** Searchable documents of a collection. */
@@ -130,6 +136,11 @@ export class LocalRetriever implements Retriever {
     this.#indexers?.stop();
     await Promise.all([this.#reader.stop(), this.#follower?.stop()]);
     await this.#vectors?.index.close();
+  }
+
+  /** Up to which change of KNOWLEDGE vectors are searched, by what is kept in memory too; undefined: nobody has told. */
+  #searched(): number | undefined {
+    return this.#follower ? this.#follower.indexed : this.#indexed || undefined;
   }
 
   /** @returns the passages, and whether everything that was to be asked has answered */
@@ -168,10 +179,12 @@ export class LocalRetriever implements Retriever {
     return passage && textHash(embeddedText(passage.title, passage)) === hit.hash ? passage : undefined;
   }
 
-  #apply({ data, seq }: StoredMessage): void {
+  /** At once for all but large documents; those give everybody else a turn between. */
+  #apply({ data, seq }: StoredMessage): void | Promise<void> {
     const event = decodeKnowledgeEvent(data);
     if (!event) return this.#log.warn({ seq }, "not a knowledge event, skipped");
-    this.#index.apply(event, seq);
-    this.#hot.changed(event.tenant, event.collection);
+    const done = (): void => this.#hot.changed(event.tenant, event.collection);
+    const slices = inSlices(this.#index.applying(event, seq), SLICE_MS);
+    return slices ? slices.finally(done) : done();
   }
 }

@@ -5,7 +5,7 @@
 import { hostname } from "node:os";
 import type { LeveledCache } from "#actors/cache/answer-cache.ts";
 import type { CurrentRevisions } from "#actors/cache/entry.ts";
-import type { KnowledgeStore, QuestionVectors, Retriever } from "#actors/knowledge/port.ts";
+import type { KnowledgeStore, ProvenRetriever, QuestionVectors } from "#actors/knowledge/port.ts";
 import { RemoteRetriever } from "#actors/knowledge/remote-retriever.ts";
 import { serveRetrieval } from "#actors/knowledge/retrieval-service.ts";
 import { startRetriever } from "#actors/knowledge/retriever.ts";
@@ -18,7 +18,7 @@ import { composeQuestions, composeVectors } from "./vectors.ts";
 
 export interface Retrieval extends RunningRole {
   readonly store: KnowledgeStore;
-  readonly retriever: Retriever & Pick<CurrentRevisions, "fresh">;
+  readonly retriever: ProvenRetriever;
   readonly cache: LeveledCache;
 }
 
@@ -68,7 +68,7 @@ export async function startRemoteRetrieval(ctx: RoleContext): Promise<Retrieval>
 
 interface Composed {
   readonly store: RunningStore;
-  readonly retriever: Retriever & Pick<CurrentRevisions, "fresh">;
+  readonly retriever: ProvenRetriever;
   /** Embedded once a turn, whether retrieval asks or a cache; absent without embeddings. */
   readonly questions: QuestionVectors | undefined;
 }

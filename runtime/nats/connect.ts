@@ -159,11 +159,12 @@ export class Bus {
    * For callbacks of this folder: what one of them throws would end the reader of nats.js, and the whole connection
    * would hear nothing until the server counts it for dead.
    */
-  guard(subject: string, callback: () => void): void {
+  guard<T>(subject: string, callback: () => T): T | undefined {
     try {
-      callback();
+      return callback();
     } catch (err) {
       this.log.error({ err, subject }, "a message's handler threw, going on with the next");
+      return undefined;
     }
   }
 

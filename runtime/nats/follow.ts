@@ -22,8 +22,11 @@ export interface FollowOptions {
   readonly from: "all" | "last" | "new";
   /** Without the bodies: subjects and sequences alone. */
   readonly headersOnly?: boolean;
-  /** `operation`: what a bucket did with the key where it is not a plain value. */
-  readonly onMessage: (message: StoredMessage & { readonly operation: string }) => void;
+  /**
+   * `operation`: what a bucket did with the key where it is not a plain value. The next message waits for a promise, so
+   * that what takes long can be done in slices.
+   */
+  readonly onMessage: (message: StoredMessage & { readonly operation: string }) => void | Promise<void>;
 }
 
 const BATCH = 512;
@@ -147,8 +150,9 @@ class Follower {
       const until = performance.now() + SLICE_MS;
       let handled = 0;
       for (const message of this.#waiting) {
-        this.#handleOne(message);
+        const work = this.#handleOne(message);
         handled++;
+        if (work) await work;
         if (performance.now() > until) break;
       }
       this.#waiting.splice(0, handled);
@@ -157,12 +161,23 @@ class Follower {
     this.#handling = false;
   }
 
-  #handleOne({ subject, data, seq, storedAt, pending, operation }: Pulled): void {
-    if (this.#stopped) return;
-    this.#bus.guard(subject, () =>
+  /** @returns what has to end before the next one, where it takes longer */
+  #handleOne({ subject, data, seq, storedAt, pending, operation }: Pulled): Promise<void> | undefined {
+    if (this.#stopped) return undefined;
+    const work = this.#bus.guard(subject, () =>
       this.#options.onMessage({ subject, data, seq, at: storedAt, operation: operation() }),
     );
-    if (pending === 0) this.#caughtUp.resolve();
+    const done = (): void => {
+      if (pending === 0) this.#caughtUp.resolve();
+    };
+    if (work instanceof Promise)
+      return work
+        .catch((err) =>
+          this.#bus.log.error({ err, subject }, "a message's handler failed, going on with the next"),
+        )
+        .then(done);
+    done();
+    return undefined;
   }
 
   /** The next batch is asked for when the last one is handled, so that what waits here stays small. */

@@ -22,6 +22,7 @@ import {
   inferFilter,
   inferStream,
   KNOWLEDGE,
+  KNOWLEDGE_BELL,
   RECEIPTS,
   TOKENS,
   turnsStream,
@@ -107,6 +108,7 @@ const common = (): Declared[] => [
     max_msgs_per_subject: 1,
     allow_direct: true,
     compression: StoreCompression.S2,
+    republish: { src: KNOWLEDGE_BELL.source, dest: KNOWLEDGE_BELL.destination, headers_only: true },
   },
   {
     // Vectors do not compress; a record goes with its document, so there is no other bound.

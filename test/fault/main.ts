@@ -3,7 +3,9 @@ import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import { KILL_POINTS } from "#runtime/observe/kill-point.ts";
 import { Skipped } from "#test/harness/skipped.ts";
+import { degraded } from "./degraded.ts";
 import { ELSEWHERE, ROWS } from "./list.ts";
+import type { Findings } from "./midstream.ts";
 import { CONTROLS, MODES, type Mode, runMode } from "./mode.ts";
 import { jsonOf, rowJson, rowText, textOf } from "./report.ts";
 import type { Row } from "./row.ts";
@@ -20,6 +22,7 @@ const USAGE = `npm run test:fault -- [options]
   --json                    prints the figures as JSON
 
   --mode stale --lookups N  look-ups of caches that race with changes while both of their consumers are killed
+  --mode degraded --turns N turns while caches, Qdrant or embeddings are away, against the same turns before
   --mode ${MODES.join("|")}   one mode for as long as asked, with
       --kills N --handovers N --freezes N --hosts N --workers N --per-second N --servers 1|3
       --points host         steps whose names begin so
@@ -58,6 +61,7 @@ const { values } = parseArgs({
     points: { type: "string", default: "" },
     lookups: { type: "string", default: "10000" },
     netns: { type: "boolean", default: false },
+    turns: { type: "string", default: "300" },
     json: { type: "boolean", default: false },
   },
 });
@@ -71,6 +75,7 @@ function refuse(text: string): never {
 
 type Numbered =
   | "lookups"
+  | "turns"
   | "seed"
   | "minutes"
   | "times"
@@ -155,12 +160,26 @@ async function mode(name: Mode, seed: number): Promise<boolean> {
 }
 
 async function stale(seed: number): Promise<boolean> {
-  say(`seed ${seed}, mode stale`);
-  const { figures, broken } = await staleRun({ seed, lookups: number("lookups"), say });
-  for (const [name, value] of Object.entries(figures)) say(`  ${name.padEnd(22)} ${value}`);
-  for (const each of broken) say(`  ${each}`);
-  if (values.json) process.stdout.write(`${JSON.stringify({ run: "stale", seed, figures, broken })}\n`);
-  return broken.length === 0;
+  const control = values.control !== undefined;
+  say(`seed ${seed}, mode stale${control ? "; control: caches that believe that nothing changes" : ""}`);
+  const findings = await staleRun({ seed, lookups: number("lookups"), control, say });
+  tell("stale", { seed, ...findings });
+  const { figures, broken } = findings;
+  return judge((figures.stale ?? 0) > 0 || (!control && broken.length > 0), control);
+}
+
+async function degradedTurns(): Promise<boolean> {
+  const control = values.control !== undefined;
+  say(`mode degraded${control ? "; control: the model itself is slow" : ""}`);
+  const findings = await degraded({ turns: number("turns"), control, say });
+  tell("degraded", findings);
+  return judge(findings.broken.length > 0, control);
+}
+
+function tell(run: string, findings: Findings & { readonly seed?: number }): void {
+  for (const [name, value] of Object.entries(findings.figures)) say(`  ${name.padEnd(22)} ${value}`);
+  for (const each of findings.broken) say(`  ${each}`);
+  if (values.json) process.stdout.write(`${JSON.stringify({ run, ...findings })}\n`);
 }
 
 /** A run is fine without violations, a control run with them. */
@@ -185,6 +204,7 @@ async function main(): Promise<number> {
   }
   const seed = optional("seed") ?? randomInt(1, 2 ** 31);
   const named = values.mode;
+  if (named === "degraded") return (await degradedTurns()) ? 0 : 1;
   if (named === "stale") return (await stale(seed)) ? 0 : 1;
   if (named === undefined) return (await row(rowOf(), seed)) ? 0 : 1;
   const found = MODES.find((each) => each === named) ?? refuse(`--mode is one of ${MODES.join(", ")}`);

@@ -1,16 +1,23 @@
-// A process with an index and caches, or one that hears of changes, which a test can kill: composed as deployed. Over IPC
-// a host takes { id, question } and gives { id, text, level }.
+// A process with an index and caches, or one that hears of changes, which a test can kill: composed as deployed. It is told
+// over IPC what it is; a host then takes { id, question } and gives { id, text, level }.
+import { LeveledCache } from "#actors/cache/answer-cache.ts";
 import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
 import { configSchema } from "#contracts/config.ts";
 import type { RoleContext } from "#ops/compose/context.ts";
 import { startIndexerRole } from "#ops/compose/indexer.ts";
 import { startInvalidatorRole } from "#ops/compose/invalidator.ts";
-import { startRetrieval } from "#ops/compose/retrieval.ts";
+import { type Retrieval, startRetrieval } from "#ops/compose/retrieval.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { connectBus } from "#runtime/nats/connect.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { silentLog } from "./knowledge.ts";
 
+/** `control`: a host whose caches believe that nothing changes. */
+export interface Orders {
+  readonly role: "host" | "control" | "indexer" | "invalidator";
+  readonly servers: string;
+  readonly embeddings: string;
+}
 export interface Look {
   readonly id: number;
   readonly question: string;
@@ -50,8 +57,32 @@ async function contextOf(role: string, url: string, baseUrl: string): Promise<Ro
   return { bus, config, deployment, log: silentLog, clock: systemClock, instance };
 }
 
-async function serveLooks(context: RoleContext): Promise<void> {
-  const { cache, retriever } = await startRetrieval(context);
+/**
+ * What a control run believes instead of what its index knows: that nothing has changed since it first asked. The caches
+ * have to serve old answers then, and the run to find them.
+ */
+function unchanging(bus: RoleContext["bus"], retrieval: Retrieval): LeveledCache {
+  const first = new Map<string, number | undefined>();
+  const cache = new LeveledCache(bus, {
+    log: silentLog,
+    revisions: {
+      fresh: () => true,
+      position: 0,
+      revisionOf(tenant, collection, document) {
+        if (!first.has(document))
+          first.set(document, retrieval.retriever.revisionOf(tenant, collection, document));
+        return first.get(document);
+      },
+    },
+  });
+  cache.start();
+  return cache;
+}
+
+async function serveLooks(context: RoleContext, control: boolean): Promise<void> {
+  const retrieval = await startRetrieval(context);
+  const { retriever } = retrieval;
+  const cache = control ? unchanging(context.bus, retrieval) : retrieval.cache;
   process.on("message", async ({ id, question }: Look) => {
     const startedAt = performance.now();
     const position = cache.position();
@@ -68,10 +99,13 @@ async function serveLooks(context: RoleContext): Promise<void> {
   });
 }
 
-const [role = "host", url = "", baseUrl = ""] = process.argv.slice(2);
 process.on("disconnect", () => process.exit(0));
-const context = await contextOf(role, url, baseUrl);
-if (role === "invalidator") await startInvalidatorRole(context);
-else if (role === "indexer") await startIndexerRole(context);
-else await serveLooks(context);
-process.send?.("ready");
+// The modules are loaded: what is left to do takes no time that anybody would notice.
+process.send?.("loaded");
+process.once("message", async ({ role, servers, embeddings }: Orders) => {
+  const context = await contextOf(role, servers, embeddings);
+  if (role === "invalidator") await startInvalidatorRole(context);
+  else if (role === "indexer") await startIndexerRole(context);
+  else await serveLooks(context, role === "control");
+  process.send?.("ready");
+});

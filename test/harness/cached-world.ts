@@ -11,6 +11,7 @@ import { routeOf, turnSessionFilter, turnsStream } from "#contracts/subjects.ts"
 import { CONVERSATION, type TurnRecord } from "#contracts/turn.ts";
 import type { RoleContext, RunningRole } from "#ops/compose/context.ts";
 import { startConversationHost } from "#ops/compose/conversation.ts";
+import { startIndexerRole } from "#ops/compose/indexer.ts";
 import { type Retrieval, startRetrieval } from "#ops/compose/retrieval.ts";
 import { startWorker } from "#ops/compose/worker.ts";
 import { systemClock } from "#runtime/clock.ts";
@@ -30,6 +31,8 @@ export class CitingModel {
   readonly asked: string[] = [];
   /** What it answers; the mark cites the first passage. */
   reply: (question: string) => string = () => "As the document says [1].";
+  /** Of each answer. */
+  delayMs = 0;
   #held: (() => void)[] | undefined;
   readonly #server: Server;
 
@@ -54,6 +57,7 @@ export class CitingModel {
           response.end(`data: ${JSON.stringify(chunk)}\n\ndata: [DONE]\n\n`);
         };
         if (model.#held) model.#held.push(answer);
+        else if (model.delayMs > 0) setTimeout(answer, model.delayMs);
         else answer();
       });
     });
@@ -175,6 +179,12 @@ export class CachedWorld {
     this.hosts.push(host);
     this.#ends.push(() => host.end());
     return host;
+  }
+
+  /** Makes the vectors of documents, where embeddings are configured. */
+  async indexer(): Promise<void> {
+    const role = await startIndexerRole(await this.#context());
+    this.#ends.push(() => role.stop());
   }
 
   /** Every host has its share of the partitions. */

@@ -31,6 +31,8 @@ export interface EmbeddingModel {
   readonly texts: string[];
   /** `fine`, an HTTP status, or `silent`: takes requests and never answers. */
   mood: "fine" | "silent" | number;
+  /** Of each answer. */
+  delayMs: number;
   stop(): Promise<void>;
 }
 
@@ -45,6 +47,7 @@ export async function embeddingModel(dimensions = DIMENSIONS): Promise<Embedding
       response.writeHead(model.mood);
       return response.end("{}");
     }
+    if (model.delayMs > 0) await new Promise((answer) => setTimeout(answer, model.delayMs));
     const { input } = JSON.parse(body) as { input: string[] };
     texts.push(...input);
     const data = input.map((text, index) => ({ index, embedding: meaningOf(text, dimensions) }));
@@ -55,6 +58,7 @@ export async function embeddingModel(dimensions = DIMENSIONS): Promise<Embedding
     baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
     texts,
     mood: "fine",
+    delayMs: 0,
     async stop() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

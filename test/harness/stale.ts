@@ -8,7 +8,7 @@ import { createKnowledgeStore } from "#actors/knowledge/store.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { connectBus } from "#runtime/nats/connect.ts";
 import { provision } from "#runtime/nats/topology.ts";
-import type { Look, Looked } from "./cache-process.ts";
+import type { Look, Looked, Orders } from "./cache-process.ts";
 import { embeddingModel } from "./embedding-model.ts";
 import { silentLog } from "./knowledge.ts";
 import { startTestNats } from "./nats.ts";
@@ -21,6 +21,8 @@ export interface StaleOptions {
   readonly hosts: number;
   /** A consumer is killed after so many look-ups, on average. */
   readonly killEvery: number;
+  /** Caches that believe that nothing changes: stale answers must be found. */
+  readonly control?: boolean;
   readonly say?: (line: string) => void;
 }
 
@@ -73,10 +75,13 @@ const WORDINGS: readonly ((topic: string) => string)[] = [
 ];
 /** So many that words seldom share one: a model that cannot tell topics apart would prove nothing of the cache. */
 const DIMENSIONS = 1_024;
-const IN_FLIGHT = 12;
+/** Two a host. With more, what a change waits for is its turn on the machine's cores behind look-ups. */
+const IN_FLIGHT = 6;
 const INDEX_WAIT_MS = 15_000;
 /** Look-ups between two changes, and at most so many while one is on its way: without changes nothing races. */
 const PER_CHANGE = 40;
+/** Processes that wait for another one to be killed. */
+const SPARES = 2;
 
 class Host {
   readonly #waiting = new Map<number, (looked: Looked) => void>();
@@ -84,8 +89,8 @@ class Host {
 
   constructor(child: ChildProcess) {
     this.process = child;
-    child.on("message", (looked: Looked | "ready") => {
-      if (looked === "ready") return;
+    child.on("message", (looked: Looked | string) => {
+      if (typeof looked === "string") return;
       this.#waiting.get(looked.id)?.(looked);
       this.#waiting.delete(looked.id);
     });
@@ -102,50 +107,80 @@ class Host {
 type Consumer = "indexer" | "invalidator";
 const CONSUMERS: readonly Consumer[] = ["indexer", "invalidator"];
 
-async function start(role: "host" | Consumer, ...args: string[]): Promise<ChildProcess> {
-  const child = fork(fileURLToPath(new URL("cache-process.ts", import.meta.url)), [role, ...args], {
+/** A process that has loaded its modules. */
+async function load(): Promise<ChildProcess> {
+  const child = fork(fileURLToPath(new URL("cache-process.ts", import.meta.url)), {
     execArgv: ["--conditions=jetclaw-src"],
   });
   if (child.pid !== undefined) child.once("exit", endWithUs(child.pid));
-  await new Promise<void>((resolve, reject) => {
-    child.once("message", () => resolve());
-    child.once("exit", (code) => reject(new Error(`${role} ended with ${code}`)));
-  });
+  await said(child, "loaded");
   return child;
 }
 
-/** Two of each; for a killed one another is started, and nobody waits for it: for a while one or none is at work. */
+async function begin(child: ChildProcess, orders: Orders): Promise<ChildProcess> {
+  const ready = said(child, "ready");
+  child.send(orders);
+  await ready;
+  return child;
+}
+
+function said(child: ChildProcess, word: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.on("message", (message) => message === word && resolve());
+    child.once("exit", (code) => reject(new Error(`a process ended with ${code} before it was ${word}`)));
+  });
+}
+
+/**
+ * Two of each, of which one is left: without any, a change is everywhere only when a process has started. A killed one's
+ * place is taken by a process that has loaded its modules, as an orchestrator keeps them,
+ * and the next one is loaded beside. Nobody waits for either.
+ */
 class Killed {
-  readonly #args: readonly string[];
+  readonly #servers: Pick<Orders, "servers" | "embeddings">;
   readonly #children = new Map<ChildProcess, Consumer>();
+  readonly #spares: Promise<ChildProcess>[] = [];
   #ended = false;
   readonly kills = { indexer: 0, invalidator: 0 };
 
-  constructor(...args: string[]) {
-    this.#args = args;
+  constructor(servers: Pick<Orders, "servers" | "embeddings">) {
+    this.#servers = servers;
   }
 
   async start(count: number): Promise<void> {
-    for (let n = 0; n < count; n++)
-      for (const role of CONSUMERS) this.#children.set(await start(role, ...this.#args), role);
+    for (let n = 0; n < SPARES; n++) this.#spares.push(load());
+    const starting = Array.from({ length: count }, () => CONSUMERS.map((role) => this.#fill(role, load())));
+    await Promise.all([...starting.flat(), ...this.#spares]);
   }
 
   kill(random: Random): void {
-    if (this.#children.size === 0) return;
-    const [child, role] = random.pick([...this.#children]);
+    const roles = [...this.#children.values()];
+    const choice = [...this.#children].filter(([, role]) => roles.filter((each) => each === role).length > 1);
+    if (choice.length === 0) return;
+    const [child, role] = random.pick(choice);
     this.#children.delete(child);
     child.kill("SIGKILL");
     this.kills[role]++;
-    start(role, ...this.#args).then(
-      (next) => (this.#ended ? next.kill("SIGKILL") : this.#children.set(next, role)),
-      // The run is over, and its server with it.
-      () => {},
-    );
+    // The run may be over by then, and its server with it.
+    void this.#fill(role, this.#spares.shift() ?? load()).catch(() => {});
+    this.#spares.push(load());
   }
 
   end(): void {
     this.#ended = true;
     for (const child of this.#children.keys()) child.kill("SIGKILL");
+    for (const spare of this.#spares)
+      spare.then(
+        (child) => child.kill("SIGKILL"),
+        () => {},
+      );
+  }
+
+  async #fill(role: Consumer, loading: Promise<ChildProcess>): Promise<void> {
+    const child = await loading;
+    await begin(child, { role, ...this.#servers });
+    if (this.#ended) child.kill("SIGKILL");
+    else this.#children.set(child, role);
   }
 }
 
@@ -164,10 +199,14 @@ export async function runStale(options: StaleOptions): Promise<StaleFigures> {
   await provision(bus, { shards: 1, pools: [] });
   const store = createKnowledgeStore(bus, systemClock);
   const hosts: Host[] = [];
-  const consumers = new Killed(nats.url, model.baseUrl);
+  const servers = { servers: nats.url, embeddings: model.baseUrl };
+  const consumers = new Killed(servers);
+  const role = options.control ? "control" : "host";
   try {
-    for (let n = 0; n < options.hosts; n++)
-      hosts.push(new Host(await start("host", nats.url, model.baseUrl)));
+    const started = Array.from({ length: options.hosts }, async () =>
+      begin(await load(), { role, ...servers }),
+    );
+    for (const host of await Promise.all(started)) hosts.push(new Host(host));
     await consumers.start(2);
     const race = new Race({ random: randomOf(seed), store, hosts, say });
     await race.begin();
@@ -242,8 +281,9 @@ class Race {
       }
     };
     /** Does something each time so many look-ups have passed. */
-    const every = async (count: number, act: () => Promise<void>): Promise<void> => {
-      for (let next = this.#asked + count; this.#asked < end; next = this.#asked + count) {
+    const every = async (count: number | (() => number), act: () => Promise<void>): Promise<void> => {
+      const after = (): number => this.#asked + (typeof count === "number" ? count : count());
+      for (let next = after(); this.#asked < end; next = after()) {
         while (this.#asked < Math.min(next, end)) await systemClock.sleep(2);
         if (this.#asked < end) await act();
       }
@@ -251,7 +291,14 @@ class Race {
     await Promise.all([
       ...Array.from({ length: IN_FLIGHT }, look),
       every(PER_CHANGE, async () => void fanOuts.push(await this.#change(random.pick(TOPICS) as string))),
-      ...(killing ? [every(killing.every, async () => killing.kill(random))] : []),
+      ...(killing
+        ? [
+            every(
+              () => random.int(1, 2 * killing.every),
+              async () => killing.kill(random),
+            ),
+          ]
+        : []),
       every(2_000, async () =>
         say(`${this.#asked} look-ups, ${hits} hits, ${fanOuts.length} changes, ${stale.length} stale`),
       ),

@@ -1,4 +1,5 @@
 /** Vectors in the memory of this process. Filters are exact: every tenant, collection and language is a partition. */
+import { inSlices } from "#runtime/slices.ts";
 import type { Graph } from "./graph.ts";
 import { Partition, type Place } from "./partition.ts";
 import {
@@ -10,6 +11,9 @@ import {
   type VectorIndex,
   type VectorQuery,
 } from "./vector-index.ts";
+
+/** A document may have a thousand vectors, and a graph takes a millisecond for each. */
+const SLICE_MS = 15;
 
 type Found = Omit<VectorHit, "score">;
 
@@ -50,12 +54,14 @@ export class EmbeddedIndex implements VectorIndex {
     if (dimensions === undefined) return this.remove(documents);
     for (const { vectors } of documents) for (const vector of vectors) assertDimension(dimensions, vector);
     this.#dimensions = dimensions;
-    for (const document of documents) this.#replace(document, dimensions);
+    for (const document of documents) await inSlices(this.#replacing(document, dimensions), SLICE_MS);
   }
 
   async remove(deleted: readonly (DocumentAddress & { readonly revision: number })[]): Promise<void> {
-    for (const { tenant, collection, document, revision } of deleted)
-      this.#set(keyOf(tenant, collection, document), { revision, partition: undefined, places: [] });
+    for (const { tenant, collection, document, revision } of deleted) {
+      const entry = { revision, partition: undefined, places: [] };
+      await inSlices(this.#setting(keyOf(tenant, collection, document), entry), SLICE_MS);
+    }
   }
 
   async search({ tenant, collections, languages, vector, limit }: VectorQuery): Promise<VectorHit[]> {
@@ -88,25 +94,30 @@ export class EmbeddedIndex implements VectorIndex {
     this.#documents.clear();
   }
 
-  #replace(given: VectorDocument, dimensions: number): void {
+  *#replacing(given: VectorDocument, dimensions: number): Generator<undefined, void> {
     const { tenant, collection, document, revision, language, hashes, vectors } = given;
     const partition = this.#partitionOf(tenant, collection, language, dimensions);
     const key = keyOf(tenant, collection, document);
     if ((this.#documents.get(key)?.revision ?? 0) > revision) return;
-    const places = vectors.map((vector, passage) =>
-      partition.add(
-        { collection, document, revision, language, passage, hash: hashes[passage] ?? "" },
-        vector,
-      ),
-    );
-    this.#set(key, { revision, partition, places });
+    const places: Place<Found>[] = [];
+    for (const [passage, vector] of vectors.entries()) {
+      const of = { collection, document, revision, language, passage, hash: hashes[passage] ?? "" };
+      places.push(partition.add(of, vector));
+      yield;
+    }
+    yield* this.#setting(key, { revision, partition, places });
   }
 
-  #set(key: string, entry: Entry): void {
+  /** What a newer revision, taken in between two steps, has made superfluous goes at once. */
+  *#setting(key: string, entry: Entry): Generator<undefined, void> {
     const known = this.#documents.get(key);
-    if (known && known.revision > entry.revision) return;
-    for (const place of known?.places ?? []) known?.partition?.remove(place);
-    this.#documents.set(key, entry);
+    const newer = known !== undefined && known.revision > entry.revision;
+    if (!newer) this.#documents.set(key, entry);
+    const gone = newer ? entry : known;
+    for (const place of gone?.places ?? []) {
+      gone?.partition?.remove(place);
+      yield;
+    }
   }
 
   #partitionOf(tenant: string, collection: string, language: string, dimensions: number): Partition<Found> {

@@ -1,47 +1,51 @@
 /**
  * Turns changes of KNOWLEDGE into vectors: passages, embedded in batches, a record in VECTORS, points in Qdrant where
  * that is the index. One durable reader for all processes that run this role. The record is written by compare-and-set
- * and never by an older revision, so repeats and changes out of order are harmless.
+ * and never by an older revision, so repeats and changes out of order are harmless. A mark behind the records says up to
+ * which change all of them are there.
  *
- *   KNOWLEDGE ─► passages ─► embed what is new ─► record (compare-and-set) ─► Qdrant ─► ack ─► beat: passed
+ *   KNOWLEDGE ─► passages ─► embed what is new ─► record (compare-and-set) ─► Qdrant ─► ack ─► mark ─► beat: passed
  *                  ▲ older than the record: ack       │ stale: once more        │ newer meanwhile: take out
  *                  └── embeddings or Qdrant away: wait, try again; told as failing, nobody waits for vectors
  */
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
+import { decode } from "#contracts/codec.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { decodeKnowledgeEvent, type KnowledgeEvent } from "#contracts/knowledge.ts";
 import {
+  CORE,
   indexerConsumer,
   KNOWLEDGE,
+  KNOWLEDGE_BELL,
   knowledgeFilter,
   VECTORS,
-  vectorsFilter,
+  vectorsMark,
   vectorsSubject,
 } from "#contracts/subjects.ts";
-import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
-import { readDurably } from "#runtime/nats/durable.ts";
+import { type Bus, StaleRevision, type Subscription } from "#runtime/nats/connect.ts";
+import { type DurableReader, readDurably } from "#runtime/nats/durable.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
 import { lastMessage } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
-import { announce } from "#runtime/observe/presence.ts";
+import { announce, type Beat } from "#runtime/observe/presence.ts";
+import { within } from "#runtime/within.ts";
 import type { Embedder } from "../port.ts";
 import { INDEXER_ROLE } from "../readers.ts";
 import { Coalescer } from "./coalescer.ts";
 import { recordOf } from "./passage-vectors.ts";
 import { TextBatches } from "./text-batches.ts";
 import type { VectorDocument, VectorIndex } from "./vector-index.ts";
-import { decodeRecord, encodeRecord, type VectorRecord } from "./vector-record.ts";
+import { decodeRecord, encodeMark, encodeRecord, type VectorRecord } from "./vector-record.ts";
 
 /** Changes worked on at once. */
 const IN_FLIGHT = 64;
 const UPSERT_DOCUMENTS = 32;
+/** A start waits so long to learn how far indexers are. */
+const KNOWN_MS = 5_000;
 /** While embeddings or Qdrant are away, held changes are tried again this often. */
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 5_000;
-/** The server reckons with an acknowledgement a moment after it was sent. */
-const FLOOR_FIRST_MS = 2;
-const FLOOR_MOST_MS = 100;
 
 export interface IndexerOptions {
   readonly instance: string;
@@ -76,13 +80,14 @@ class StreamIndexer implements Indexer {
   readonly #texts: TextBatches;
   readonly #upserts: Coalescer<VectorDocument, undefined>;
   readonly #ended = new AbortController();
-  #reader: Awaited<ReturnType<typeof readDurably>> | undefined;
+  #reader: DurableReader | undefined;
   #beats: { now(): void; stop(): void } | undefined;
-  #position = 0;
-  #vectors = 0;
+  #others: Subscription | undefined;
+  /** -1 until it is known: a first mark says that there is an indexer, also where nothing is indexed yet. */
+  #position = -1;
   #failing: string | undefined;
-  #measuring = false;
-  #handled = 0;
+  /** Works through what was there when it began: nobody who waits for a change now waits for all that. */
+  #behind = true;
 
   constructor(bus: Bus, options: IndexerOptions) {
     this.#bus = bus;
@@ -96,7 +101,7 @@ class StreamIndexer implements Indexer {
   }
 
   get position(): number {
-    return this.#position;
+    return Math.max(0, this.#position);
   }
 
   get failing(): string | undefined {
@@ -105,22 +110,37 @@ class StreamIndexer implements Indexer {
 
   async start(): Promise<void> {
     const { instance, space } = this.#options;
+    // What another one has told is not marked and told again.
+    this.#others = this.#bus.subscribe(CORE.roleHeartbeat(INDEXER_ROLE), ({ data }) => {
+      const { info } = decode<Beat>(data);
+      if (info?.space === space) this.#position = Math.max(this.#position, Number(info.position ?? 0));
+    });
+    const known = Promise.withResolvers<void>();
     this.#reader = await readDurably(this.#bus, {
       stream: KNOWLEDGE,
       name: indexerConsumer(space),
       filter: knowledgeFilter(),
+      bell: KNOWLEDGE_BELL.destination,
       inFlight: IN_FLIGHT,
       handle: (message) => this.#handle(message),
+      onProgress: async ({ floor, pending }) => {
+        if (floor > this.#position) await this.#mark(floor);
+        known.resolve();
+        if (!this.#behind || pending > IN_FLIGHT) return;
+        this.#behind = false;
+        this.#beats?.now();
+      },
     });
-    await this.#measure();
+    // Who starts an indexer and then changes something waits for it.
+    await within(known.promise, KNOWN_MS);
     this.#beats = announce(
       this.#bus,
       { role: INDEXER_ROLE, instance, where: `${hostname()}/${process.pid}`, startedAt: Date.now() },
       () => ({
         space,
-        position: this.#position,
-        vectors: this.#vectors,
+        position: this.position,
         failing: this.#failing === undefined ? 0 : 1,
+        behind: this.#behind ? 1 : 0,
       }),
       () => this.#ended.signal.aborted,
     );
@@ -129,6 +149,7 @@ class StreamIndexer implements Indexer {
   async stop(): Promise<void> {
     this.#ended.abort();
     await this.#reader?.stop();
+    this.#others?.stop();
     this.#beats?.stop();
   }
 
@@ -140,8 +161,6 @@ class StreamIndexer implements Indexer {
       try {
         await this.#index(event, message.seq);
         this.#tellFailing(undefined);
-        this.#handled++;
-        void this.#measure();
         return;
       } catch (error) {
         if (!(error instanceof JetclawError) || this.#ended.signal.aborted) throw error;
@@ -203,29 +222,11 @@ class StreamIndexer implements Indexer {
     this.#beats?.now();
   }
 
-  /** Asks the server how far all indexers together have come, and tells it. One at a time. */
-  async #measure(): Promise<void> {
-    if (this.#measuring) return;
-    this.#measuring = true;
-    try {
-      for (let pause = FLOOR_FIRST_MS, seen = -1; !this.#ended.signal.aborted; ) {
-        await sleep(pause);
-        const { floor, pending } = (await this.#reader?.progress()) ?? { floor: 0, pending: 0 };
-        // Asked after the floor: what it covers was appended before.
-        const last = await lastMessage(this.#bus, VECTORS, vectorsFilter(this.#options.space));
-        if (floor > this.#position) {
-          this.#vectors = last?.seq ?? 0;
-          this.#position = floor;
-          this.#beats?.now();
-        }
-        if (pending === 0) return;
-        pause = this.#handled === seen ? Math.min(FLOOR_MOST_MS, 2 * pause) : FLOOR_FIRST_MS;
-        seen = this.#handled;
-      }
-    } catch (err) {
-      if (!this.#ended.signal.aborted) this.#options.log.warn({ err }, "cannot tell how far the indexer is");
-    } finally {
-      this.#measuring = false;
-    }
+  /** Everything up to here is indexed: who follows the records learns it where they stand, the others by a beat. */
+  async #mark(floor: number): Promise<void> {
+    const { index, space } = this.#options;
+    if (!index) await this.#bus.append(vectorsMark(space), encodeMark(floor));
+    this.#position = Math.max(this.#position, floor);
+    this.#beats?.now();
   }
 }

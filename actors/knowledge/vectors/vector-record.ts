@@ -27,6 +27,15 @@ export function encodeRecord(record: VectorRecord): Uint8Array {
   return encode({ ...record, v: RECORD_VERSION, dimensions, vectors } satisfies Stored);
 }
 
+/** What stands at the mark of a space: every change of KNOWLEDGE up to here has its vectors before the mark. */
+export const encodeMark = (indexed: number): Uint8Array => encode({ v: RECORD_VERSION, indexed });
+
+/** Undefined for bytes that are no mark. */
+export function decodeMark(data: Uint8Array): number | undefined {
+  const { v, indexed } = decode<{ v?: unknown; indexed?: unknown }>(data);
+  return v === RECORD_VERSION && typeof indexed === "number" ? indexed : undefined;
+}
+
 /** Undefined for bytes that are no record of a version we know. */
 export function decodeRecord(data: Uint8Array): VectorRecord | undefined {
   let stored: Partial<Stored> | null;
