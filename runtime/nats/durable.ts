@@ -13,8 +13,11 @@ export interface DurableOptions {
   readonly stream: string;
   readonly name: string;
   readonly filter: string;
-  /** A subject on which something is published when the stream has stored an event. */
-  readonly bell: string;
+  /**
+   * A subject on which something is published when the stream has stored an event. Left out, what a killed process held
+   * comes again after its ack wait.
+   */
+  readonly bell?: string;
   /** Events handled at once. */
   readonly inFlight: number;
   /** Handling the same event twice, also at the same time, does no harm. A rejected promise gives it back for a while. */
@@ -75,7 +78,7 @@ class Reader implements DurableReader {
   readonly #puller: Puller;
   readonly #channel: PullChannel;
   readonly #others: CoReaders;
-  readonly #bell: Subscription;
+  readonly #bell: Subscription | undefined;
   readonly #reconnects: Subscription;
   /** What is being handled, by sequence, as it was last delivered. */
   readonly #held = new Map<number, Pulled>();
@@ -100,7 +103,7 @@ class Reader implements DurableReader {
     this.#channel = this.#puller.channel(options.stream, options.name);
     // Known before anything is given to this process.
     this.#others = new CoReaders(bus, options.name, () => void this.#giveBack());
-    this.#bell = bus.subscribe(options.bell, () => this.#lookIn(LOOK_MS));
+    if (options.bell !== undefined) this.#bell = bus.subscribe(options.bell, () => this.#lookIn(LOOK_MS));
     // What was done to it while nobody here could hear of it.
     this.#reconnects = bus.onReconnect(() => void this.ensure().catch(() => {}));
   }
@@ -130,7 +133,7 @@ class Reader implements DurableReader {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    this.#bell.stop();
+    this.#bell?.stop();
     this.#reconnects.stop();
     this.#channel.close();
     await Promise.all(this.#running);
