@@ -18,6 +18,7 @@ export class Chunks {
   #attempt: number;
   #waiting = "";
   #sent = 0;
+  #sentAt = 0;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -39,6 +40,7 @@ export class Chunks {
     this.#timer = undefined;
     this.#waiting = "";
     this.#sent = 0;
+    this.#sentAt = 0;
     this.#attempt = attempt;
     const { turn, publish } = this.#options;
     publish({ type: "restart", turn, attempt, number: 0 });
@@ -47,7 +49,15 @@ export class Chunks {
   add(text: string): void {
     if (this.#closed || text === "") return;
     this.#waiting += text;
-    if (this.#timer === undefined) this.#send();
+    if (this.#timer !== undefined) return;
+    // A timer only for what has to wait: most models speak less often than that.
+    const leftMs = this.#chunkMs - Math.max(0, Date.now() - this.#sentAt);
+    if (leftMs <= 0) this.#publish();
+    else
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined;
+        this.#publish();
+      }, leftMs);
   }
 
   /** Sends what waits; nothing is sent afterwards. */
@@ -58,19 +68,12 @@ export class Chunks {
     this.#closed = true;
   }
 
-  #send(): void {
-    this.#publish();
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      if (this.#waiting !== "") this.#send();
-    }, this.#chunkMs);
-  }
-
   #publish(): void {
     if (this.#waiting === "") return;
     const { turn, publish } = this.#options;
     const text = this.#waiting;
     this.#waiting = "";
+    this.#sentAt = Date.now();
     publish({ type: "delta", turn, attempt: this.#attempt, number: ++this.#sent, text });
   }
 }

@@ -30,7 +30,7 @@ export function laneBit(cls: PriorityClass, lane: Lane): LaneSet {
  * Lanes that nearly all jobs come through. The others hold what is beyond a tenant's share or can wait: their bells may
  * ring for one worker alone.
  */
-export const HOT_PLACES = (["ongoing", "new"] as const).map((cls) => ({
+export const HOT_PLACES = CLASSES.map((cls) => ({
   cls,
   lane: 0 as const,
   bit: laneBit(cls, 0),

@@ -7,6 +7,7 @@ import type { Lane, PriorityClass } from "#contracts/subjects.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { untilPulse } from "#runtime/pulse.ts";
+import { within } from "#runtime/within.ts";
 import {
   ALL_LANES,
   type Ask,
@@ -67,6 +68,8 @@ const TICK_MS = LIMITS.jobAckWaitMs / 3;
  * bell of a job that can wait, or such a job that a dead worker held.
  */
 const IDLE_TICK_MS = 4 * TICK_MS;
+/** Lanes where slots wait are looked into this often, where the queue holds something. */
+const LOOK_MS = IDLE_TICK_MS - TICK_MS / 2;
 /** A take that lasted longer brings jobs whose ack wait is nearly over: somebody else gets them too. */
 const STALE_TAKE_MS = (LIMITS.jobAckWaitMs * 2) / 3;
 /** Slots are reserved for ongoing jobs for so long after the last one; without any, every slot is for all. */
@@ -74,7 +77,7 @@ const ONGOING_MEMORY_MS = 10_000;
 /** With fewer slots none can wait at a lane: it would be the only one for all the others. */
 const STANDING_SLOTS = 4;
 /** A slot waits at a lane for so long while there are others for the other lanes, */
-const STAND_MS = 30_000;
+const STAND_MS = 300_000;
 /** when only ongoing jobs could have it, */
 const STAND_RESERVED_MS = 1_000;
 /** and when there is none for the others: then the lanes take turns. */
@@ -109,6 +112,7 @@ export class Pump {
   #usualMs = 0;
   #asking: Promise<void> | undefined;
   #sweeping = false;
+  #lookedAt = 0;
 
   constructor(options: PumpOptions) {
     this.#options = options;
@@ -135,12 +139,19 @@ export class Pump {
   renew(): void {
     this.#options.queue.sit?.();
     this.#sits(ALL_LANES);
-    this.#sweep();
+    this.#marked = ALL_LANES;
+    this.#resume();
   }
 
-  /** Looks into every lane again. */
+  /**
+   * Looks into the lanes again. A lane where a slot waits is seldom looked into: what it holds comes by itself, unless the
+   * server has forgotten of the slot.
+   */
   #sweep(): void {
-    this.#marked = ALL_LANES;
+    const now = Date.now();
+    const all = now - this.#lookedAt >= LOOK_MS;
+    if (all) this.#lookedAt = now;
+    this.#marked |= all ? ALL_LANES : ALL_LANES & ~this.#standing;
     this.#resume();
   }
 
@@ -152,9 +163,9 @@ export class Pump {
     for (const bell of this.#bells.values()) bell.stop();
     this.#options.queue.sit?.();
     await this.#asking;
-    await within(graceMs, this.#allDone());
+    await within(this.#allDone(), graceMs);
     for (const held of this.#held) held.handBack.abort();
-    await within(HAND_BACK_MS, this.#allDone());
+    await within(this.#allDone(), HAND_BACK_MS);
     clearTimeout(this.#tick);
     this.#state = "drained";
   }
@@ -165,12 +176,10 @@ export class Pump {
       if (this.#state !== "running") return;
       if (this.#asking !== undefined) return;
       const { slots } = this;
-      let free = slots - this.#held.size - bitsOf(this.#standing);
+      const free = slots - this.#held.size - bitsOf(this.#standing);
       if (free <= 0) {
-        // The last slots are not to wait patiently at one lane while jobs gather at another.
-        if (this.#patient === NO_LANES) return;
-        free += this.#leave();
-        if (free <= 0) return;
+        if (!this.#leave()) return;
+        continue;
       }
       const reserved = this.#reserved(slots);
       // Nobody rings for a hot lane: where no slot waits it may hold something, until it was looked at.
@@ -182,12 +191,22 @@ export class Pump {
         this.#passed = NO_LANES;
         continue;
       }
-      // Where nothing is known to wait the question may as well wait for its answer. A marked lane is asked at once, also
-      // one that ageing chose out of turn: a slot may stand there already, and standing again would change nothing.
-      const admissible = next.bit | (free <= reserved ? ONGOING_LANES : ALL_LANES);
-      if ((next.bit & this.#hot) === 0 || (this.#marked & admissible) !== 0) return this.#begin(next);
-      this.#stand(next, free, reserved);
+      const elsewhere = (this.#marked & ~next.bit) | (unknown & (next.bit - 1));
+      const others = elsewhere & (free <= reserved ? ONGOING_LANES : ALL_LANES);
+      if (this.#mayStand(next.bit, free - (others & ~ONGOING_LANES ? reserved : 0), bitsOf(others)))
+        this.#stand(next, free, reserved);
+      else return this.#begin(next);
     }
+  }
+
+  /**
+   * A question may as well wait for its answer, unless slots would miss what is known to wait. Where a slot stands already,
+   * standing again would change nothing.
+   * @param others lanes that may hold something and come before this one, or are known to
+   */
+  #mayStand(bit: LaneSet, free: number, others: number): boolean {
+    if ((bit & this.#hot & ~this.#standing) === 0) return false;
+    return this.#marked & bit ? free === 1 && others === 0 : free > others;
   }
 
   #begin(next: Ask): void {
@@ -229,6 +248,7 @@ export class Pump {
     const left = free - bitsOf(this.#hot & ~this.#standing);
     const waitMs = left > reserved ? STAND_MS : free <= reserved ? STAND_RESERVED_MS : STAND_LAST_MS;
     this.#standing |= bit;
+    this.#marked &= ~bit;
     if (waitMs === STAND_MS) this.#patient |= bit;
     this.#options.queue.stand?.(
       cls,
@@ -252,12 +272,19 @@ export class Pump {
     this.#patient &= ~bits;
   }
 
-  /** Gives up the places of slots that wait patiently. @returns how many slots that frees */
-  #leave(): number {
-    const places = this.#patient;
-    for (const { cls, lane, bit } of HOT_PLACES) if (places & bit) this.#options.queue.sit?.(cls, lane);
-    this.#sits(places);
-    return bitsOf(places);
+  /**
+   * Gives up the least of the places where slots wait patiently, if it is wanted elsewhere: at a lane that comes before
+   * it or is known to hold something, or, as the last one, at all of them in turn.
+   */
+  #leave(): boolean {
+    const place = HOT_PLACES.findLast(({ bit }) => (this.#patient & bit) !== 0);
+    if (!place) return false;
+    const { cls, lane, bit } = place;
+    const before = this.#hot & (bit - 1);
+    if (((this.#marked | before) & ~this.#standing) === 0 && this.#standing !== bit) return false;
+    this.#options.queue.sit?.(cls, lane);
+    this.#sits(bit);
+    return true;
   }
 
   #reserved(slots: number): number {
@@ -267,6 +294,11 @@ export class Pump {
   async #ask({ cls, lane, bit, batch }: Ask): Promise<void> {
     const askedAt = Date.now();
     const taken = await this.#options.queue.take(cls, lane, batch);
+    // It would have been handed to the slot that waits here: the server has forgotten of it.
+    if (taken.length > 0 && (this.#standing & bit) !== 0) {
+      this.#options.queue.sit?.(cls, lane);
+      this.#sits(bit);
+    }
     if (taken.length < batch) this.#passed |= bit;
     // What is delivered anew is not counted as pending: a batch that was filled may have left some.
     else if (batch > 1) this.#marked |= bit;
@@ -370,14 +402,4 @@ function quietly(say: () => void): void {
   } catch {
     // Thrown only by a connection that was closed for good: nothing can be said over it, and nobody is to be told.
   }
-}
-
-function within(ms: number, work: Promise<void>): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    void work.finally(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

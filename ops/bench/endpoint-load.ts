@@ -13,16 +13,26 @@ export interface Target {
   loop(clients: number, seconds: number): Promise<Loaded>;
   /** Median time until the first content of a stream is here, in ms. */
   firstToken(times: number): Promise<number>;
+  /** Times until a request that cannot be right was refused, one at a time, in ms. */
+  refusals(times: number): Promise<readonly number[]>;
   close(): Promise<void>;
 }
 
 const HEADERS = { authorization: "Bearer demo", "content-type": "application/json" };
 const PATH = "/v1/chat/completions";
+/** Nesting of the worst of the invalid bodies. */
+const DEEP = 100_000;
 
 export function targetOf(url: string, clients: number, question: string): Target {
   const pool = new Pool(url, { connections: clients });
   const request = { model: "bench", messages: [{ role: "user", content: question }] };
   const [whole, streamed] = [JSON.stringify(request), JSON.stringify({ ...request, stream: true })];
+  const invalid = [
+    { ...request, temperature: "warm" },
+    { ...request, messages: [{ role: "nobody", content: question }] },
+    "{",
+    `{"model":"bench","messages":${"[".repeat(DEEP)}${"]".repeat(DEEP)}}`,
+  ].map((body) => (typeof body === "string" ? body : JSON.stringify(body)));
 
   const answer = async (): Promise<void> => {
     const { statusCode, body } = await pool.request({
@@ -49,6 +59,21 @@ export function targetOf(url: string, clients: number, question: string): Target
     return at;
   };
 
+  const refusal = async (sent: string): Promise<number> => {
+    const from = performance.now();
+    const { statusCode, body } = await pool.request({
+      method: "POST",
+      path: PATH,
+      headers: HEADERS,
+      body: sent,
+    });
+    const text = await body.text();
+    const took = performance.now() - from;
+    if (statusCode !== 400 || !text.includes("invalid_request_error"))
+      throw new Error(`${url}: ${statusCode} for an invalid request: ${text.slice(0, 200)}`);
+    return took;
+  };
+
   return {
     async loop(inFlight, seconds) {
       const times: number[] = [];
@@ -73,6 +98,11 @@ export function targetOf(url: string, clients: number, question: string): Target
       const all: number[] = [];
       for (let n = 0; n < times; n++) all.push(await firstToken());
       return quantile(all, 0.5);
+    },
+    async refusals(times) {
+      const all: number[] = [];
+      for (let n = 0; n < times; n++) all.push(await refusal(invalid[n % invalid.length] ?? ""));
+      return all;
     },
     close: () => pool.destroy(),
   };

@@ -10,7 +10,16 @@ import { startNatsServer } from "#runtime/nats/server.ts";
 import { type Child, cpuMsOfProcess, startChild } from "./children.ts";
 import { type Cleanup, startCleanly } from "./cleanup.ts";
 import { type Loaded, type Target, targetOf } from "./endpoint-load.ts";
-import { type BenchResult, describeMachine, fsyncP50Ms, median, randomFrom, round, textOf } from "./shape.ts";
+import {
+  type BenchResult,
+  describeMachine,
+  fsyncP50Ms,
+  median,
+  quantile,
+  randomFrom,
+  round,
+  textOf,
+} from "./shape.ts";
 
 export interface EndpointOptions {
   readonly seed: number;
@@ -28,6 +37,7 @@ export interface EndpointOptions {
 
 const WARM_UP_SECONDS = 2;
 const FIRST_TOKENS = 60;
+const REFUSALS = 200;
 /** Requests that the worker has under way: never the limit here. */
 const CONCURRENCY = 1_024;
 
@@ -38,6 +48,12 @@ interface Measured extends Loaded {
   readonly cpuMs: Cpu;
   readonly firstTokenMs: number;
 }
+interface Rounds {
+  readonly ours: Measured[];
+  readonly bare: Measured[];
+  readonly directMs: number[];
+  readonly refusalsMs: number[];
+}
 interface Running {
   readonly targets: { readonly ours: Target; readonly bare: Target; readonly direct: Target };
   cpu(): Promise<Cpu>;
@@ -47,11 +63,7 @@ interface Running {
 export async function benchEndpoint(options: EndpointOptions): Promise<BenchResult> {
   const fsync = fsyncP50Ms(options.folder);
   const running = await startCleanly((cleanup) => start(options, cleanup));
-  const rounds: { ours: Measured[]; bare: Measured[]; directMs: number[] } = {
-    ours: [],
-    bare: [],
-    directMs: [],
-  };
+  const rounds: Rounds = { ours: [], bare: [], directMs: [], refusalsMs: [] };
   try {
     for (const side of ["ours", "bare"] as const)
       await running.targets[side].loop(options.inFlight, WARM_UP_SECONDS);
@@ -65,6 +77,7 @@ export async function benchEndpoint(options: EndpointOptions): Promise<BenchResu
         );
       }
       rounds.directMs.push(await running.targets.direct.firstToken(FIRST_TOKENS));
+      rounds.refusalsMs.push(...(await running.targets.ours.refusals(REFUSALS)));
     }
   } finally {
     await running.stop();
@@ -171,11 +184,7 @@ const unitOf = (name: string): string =>
 
 function resultOf(
   options: EndpointOptions,
-  {
-    ours,
-    bare,
-    directMs,
-  }: { ours: readonly Measured[]; bare: readonly Measured[]; directMs: readonly number[] },
+  { ours, bare, directMs, refusalsMs }: Rounds,
   fsync: number,
 ): BenchResult {
   const { seed, seconds, rounds, inFlight, questionBytes, replyBytes, sync } = options;
@@ -186,6 +195,8 @@ function resultOf(
     ...own,
     ratioToBareProxy: round((own.requestsPerSecond ?? 0) / (base.requestsPerSecond || 1)),
     firstTokenOverDirectMs: round((own.firstTokenMs ?? 0) - direct),
+    invalidP50Ms: round(quantile(refusalsMs, 0.5)),
+    invalidP99Ms: round(quantile(refusalsMs, 0.99)),
   };
   const baselines = {
     ...Object.fromEntries(

@@ -1,9 +1,7 @@
 /** The child's side of the benchmarks of load: one role of a deployment, the simulated models, or a pump with no model. */
 import { Pump } from "#actors/inference/pump.ts";
 import type { Config } from "#contracts/config.ts";
-import { inferStream } from "#contracts/subjects.ts";
 import { systemClock } from "#runtime/clock.ts";
-import { streamState } from "#runtime/nats/reader.ts";
 import { WorkQueue } from "#runtime/nats/work-queue.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import type { RoleContext } from "../compose/context.ts";
@@ -88,14 +86,7 @@ async function startPump(
   const [pool = "default"] = Object.keys(config.pools);
   const queue = await WorkQueue.open(bus, pool);
   const pump = new Pump({
-    queue: {
-      take: queue.take.bind(queue),
-      stand: queue.stand.bind(queue),
-      sit: queue.sit.bind(queue),
-      onBell: queue.onBell.bind(queue),
-      passBell: queue.passBell.bind(queue),
-      stored: async () => (await streamState(bus, inferStream(pool))).messages,
-    },
+    queue,
     slots,
     log,
     async run(message) {

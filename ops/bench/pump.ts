@@ -1,6 +1,7 @@
 /**
- * `jetclaw bench pump`: what taking jobs costs. Idle: whole workers that wait for jobs. Busy: bare pumps whose jobs only
- * wait, at nine tenths of what they can hold, so that pulls, acknowledgements and bells are all that is left.
+ * `jetclaw bench pump`: what taking jobs costs. Idle: whole workers that wait for jobs, beside a server without any. Busy:
+ * bare pumps whose jobs only wait, at nine tenths of what they can hold, so that pulls, acknowledgements and bells are
+ * all that is left; and the same jobs stored with nobody to take them, since the server's CPU holds that as well.
  */
 import { join } from "node:path";
 import { encode } from "#contracts/codec.ts";
@@ -28,13 +29,18 @@ const BACKLOG_LEFT = 0.2;
 /** Compiled code and first connections are no idle cost. */
 const IDLE_SETTLING_SECONDS = 8;
 const BUSY_SETTLING_SECONDS = 3;
+/** The server's part in a fraction of the time: what is counted there hardly varies. */
+const SHORT_SHARE = 0.5;
 const POOL = "default";
+/** A pool that no pump serves. */
+const UNSERVED = "unserved";
 
 export async function benchPump(options: PumpBenchOptions): Promise<BenchResult> {
   const fsync = fsyncP50Ms(options.folder);
+  const alone = await measureAlone(options);
   const idle = await measureIdle(options);
   const busy = await measureBusy(options);
-  return resultOf(options, fsync, { ...idle, ...busy });
+  return resultOf(options, fsync, { ...idle, ...alone, ...busy });
 }
 
 interface Cpu {
@@ -68,11 +74,24 @@ function deploy(
     hosts: 0,
     governors: 0,
     simulators: [],
-    config: () => ({
-      pools: { [POOL]: { models: [{ name: "echo", provider: "echo", concurrency: slots }] } },
-      shards: 1,
-    }),
+    config: () => {
+      const pool = { models: [{ name: "echo", provider: "echo" as const, concurrency: slots }] };
+      return { pools: { [POOL]: pool, ...(workerPart === "pump" ? { [UNSERVED]: pool } : {}) }, shards: 1 };
+    },
   });
+}
+
+async function measureAlone(options: PumpBenchOptions): Promise<Record<string, number>> {
+  const seconds = options.seconds * SHORT_SHARE;
+  const deployed = await deploy(options, "worker", 0);
+  try {
+    options.say(`a server without workers for ${seconds} s`);
+    await pause(IDLE_SETTLING_SECONDS);
+    const { natsServer, tookMs } = await spentIn(deployed, () => pause(seconds));
+    return { idleNatsAloneCoreShare: round(natsServer / tookMs, 4) };
+  } finally {
+    await deployed.stop();
+  }
 }
 
 async function measureIdle(options: PumpBenchOptions): Promise<Record<string, number>> {
@@ -81,19 +100,24 @@ async function measureIdle(options: PumpBenchOptions): Promise<Record<string, nu
   try {
     say(`${idleWorkers} workers wait for ${seconds} s`);
     await pause(IDLE_SETTLING_SECONDS);
-    const [from, before] = [performance.now(), await cpuOf(deployed)];
-    await pause(seconds);
-    const [took, after] = [performance.now() - from, await cpuOf(deployed)];
-    const share = (kind: keyof Cpu): number => (after[kind] - before[kind]) / took;
+    const { workers, natsServer, tookMs } = await spentIn(deployed, () => pause(seconds));
     return {
-      idleCoreShare: round(share("workers") + share("natsServer"), 4),
-      idleWorkersCoreShare: round(share("workers"), 4),
-      idleNatsCoreShare: round(share("natsServer"), 4),
-      idleCoreShareOfAWorker: round((share("workers") + share("natsServer")) / idleWorkers, 5),
+      idleCoreShare: round((workers + natsServer) / tookMs, 4),
+      idleWorkersCoreShare: round(workers / tookMs, 4),
+      idleNatsCoreShare: round(natsServer / tookMs, 4),
+      idleCoreShareOfAWorker: round((workers + natsServer) / tookMs / idleWorkers, 5),
     };
   } finally {
     await deployed.stop();
   }
+}
+
+/** CPU and time of a stretch of the benchmark. */
+async function spentIn(deployed: Deployed, during: () => Promise<void>): Promise<Cpu & { tookMs: number }> {
+  const [from, before] = [performance.now(), await cpuOf(deployed)];
+  await during();
+  const [tookMs, after] = [performance.now() - from, await cpuOf(deployed)];
+  return { workers: after.workers - before.workers, natsServer: after.natsServer - before.natsServer, tookMs };
 }
 
 async function measureBusy(options: PumpBenchOptions): Promise<Record<string, number>> {
@@ -103,11 +127,9 @@ async function measureBusy(options: PumpBenchOptions): Promise<Record<string, nu
   try {
     const random = randomFrom(seed);
     const question = textOf(JOB_BYTES, random);
-    const counts = { pulls: 0, jobs: 0, refused: 0 };
-    bus.subscribe(`$JS.API.CONSUMER.MSG.NEXT.${inferStream(POOL)}.>`, () => void counts.pulls++);
-    await bus.flush();
-    const send = async (): Promise<void> => {
-      const job = jobOf(counts.jobs++, question);
+    const counts = { jobs: 0, refused: 0 };
+    const send = async (pool = POOL): Promise<void> => {
+      const job = jobOf(counts.jobs++, question, pool);
       await bus.append(inferSubject(job), encode(job), { id: job.id }).catch(() => void counts.refused++);
     };
     const capacity = await capacityOf(bus, (slots * workers * 1_000) / modelMs, send);
@@ -115,35 +137,37 @@ async function measureBusy(options: PumpBenchOptions): Promise<Record<string, nu
     say(
       `${workers} pumps of ${slots} slots do ${round(capacity)} jobs/s; ${round(perSecond)} jobs/s for ${seconds} s`,
     );
-    const startedAt = performance.now();
-    const play = async (moments: Iterable<number>): Promise<void> => {
-      for (const dueAt of moments) {
+    const play = async (forSeconds: number, pool = POOL): Promise<void> => {
+      const startedAt = performance.now();
+      for (const dueAt of poisson(random, perSecond, 0, forSeconds * 1_000)) {
         while (performance.now() - startedAt < dueAt) await new Promise((resolve) => setTimeout(resolve, 1));
-        void send();
+        void send(pool);
       }
     };
-    await play(poisson(random, perSecond, 0, BUSY_SETTLING_SECONDS * 1_000));
-    const at = { ...counts, left: (await streamState(bus, inferStream(POOL))).messages };
-    const [from, before] = [performance.now(), await cpuOf(deployed)];
-    await play(
-      poisson(
-        random,
-        perSecond,
-        performance.now() - startedAt,
-        performance.now() - startedAt + seconds * 1_000,
-      ),
-    );
-    const [took, after] = [performance.now() - from, await cpuOf(deployed)];
-    const { messages: left } = await streamState(bus, inferStream(POOL));
-    // Done, not sent: pumps that fall behind must not look cheap.
-    const jobs = counts.jobs - at.jobs - (left - at.left);
+    /** Done, not sent: pumps that fall behind must not look cheap. */
+    const doneIn = async (during: () => Promise<void>): Promise<number> => {
+      const [sent, left] = [counts.jobs, await storedIn(bus)];
+      await during();
+      return counts.jobs - sent - ((await storedIn(bus)) - left);
+    };
+    await play(BUSY_SETTLING_SECONDS);
+    let spent = { workers: 0, natsServer: 0, tookMs: 0 };
+    const jobs = await doneIn(async () => {
+      spent = await spentIn(deployed, () => play(seconds));
+    });
+    const left = await storedIn(bus);
+    // Apart from the CPU, of which a copy of every request would be a part.
+    const messages = await countMessages(bus, (during) => doneIn(during), () => play(seconds * SHORT_SHARE));
+    const stored = counts.jobs;
+    const ingest = await spentIn(deployed, () => play(seconds * SHORT_SHARE, UNSERVED));
     return {
-      pullsPerJob: round((counts.pulls - at.pulls) / jobs),
-      cpuMsPerJob: round((after.workers + after.natsServer - before.workers - before.natsServer) / jobs),
-      cpuWorkersMsPerJob: round((after.workers - before.workers) / jobs),
-      cpuNatsMsPerJob: round((after.natsServer - before.natsServer) / jobs),
+      ...messages,
+      cpuMsPerJob: round((spent.workers + spent.natsServer) / jobs),
+      cpuWorkersMsPerJob: round(spent.workers / jobs),
+      cpuNatsMsPerJob: round(spent.natsServer / jobs),
+      cpuNatsStoringMsPerJob: round(ingest.natsServer / (counts.jobs - stored)),
       jobsPerSecondAtMost: round(capacity, 1),
-      jobsPerSecond: round((jobs * 1_000) / took, 1),
+      jobsPerSecond: round((jobs * 1_000) / spent.tookMs, 1),
       jobsLeft: left,
       jobsRefused: counts.refused,
     };
@@ -152,23 +176,51 @@ async function measureBusy(options: PumpBenchOptions): Promise<Record<string, nu
   }
 }
 
+/** What pumps send: requests, alone or in one message with an acknowledgement, and acknowledgements. */
+async function countMessages(
+  bus: Bus,
+  doneIn: (during: () => Promise<void>) => Promise<number>,
+  play: () => Promise<void>,
+): Promise<Record<string, number>> {
+  const counts = { pulls: 0, messages: 0 };
+  const stream = inferStream(POOL);
+  const listening = [
+    bus.subscribe(`$JS.API.CONSUMER.MSG.NEXT.${stream}.>`, () => {
+      counts.pulls++;
+      counts.messages++;
+    }),
+    bus.subscribe(`$JS.ACK.${stream}.>`, ({ data }) => {
+      if (decoder.decode(data.subarray(0, NEXT.length)) === NEXT) counts.pulls++;
+      counts.messages++;
+    }),
+  ];
+  await bus.flush();
+  const jobs = await doneIn(play);
+  for (const each of listening) each.stop();
+  return { pullsPerJob: round(counts.pulls / jobs), sentPerJob: round(counts.messages / jobs) };
+}
+/** Begins an acknowledgement that is a request as well. */
+const NEXT = "+NXT";
+const decoder = new TextDecoder();
+
+const storedIn = async (bus: Bus): Promise<number> => (await streamState(bus, inferStream(POOL))).messages;
+
 /** What the pumps do of a backlog: slots that are between two jobs are no capacity, so the load is a share of this. */
 async function capacityOf(bus: Bus, nominal: number, send: () => Promise<void>): Promise<number> {
-  await Promise.all(Array.from({ length: Math.ceil(nominal * BACKLOG_SECONDS) }, send));
-  const stored = async (): Promise<number> => (await streamState(bus, inferStream(POOL))).messages;
-  const [from, backlog] = [performance.now(), await stored()];
+  await Promise.all(Array.from({ length: Math.ceil(nominal * BACKLOG_SECONDS) }, () => send()));
+  const [from, backlog] = [performance.now(), await storedIn(bus)];
   for (;;) {
     await pause(0.05);
-    const left = await stored();
+    const left = await storedIn(bus);
     if (left <= backlog * BACKLOG_LEFT) {
       const perSecond = ((backlog - left) * 1_000) / (performance.now() - from);
-      while ((await stored()) > 0) await pause(0.05);
+      while ((await storedIn(bus)) > 0) await pause(0.05);
       return Math.min(nominal, perSecond);
     }
   }
 }
 
-function jobOf(n: number, question: string): Job {
+function jobOf(n: number, question: string, pool: string): Job {
   const at = Date.now();
   return {
     v: JOB_VERSION,
@@ -177,7 +229,7 @@ function jobOf(n: number, question: string): Job {
     session: `s${n}`,
     turn: 1,
     step: 0,
-    pool: POOL,
+    pool,
     // Mostly people who talk already, as in a deployment that is not overloaded.
     cls: CLASSES[n % 10 < 7 ? 0 : n % 10 < 9 ? 1 : 2] ?? "ongoing",
     lane: 0,
@@ -194,7 +246,7 @@ function jobOf(n: number, question: string): Job {
 function unitOf(name: string): string {
   if (name.includes("CoreShare")) return "cores";
   if (name.endsWith("MsPerJob")) return "ms/job";
-  if (name === "pullsPerJob") return "1/job";
+  if (name.endsWith("PerJob")) return "1/job";
   return name.startsWith("jobsPerSecond") ? "jobs/s" : "jobs";
 }
 

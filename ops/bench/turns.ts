@@ -14,7 +14,10 @@ export interface TurnsOptions {
   readonly bench?: string;
   readonly seed: number;
   readonly seconds: number;
+  /** Turns under way at once; at most, where the highest rate is looked for. */
   readonly inFlight: number;
+  /** Looks for the number in flight with the highest rate, from this one on, doubling it while the rate grows. */
+  readonly leastInFlight?: number;
   readonly rounds: number;
   readonly side: Omit<SideOptions, "folder" | "seed">;
   readonly folder: string;
@@ -24,6 +27,8 @@ export interface TurnsOptions {
 
 interface Round {
   readonly full: Measured;
+  /** In flight under full load. */
+  readonly inFlight: number;
   readonly single: Measured;
   /** At half of the rate that this round reached. */
   readonly half: Measured;
@@ -34,6 +39,8 @@ interface Round {
 
 const WARM_UP_SECONDS = 2;
 const WATCH_SECONDS = 1;
+/** A rate that grows by less from one number in flight to its double is the highest. */
+const GROWTH = 1.05;
 /** Share of the seconds that the phases beside the full load take, each. */
 const SHORT_PHASE = 0.4;
 
@@ -67,35 +74,52 @@ const summaryOf = ({ full, single }: Round): string =>
   `${full.turnsPerSecond} turns/s, p50 ${full.p50Ms} ms, p99 ${full.p99Ms} ms; one in flight p50 ${single.p50Ms} ms`;
 
 async function measure(
-  { inFlight, seconds, rounds }: TurnsOptions,
+  { inFlight, leastInFlight = inFlight, seconds, rounds, say }: TurnsOptions,
   start: () => Promise<Side>,
 ): Promise<Round> {
   const side = await start();
   try {
     const share = seconds / rounds;
-    await closedLoop(side, inFlight, WARM_UP_SECONDS);
+    await closedLoop(side, leastInFlight, WARM_UP_SECONDS);
     let traffic: Traffic = { turns: 0, publishes: {} };
-    traffic = await side.watch(async () => void (await closedLoop(side, inFlight, WATCH_SECONDS)));
-    const before = await side.cpu();
-    const startedAt = performance.now();
-    const full = await closedLoop(side, inFlight, share);
-    const took = (performance.now() - startedAt) / 1_000;
-    const after = await side.cpu();
-    // The window's end cuts turns off; CPU is spent on them all the same.
-    const turns = full.turnsPerSecond * Math.min(took, share) + Math.min(inFlight, full.turns);
-    const each = (kind: keyof CpuTimes): number => (after[kind] - before[kind]) / turns;
-    const cpuMs = {
-      client: each("client"),
-      hosts: each("hosts"),
-      workers: each("workers"),
-      natsServer: each("natsServer"),
-    };
+    traffic = await side.watch(async () => void (await closedLoop(side, leastInFlight, WATCH_SECONDS)));
+    let best = await underLoad(side, leastInFlight, share);
+    for (let more = leastInFlight * 2; more <= inFlight; more *= 2) {
+      const next = await underLoad(side, more, share);
+      const growth = next.full.turnsPerSecond / (best.full.turnsPerSecond || 1);
+      say(`${side.name}, ${more} in flight: ${next.full.turnsPerSecond} turns/s`);
+      if (growth > 1) best = next;
+      if (growth < GROWTH) break;
+    }
+    const { full } = best;
     const single = await closedLoop(side, 1, Math.max(1, share * SHORT_PHASE));
     const half = await steadyRate(side, full.turnsPerSecond / 2, Math.max(1, share * SHORT_PHASE));
-    return { full, single, half, cpuMs, rssMb: Math.max(...(await side.hostRssMb())), traffic };
+    return { ...best, single, half, rssMb: Math.max(...(await side.hostRssMb())), traffic };
   } finally {
     await side.stop();
   }
+}
+
+async function underLoad(
+  side: Side,
+  inFlight: number,
+  seconds: number,
+): Promise<Pick<Round, "full" | "inFlight" | "cpuMs">> {
+  const before = await side.cpu();
+  const startedAt = performance.now();
+  const full = await closedLoop(side, inFlight, seconds);
+  const took = (performance.now() - startedAt) / 1_000;
+  const after = await side.cpu();
+  // The window's end cuts turns off; CPU is spent on them all the same.
+  const turns = full.turnsPerSecond * Math.min(took, seconds) + Math.min(inFlight, full.turns);
+  const each = (kind: keyof CpuTimes): number => (after[kind] - before[kind]) / turns;
+  const cpuMs = {
+    client: each("client"),
+    hosts: each("hosts"),
+    workers: each("workers"),
+    natsServer: each("natsServer"),
+  };
+  return { full, inFlight, cpuMs };
 }
 
 /** Mean bytes of what travels in a turn of ours. */
@@ -142,6 +166,7 @@ function figuresOf(rounds: readonly Round[]): Record<string, number> {
     cpuNatsMsPerTurn: of((r) => r.cpuMs.natsServer),
     publishesPerTurn: of((r) => storedPerTurn(r.traffic), 2),
     hostRssMb: of((r) => r.rssMb, 0),
+    inFlight: of((r) => r.inFlight, 0),
   };
 }
 
@@ -151,6 +176,7 @@ function unitOf(name: string): string {
   if (name.endsWith("PerTurn")) return "1/turn";
   if (name.endsWith("Ms")) return "ms";
   if (name.endsWith("Mb")) return "MB";
+  if (/inFlight$/i.test(name)) return "turns";
   return "ratio";
 }
 

@@ -23,6 +23,7 @@ interface TurnsFlags {
   readonly model: "echo" | "simulator";
   readonly chunks: number;
   readonly chunkMs?: number;
+  readonly leastInFlight?: number;
   readonly sync: "1s" | "always";
   readonly hosts: number;
   readonly workers: number;
@@ -128,6 +129,7 @@ function turnsCommand(): Command {
 
 /** Long enough apart that no two chunks are coalesced into one. */
 const CHUNK_MS = 40;
+const LEAST_IN_FLIGHT = 128;
 const STREAMED = { model: "echo", sync: "1s", hosts: 2, workers: 2, shards: "4", minutes: 0 } as const;
 
 function streamCommand(): Command {
@@ -136,9 +138,9 @@ function streamCommand(): Command {
       "turns whose answers are streamed in paced chunks: CPU a turn, and how many a second at most",
     )
     .addOption(count("--seed <n>", "of texts and sessions", 1, 0))
-    .addOption(count("--seconds <n>", "measured under full load, for each of the two", 15))
+    .addOption(count("--seconds <n>", "measured for each number in flight, for each of the two", 8))
     .addOption(
-      count("--in-flight <n>", "turns under way at once; raise it until the rate does not grow", 512),
+      count("--in-flight <n>", `most turns under way at once: from ${LEAST_IN_FLIGHT} doubled while the rate grows`, 1_024),
     )
     .addOption(count("--rounds <n>", "alternations of the two; figures are medians", 1))
     .addOption(count("--chunks <n>", `chunks of an answer, ${CHUNK_MS} ms apart`, 20))
@@ -146,11 +148,17 @@ function streamCommand(): Command {
     .option("--plot <file.svg>", "draw the figures beside the baseline")
     .addHelpText(
       "after",
-      "\nExamples:\n  jetclaw bench stream\n  jetclaw bench stream --in-flight 1024 --json",
+      "\nExamples:\n  jetclaw bench stream\n  jetclaw bench stream --seconds 15 --json",
     )
     .action(
       (flags: Pick<TurnsFlags, "seed" | "seconds" | "inFlight" | "rounds" | "chunks" | "json" | "plot">) =>
-        runTurns({ ...STREAMED, ...flags, sessions: 2 * flags.inFlight, chunkMs: CHUNK_MS }),
+        runTurns({
+          ...STREAMED,
+          ...flags,
+          leastInFlight: Math.min(LEAST_IN_FLIGHT, flags.inFlight),
+          sessions: 2 * flags.inFlight,
+          chunkMs: CHUNK_MS,
+        }),
     );
 }
 
@@ -170,6 +178,7 @@ async function runTurns(flags: TurnsFlags): Promise<void> {
     seed: flags.seed,
     seconds: flags.seconds,
     inFlight: flags.inFlight,
+    ...(flags.leastInFlight === undefined ? {} : { leastInFlight: flags.leastInFlight }),
     rounds: flags.rounds,
     folder: join(settings.dataDir, `bench-${process.pid}`),
     natsServer: await natsServerVersion(natsBin),

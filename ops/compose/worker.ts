@@ -10,8 +10,6 @@ import { Pump } from "#actors/inference/pump.ts";
 import { Stops } from "#actors/inference/stops.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
-import { inferStream } from "#contracts/subjects.ts";
-import { streamState } from "#runtime/nats/reader.ts";
 import { WorkQueue } from "#runtime/nats/work-queue.ts";
 import { announce } from "#runtime/observe/presence.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
@@ -48,7 +46,7 @@ export async function startWorker(ctx: RoleContext, options: WorkerOptions = {})
   for (const { name, models } of pools) {
     const queue = await WorkQueue.open(ctx.bus, name);
     const pump = new Pump({
-      queue: queueOf(ctx, name, queue),
+      queue,
       slots: slotsOf(models, options.slots),
       run: executor({
         bus: ctx.bus,
@@ -111,15 +109,6 @@ function poolOf(ctx: RoleContext, name: string): RoleContext["config"]["pools"][
     `there is no pool "${name}"; there are ${Object.keys(ctx.config.pools).join(", ") || "none"}`,
   );
 }
-
-const queueOf = (ctx: RoleContext, pool: string, queue: WorkQueue) => ({
-  take: queue.take.bind(queue),
-  stand: queue.stand.bind(queue),
-  sit: queue.sit.bind(queue),
-  onBell: queue.onBell.bind(queue),
-  passBell: queue.passBell.bind(queue),
-  stored: async () => (await streamState(ctx.bus, inferStream(pool))).messages,
-});
 
 function run(ctx: RoleContext, parts: readonly Part[], stops: Stops, graceMs: number): RunningRole {
   let state: "running" | "draining" | "stopped" = "running";

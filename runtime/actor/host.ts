@@ -105,7 +105,7 @@ export class ActorHost implements HostContext {
     this.clock = options.clock;
     this.deployment = options.deployment;
     this.unsafe = options.unsafe ?? {};
-    this.puller = new Puller(options.bus, this.unsafe.ignorePauses);
+    this.puller = new Puller(options.bus, { ignorePauses: this.unsafe.ignorePauses === true });
     this.kinds = new Map(options.kinds.map((kind) => [kind.kind, kind]));
     this.instance = options.instance;
     this.#residency = options.residency ?? DEFAULT_RESIDENCY;

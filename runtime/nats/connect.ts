@@ -16,7 +16,7 @@ import { LIMITS } from "#contracts/limits.ts";
 import { CORE } from "#contracts/subjects.ts";
 import type { Log } from "../observe/log.ts";
 import { type Appended, type AppendOptions, headersOf, readAck, StaleRevision } from "./append.ts";
-import { type LeaderMessage, readLeaderAnswer, type WhichMessage } from "./leader-answer.ts";
+import { type LeaderMessage, readCount, readLeaderAnswer, type WhichMessage } from "./leader-answer.ts";
 import { Majority } from "./majority.ts";
 import { Quorum } from "./quorum.ts";
 import { Requests } from "./requests.ts";
@@ -248,6 +248,12 @@ export class Bus {
     const query = encoder.encode(JSON.stringify(which));
     const subject = `$JS.API.STREAM.MSG.GET.${stream}`;
     return readLeaderAnswer((await this.#requests.send(subject, query, undefined, APPEND_MS)).string());
+  }
+
+  /** How many messages a stream holds, by its leader. @throws JetclawError `nats.unavailable` */
+  async countOf(stream: string): Promise<number> {
+    const subject = `$JS.API.STREAM.INFO.${stream}`;
+    return readCount((await this.#requests.send(subject, NO_DATA, undefined, APPEND_MS)).string());
   }
 
   /**

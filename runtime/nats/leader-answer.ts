@@ -1,5 +1,5 @@
 /**
- * What a stream's leader answers when it is asked for one message. nats.js makes two errors with their stacks of every
+ * What a stream's leader answers when it is asked for one message, or how many it holds. nats.js makes two errors with their stacks of every
  * "there is none", which an actor that is activated hears most of the time: a fifth of a host's CPU.
  */
 import { JetclawError } from "#contracts/errors.ts";
@@ -50,6 +50,17 @@ export function readLeaderAnswer(text: string): LeaderMessage | "no-message" | "
     at: Date.parse(time),
     head: hdrs === "" ? "" : Buffer.from(hdrs, "base64").toString("utf8"),
   };
+}
+
+/**
+ * The count of messages in a stream's description. The rest of it is not read: idle workers ask every few seconds.
+ * @throws JetclawError `nats.unavailable` with what the server said
+ */
+export function readCount(text: string): number {
+  const count = /"state":\{"messages":(\d+)/.exec(text)?.[1];
+  if (count !== undefined) return Number(count);
+  const { error } = JSON.parse(text) as Answer;
+  throw new JetclawError("nats.unavailable", error?.description ?? "not a description of a stream");
 }
 
 /** A header's value; empty where it is not set. */

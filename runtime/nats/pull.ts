@@ -53,6 +53,8 @@ interface Open extends PullRequest {
 const encoder = new TextEncoder();
 const ACK = encoder.encode("+ACK");
 const WORKING = encoder.encode("+WPI");
+/** Begins an acknowledgement that asks for more in the same breath. */
+const NEXT = "+NXT ";
 const HEARTBEAT_MS = 2_000;
 /** A pull that heard nothing for so many heartbeats is taken for broken and asked anew. */
 const MISSED_HEARTBEATS = 2.5;
@@ -63,21 +65,54 @@ const MISSED_HEARTBEATS = 2.5;
 const NO_WAIT_MS = 1_000;
 /** The watch does not look more often. */
 const LOOK_LEAST_MS = 250;
-/** A long request to which nothing came, for the so manieth time: is the consumer paused, and the news of it lost? */
+/** Long requests to which nothing came, for so long together: is the consumer paused, and the news of it lost? */
 const LONG_MS = 10_000;
-const LONG_IN_VAIN = 8;
+const IN_VAIN_MS = 240_000;
+
+/**
+ * Acknowledgements of one consumer that wait until this turn of the event loop is over: a request that is made meanwhile
+ * takes one along, and the server has one message less to look at.
+ */
+class HeldAcks {
+  readonly #bus: Bus;
+  readonly #held: string[] = [];
+
+  constructor(bus: Bus) {
+    this.#bus = bus;
+  }
+
+  hold(reply: string): void {
+    if (this.#held.push(reply) === 1) process.nextTick(() => this.#flush());
+  }
+
+  take(): string | undefined {
+    return this.#held.pop();
+  }
+
+  #flush(): void {
+    for (const reply of this.#held.splice(0)) if (this.#bus.connected) this.#bus.nc.publish(reply, ACK);
+  }
+}
+
+export interface PullerOptions {
+  /** For control runs of fault tests. */
+  readonly ignorePauses?: boolean;
+  /** For who asks for one message whenever another is done: requests travel with acknowledgements. */
+  readonly askWithAcks?: boolean;
+}
 
 /** All pull channels of a connection, and the watch over requests that went silent. */
 export class Puller {
   readonly #bus: Bus;
   readonly #channels = new Set<PullChannel>();
   readonly #pauses: Subscription;
+  readonly #acks: Map<string, HeldAcks> | undefined;
   #watch: NodeJS.Timeout | undefined;
   #watchAt = 0;
 
-  /** @param ignorePauses for control runs of fault tests */
-  constructor(bus: Bus, ignorePauses = false) {
+  constructor(bus: Bus, { ignorePauses = false, askWithAcks = false }: PullerOptions = {}) {
     this.#bus = bus;
+    this.#acks = askWithAcks ? new Map() : undefined;
     this.#pauses = onPaused(bus, (stream, consumer) => {
       if (!ignorePauses && [...this.#channels].some((channel) => channel.reads(stream, consumer)))
         void resumeIfPaused(bus, stream, consumer);
@@ -107,9 +142,17 @@ export class Puller {
   channel(stream: string, consumer: string, onLate?: (message: Pulled) => void): PullChannel {
     const onClose = (): void => void this.#channels.delete(channel);
     const watch = this.watch.bind(this);
-    const channel = new PullChannel(this.#bus, stream, consumer, { onClose, onLate, watch });
+    const acks = this.#acksOf(consumer);
+    const channel = new PullChannel(this.#bus, stream, consumer, { onClose, onLate, watch, acks });
     this.#channels.add(channel);
     return channel;
+  }
+
+  /** One for all channels to a consumer. */
+  #acksOf(consumer: string): HeldAcks | undefined {
+    const acks = this.#acks?.get(consumer) ?? (this.#acks && new HeldAcks(this.#bus));
+    if (acks) this.#acks?.set(consumer, acks);
+    return acks;
   }
 
   close(): void {
@@ -136,13 +179,14 @@ export class PullChannel {
   /** Deliveries that came in, and those that were acked: what the consumer's own counts are compared with. */
   #received = 0;
   #acked = 0;
-  /** Long requests to which nothing came, one after the other. */
-  #inVain = 0;
+  /** How long requests waited to which nothing came, one after the other. */
+  #inVainMs = 0;
   readonly #stopListening: () => void;
   readonly #drain: () => void;
   readonly #onClose: () => void;
   readonly #watch: (lostAt: number) => void;
   readonly #onLate: ((message: Pulled) => void) | undefined;
+  readonly #acks: HeldAcks | undefined;
 
   constructor(
     bus: Bus,
@@ -152,6 +196,7 @@ export class PullChannel {
       onClose: () => void;
       onLate?: ((message: Pulled) => void) | undefined;
       watch: (lostAt: number) => void;
+      acks?: HeldAcks | undefined;
     },
   ) {
     this.#bus = bus;
@@ -160,6 +205,7 @@ export class PullChannel {
     this.#onClose = hooks.onClose;
     this.#onLate = hooks.onLate;
     this.#watch = hooks.watch;
+    this.#acks = hooks.acks;
     this.#next = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
     this.#prefix = bus.inbox();
     const subscription = bus.nc.subscribe(`${this.#prefix}.*`, {
@@ -202,7 +248,9 @@ export class PullChannel {
       expiresMs === undefined
         ? { batch, no_wait: true }
         : { batch, expires: expiresMs * 1e6, ...(beats ? { idle_heartbeat: heartbeatMs * 1e6 } : {}) };
-    this.#bus.nc.publish(this.#next, encoder.encode(JSON.stringify(body)), {
+    const acked = this.#acks?.take();
+    const text = JSON.stringify(body);
+    this.#bus.nc.publish(acked ?? this.#next, encoder.encode(acked ? NEXT + text : text), {
       reply: `${this.#prefix}.${token}`,
     });
   }
@@ -287,7 +335,8 @@ export class PullChannel {
     return {
       ack: () => {
         this.#acked++;
-        answer(ACK);
+        if (this.#acks) this.#acks.hold(reply);
+        else answer(ACK);
       },
       working: () => answer(WORKING),
       nak: (delayMs) =>
@@ -301,9 +350,12 @@ export class PullChannel {
     const open = this.#open.get(token);
     if (!open) return;
     this.#open.delete(token);
-    if (open.left < open.batch) this.#inVain = 0;
-    else if (end === "expired" && (open.expiresMs ?? 0) >= LONG_MS && ++this.#inVain % LONG_IN_VAIN === 0)
+    const waitedMs = end === "expired" && open.left === open.batch ? (open.expiresMs ?? 0) : 0;
+    this.#inVainMs = waitedMs >= LONG_MS ? this.#inVainMs + waitedMs : 0;
+    if (this.#inVainMs >= IN_VAIN_MS) {
+      this.#inVainMs = 0;
       void resumeIfPaused(this.#bus, this.#stream, this.#consumer);
+    }
     open.onEnd(end);
   }
 

@@ -81,6 +81,10 @@ export class Requests {
   #forget(token: string): void {
     if (this.#pending.get(token)?.append) this.#appends--;
     this.#pending.delete(token);
+    if (this.#pending.size > 0) return;
+    // At once: a timer that finds nothing left would wake a process that has nothing else to do.
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   #sweep(): void {
@@ -98,8 +102,5 @@ export class Requests {
       this.#forget(token);
       pending.reject(new JetclawError("nats.unavailable", why));
     }
-    if (this.#pending.size > 0) return;
-    clearInterval(this.#timer);
-    this.#timer = undefined;
   }
 }

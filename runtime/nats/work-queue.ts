@@ -20,8 +20,8 @@ export const LANES: readonly { cls: PriorityClass; lane: Lane }[] = CLASSES.flat
   { cls, lane: 1 as Lane },
 ]);
 
-/** A standing request may be lost unheard for 2.5 times as long; sweeps find what it should have brought. */
-const STAND_HEARTBEAT_MS = 10_000;
+/** A standing request is not told that it still stands: what a lost one should have brought is found by sweeps. */
+const NO_HEARTBEAT_MS = Number.POSITIVE_INFINITY;
 /** A standing request that was refused is not made again at once. */
 const REFUSED_MS = 250;
 /** Queue group of the workers that share the bells of a lane. */
@@ -54,7 +54,7 @@ export class WorkQueue {
   private constructor(bus: Bus, pool: string) {
     this.pool = pool;
     this.#bus = bus;
-    this.#puller = new Puller(bus);
+    this.#puller = new Puller(bus, { askWithAcks: true });
     this.#stream = inferStream(pool);
     for (const { cls, lane } of LANES) {
       const name = inferConsumer(cls, lane);
@@ -152,7 +152,7 @@ export class WorkQueue {
     channel.request({
       batch: 1,
       expiresMs: waitMs,
-      heartbeatMs: STAND_HEARTBEAT_MS,
+      heartbeatMs: NO_HEARTBEAT_MS,
       onMessage,
       onEnd: (end) => {
         if (end === "filled") return;
@@ -185,6 +185,11 @@ export class WorkQueue {
   /** Rings for another worker. */
   passBell(cls: PriorityClass, lane: Lane): void {
     this.#bus.publish(bellPassed(this.pool, cls, lane), NO_DATA);
+  }
+
+  /** Jobs in the queue, held by anyone or waiting. */
+  stored(): Promise<number> {
+    return this.#bus.countOf(this.#stream);
   }
 
   /** Depth of each lane, from the leader. */

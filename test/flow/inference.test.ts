@@ -228,6 +228,21 @@ describe("jobs that go wrong", () => {
     expect((await world.resultOf(job)).finish).toBe("stop");
   });
 
+  test("a worker whose slots are all taken asks for its next job in the message that acknowledges the last", async () => {
+    const acks: string[] = [];
+    const listening = world.bus.subscribe("$JS.ACK.INFER-default.>", ({ data }) => {
+      acks.push(new TextDecoder().decode(data.subarray(0, 4)));
+    });
+    await world.bus.flush();
+    await work([echo], { slots: 4, echo: { delayMs: 50 } });
+    const jobs = Array.from({ length: 12 }, () => jobOf({ cls: "ongoing" }));
+    for (const job of jobs) await world.submit(job);
+    for (const job of jobs) expect((await world.resultOf(job)).finish).toBe("stop");
+    await waitUntil(() => acks.length === jobs.length, { timeoutMs: 5_000, what: "every acknowledgement" });
+    listening.stop();
+    expect(new Set(acks)).toEqual(new Set(["+ACK", "+NXT"]));
+  });
+
   test("a job whose worker died comes again under a higher attempt, after a restart event", async () => {
     const job = jobOf();
     const events = await world.follow(job);

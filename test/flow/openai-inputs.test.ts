@@ -119,16 +119,10 @@ describe("refused", () => {
   test.each(cases)("%s", async (_name, body, status) => {
     const before = heard.length;
     const text = typeof body === "string" ? body : JSON.stringify(body);
-    let best = Number.POSITIVE_INFINITY;
-    for (let n = 0; n < 6; n++) {
-      const from = performance.now();
-      const response = await world.post(text);
-      const answer = (await response.json()) as { error: { message: string; type: string } };
-      best = Math.min(best, performance.now() - from);
-      expect(response.status).toBe(status);
-      expect(answer.error).toMatchObject({ type: "invalid_request_error", message: expect.any(String) });
-    }
-    expect(best).toBeLessThan(text.length > 500_000 ? 30 : 10);
+    const response = await world.post(text);
+    const answer = (await response.json()) as { error: { message: string; type: string } };
+    expect(response.status).toBe(status);
+    expect(answer.error).toMatchObject({ type: "invalid_request_error", message: expect.any(String) });
     expect(heard).toHaveLength(before);
     expect((await world.bus.jsm.streams.info("INFER-default")).state.messages).toBe(0);
   });

@@ -101,6 +101,8 @@ function fakeQueue({ standing = false } = {}): Fake {
 }
 
 const log = createLog({ level: "silent" });
+/** How free slots wait where there are enough of them. */
+const PATIENT = CLASSES.map((cls) => `${cls}-0 300000`);
 const settle = () => vi.advanceTimersByTimeAsync(0);
 let queue: Fake;
 let pump: Pump | undefined;
@@ -238,19 +240,18 @@ describe("a pump whose free slots wait at lanes", () => {
     return open({ slots, run });
   };
 
-  test("is handed a person's job without a question, and listens to no bell for it", async () => {
+  test("is handed a job without a question, and listens to no bell for it", async () => {
     const seen: number[] = [];
     standingPump(8, async ({ seq }) => void seen.push(seq));
     await settle();
-    expect(queue.stands).toEqual(["ongoing-0 30000", "new-0 30000"]);
+    expect(queue.stands).toEqual(PATIENT);
     queue.takes.length = 0;
-    queue.arrive("new", 0);
-    queue.arrive("ongoing", 0);
+    for (const cls of CLASSES) queue.arrive(cls, 0);
     await settle();
-    expect(seen).toEqual([1, 2]);
+    expect(seen).toEqual([1, 2, 3]);
     expect(queue.takes).toEqual([]);
-    // One for each of the two that were filled.
-    expect(queue.stands).toHaveLength(4);
+    // One for each of the three that were filled.
+    expect(queue.stands).toHaveLength(6);
   });
 
   test.each(CLASSES.flatMap((cls) => [0, 60, 130].map((afterMs) => ({ cls, afterMs }))))(
@@ -314,9 +315,9 @@ describe("a pump whose free slots wait at lanes", () => {
     for (let i = 0; i < 4; i++) queue.arrive("ongoing", 0);
     await settle();
     queue.events.length = 0;
-    for (let i = 0; i < 3; i++) queue.arrive("deferred", 0);
+    for (let i = 0; i < 3; i++) queue.arrive("deferred", 1);
     await settle();
-    expect(queue.events).toEqual(["passed deferred-0"]);
+    expect(queue.events).toEqual(["passed deferred-1"]);
   });
 
   test("after a reconnect waits at its lanes anew", async () => {
@@ -325,6 +326,59 @@ describe("a pump whose free slots wait at lanes", () => {
     queue.stands.length = 0;
     waiting.renew();
     await settle();
-    expect(queue.stands).toEqual(["ongoing-0 30000", "new-0 30000"]);
+    expect(queue.stands).toEqual(PATIENT);
+  });
+
+  test("a slot of which the server knows nothing any more is found out, and waits anew", async () => {
+    const seen: number[] = [];
+    standingPump(8, async ({ seq }) => void seen.push(seq));
+    await settle();
+    queue.stands.length = 0;
+    queue.sit?.();
+    queue.add("new", 0);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(seen).toEqual([1]);
+    expect(queue.stands).toEqual(["new-0 300000"]);
+    queue.takes.length = 0;
+    queue.arrive("new", 0);
+    await settle();
+    expect(seen).toEqual([1, 2]);
+    expect(queue.takes).toEqual([]);
+  });
+
+  test("the slot that waits at the least of the lanes goes where one is missed", async () => {
+    const started: string[] = [];
+    const holding = standingPump(8, async ({ subject }) => {
+      started.push(subject);
+      await new Promise<void>(() => {});
+    });
+    await settle();
+    for (let i = 0; i < 5; i++) queue.arrive("ongoing", 0);
+    await settle();
+    // Five are held and three wait, a slot a lane: the next three go to them, whatever their lane is.
+    queue.takes.length = 0;
+    for (let i = 0; i < 3; i++) queue.arrive("ongoing", 0);
+    await settle();
+    expect(holding.inFlight).toBe(8);
+    expect(started).toHaveLength(8);
+  });
+
+  test("what waits beside full slots is asked for in the order of the lanes when one becomes free", async () => {
+    const finish: (() => void)[] = [];
+    const order: string[] = [];
+    standingPump(4, ({ subject }) => {
+      order.push(subject);
+      return new Promise<void>((done) => finish.push(done));
+    });
+    await settle();
+    for (let i = 0; i < 4; i++) queue.arrive("new", 0);
+    await vi.advanceTimersByTimeAsync(100);
+    for (const cls of ["deferred", "new", "ongoing"] as const) queue.arrive(cls, 0);
+    order.length = 0;
+    for (let i = 0; i < 3; i++) {
+      finish.shift()?.();
+      await vi.advanceTimersByTimeAsync(150);
+    }
+    expect(order.map(Number)).toEqual([7, 6, 5]);
   });
 });

@@ -1,6 +1,6 @@
 // What a stream's leader answers, read without nats.js.
 import { expect, test } from "vitest";
-import { headOf, readLeaderAnswer } from "#runtime/nats/leader-answer.ts";
+import { headOf, readCount, readLeaderAnswer } from "#runtime/nats/leader-answer.ts";
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 const error = (err_code: number, description: string): string =>
@@ -39,4 +39,11 @@ test("no message and no stream are answers, everything else is an error that nam
     /system temporarily unavailable/,
   );
   expect(() => readLeaderAnswer("{}")).toThrow(/not an answer/);
+});
+
+test("a count is read from a description, and nothing else is taken for one", () => {
+  const config = { name: "INFER-x", max_msgs: 7, metadata: { messages: "9" } };
+  expect(readCount(JSON.stringify({ type: "x", config, state: { messages: 12, bytes: 3 } }))).toBe(12);
+  expect(() => readCount(error(10059, "stream not found"))).toThrow("stream not found");
+  expect(() => readCount(JSON.stringify({ config }))).toThrow("not a description");
 });
