@@ -43,7 +43,7 @@ export interface PumpQueue {
 
 /**
  * Works on one job. Acks or gives back, and never rejects; when `handBack` aborts it gives back at once, when `leaving`
- * does, as soon as nobody is at work on it.
+ * does, as soon as nobody is at work on it. The signals are those of all jobs: whoever is done stops listening.
  */
 export type RunJob = (message: Pulled, handBack: AbortSignal, leaving: AbortSignal) => Promise<void>;
 
@@ -57,18 +57,14 @@ export interface PumpOptions {
 
 interface Held {
   readonly message: Pulled;
-  readonly handBack: AbortController;
   readonly done: Promise<void>;
 }
 
-/** Progress is acknowledged and the lanes are swept this often, */
+/** Progress is acknowledged and the lanes without a waiting slot are swept this often, */
 const TICK_MS = LIMITS.jobAckWaitMs / 3;
-/**
- * and by a worker that holds nothing this often: it stands where people's jobs come, so what it may have missed is the
- * bell of a job that can wait, or such a job that a dead worker held.
- */
+/** and so often by a worker that holds nothing: it stands where nearly all jobs come. */
 const IDLE_TICK_MS = 4 * TICK_MS;
-/** Lanes where slots wait are looked into this often, where the queue holds something. */
+/** The others too, about as often, where the queue holds something. */
 const LOOK_MS = IDLE_TICK_MS - TICK_MS / 2;
 /** A take that lasted longer brings jobs whose ack wait is nearly over: somebody else gets them too. */
 const STALE_TAKE_MS = (LIMITS.jobAckWaitMs * 2) / 3;
@@ -77,7 +73,7 @@ const ONGOING_MEMORY_MS = 10_000;
 /** With fewer slots none can wait at a lane: it would be the only one for all the others. */
 const STANDING_SLOTS = 4;
 /** A slot waits at a lane for so long while there are others for the other lanes, */
-const STAND_MS = 300_000;
+const STAND_MS = 30_000;
 /** when only ongoing jobs could have it, */
 const STAND_RESERVED_MS = 1_000;
 /** and when there is none for the others: then the lanes take turns. */
@@ -90,7 +86,9 @@ const HAND_BACK_MS = 1_000;
 export class Pump {
   readonly #options: PumpOptions;
   readonly #held = new Set<Held>();
+  /** Each one for all runs: whoever drains gives everything back at once. */
   readonly #leaving = new AbortController();
+  readonly #handBack = new AbortController();
   /** Lanes where a slot waits where it can; the others are heard of by bells. */
   readonly #hot: LaneSet;
   /** Bells that are listened to, by lane: of the shared ones all whose lane is not marked. */
@@ -104,7 +102,7 @@ export class Pump {
   #standing: LaneSet = NO_LANES;
   /** Those of them where it would wait for long. */
   #patient: LaneSet = NO_LANES;
-  /** Hot lanes found empty since a slot last became free. */
+  /** Hot lanes found empty since a slot became free. */
   #passed: LaneSet = NO_LANES;
   #permits = 0;
   #ongoingAt = 0;
@@ -143,10 +141,7 @@ export class Pump {
     this.#resume();
   }
 
-  /**
-   * Looks into the lanes again. A lane where a slot waits is seldom looked into: what it holds comes by itself, unless the
-   * server has forgotten of the slot.
-   */
+  /** Looks into the lanes again, seldom where a slot waits: what comes there comes by itself, unless the server forgot the slot. */
   #sweep(): void {
     const now = Date.now();
     const all = now - this.#lookedAt >= LOOK_MS;
@@ -164,7 +159,7 @@ export class Pump {
     this.#options.queue.sit?.();
     await this.#asking;
     await within(this.#allDone(), graceMs);
-    for (const held of this.#held) held.handBack.abort();
+    this.#handBack.abort();
     await within(this.#allDone(), HAND_BACK_MS);
     clearTimeout(this.#tick);
     this.#state = "drained";
@@ -294,7 +289,7 @@ export class Pump {
   async #ask({ cls, lane, bit, batch }: Ask): Promise<void> {
     const askedAt = Date.now();
     const taken = await this.#options.queue.take(cls, lane, batch);
-    // It would have been handed to the slot that waits here: the server has forgotten of it.
+    // It would have been handed to the slot that waits here: the server has forgotten that one.
     if (taken.length > 0 && (this.#standing & bit) !== 0) {
       this.#options.queue.sit?.(cls, lane);
       this.#sits(bit);
@@ -332,15 +327,14 @@ export class Pump {
   }
 
   #start(message: Pulled): void {
-    const handBack = new AbortController();
     const startedAt = Date.now();
-    const done = this.#options.run(message, handBack.signal, this.#leaving.signal).finally(() => {
+    const done = this.#options.run(message, this.#handBack.signal, this.#leaving.signal).finally(() => {
       this.#held.delete(held);
       this.#usualMs += (Date.now() - startedAt - this.#usualMs) * USUAL_WEIGHT;
       this.#passed = NO_LANES;
       this.#resume();
     });
-    const held: Held = { message, handBack, done };
+    const held: Held = { message, done };
     this.#held.add(held);
     // What begins right after an idle tick is not to wait for the next one to say that it is alive.
     if (this.#tickAt - startedAt > TICK_MS) this.#schedule();

@@ -65,9 +65,9 @@ const MISSED_HEARTBEATS = 2.5;
 const NO_WAIT_MS = 1_000;
 /** The watch does not look more often. */
 const LOOK_LEAST_MS = 250;
-/** Long requests to which nothing came, for so long together: is the consumer paused, and the news of it lost? */
+/** A long request to which nothing came, for the so manieth time: is the consumer paused, and the news of it lost? */
 const LONG_MS = 10_000;
-const IN_VAIN_MS = 240_000;
+const LONG_IN_VAIN = 8;
 
 /**
  * Acknowledgements of one consumer that wait until this turn of the event loop is over: a request that is made meanwhile
@@ -179,8 +179,8 @@ export class PullChannel {
   /** Deliveries that came in, and those that were acked: what the consumer's own counts are compared with. */
   #received = 0;
   #acked = 0;
-  /** How long requests waited to which nothing came, one after the other. */
-  #inVainMs = 0;
+  /** Long requests to which nothing came, one after the other. */
+  #inVain = 0;
   readonly #stopListening: () => void;
   readonly #drain: () => void;
   readonly #onClose: () => void;
@@ -244,15 +244,9 @@ export class PullChannel {
     const now = Date.now();
     this.#open.set(token, { ...request, left: batch, silenceMs, lastHeardAt: now });
     this.#watch(now + silenceMs);
-    const body =
-      expiresMs === undefined
-        ? { batch, no_wait: true }
-        : { batch, expires: expiresMs * 1e6, ...(beats ? { idle_heartbeat: heartbeatMs * 1e6 } : {}) };
     const acked = this.#acks?.take();
-    const text = JSON.stringify(body);
-    this.#bus.nc.publish(acked ?? this.#next, encoder.encode(acked ? NEXT + text : text), {
-      reply: `${this.#prefix}.${token}`,
-    });
+    const body = bodyOf(batch, expiresMs, beats ? heartbeatMs : undefined, acked !== undefined);
+    this.#bus.nc.publish(acked ?? this.#next, body, { reply: `${this.#prefix}.${token}` });
   }
 
   /** Forgets what was asked, for requests that went down with a connection: nothing of them is told any more. */
@@ -308,7 +302,8 @@ export class PullChannel {
    * Source: ADR-15 and ADR-31, the ack subject in its 9 and 12 token forms. The acks hold the subject alone, so that a
    * message that waits for long may let go of its body.
    */
-  #toPulled({ subject, data, headers, reply = "" }: Msg): Pulled {
+  #toPulled(message: Msg): Pulled {
+    const { subject, data, reply = "" } = message;
     const parts = reply.split(".");
     const offset = parts.length >= 11 ? 4 : 2;
     const { ack, working, nak } = this.#answersTo(reply);
@@ -320,7 +315,9 @@ export class PullChannel {
       delivery: Number(parts[offset + 4]),
       storedAt: Math.floor(Number(parts[offset + 5]) / 1e6),
       pending: Number(parts[offset + 6]),
-      operation: () => headers?.get("KV-Operation") || headers?.get("Nats-Marker-Reason") || "",
+      // Headers are decoded when they are first asked for, which most readers never do.
+      operation: () =>
+        message.headers?.get("KV-Operation") || message.headers?.get("Nats-Marker-Reason") || "",
       ack,
       working,
       nak,
@@ -350,12 +347,9 @@ export class PullChannel {
     const open = this.#open.get(token);
     if (!open) return;
     this.#open.delete(token);
-    const waitedMs = end === "expired" && open.left === open.batch ? (open.expiresMs ?? 0) : 0;
-    this.#inVainMs = waitedMs >= LONG_MS ? this.#inVainMs + waitedMs : 0;
-    if (this.#inVainMs >= IN_VAIN_MS) {
-      this.#inVainMs = 0;
+    if (open.left < open.batch) this.#inVain = 0;
+    else if (end === "expired" && (open.expiresMs ?? 0) >= LONG_MS && ++this.#inVain % LONG_IN_VAIN === 0)
       void resumeIfPaused(this.#bus, this.#stream, this.#consumer);
-    }
     open.onEnd(end);
   }
 
@@ -372,6 +366,31 @@ export class PullChannel {
     }
     return next;
   }
+}
+
+/** Bodies of requests, by what they ask for: a queue asks the same thing again and again. */
+const bodies = new Map<string, Uint8Array>();
+/** Far more than there are kinds of requests. */
+const BODIES = 1_024;
+
+function bodyOf(
+  batch: number,
+  expiresMs: number | undefined,
+  heartbeatMs: number | undefined,
+  withAck: boolean,
+): Uint8Array {
+  const key = `${batch} ${expiresMs} ${heartbeatMs} ${withAck}`;
+  const known = bodies.get(key);
+  if (known) return known;
+  const body = JSON.stringify({
+    batch,
+    ...(expiresMs === undefined ? { no_wait: true } : { expires: expiresMs * 1e6 }),
+    ...(heartbeatMs === undefined ? {} : { idle_heartbeat: heartbeatMs * 1e6 }),
+  });
+  const bytes = encoder.encode(withAck ? NEXT + body : body);
+  if (bodies.size >= BODIES) bodies.clear();
+  bodies.set(key, bytes);
+  return bytes;
 }
 
 /** Statuses have a code and no stream metadata; a stored message that carries headers has an ack subject. */

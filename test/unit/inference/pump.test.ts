@@ -102,7 +102,7 @@ function fakeQueue({ standing = false } = {}): Fake {
 
 const log = createLog({ level: "silent" });
 /** How free slots wait where there are enough of them. */
-const PATIENT = CLASSES.map((cls) => `${cls}-0 300000`);
+const PATIENT = CLASSES.map((cls) => `${cls}-0 30000`);
 const settle = () => vi.advanceTimersByTimeAsync(0);
 let queue: Fake;
 let pump: Pump | undefined;
@@ -203,12 +203,14 @@ describe("pump", () => {
       slots: 2,
       run: ({ seq }, handBack) =>
         new Promise((resolve) => {
-          const end = (how: string) => () => {
+          const end = (how: string): void => {
             ends.push(`${seq} ${how}`);
+            handBack.removeEventListener("abort", giveBack);
             resolve();
           };
-          if (seq === 1) setTimeout(end("finished"), 100);
-          handBack.addEventListener("abort", end("given back"));
+          const giveBack = (): void => end("given back");
+          if (seq === 1) setTimeout(end, 100, "finished");
+          handBack.addEventListener("abort", giveBack);
         }),
     });
     await settle();
@@ -338,7 +340,7 @@ describe("a pump whose free slots wait at lanes", () => {
     queue.add("new", 0);
     await vi.advanceTimersByTimeAsync(5_000);
     expect(seen).toEqual([1]);
-    expect(queue.stands).toEqual(["new-0 300000"]);
+    expect(queue.stands).toEqual(["new-0 30000"]);
     queue.takes.length = 0;
     queue.arrive("new", 0);
     await settle();
