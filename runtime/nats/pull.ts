@@ -6,6 +6,7 @@
 import type { Msg } from "@nats-io/transport-node";
 import type { Bus, Subscription } from "./connect.ts";
 import { onPaused, resumeIfPaused } from "./paused.ts";
+import { ACK, bodyOf, HeldAcks } from "./pull-words.ts";
 
 export interface Pulled {
   readonly subject: string;
@@ -51,10 +52,7 @@ interface Open extends PullRequest {
 }
 
 const encoder = new TextEncoder();
-const ACK = encoder.encode("+ACK");
 const WORKING = encoder.encode("+WPI");
-/** Begins an acknowledgement that asks for more in the same breath. */
-const NEXT = "+NXT ";
 const HEARTBEAT_MS = 2_000;
 /** A pull that heard nothing for so many heartbeats is taken for broken and asked anew. */
 const MISSED_HEARTBEATS = 2.5;
@@ -68,31 +66,6 @@ const LOOK_LEAST_MS = 250;
 /** A long request to which nothing came, for the so manieth time: is the consumer paused, and the news of it lost? */
 const LONG_MS = 10_000;
 const LONG_IN_VAIN = 8;
-
-/**
- * Acknowledgements of one consumer that wait until this turn of the event loop is over: a request that is made meanwhile
- * takes one along, and the server has one message less to look at.
- */
-class HeldAcks {
-  readonly #bus: Bus;
-  readonly #held: string[] = [];
-
-  constructor(bus: Bus) {
-    this.#bus = bus;
-  }
-
-  hold(reply: string): void {
-    if (this.#held.push(reply) === 1) process.nextTick(() => this.#flush());
-  }
-
-  take(): string | undefined {
-    return this.#held.pop();
-  }
-
-  #flush(): void {
-    for (const reply of this.#held.splice(0)) if (this.#bus.connected) this.#bus.nc.publish(reply, ACK);
-  }
-}
 
 export interface PullerOptions {
   /** For control runs of fault tests. */
@@ -366,31 +339,6 @@ export class PullChannel {
     }
     return next;
   }
-}
-
-/** Bodies of requests, by what they ask for: a queue asks the same thing again and again. */
-const bodies = new Map<string, Uint8Array>();
-/** Far more than there are kinds of requests. */
-const BODIES = 1_024;
-
-function bodyOf(
-  batch: number,
-  expiresMs: number | undefined,
-  heartbeatMs: number | undefined,
-  withAck: boolean,
-): Uint8Array {
-  const key = `${batch} ${expiresMs} ${heartbeatMs} ${withAck}`;
-  const known = bodies.get(key);
-  if (known) return known;
-  const body = JSON.stringify({
-    batch,
-    ...(expiresMs === undefined ? { no_wait: true } : { expires: expiresMs * 1e6 }),
-    ...(heartbeatMs === undefined ? {} : { idle_heartbeat: heartbeatMs * 1e6 }),
-  });
-  const bytes = encoder.encode(withAck ? NEXT + body : body);
-  if (bodies.size >= BODIES) bodies.clear();
-  bodies.set(key, bytes);
-  return bytes;
 }
 
 /** Statuses have a code and no stream metadata; a stored message that carries headers has an ack subject. */

@@ -1,0 +1,58 @@
+/** What pull requests and acknowledgements say, and how one takes the other along. Source: ADR-13, ADR-15. */
+import type { Bus } from "./connect.ts";
+
+const encoder = new TextEncoder();
+export const ACK = encoder.encode("+ACK");
+/** Begins an acknowledgement that asks for more in the same breath. */
+const NEXT = "+NXT ";
+
+/**
+ * Acknowledgements of one consumer that wait until this turn of the event loop is over: a request that is made meanwhile
+ * takes one along, and the server has one message less to look at.
+ */
+export class HeldAcks {
+  readonly #bus: Bus;
+  readonly #held: string[] = [];
+
+  constructor(bus: Bus) {
+    this.#bus = bus;
+  }
+
+  hold(reply: string): void {
+    if (this.#held.push(reply) === 1) process.nextTick(() => this.#flush());
+  }
+
+  take(): string | undefined {
+    return this.#held.pop();
+  }
+
+  #flush(): void {
+    for (const reply of this.#held.splice(0)) if (this.#bus.connected) this.#bus.nc.publish(reply, ACK);
+  }
+}
+
+/** Bodies of requests, by what they ask for: a queue asks the same thing again and again. */
+const bodies = new Map<string, Uint8Array>();
+/** Far more than there are kinds of requests. */
+const BODIES = 1_024;
+
+/** The body of a request, alone or in an acknowledgement. */
+export function bodyOf(
+  batch: number,
+  expiresMs: number | undefined,
+  heartbeatMs: number | undefined,
+  withAck: boolean,
+): Uint8Array {
+  const key = `${batch} ${expiresMs} ${heartbeatMs} ${withAck}`;
+  const known = bodies.get(key);
+  if (known) return known;
+  const body = JSON.stringify({
+    batch,
+    ...(expiresMs === undefined ? { no_wait: true } : { expires: expiresMs * 1e6 }),
+    ...(heartbeatMs === undefined ? {} : { idle_heartbeat: heartbeatMs * 1e6 }),
+  });
+  const bytes = encoder.encode(withAck ? NEXT + body : body);
+  if (bodies.size >= BODIES) bodies.clear();
+  bodies.set(key, bytes);
+  return bytes;
+}
