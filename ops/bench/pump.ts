@@ -117,7 +117,11 @@ async function spentIn(deployed: Deployed, during: () => Promise<void>): Promise
   const [from, before] = [performance.now(), await cpuOf(deployed)];
   await during();
   const [tookMs, after] = [performance.now() - from, await cpuOf(deployed)];
-  return { workers: after.workers - before.workers, natsServer: after.natsServer - before.natsServer, tookMs };
+  return {
+    workers: after.workers - before.workers,
+    natsServer: after.natsServer - before.natsServer,
+    tookMs,
+  };
 }
 
 async function measureBusy(options: PumpBenchOptions): Promise<Record<string, number>> {
@@ -157,7 +161,11 @@ async function measureBusy(options: PumpBenchOptions): Promise<Record<string, nu
     });
     const left = await storedIn(bus);
     // Apart from the CPU, of which a copy of every request would be a part.
-    const messages = await countMessages(bus, (during) => doneIn(during), () => play(seconds * SHORT_SHARE));
+    const messages = await countMessages(
+      bus,
+      (during) => doneIn(during),
+      () => play(seconds * SHORT_SHARE),
+    );
     const stored = counts.jobs;
     const ingest = await spentIn(deployed, () => play(seconds * SHORT_SHARE, UNSERVED));
     return {

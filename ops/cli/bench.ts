@@ -140,16 +140,17 @@ function streamCommand(): Command {
     .addOption(count("--seed <n>", "of texts and sessions", 1, 0))
     .addOption(count("--seconds <n>", "measured for each number in flight, for each of the two", 8))
     .addOption(
-      count("--in-flight <n>", `most turns under way at once: from ${LEAST_IN_FLIGHT} doubled while the rate grows`, 1_024),
+      count(
+        "--in-flight <n>",
+        `most turns under way at once: from ${LEAST_IN_FLIGHT} doubled while the rate grows`,
+        1_024,
+      ),
     )
     .addOption(count("--rounds <n>", "alternations of the two; figures are medians", 1))
     .addOption(count("--chunks <n>", `chunks of an answer, ${CHUNK_MS} ms apart`, 20))
     .option("--json", "print JSON")
     .option("--plot <file.svg>", "draw the figures beside the baseline")
-    .addHelpText(
-      "after",
-      "\nExamples:\n  jetclaw bench stream\n  jetclaw bench stream --seconds 15 --json",
-    )
+    .addHelpText("after", "\nExamples:\n  jetclaw bench stream\n  jetclaw bench stream --seconds 15 --json")
     .action(
       (flags: Pick<TurnsFlags, "seed" | "seconds" | "inFlight" | "rounds" | "chunks" | "json" | "plot">) =>
         runTurns({
