@@ -10,6 +10,7 @@ import {
   KNOWLEDGE,
 } from "#contracts/subjects.ts";
 import { systemClock } from "#runtime/clock.ts";
+import { onPaused } from "#runtime/nats/paused.ts";
 import { type EmbeddingModel, embeddingModel } from "#test/harness/embedding-model.ts";
 import type { Random } from "#test/harness/random.ts";
 import { waitUntil } from "#test/harness/wait.ts";
@@ -69,17 +70,24 @@ async function commit(run: FaultRun, deed: Deed, target: Target): Promise<Consum
       await bus.jsm.consumers.delete(stream, before.name);
       break;
     case "paused":
-      await bus.jsm.consumers.pause(stream, before.name, new Date(Date.now() + PAUSED_MS));
-      await waitUntil(async () => (await consumerOf(run, target))?.paused !== false, {
-        timeoutMs: PATIENCE_MS,
-        what: `${before.name} to be paused`,
-      });
+      await pause(run, stream, before.name);
       break;
     case "stepped down":
       await bus.request(`$JS.API.CONSUMER.LEADER.STEPDOWN.${stream}.${before.name}`, new Uint8Array(), 5_000);
       break;
   }
   return before;
+}
+
+/** Resolves when it stands still: the server says so before anybody can have made it go on. */
+async function pause({ cluster }: FaultRun, stream: string, name: string): Promise<void> {
+  let stood = false;
+  const heard = onPaused(cluster.bus, (where, which) => {
+    if (where === stream && which === name) stood = true;
+  });
+  await cluster.bus.jsm.consumers.pause(stream, name, new Date(Date.now() + PAUSED_MS));
+  await waitUntil(() => stood, { timeoutMs: PATIENCE_MS, what: `${name} to be paused` });
+  heard.stop();
 }
 
 /**
