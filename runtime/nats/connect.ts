@@ -20,6 +20,7 @@ import { type LeaderMessage, readCount, readLeaderAnswer, type WhichMessage } fr
 import { Majority } from "./majority.ts";
 import { Quorum } from "./quorum.ts";
 import { Requests } from "./requests.ts";
+import { tryOthersFirst } from "./server-order.ts";
 import { batchWrites } from "./write-batching.ts";
 
 export interface CoreMessage {
@@ -311,6 +312,7 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
       ...options.credentials,
     });
     batchWrites(nc);
+    tryOthersFirst(nc);
     return new Bus(nc, await jetstreamManager(nc, { timeout: 5_000 }), options.log);
   } catch (cause) {
     // A connection that nobody holds reconnects for ever and keeps the process alive.

@@ -89,3 +89,19 @@ test("a queue that cannot be opened leaves nothing behind", async () => {
   // A closed channel listens for another second, to give back what is under way.
   await waitUntil(async () => subscriptions() <= before, { what: "no channel to listen" });
 });
+
+test("a client that moves goes to another server, also the first time", async () => {
+  const other = await startTestNats();
+  const moving = await connectBus({ servers: [nats.url, other.url], name: "moving", log });
+  try {
+    const before = moving.nc.getServer();
+    const back = Promise.withResolvers<void>();
+    moving.onReconnect(back.resolve);
+    await moving.nc.reconnect();
+    await back.promise;
+    expect(moving.nc.getServer()).not.toBe(before);
+  } finally {
+    await moving.close();
+    await other.stop();
+  }
+});

@@ -56,11 +56,11 @@ export async function observe(options: ObserverOptions): Promise<{ stop(): Promi
   };
 }
 
-function seeRecord({ recorder }: ObserverOptions, { data }: StoredMessage): void {
+/** Answered is a turn when its record is stored, whenever this follower hears of it, whose own server may be the one that died. */
+function seeRecord({ recorder }: ObserverOptions, { data, at }: StoredMessage): void {
   const record = decode<TurnRecord | FeedbackRecord>(data);
   if (record.type !== "turn") return;
   const { id, tenant, session, turn, messages, reply, outcome } = record;
-  const at = Date.now();
   recorder.add({ type: "effect", id, what: "record", at, stored: true });
   recorder.addRecord({ type: "record", delivery: id, tenant, session, turn, messages, reply, outcome, at });
 }
