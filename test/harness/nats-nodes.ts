@@ -234,13 +234,12 @@ export class NatsNodes {
     await this.#set([...this.#routeLines(), ...this.#clientLines()], {});
   }
 
-  /** Connections of members to a node. */
-  async clientsOn(node: NatsNode): Promise<number> {
-    if (this.lines) return (await this.lines.counts())[`clients>${node.name}`]?.connections ?? 0;
+  /** Names of the members that are connected to a node, as it says itself. */
+  async clientsOn(node: NatsNode): Promise<string[]> {
     const { connections = [] } = ((await node.monitor("connz")) ?? {}) as {
       connections?: { name: string }[];
     };
-    return connections.filter(({ name }) => name !== HARNESS).length;
+    return connections.map(({ name }) => name).filter((name) => name !== HARNESS);
   }
 
   /** A fault between the clients and some nodes, all of them if none are named. */

@@ -22,15 +22,19 @@ const unprotected = ({ control, netns }: RowOptions) => ({
 async function leaving(run: FaultRun, node: NatsNode): Promise<{ left: number; goneMs: number }> {
   const from = Date.now();
   const { nats } = run.cluster;
-  let left = await nats.clientsOn(node);
+  let on = await nats.clientsOn(node);
   let goneMs = 0;
   while (Date.now() - from < ISOLATED_MS) {
     const now = await nats.clientsOn(node);
-    if (now < left) goneMs = Date.now() - from;
-    left = now;
+    for (const name of on)
+      if (!now.includes(name)) {
+        goneMs = Date.now() - from;
+        run.say(`${name} left ${node.name} after ${goneMs} ms`);
+      }
+    on = now;
     await pause(100);
   }
-  return { left, goneMs };
+  return { left: on.length, goneMs };
 }
 
 const leaderIsolated: Row = {
