@@ -13,7 +13,7 @@ import type { Retriever } from "../knowledge/port.ts";
 import type { Router } from "../routing/port.ts";
 import type { Assistant, Assistants } from "./assistants.ts";
 import { closingOf, lookUp, type PendingAnswers, planCaching } from "./caching.ts";
-import { CHECK_DEADLINE_MS, type Checks } from "./checks.ts";
+import type { Checks } from "./checks.ts";
 import { closeWith } from "./closing.ts";
 import {
   type Extract as ExtractAnswer,
@@ -264,7 +264,7 @@ function appendCheck(
   const job = {
     ...jobOf(actor, route, { ...content, cls }),
     lane,
-    deadline: now + CHECK_DEADLINE_MS,
+    deadline: now + checks.deadlineMs,
     stream: false,
     replyTo: checks.expect(query, session),
   };

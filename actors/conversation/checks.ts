@@ -11,8 +11,8 @@ import type { Clock } from "#runtime/clock.ts";
 import type { Bus, Subscription } from "#runtime/nats/connect.ts";
 import type { AnswerCache, CacheQuery } from "../cache/port.ts";
 
-/** A check may wait long for a free worker, and nobody waits for it. */
-export const CHECK_DEADLINE_MS = LIMITS.dedupeWindowMs;
+/** A check may wait long for a free worker or a batch, and nobody waits for it. */
+const DEADLINE_MS = LIMITS.dedupeWindowMs;
 const EXPECTED = 10_000;
 
 interface Expected {
@@ -24,13 +24,22 @@ export class Checks {
   readonly #cache: AnswerCache;
   readonly #clock: Clock;
   readonly #host: string;
-  readonly #expected = new LRUCache<string, Expected>({ max: EXPECTED, ttl: 2 * CHECK_DEADLINE_MS });
+  readonly #expected: LRUCache<string, Expected>;
+  /** How long an answer may take. */
+  readonly deadlineMs: number;
   readonly #replies: Subscription;
 
   constructor(
     bus: Bus,
-    parts: { readonly cache: AnswerCache; readonly clock: Clock; readonly instance: string },
+    parts: {
+      readonly cache: AnswerCache;
+      readonly clock: Clock;
+      readonly instance: string;
+      readonly deadlineMs?: number | undefined;
+    },
   ) {
+    this.deadlineMs = Math.max(DEADLINE_MS, parts.deadlineMs ?? 0);
+    this.#expected = new LRUCache({ max: EXPECTED, ttl: 2 * this.deadlineMs });
     this.#cache = parts.cache;
     this.#clock = parts.clock;
     this.#host = `${parts.instance} checks`;

@@ -77,13 +77,15 @@ export class AnswerWait {
   /** The message is stored: from now on the answer may be waited for. */
   published(): void {
     if (this.#settled) return;
-    const { mayBeRepeat, repeatCheckMs, quietCheckMs, waitMs, session, id } = this.#options;
-    this.#end = setTimeout(
-      () =>
-        this.#fail(new WaitEnded({ session, id, ...(this.#turn === undefined ? {} : { turn: this.#turn }) })),
-      waitMs,
-    );
+    const { mayBeRepeat, repeatCheckMs, quietCheckMs, waitMs } = this.#options;
+    this.#end = setTimeout(() => this.end(), waitMs);
     this.#checkIn(mayBeRepeat ? repeatCheckMs : quietCheckMs);
+  }
+
+  /** Who waits is told where the turn goes on. */
+  end(): void {
+    const { session, id } = this.#options;
+    this.#fail(new WaitEnded({ session, id, ...(this.#turn === undefined ? {} : { turn: this.#turn }) }));
   }
 
   /** Nobody waits any more. The turn goes on. */

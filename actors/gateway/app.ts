@@ -37,6 +37,8 @@ declare module "fastify" {
   interface FastifyInstance {
     /** Ends the streams with the request to come back; waits of JSON callers go on. */
     drainStreams(): void;
+    /** Ends those waits: the callers are told where their turns go on. */
+    endWaits(): void;
   }
 }
 
@@ -51,7 +53,7 @@ export function createGateway(deps: GatewayDeps): FastifyInstance {
     unansweredMessages: settings.unansweredMessages,
     forgetMs: settings.waitMs + LIMITS.turnDeadlineMs,
   });
-  const parts: GatewayParts = { deps, settings, hub, streams };
+  const parts: GatewayParts = { deps, settings, hub, streams, waits: new Set() };
 
   app.setValidatorCompiler(validatorCompiler);
   // Response schemas describe; checking our own answers again would only cost.
@@ -81,6 +83,9 @@ export function createGateway(deps: GatewayDeps): FastifyInstance {
   servePage(app, deps.staticDir, deps.log);
 
   app.decorate("drainStreams", () => streams.drain());
+  app.decorate("endWaits", () => {
+    for (const wait of parts.waits) wait.end();
+  });
   app.addHook("preClose", async () => streams.close());
   app.addHook("onClose", async () => hub.close());
   return app;

@@ -16,6 +16,8 @@ export interface GatewayParts {
   readonly settings: GatewaySettings;
   readonly hub: SessionHub;
   readonly streams: SseStreams;
+  /** Requests that wait for an answer, of which a gateway that ends takes leave. */
+  readonly waits: Set<{ end(): void }>;
 }
 
 /** Fastify with requests typed by their zod schemas. */

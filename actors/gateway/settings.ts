@@ -17,6 +17,8 @@ export const GATEWAY_DEFAULTS = {
   /** How long a chat completion may take unless the caller says otherwise, and at most. */
   completionMs: LIMITS.turnDeadlineMs as number,
   completionMostMs: 500_000,
+  /** The most for one of the class `deferred`. */
+  deferredMostMs: 500_000,
   /** How long a message to an actor waits for a reply unless the caller says otherwise. */
   actorWaitMs: 5_000,
   /** How long `?wait=indexed` waits. */

@@ -87,7 +87,7 @@ export async function startConversationHost(
   const level = watchLevel(bus);
   const health = await watchHealth(bus);
   const cache = config.responseCache ? options.cache : undefined;
-  const checks = cache && new Checks(bus, { cache, clock, instance });
+  const checks = cache && new Checks(bus, { cache, clock, instance, deadlineMs: config.deferredDeadlineMs });
   const laneOptions =
     config.tenantShare === undefined ? {} : { share: shareReader(config.tenantShare, () => placement) };
   const answering: Answering = {

@@ -97,6 +97,7 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
     settings: {
       waitMs: (config.turnDeadlineMs ?? LIMITS.turnDeadlineMs) + CLOSING_MS,
       completionMs: config.turnDeadlineMs ?? LIMITS.turnDeadlineMs,
+      ...(config.deferredDeadlineMs === undefined ? {} : { deferredMostMs: config.deferredDeadlineMs }),
       ...options.settings,
     },
     admin: createAdminSource({
@@ -135,6 +136,8 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
       app.drainStreams();
       app.server.closeIdleConnections();
       await Promise.race([closed, clock.sleep(options.graceMs ?? LIMITS.drainMs)]);
+      app.endWaits();
+      await Promise.race([closed, clock.sleep(LEAVE_MS)]);
     },
     async stop() {
       beat.stop();
@@ -154,6 +157,8 @@ const completionsOf = (
 
 /** Connections the kernel keeps for us while we are busy; with the default of 511 it dropped 840 of 10,000 that came at once. */
 const BACKLOG = 4_096;
+/** What it takes to tell who still waits. */
+const LEAVE_MS = 500;
 /** What the closing of a turn may take beyond its deadline. */
 const CLOSING_MS = 5_000;
 

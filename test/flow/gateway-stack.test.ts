@@ -247,6 +247,23 @@ describe("the role", () => {
     await gateway.stop();
   });
 
+  test("who still waits when the grace is over is told that the turn goes on", async () => {
+    const { bus, deployment, clock } = context;
+    const conversations = new ConversationClient(bus, deployment, clock);
+    const sent = new Promise<void>((resolve) => {
+      // A turn whose model is silent.
+      conversations.send = async () => resolve();
+    });
+    const gateway = await gatewayOn({ conversations, graceMs: 100 });
+    const waiting = post(gateway, "/v1/conversations/left/messages", { text: "anybody?" });
+    await sent;
+    await gateway.drain();
+    const response = await waiting;
+    expect(response.status).toBe(504);
+    expect(await response.json()).toMatchObject({ code: "turn.timeout", session: "left" });
+    await gateway.stop();
+  });
+
   test("an address that others reach needs keys; a port in use says so", async () => {
     await expect(gatewayOn({ host: "0.0.0.0" })).rejects.toMatchObject({
       code: "start.refused",

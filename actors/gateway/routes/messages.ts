@@ -160,6 +160,7 @@ class Waiting {
       log: deps.log,
       onEvent: streaming ? (event) => this.#relay(event) : undefined,
     });
+    parts.waits.add(this.wait);
     this.wait.answer.then(
       () => hub.answered(tenant, session, id),
       () => {},
@@ -186,6 +187,7 @@ class Waiting {
   /** Harmless after the answer. The turn goes on either way. */
   leave(): void {
     this.#listening?.stop();
+    this.#parts.waits.delete(this.wait);
     this.wait.cancel();
   }
 }

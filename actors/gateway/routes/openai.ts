@@ -81,9 +81,10 @@ class Exchange {
     refuseOverrides(request.query, request.headers);
     const asked = checkRequest(request.body);
     if (asked.stream) this.#parts.streams.assertRoom();
-    const timeoutMs = timeoutOf(request, this.#parts.settings);
+    const cls = classOf(request, asked);
+    const timeoutMs = timeoutOf(request, cls, this.#parts.settings);
     const answer = new CompletionAnswer(asked.stream ? (text) => this.#say(text) : undefined);
-    const running = this.#begin(asked, timeoutMs, answer);
+    const running = this.#begin(asked, { cls, timeoutMs }, answer);
     this.#reply.header("x-request-id", running.id);
     this.#reply.header("x-content-type-options", "nosniff");
     if (asked.stream)
@@ -103,14 +104,18 @@ class Exchange {
     }
   }
 
-  #begin(asked: CheckedRequest, timeoutMs: number, answer: CompletionAnswer): RunningCompletion {
+  #begin(
+    asked: CheckedRequest,
+    { cls, timeoutMs }: { cls: PriorityClass; timeoutMs: number },
+    answer: CompletionAnswer,
+  ): RunningCompletion {
     const { messages, options } = asked;
     const { exact } = messages;
     const running = this.#completions.begin(
       {
         tenant: callerOf(this.#request).tenant,
         model: asked.model,
-        cls: classOf(this.#request, asked),
+        cls,
         messages: messages.texts,
         question: messages.question,
         chat: exact ? { messages: exact, options } : { options },
@@ -195,12 +200,13 @@ const LEAST_TIMEOUT_MS = 100;
 
 function timeoutOf(
   { headers }: FastifyRequest,
-  { completionMs, completionMostMs }: { completionMs: number; completionMostMs: number },
+  cls: PriorityClass,
+  { completionMs, completionMostMs, deferredMostMs }: GatewayParts["settings"],
 ): number {
   const named = headers["x-jetclaw-timeout-ms"];
   if (named === undefined) return completionMs;
   if (typeof named === "string" && /^\d{1,9}$/.test(named) && Number(named) >= LEAST_TIMEOUT_MS)
-    return Math.min(completionMostMs, Number(named));
+    return Math.min(cls === "deferred" ? deferredMostMs : completionMostMs, Number(named));
   throw new OpenAiRefusal(`x-jetclaw-timeout-ms is a whole number from ${LEAST_TIMEOUT_MS}.`, {
     param: "x-jetclaw-timeout-ms",
   });
