@@ -92,6 +92,9 @@ export const inferOfflineFilter = (pool: string, model?: string): string =>
 /** Rings when a lane was given a job: the headers of the job, without its body. */
 export const bellLaneFilter = (pool: string, cls: PriorityClass, lane: Lane): string =>
   `bell.${tokenOf(pool)}.${cls}.${lane}.>`;
+/** Rings when a job was put beside the lanes for a model's batches. */
+export const bellOfflineFilter = (pool: string, model: string): string =>
+  `bell.${tokenOf(pool)}.offline.${tokenOf(model)}.>`;
 /** A bell that a worker without room rings for another one. */
 export const bellPassed = (pool: string, cls: PriorityClass, lane: Lane): string =>
   `bell.${tokenOf(pool)}.${cls}.${lane}.passed`;

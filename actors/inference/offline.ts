@@ -5,6 +5,7 @@
  */
 import { tokenOf } from "#contracts/ids.ts";
 import { LIMITS } from "#contracts/limits.ts";
+import { bellOfflineFilter } from "#contracts/subjects.ts";
 import { addUsage, NO_USAGE, type Usage } from "#contracts/usage.ts";
 import type { Clock } from "#runtime/clock.ts";
 import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
@@ -13,7 +14,6 @@ import type { Log } from "#runtime/observe/log.ts";
 import { gauge, metrics } from "#runtime/observe/metrics.ts";
 import type { Span } from "#runtime/observe/trace.ts";
 import { Lease } from "#runtime/placement/lease.ts";
-import { untilPulse } from "#runtime/pulse.ts";
 import { nextBatch } from "./batcher.ts";
 import { failureOf } from "./failure.ts";
 import type { BatchApi, LineEnd, RemoteBatch } from "./models/batch-api.ts";
@@ -22,6 +22,7 @@ import type { PooledModel } from "./models/registry.ts";
 import { deliver, startBatchSpan } from "./offline-answer.ts";
 import { type Batch, lineIdOf, markOf, OfflineStore, type Parked, seqOf } from "./offline-store.ts";
 import type { ModelAnswer } from "./port.ts";
+import { Rounds } from "./rounds.ts";
 
 export interface OfflineParts {
   readonly bus: Bus;
@@ -34,9 +35,6 @@ export interface OfflineParts {
 }
 
 const LEASE_MS = 6_000;
-const ROUND_MS = 1_000;
-/** With nothing parked and nothing at the provider. */
-const IDLE_ROUND_MS = 4_000;
 /** A batch is asked about after a tenth of its age, within these. */
 const LOOK_SHARE = 0.1;
 const LOOK_LEAST_MS = 1_000;
@@ -69,8 +67,8 @@ export class Offline {
   #revision: number | undefined;
   #nextSeq = 1;
   #refusedUntil = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> | undefined;
+  readonly #rounds: Rounds;
+  readonly #bell: { stop(): void };
   readonly #removeGauges: () => void;
 
   constructor(parts: OfflineParts) {
@@ -92,37 +90,32 @@ export class Offline {
     this.#removeGauges = () => {
       for (const remove of gauges) remove();
     };
-    this.#schedule(0);
+    this.#rounds = new Rounds(() => this.#tryRound());
+    this.#bell = bus.subscribe(bellOfflineFilter(pool, model), () => this.#rounds.soon());
   }
 
   /** Lets go at once: what is at the provider goes on there. */
   async stop(): Promise<void> {
     this.#stopped.abort();
-    clearTimeout(this.#timer);
-    await this.#running;
+    this.#bell.stop();
+    await this.#rounds.stop();
     this.#removeGauges();
     await this.#lease
       .release()
       .catch((err) => this.#parts.log.debug({ err }, "offline: lease not given back"));
   }
 
-  #schedule(waitMs: number): void {
-    if (this.#stopped.signal.aborted) return;
-    this.#timer = setTimeout(() => {
-      this.#running = this.#round()
-        .catch((err) => this.#onFailedRound(err))
-        .finally(() => {
-          const isBusy = this.#parked.size + this.#batches.size > 0;
-          this.#schedule(isBusy ? ROUND_MS : untilPulse(IDLE_ROUND_MS));
-        });
-    }, waitMs);
-  }
-
-  #onFailedRound(err: unknown): void {
-    if (this.#stopped.signal.aborted) return;
-    // What is stored differs from what is known here: it is read again.
-    if (err instanceof StaleRevision) this.#resign();
-    this.#parts.log.warn({ err, ...this.#names }, "offline: round failed");
+  /** @returns whether there is anything to look after */
+  async #tryRound(): Promise<boolean> {
+    try {
+      await this.#round();
+    } catch (err) {
+      // What is stored differs from what is known here: it is read again.
+      if (err instanceof StaleRevision) this.#resign();
+      if (!this.#stopped.signal.aborted)
+        this.#parts.log.warn({ err, ...this.#names }, "offline: round failed");
+    }
+    return this.#parked.size + this.#batches.size > 0;
   }
 
   get #names(): { pool: string; model: string } {
@@ -147,6 +140,11 @@ export class Offline {
     this.#looks.clear();
     this.#revision = undefined;
     this.#nextSeq = 1;
+  }
+
+  /** Thousands of jobs take longer than a lease. */
+  async #stayActive(): Promise<void> {
+    if (!(await this.#lease.hold())) throw new StaleRevision();
   }
 
   async #read(): Promise<void> {
@@ -256,6 +254,7 @@ export class Offline {
     const found: { lines: string[]; seqs: number[] } = { lines: [], seqs: [] };
     let bytes = 0;
     for (const seq of seqs) {
+      await this.#stayActive();
       const job = await this.#store.job(seq);
       if (!job) {
         this.#parked.delete(seq);
@@ -337,7 +336,7 @@ export class Offline {
     let total = NO_USAGE;
     for (const file of told.files)
       for await (const end of this.#api.ends(file, signal)) {
-        if (!(await this.#lease.hold())) throw new Error("another worker has taken over");
+        await this.#stayActive();
         total = addUsage(total, await this.#answer(batch, end, span));
       }
     span.set(batchResponseAttributes(total));

@@ -173,9 +173,27 @@ test("a worker that is killed after it has sent a batch: the next one finds it, 
   for (const job of jobs) expect(world.results.filter(({ body }) => body.job === job.id)).toHaveLength(1);
 });
 
-async function workerProcess(): Promise<ChildProcess> {
+test("a worker that is killed while it brings the answers: the next one brings the rest", async () => {
+  const known = simulator.batches().length;
+  const jobs = await submit(120);
+  const before = world.results.length;
+  const first = await workerProcess({ maxRequests: 120 });
+  await waitUntil(() => world.results.length > before, { what: "the first answer" });
+  first.kill("SIGKILL");
+  await once(first, "exit");
+  const brought = world.results.length - before;
+  await work();
+  for (const { finish } of await answersTo(jobs)) expect(finish).toBe("stop");
+  expect(brought).toBeLessThan(jobs.length);
+  expect(simulator.batches().slice(known)).toHaveLength(1);
+  expect(linesOf(false)).toEqual([]);
+  // One may have been brought twice, under one id.
+  expect(new Set(world.results.slice(before).map(({ id }) => id)).size).toBe(jobs.length);
+});
+
+async function workerProcess(change: object = {}): Promise<ChildProcess> {
   const path = fileURLToPath(new URL("../harness/worker-process.ts", import.meta.url));
-  const config = { ...PATIENT, pools: { default: { models: [modelOf()] } }, shards: 2 };
+  const config = { ...PATIENT, pools: { default: { models: [modelOf(change)] } }, shards: 2 };
   const child = fork(path, [world.url, JSON.stringify(config)]);
   if (child.pid !== undefined) endWithUs(child.pid);
   await once(child, "message");
