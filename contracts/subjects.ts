@@ -154,6 +154,10 @@ export const vectorsFilter = (space: string, tenant?: string): string =>
  * has its tokens.
  */
 export const vectorsMark = (space: string): string => `vec.${tokenOf(space)}.~.~.indexed`;
+/** The marks of all spaces. */
+export const vectorsMarks = "vec.*.~.~.indexed";
+/** Everything of a space: records and mark. */
+export const vectorsSpace = (space: string): string => `vec.${tokenOf(space)}.>`;
 /** The reader of KNOWLEDGE that makes the vectors of a space. */
 export const indexerConsumer = (space: string): string => `indexer-${tokenOf(space)}`;
 

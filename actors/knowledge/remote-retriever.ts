@@ -23,8 +23,9 @@ export interface RemoteRetrieverOptions {
   readonly log: Log;
 }
 
-/** With less time left nobody is asked again. */
+/** With less time left nobody is asked again, nor more often than that. */
 const LEAST_MS = 20;
+const MOST_ASKED = 4;
 
 export class RemoteRetriever implements ProvenRetriever {
   readonly #bus: Bus;
@@ -84,13 +85,12 @@ export class RemoteRetriever implements ProvenRetriever {
 
   /** @throws JetclawError `nats.unavailable` where nobody who is fresh answers in time */
   async #ask(asked: Uint8Array, until: number): Promise<readonly Passage[]> {
-    for (let left = until - performance.now(); ; left = until - performance.now()) {
-      const { passages, fresh } = decodeFound(
-        await this.#bus.request(CORE.retrieval, asked, Math.max(1, left)),
-      );
+    for (let tries = 1; ; tries++) {
+      const leftMs = Math.max(1, until - performance.now());
+      const { passages, fresh } = decodeFound(await this.#bus.request(CORE.retrieval, asked, leftMs));
       if (fresh) return passages;
       metrics.retrievals({ part: "remote", result: "outdated" });
-      if (until - performance.now() < LEAST_MS)
+      if (tries === MOST_ASKED || until - performance.now() < LEAST_MS)
         throw new JetclawError("nats.unavailable", "no retrieval role can prove that its index is current");
     }
   }

@@ -8,6 +8,7 @@ import { allListed, documentPath, type KbOptions, kbSubcommand } from "./kb-coll
 import { importCommand } from "./kb-import.ts";
 import { reindexCommand } from "./kb-reindex.ts";
 import { searchCommand, statusCommand } from "./kb-search.ts";
+import { vectorsCommand } from "./kb-vectors.ts";
 import { note, print, printColumns, printJson } from "./print.ts";
 
 export function kbCommand(): Command {
@@ -29,7 +30,8 @@ Examples:
     .addCommand(importCommand())
     .addCommand(searchCommand())
     .addCommand(statusCommand())
-    .addCommand(reindexCommand());
+    .addCommand(reindexCommand())
+    .addCommand(vectorsCommand());
   return kb;
 }
 

@@ -1,6 +1,6 @@
 /** Role `indexer`: makes the vectors of documents when knowledge changes. Without embeddings it has nothing to do. */
 
-import { startIndexer } from "#actors/knowledge/vectors/indexer.ts";
+import { type Indexer, startIndexer } from "#actors/knowledge/vectors/indexer.ts";
 import { QdrantIndex } from "#actors/knowledge/vectors/qdrant-index.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
 import { documentEmbedder, qdrantOptions, spaceOf, watchBreakers } from "./vectors.ts";
@@ -12,8 +12,8 @@ export async function startIndexerRole(ctx: RoleContext): Promise<RunningRole> {
   if (!embeddings) return idle();
   const { embedder, client } = await documentEmbedder(embeddings);
   const options = await qdrantOptions(config);
-  const index = options && new QdrantIndex(options);
-  const indexer = await startIndexer(bus, {
+  const index = options && new QdrantIndex({ ...options, onRemade: () => void indexer.refill() });
+  const indexer: Indexer = await startIndexer(bus, {
     instance,
     log,
     embedder,

@@ -3,7 +3,7 @@
  * a process held that was killed comes again to the others at once: a bell rings for each event, and until it is handled
  * everybody looks whether the others are still there.
  */
-import { AckPolicy, DeliverPolicy } from "@nats-io/jetstream";
+import { AckPolicy, DeliverPolicy, JetStreamApiError } from "@nats-io/jetstream";
 import { CoReaders } from "./co-readers.ts";
 import { type Bus, NO_DATA, natsError, type Subscription } from "./connect.ts";
 import { resumeIfPaused } from "./paused.ts";
@@ -71,6 +71,17 @@ export async function readDurably(bus: Bus, options: DurableOptions): Promise<Du
   reader.start();
   return reader;
 }
+
+/** Forgets how far a reader has come. False when there is none of that name. @throws JetclawError `nats.unavailable` */
+export async function removeReader(bus: Bus, stream: string, name: string): Promise<boolean> {
+  try {
+    return await bus.jsm.consumers.delete(stream, name);
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.code === NO_CONSUMER) return false;
+    throw natsError(error);
+  }
+}
+const NO_CONSUMER = 10_014;
 
 class Reader implements DurableReader {
   readonly #bus: Bus;

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { unitLength } from "#actors/knowledge/embeddings/unit-length.ts";
 import { EmbeddedIndex } from "#actors/knowledge/vectors/embedded-index.ts";
 import { graphFactory } from "#actors/knowledge/vectors/graph.ts";
+import { QdrantRequests } from "#actors/knowledge/vectors/qdrant-client.ts";
 import { QdrantIndex } from "#actors/knowledge/vectors/qdrant-index.ts";
 import type { VectorDocument, VectorHit, VectorIndex } from "#actors/knowledge/vectors/vector-index.ts";
 import { type FakeQdrant, fakeQdrant } from "#test/harness/qdrant.ts";
@@ -18,7 +19,11 @@ interface Adapter {
 }
 
 const real = process.env.QDRANT_URL;
-if (!real) console.log("QDRANT_URL is not set: the suite did not run against a real Qdrant.");
+console.log(
+  real
+    ? `The suite runs against the Qdrant at ${new URL(real).host} too${process.env.QDRANT_API_KEY ? ", with a key" : ""}.`
+    : "QDRANT_URL is not set: the suite did not run against a real Qdrant.",
+);
 const prefix = `test-${process.pid}-${Date.now().toString(36)}`;
 let fake: FakeQdrant;
 
@@ -53,15 +58,13 @@ const adapters: Adapter[] = [
     : []),
 ];
 
+/** By the same way as the product: its address, its key. */
 async function dropTestCollections(url: string): Promise<void> {
-  const headers: Record<string, string> = process.env.QDRANT_API_KEY
-    ? { "api-key": process.env.QDRANT_API_KEY }
-    : {};
-  const listed = (await (await fetch(`${url}/collections`, { headers })).json()) as {
-    result: { collections: { name: string }[] };
-  };
-  for (const { name } of listed.result.collections)
-    if (name.startsWith(prefix)) await fetch(`${url}/collections/${name}`, { method: "DELETE", headers });
+  const apiKey = process.env.QDRANT_API_KEY;
+  const requests = new QdrantRequests({ url, apiKey, timeoutMs: 10_000, retries: 2 });
+  const { collections } = await requests.send("collections", (client) => client.getCollections());
+  for (const { name } of collections)
+    if (name.startsWith(prefix)) await requests.send("drop", (client) => client.deleteCollection(name));
 }
 
 const unit = (...numbers: number[]): Float32Array => unitLength(Float32Array.from(numbers))!;

@@ -2,7 +2,7 @@
 // every request is one its description knows.
 import { afterEach, expect, test } from "vitest";
 import { unitLength } from "#actors/knowledge/embeddings/unit-length.ts";
-import { QdrantRequests } from "#actors/knowledge/vectors/qdrant-client.ts";
+import { addressOf, QdrantRequests } from "#actors/knowledge/vectors/qdrant-client.ts";
 import { QdrantCollections } from "#actors/knowledge/vectors/qdrant-collections.ts";
 import { QdrantIndex } from "#actors/knowledge/vectors/qdrant-index.ts";
 import type { VectorDocument } from "#actors/knowledge/vectors/vector-index.ts";
@@ -139,6 +139,51 @@ test("a collection of that name with other vectors is refused by name", async ()
     code: "vectors.dimension",
   });
   expect(alias).toMatch(/^jetclaw-m-\w+-2$/);
+});
+
+test("a process that begins with a removal finds the collection of its model", async () => {
+  const fake = await started();
+  await indexOf(fake).upsert([document("a", [X]), document("b", [Y])]);
+  const fresh = indexOf(fake);
+  await fresh.remove([{ tenant: "acme", collection: "shop", document: "a", revision: 2 }]);
+  expect(await fresh.count()).toBe(1);
+  await indexOf(fake).erase("acme");
+  expect(await fresh.count()).toBe(0);
+});
+
+test("a collection that is gone is made anew, and somebody is told; gone for a reader it is empty", async () => {
+  const fake = await started();
+  let remade = 0;
+  const index = indexOf(fake, { onRemade: () => remade++ });
+  await index.upsert([document("a", [X])]);
+  fake.lose();
+  expect(await index.search(ask)).toEqual([]);
+  await index.remove([{ tenant: "acme", collection: "shop", document: "a", revision: 2 }]);
+  await index.upsert([document("b", [X])]);
+  expect(remade).toBe(1);
+  expect((await index.search(ask)).map((hit) => hit.document)).toEqual(["b"]);
+});
+
+test("vectors of another length than the collection's are said to be that, whoever notices", async () => {
+  const fake = await started();
+  const index = indexOf(fake);
+  await index.upsert([document("a", [X])]);
+  const [name = ""] = fake.collections.keys();
+  (fake.collections as Map<string, unknown>).set(name, {
+    size: 7,
+    indexes: new Set(["tenant", "collection", "key", "passage"]),
+    points: new Map(),
+  });
+  await expect(index.upsert([document("b", [X])])).rejects.toMatchObject({ code: "vectors.dimension" });
+  await expect(index.search(ask)).rejects.toMatchObject({ code: "vectors.dimension" });
+});
+
+test("a URL leads where it says: its port also where it is the usual one, and its path", () => {
+  expect(addressOf("http://qdrant")).toEqual({ host: "qdrant", port: 6_333, https: false, prefix: "" });
+  expect(addressOf("https://a.cloud.example/")).toMatchObject({ port: 6_333, https: true, prefix: "" });
+  expect(addressOf("http://proxy:80/qdrant/")).toMatchObject({ host: "proxy", port: 80, prefix: "/qdrant" });
+  expect(addressOf("https://proxy:443")).toMatchObject({ port: 443, https: true });
+  expect(addressOf("http://[::1]:7000")).toMatchObject({ host: "[::1]", port: 7_000 });
 });
 
 test("the check of requests finds what Qdrant does not know", async () => {

@@ -51,6 +51,8 @@ export interface FakeQdrant {
   readonly aliases: ReadonlyMap<string, string>;
   /** Answers what comes instead of the real answer; undefined goes on as ever. */
   interfere(answer: ((path: string, response: ServerResponse) => boolean) | undefined): void;
+  /** As after a restart without its disk. */
+  lose(): void;
   /** Nobody listens any more; what was stored stays. */
   halt(): Promise<void>;
   resume(): Promise<void>;
@@ -106,6 +108,10 @@ export async function fakeQdrant(options: { apiKey?: string } = {}): Promise<Fak
     aliases: store.aliases,
     interfere(answering) {
       interfering = answering;
+    },
+    lose() {
+      store.collections.clear();
+      store.aliases.clear();
     },
     halt,
     resume: listen,
@@ -255,7 +261,7 @@ class Store {
       if (vector.length !== collection.size)
         throw new Refused(
           400,
-          `Vector dimension error: expected dim: ${collection.size}, got ${vector.length}`,
+          `Wrong input: Vector dimension error: expected dim: ${collection.size}, got ${vector.length}`,
         );
     }
     for (const point of points) collection.points.set(point.id, point);
@@ -276,7 +282,10 @@ class Store {
   #query(collection: Collection, body: Json): unknown {
     const { query, filter, limit } = body as { query: number[]; filter: Filter; limit: number };
     if (query.length !== collection.size)
-      throw new Refused(400, `Vector dimension error: expected dim: ${collection.size}, got ${query.length}`);
+      throw new Refused(
+        400,
+        `Wrong input: Vector dimension error: expected dim: ${collection.size}, got ${query.length}`,
+      );
     const points = this.#matching(collection, filter)
       .map(({ id, vector, payload }) => ({ id, version: 0, payload, score: cosine(vector, query) }))
       .sort((a, b) => b.score - a.score)

@@ -34,6 +34,7 @@ import type { Embedder } from "../port.ts";
 import { INDEXER_ROLE } from "../readers.ts";
 import { Coalescer } from "./coalescer.ts";
 import { recordOf } from "./passage-vectors.ts";
+import { refill } from "./refill.ts";
 import { TextBatches } from "./text-batches.ts";
 import type { VectorDocument, VectorIndex } from "./vector-index.ts";
 import { decodeRecord, encodeMark, encodeRecord, type VectorRecord } from "./vector-record.ts";
@@ -63,6 +64,8 @@ export interface Indexer {
   readonly position: number;
   /** Why it does not get on; undefined when it does. */
   readonly failing: string | undefined;
+  /** Where the index was emptied: fills it from the records. Ends when it is full or the indexer stops. */
+  refill(): Promise<void>;
   /** Stops taking changes and finishes those it holds. */
   stop(): Promise<void>;
 }
@@ -86,6 +89,7 @@ class StreamIndexer implements Indexer {
   /** -1 until it is known: a first mark says that there is an indexer, also where nothing is indexed yet. */
   #position = -1;
   #failing: string | undefined;
+  #filling: Promise<void> | undefined;
   /** Works through what was there when it began: nobody who waits for a change now waits for all that. */
   #behind = true;
 
@@ -132,7 +136,7 @@ class StreamIndexer implements Indexer {
       },
     });
     // Who starts an indexer and then changes something waits for it.
-    await within(known.promise, KNOWN_MS);
+    await within(Promise.all([known.promise, this.#fillOnce(false)]), KNOWN_MS);
     this.#beats = announce(
       this.#bus,
       { role: INDEXER_ROLE, instance, where: `${hostname()}/${process.pid}`, startedAt: Date.now() },
@@ -140,7 +144,7 @@ class StreamIndexer implements Indexer {
         space,
         position: this.position,
         failing: this.#failing === undefined ? 0 : 1,
-        behind: this.#behind ? 1 : 0,
+        behind: this.#behind || this.#filling ? 1 : 0,
       }),
       () => this.#ended.signal.aborted,
     );
@@ -151,6 +155,40 @@ class StreamIndexer implements Indexer {
     await this.#reader?.stop();
     this.#others?.stop();
     this.#beats?.stop();
+  }
+
+  refill(): Promise<void> {
+    return this.#fillOnce(true);
+  }
+
+  /** One at a time. @param emptied false: only where nothing is there, as in another server or one that lost its disk */
+  #fillOnce(emptied: boolean): Promise<void> {
+    this.#filling ??= this.#fill(emptied).finally(() => {
+      this.#filling = undefined;
+      this.#beats?.now();
+    });
+    return this.#filling;
+  }
+
+  async #fill(emptied: boolean): Promise<void> {
+    const { index, space, log } = this.#options;
+    for (let pause = RETRY_FIRST_MS; index && !this.#ended.signal.aborted; ) {
+      try {
+        if (!emptied && (await index.count()) > 0) return;
+        const documents = await refill(this.#bus, space, index);
+        if (documents > 0) log.info({ documents }, "an empty index was filled from the records");
+        return;
+      } catch (err) {
+        log.debug({ err }, "the index is not filled yet, trying again");
+      }
+      await this.#pause(pause);
+      pause = Math.min(RETRY_MOST_MS, 2 * pause);
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    const { signal } = this.#ended;
+    await sleep(ms * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
   }
 
   /** Holds the change while embeddings or Qdrant are away: given back, thousands of them would come again and again. */
@@ -167,9 +205,7 @@ class StreamIndexer implements Indexer {
         if (error.code === "embeddings.rejected" || error.code === "nats.too-large")
           return this.#options.log.error({ err: error, seq: message.seq }, "document has no vectors");
         this.#tellFailing(error.message);
-        await sleep(pause * (0.75 + Math.random() / 2), undefined, { signal: this.#ended.signal }).catch(
-          () => {},
-        );
+        await this.#pause(pause);
       }
     }
   }
@@ -224,8 +260,8 @@ class StreamIndexer implements Indexer {
 
   /** Everything up to here is indexed: who follows the records learns it where they stand, the others by a beat. */
   async #mark(floor: number): Promise<void> {
-    const { index, space } = this.#options;
-    if (!index) await this.#bus.append(vectorsMark(space), encodeMark(floor));
+    const { space } = this.#options;
+    await this.#bus.append(vectorsMark(space), encodeMark({ space, indexed: floor }));
     this.#position = Math.max(this.#position, floor);
     this.#beats?.now();
   }

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { QdrantClient } from "@qdrant/js-client-rest";
-import { JetclawError } from "#contracts/errors.ts";
+import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
 import type { Breaker } from "#runtime/breaker.ts";
 import { Gate } from "#runtime/gate.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
@@ -18,15 +18,38 @@ export interface QdrantOptions {
 }
 
 const RETRY_FIRST_MS = 100;
+const QDRANT_PORT = 6_333;
 
 /** What Qdrant answered with, where it did; for telling "there is none" from "it is gone". */
 export class QdrantRefusal extends JetclawError {
   readonly upstreamStatus: number;
   constructor(status: number, detail: string) {
-    // A key that is refused now may be right after the next start of either side; nothing of ours is wrong.
-    super(status >= 500 || [401, 403, 429].includes(status) ? "vectors.unavailable" : "internal.bug", detail);
+    super(codeOf(status, detail), detail);
     this.upstreamStatus = status;
   }
+}
+
+/** A key that is refused now may be right after the next start of either side; nothing of ours is wrong then. */
+function codeOf(status: number, detail: string): ErrorCode {
+  if (status >= 500 || [401, 403, 408, 429].includes(status)) return "vectors.unavailable";
+  // Somebody else has put a collection of other vectors behind the name meanwhile.
+  return status === 400 && /dimension error/i.test(detail) ? "vectors.dimension" : "internal.bug";
+}
+
+/**
+ * Where a URL leads, in the words of the client: it would drop a path, and take port 6333 also where 80 or 443 are
+ * written. Without a port it is Qdrant's own, as everywhere with Qdrant.
+ */
+export function addressOf(url: string): { host: string; port: number; https: boolean; prefix: string } {
+  const { hostname, pathname, protocol, port } = new URL(url);
+  const https = protocol === "https:";
+  const written = /^\w+:\/\/[^/?#]*:\d+/.test(url);
+  return {
+    host: hostname,
+    port: port !== "" ? Number(port) : written ? (https ? 443 : 80) : QDRANT_PORT,
+    https,
+    prefix: pathname.replace(/\/+$/, ""),
+  };
 }
 
 export class QdrantRequests {
@@ -40,7 +63,7 @@ export class QdrantRequests {
   constructor(options: QdrantOptions) {
     this.#options = options;
     this.#client = new QdrantClient({
-      url: options.url,
+      ...addressOf(options.url),
       timeout: options.timeoutMs,
       // Both would write to the console: a version that differs, and a key over plain HTTP.
       checkCompatibility: false,

@@ -43,6 +43,21 @@ export class QdrantCollections {
     return made;
   }
 
+  /** What was made sure of is asked for anew: it is not there any more. */
+  forget(dimensions: number): void {
+    this.#ensured.delete(dimensions);
+  }
+
+  /** Dimensions of which the model has a collection behind an alias. */
+  async dimensions(): Promise<number[]> {
+    const { aliases } = await this.#requests.send("aliases", (client) => client.getAliases());
+    const prefix = aliasOf(this.#options.prefix, this.#options.model, "");
+    return aliases.flatMap(({ alias_name }) => {
+      const dimensions = Number(alias_name.startsWith(prefix) ? alias_name.slice(prefix.length) : Number.NaN);
+      return Number.isInteger(dimensions) && dimensions > 0 ? [dimensions] : [];
+    });
+  }
+
   /** The name to write to; undefined while there is none. */
   async existing(dimensions: number): Promise<string | undefined> {
     const { generation } = this.#options;
@@ -95,6 +110,17 @@ export class QdrantCollections {
     );
   }
 
+  /** All collections of the model, whatever their dimensions. @returns how many */
+  async dropAll(): Promise<number> {
+    let dropped = 0;
+    for (const dimensions of await this.dimensions())
+      for (const n of await this.numbers(dimensions)) {
+        await this.drop(dimensions, n);
+        dropped++;
+      }
+    return dropped;
+  }
+
   async drop(dimensions: number, n: number): Promise<void> {
     const name = generationOf(this.aliasFor(dimensions), n);
     await this.#requests
@@ -112,7 +138,8 @@ export class QdrantCollections {
     if (there !== undefined) await this.#assertSize(alias, dimensions);
     else {
       await this.make(dimensions, 1);
-      await this.switchTo(dimensions, 1);
+      // Whoever fills a newer one may have been through meanwhile.
+      if ((await this.behind(dimensions)) === undefined) await this.switchTo(dimensions, 1);
     }
     return alias;
   }

@@ -29,6 +29,8 @@ export interface QdrantIndexOptions {
   readonly timeoutMs?: number | undefined;
   /** A collection of this number is written to instead of the one behind the alias: a new one being filled. */
   readonly generation?: number | undefined;
+  /** The collection was gone and had to be made anew: what it held is missing. */
+  readonly onRemade?: (() => void) | undefined;
 }
 
 const WRITE_MS = 30_000;
@@ -54,9 +56,11 @@ export class QdrantIndex implements VectorIndex {
   readonly #writes: QdrantRequests;
   readonly #searches: QdrantRequests;
   readonly #collections: QdrantCollections;
+  readonly #onRemade: (() => void) | undefined;
   #dimensions: number | undefined;
 
   constructor(options: QdrantIndexOptions) {
+    this.#onRemade = options.onRemade;
     const { url, apiKey, timeoutMs = WRITE_MS } = options;
     this.#writes = new QdrantRequests({ url, apiKey, timeoutMs, retries: WRITE_RETRIES });
     this.#searches = new QdrantRequests({ url, apiKey, timeoutMs: SEARCH_MS, retries: 0 });
@@ -74,7 +78,18 @@ export class QdrantIndex implements VectorIndex {
     if (dimensions === undefined) return this.remove(documents);
     for (const { vectors } of documents) for (const vector of vectors) assertDimension(dimensions, vector);
     this.#dimensions = dimensions;
-    const name = await this.#collections.ensure(dimensions);
+    try {
+      await this.#write(await this.#collections.ensure(dimensions), documents);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      // Qdrant came back without what it held, or somebody has dropped it.
+      this.#collections.forget(dimensions);
+      await this.#write(await this.#collections.ensure(dimensions), documents);
+      this.#onRemade?.();
+    }
+  }
+
+  async #write(name: string, documents: readonly VectorDocument[]): Promise<void> {
     const known = await this.#revisionsOf(name, documents);
     const current = newest(documents).filter(
       ({ revision, ...address }) => revision >= (known.get(documentKey(address))?.highest ?? 0),
@@ -95,17 +110,13 @@ export class QdrantIndex implements VectorIndex {
 
   async remove(deleted: readonly Deleted[]): Promise<void> {
     if (deleted.length === 0) return;
-    const name = await this.#target();
-    if (name === undefined) return;
-    await this.#removeBelow(
-      name,
-      deleted.map((each) => ({ ...each, revision: each.revision + 1 })),
-    );
+    const below = deleted.map((each) => ({ ...each, revision: each.revision + 1 }));
+    await this.#onTargets((name) => this.#removeBelow(name, below));
   }
 
   async search({ tenant, collections, languages, vector, limit }: VectorQuery): Promise<VectorHit[]> {
     if (this.#dimensions !== undefined) assertDimension(this.#dimensions, vector);
-    if (collections.length === 0) return [];
+    if (collections.length === 0 || limit <= 0) return [];
     const name = this.#collections.aliasFor(this.#dimensions ?? vector.length);
     const must = [
       { key: "tenant", match: { value: tenant } },
@@ -130,29 +141,41 @@ export class QdrantIndex implements VectorIndex {
   }
 
   async erase(tenant: string, collection?: string): Promise<void> {
-    const name = await this.#target();
-    if (name === undefined) return;
     const must = [
       { key: "tenant", match: { value: tenant } },
       ...(collection === undefined ? [] : [{ key: "collection", match: { value: collection } }]),
     ];
-    await this.#writes.send("erase", (client) => client.delete(name, { wait: true, filter: { must } }));
+    await this.#onTargets((name) =>
+      this.#writes.send("erase", (client) => client.delete(name, { wait: true, filter: { must } })),
+    );
   }
 
   async count(tenant?: string): Promise<number> {
-    const name = await this.#target();
-    if (name === undefined) return 0;
     const filter =
       tenant === undefined ? {} : { filter: { must: [{ key: "tenant", match: { value: tenant } }] } };
-    return (await this.#writes.send("count", (client) => client.count(name, { exact: true, ...filter })))
-      .count;
+    const counts = await this.#onTargets((name) =>
+      this.#writes.send("count", (client) => client.count(name, { exact: true, ...filter })),
+    );
+    return counts.reduce((sum, { count }) => sum + count, 0);
   }
 
   async close(): Promise<void> {}
 
-  /** Where writes go; undefined while nothing was ever taken in. */
-  async #target(): Promise<string | undefined> {
-    return this.#dimensions === undefined ? undefined : await this.#collections.existing(this.#dimensions);
+  /**
+   * Where removals go. A process that has not taken in a vector yet does not know how long they are: it asks what there
+   * is of its model. A collection that is gone has nothing to be removed.
+   */
+  async #onTargets<T>(work: (name: string) => Promise<T>): Promise<T[]> {
+    const results: T[] = [];
+    const known = this.#dimensions;
+    for (const dimensions of known === undefined ? await this.#collections.dimensions() : [known])
+      try {
+        const name = await this.#collections.existing(dimensions);
+        if (name !== undefined) results.push(await work(name));
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
+    return results;
   }
 
   /** Of the documents that are there, their highest revision. A first passage stands for its document. */

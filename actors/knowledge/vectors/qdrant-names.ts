@@ -4,7 +4,7 @@ import { textHash } from "../embeddings/text-hash.ts";
 import type { DocumentAddress } from "./vector-index.ts";
 
 /** Everything searches and writes by the alias; which numbered collection stands behind it may change under traffic. */
-export function aliasOf(prefix: string, model: string, dimensions: number): string {
+export function aliasOf(prefix: string, model: string, dimensions: number | ""): string {
   const readable = model
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")

@@ -50,7 +50,7 @@ export function followVectors(bus: Bus, options: FollowVectors): VectorFollower 
     // One after the other, so that a mark comes after the records before it.
     onMessage: ({ subject, data, seq }) => {
       if (subject !== mark) return apply(data, seq);
-      indexed = Math.max(indexed ?? 0, decodeMark(data) ?? 0);
+      indexed = Math.max(indexed ?? 0, decodeMark(data)?.indexed ?? 0);
       onMark();
       return undefined;
     },

@@ -27,13 +27,20 @@ export function encodeRecord(record: VectorRecord): Uint8Array {
   return encode({ ...record, v: RECORD_VERSION, dimensions, vectors } satisfies Stored);
 }
 
-/** What stands at the mark of a space: every change of KNOWLEDGE up to here has its vectors before the mark. */
-export const encodeMark = (indexed: number): Uint8Array => encode({ v: RECORD_VERSION, indexed });
+/** What stands at the mark of a space. */
+export interface Mark {
+  readonly space: string;
+  /** Every change of KNOWLEDGE up to here has its vectors before the mark. */
+  readonly indexed: number;
+}
+
+export const encodeMark = (mark: Mark): Uint8Array => encode({ v: RECORD_VERSION, ...mark });
 
 /** Undefined for bytes that are no mark. */
-export function decodeMark(data: Uint8Array): number | undefined {
-  const { v, indexed } = decode<{ v?: unknown; indexed?: unknown }>(data);
-  return v === RECORD_VERSION && typeof indexed === "number" ? indexed : undefined;
+export function decodeMark(data: Uint8Array): Mark | undefined {
+  const { v, space, indexed } = decode<Partial<Mark> & { v?: unknown }>(data);
+  if (v !== RECORD_VERSION || typeof space !== "string" || typeof indexed !== "number") return undefined;
+  return { space, indexed };
 }
 
 /** Undefined for bytes that are no record of a version we know. */

@@ -1,0 +1,28 @@
+/** An index elsewhere that came up empty, filled from the records: nothing is embedded again. */
+import { VECTORS, vectorsFilter } from "#contracts/subjects.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+import { messagesFrom } from "#runtime/nats/reader.ts";
+import type { VectorIndex } from "./vector-index.ts";
+import { decodeRecord } from "./vector-record.ts";
+
+/** Documents read and written together. */
+const PAGE = 64;
+
+/**
+ * Puts the records of a space into the index. Beside traffic, since an index refuses what is older than what it has.
+ * @returns documents @throws JetclawError `nats.unavailable`, `vectors.unavailable`; what is in stays in
+ */
+export async function refill(bus: Bus, space: string, index: VectorIndex): Promise<number> {
+  let documents = 0;
+  for (let seq = 1; ; ) {
+    const page = await messagesFrom(bus, VECTORS, vectorsFilter(space), seq, PAGE);
+    const last = page.at(-1);
+    if (last === undefined) return documents;
+    const records = page
+      .flatMap(({ data }) => decodeRecord(data) ?? [])
+      .filter((each) => each.vectors.length > 0);
+    if (records.length > 0) await index.upsert(records);
+    documents += records.length;
+    seq = last.seq + 1;
+  }
+}

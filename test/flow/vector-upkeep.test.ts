@@ -1,0 +1,101 @@
+// What becomes of vectors over time: a Qdrant that lost them, a model that was replaced, documents that are gone.
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { VECTORS } from "#contracts/subjects.ts";
+import type { RoleContext } from "#ops/compose/context.ts";
+import { startIndexerRole } from "#ops/compose/indexer.ts";
+import { isUnused, knownSpaces, removeVectors } from "#ops/compose/vector-spaces.ts";
+import { streamState } from "#runtime/nats/reader.ts";
+import { Presence } from "#runtime/observe/presence.ts";
+import type { EmbeddingModel } from "#test/harness/embedding-model.ts";
+import { fakeQdrant } from "#test/harness/qdrant.ts";
+import { ask, BY_MEANING, documentsOf, fill, indexed, SHOP, VectorWorld } from "#test/harness/vectors.ts";
+import { waitUntil } from "#test/harness/wait.ts";
+
+let world: VectorWorld;
+let model: EmbeddingModel;
+
+beforeEach(async () => {
+  world = await VectorWorld.start();
+  model = world.model;
+});
+afterEach(() => world.stop());
+
+test("a Qdrant that lost everything is filled from the records, by who notices and by who starts; nothing is embedded again", async () => {
+  const qdrant = await fakeQdrant();
+  world.cleanups.push(() => qdrant.stop());
+  const first = await startIndexerRole(await world.contextOf("first", qdrant));
+  const one = await world.retrievalOf("one", qdrant);
+  await indexed(one, await fill(one));
+  const embedded = model.texts.length;
+  const asked = ["When does my shipment arrive?", "I want a reimbursement", "Which credentials?"];
+  const found = async (more: string): Promise<boolean> => {
+    const all = await Promise.all(asked.map((question) => ask(one, `${question} ${more}`)));
+    return all.every((passages) => passages.length > 0);
+  };
+  qdrant.lose();
+  const more = { title: "Secrets", text: "The hidden room has a secret door.", locale: "en" };
+  await indexed(one, (await one.store.put("acme", "shop", "secrets", more)).revision);
+  await waitUntil(() => found("Now?"), { timeoutMs: 10_000, what: "all of it to be found" });
+  await first.stop();
+  qdrant.lose();
+  await world.indexerOf("second", qdrant);
+  await waitUntil(() => found("Again?"), { timeoutMs: 10_000, what: "all of it to be found again" });
+  // The new document, and the questions.
+  expect(
+    model.texts.slice(embedded).filter((text) => Object.values(SHOP).some((d) => text.includes(d.text))),
+  ).toEqual([]);
+});
+
+test("vectors of a model that nobody uses are removed with all they left, those in use are not", async () => {
+  const qdrant = await fakeQdrant();
+  world.cleanups.push(() => qdrant.stop());
+  const context = await world.contextOf("old", qdrant);
+  const { embeddings } = context.config;
+  const old = {
+    ...context,
+    config: { ...context.config, embeddings: { ...embeddings, model: "replaced/v1" } },
+  };
+  const before = await startIndexerRole(old as RoleContext);
+  await world.indexerOf("new", qdrant);
+  const one = await world.retrievalOf("one", qdrant);
+  const last = await fill(one);
+  await indexed(one, last);
+  const bus = await world.connect("operator");
+  const presence = new Presence(bus);
+  world.cleanups.push(async () => presence.stop());
+  const spaces = () => knownSpaces(bus, presence, context.config);
+  const unused = async (): Promise<string[]> => (await spaces()).filter(isUnused).map(({ space }) => space);
+  await waitUntil(async () => (await spaces()).filter(({ users }) => users > 0).length === 2, {
+    timeoutMs: 5_000,
+    what: "both models to be in use",
+  });
+  expect(await unused()).toEqual([]);
+  await waitUntil(() => qdrant.collections.size === 2, { timeoutMs: 5_000, what: "both collections" });
+  await before.stop();
+  await waitUntil(async () => (await unused()).length === 1, {
+    timeoutMs: 10_000,
+    what: "the old one to be unused",
+  });
+  expect(await removeVectors(bus, context.config, "replaced/v1")).toEqual({ records: 3, collections: 1 });
+  expect((await spaces()).map(({ space }) => space)).toEqual(["concepts"]);
+  expect(qdrant.collections.size).toBe(1);
+  expect(documentsOf(await ask(one, BY_MEANING))).toEqual(["delivery"]);
+  // Whoever comes back to it has everything anew.
+  await world.started(startIndexerRole(old as RoleContext));
+  await waitUntil(() => qdrant.collections.size === 2, { timeoutMs: 10_000, what: "the collection again" });
+});
+
+test("vectors in JetStream are a record a document, without the ones that are gone", async () => {
+  await world.indexerOf("indexer");
+  const one = await world.retrievalOf("one");
+  await indexed(one, await fill(one));
+  const bus = await world.connect("bytes");
+  const filled = await streamState(bus, VECTORS);
+  // And the mark behind them.
+  expect(filled.messages).toBe(3 + 1);
+  const gone = await one.store.delete("acme", "shop", "login");
+  await indexed(one, gone?.revision ?? 0);
+  const after = await streamState(bus, VECTORS);
+  expect(after.messages).toBe(3 + 1);
+  expect(after.bytes).toBeLessThan(filled.bytes - 64);
+});
