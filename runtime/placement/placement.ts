@@ -385,7 +385,7 @@ export class Placement {
   /** The consumer vanished: another host deleted it, or somebody did by mistake. The document tells which. */
   async #recover(partition: number, epoch: number): Promise<void> {
     const { host } = this.#options;
-    if (host.unsafe.ignoreLosses) return;
+    if (host.unsafe.ignoreLosses && !host.unsafe.sharesConsumers) return;
     host.drop(partition);
     if (this.#options.frozenView || this.#stopped) return;
     await this.#reread();

@@ -60,6 +60,8 @@ export interface Launch {
   readonly unsafe?: Unsafe | undefined;
   /** Where a gateway listens. */
   readonly port?: number;
+  /** What it is given may kill it before it is ready. */
+  readonly mayDie?: boolean;
   /** Another build of the tallies than the cluster's. */
   readonly build?: TallyBuild;
 }
@@ -149,7 +151,8 @@ export class Cluster {
     this.#members.add(member);
     void member.ended.then(() => {
       this.#members.delete(member);
-      if (member.failure) this.#failure ??= new Error(`${instance} did not start: ${member.failure}`);
+      if (member.failure && !how.mayDie)
+        this.#failure ??= new Error(`${instance} did not start: ${member.failure}`);
     });
     member.join({
       role,

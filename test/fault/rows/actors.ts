@@ -133,7 +133,7 @@ async function killHosts({ say }: RowOptions, cluster: Cluster, load: TallyLoad)
       deaths += missing;
       atOnce = Math.max(atOnce, missing);
       say(`death ${deaths}`);
-      await Promise.all(Array.from({ length: missing }, () => cluster.start("conversation")));
+      for (let n = 0; n < missing; n++) cluster.launch("conversation", { mayDie: true });
     }
     await pause(50);
   }

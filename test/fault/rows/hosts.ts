@@ -60,7 +60,8 @@ const outdatedHost: Row = {
   fault: 22,
   name: "host that acts on an outdated placement document",
   target: "0 violations, order too",
-  control: "it pulls from the owner's consumers: nothing is lost or doubled, and messages are reordered",
+  control:
+    "it pulls from the owner's consumers, holes left alone: nothing lost or doubled, messages reordered",
   run: async (options) => {
     const result = await underLoad(
       options,
@@ -87,7 +88,10 @@ const outdatedHost: Row = {
   },
 };
 
-/** The fence and the processed ids hold whoever pulls; only the order rests on one host alone having a partition. */
+/**
+ * The fence and the processed ids hold whoever pulls. The order rests on one host alone having a partition, and on its
+ * stopping at a hole in what it is given.
+ */
 function onlyReordered({ figures, broken }: RowResult): RowResult {
   const { lost = 0, doubled = 0, committedWithoutEffect = 0, reordered = 0 } = figures;
   if (lost + doubled + committedWithoutEffect > 0)
