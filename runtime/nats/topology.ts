@@ -171,7 +171,8 @@ export async function provision(
     replicas: wish.replicas ?? known?.replicas ?? 1,
   };
   await Promise.all(declareStreams(deployment, wish.pools).map((declared) => reconcile(bus, declared)));
-  if (!known || known.replicas !== deployment.replicas) await config.put(DEPLOYMENT_KEY, encode(deployment));
+  if (!known || known.replicas !== deployment.replicas)
+    await soon(() => config.put(DEPLOYMENT_KEY, encode(deployment)));
   return deployment;
 }
 
@@ -179,7 +180,7 @@ export async function provision(
 async function deploymentOf(bus: Bus, replicas: number): Promise<Deployment | undefined> {
   // Reconciled before it is read, a process that names no replicas would take those of a cluster away.
   await create(bus, { ...bucket(BUCKETS.config), num_replicas: replicas });
-  const { value } = await new Kv(bus, BUCKETS.config).getFromLeader(DEPLOYMENT_KEY);
+  const { value } = await soon(() => new Kv(bus, BUCKETS.config).getFromLeader(DEPLOYMENT_KEY));
   return value ? decode<Deployment>(value) : undefined;
 }
 
@@ -213,6 +214,22 @@ const NAME_IN_USE = 10058;
 const NOT_READY = new Set([10005, 10008]);
 const READY_LIMIT_MS = 30_000;
 const READY_PAUSE_MS = 500;
+/** A stream that a cluster has just made is known on all its nodes. */
+const SOON_MS = 5_000;
+const SOON_PAUSE_MS = 50;
+
+/** Repeats what a stream that was just made refuses because not every node knows of it. */
+async function soon<T>(work: () => Promise<T>): Promise<T> {
+  for (const until = Date.now() + SOON_MS; ; ) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof JetclawError) || error.code !== "nats.unavailable" || Date.now() > until)
+        throw error;
+      await new Promise((next) => setTimeout(next, SOON_PAUSE_MS));
+    }
+  }
+}
 
 /** @throws JetclawError `nats.unavailable`, from a cluster only when it has not formed in time */
 async function create(bus: Bus, declared: Declared): Promise<void> {
