@@ -6,11 +6,9 @@ import type { Envelope } from "#contracts/envelope.ts";
 import type { JobResult } from "#contracts/job.ts";
 import { inferSessionFilter, inferStream, TOKENS, tokensSubject } from "#contracts/subjects.ts";
 import {
-  answerOf,
   CONVERSATION,
   conversationMessages,
   type FeedbackRecord,
-  type StreamEvent,
   turnEvent,
   type UserMessage,
 } from "#contracts/turn.ts";
@@ -19,7 +17,7 @@ import { parseMessage } from "#runtime/actor/define.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { type Answering, answerAfterWait, openAndAnswer } from "./answering.ts";
 import type { ArchivedRecord } from "./archive.ts";
-import { appendRecord, closeWith, recordOf, recordSubject } from "./closing.ts";
+import { appendRecord, closeWith, emitDone, recordOf, recordSubject } from "./closing.ts";
 import { erase, tombstoneMs } from "./erasing.ts";
 import { armIdle, idle } from "./idling.ts";
 import { IdsIndex } from "./old-ids.ts";
@@ -231,14 +229,7 @@ function say(actor: ConversationActor, message: Envelope, shards: number): void 
     closing: { ending: { ...emptyEnding("stopped", text), outcome: "said" }, attempt: 0, lastChunk: 0 },
   });
   appendRecord(actor, shards, record);
-  actor.emit(tokensSubject(actor.tenant, actor.key, turn), {
-    type: "done",
-    turn,
-    attempt: 0,
-    number: 1,
-    text,
-    answer: answerOf({ ...record, id: "" }),
-  } satisfies StreamEvent);
+  emitDone(actor, record);
   actor.reply({ turn });
 }
 
@@ -299,16 +290,8 @@ function poisoned(actor: ConversationActor, message: Envelope, reference: string
     closing: { ending: emptyEnding("failed", text), attempt: 0, lastChunk: 0, reference },
   });
   appendRecord(actor, shards, record);
-  const subject = tokensSubject(actor.tenant, actor.key, turn);
-  actor.emit(subject, turnEvent(turn, [message.id]));
-  actor.emit(subject, {
-    type: "done",
-    turn,
-    attempt: 0,
-    number: 1,
-    text,
-    answer: answerOf({ ...record, id: "" }),
-  } satisfies StreamEvent);
+  actor.emit(tokensSubject(actor.tenant, actor.key, turn), turnEvent(turn, [message.id]));
+  emitDone(actor, record);
 }
 
 /** The job that a result names, whether it can be read or not; `unnamed` where it names none. */

@@ -89,20 +89,29 @@ export function closeWith(actor: ConversationActor, shards: number, closing: Clo
   });
   actor.state = closeTurn(actor.state, closing.ending, actor.now);
   appendRecord(actor, shards, record);
-  actor.emit(tokensSubject(actor.tenant, actor.key, open.turn), {
-    type: "done",
-    turn: open.turn,
-    attempt: closing.attempt,
-    number: closing.lastChunk + 1,
-    text: closing.ending.reply,
-    answer: answerOf({ ...record, id: "" }),
-  } satisfies StreamEvent);
+  emitDone(actor, record, closing);
   const { outcome } = closing.ending;
   const startedAt = open.startedAt;
   actor.afterCommit(() => {
     metrics.turns({ outcome, cache: closing.cacheLevel ?? "none" });
     metrics.turnMs(Date.now() - startedAt, { outcome });
   });
+}
+
+/** The end of a turn for whoever follows it, behind the last chunk of the attempt that gave the answer. */
+export function emitDone(
+  actor: ConversationActor,
+  record: Omit<TurnRecord, "id">,
+  { attempt, lastChunk }: Pick<Closing, "attempt" | "lastChunk"> = { attempt: 0, lastChunk: 0 },
+): void {
+  actor.emit(tokensSubject(actor.tenant, actor.key, record.turn), {
+    type: "done",
+    turn: record.turn,
+    attempt,
+    number: lastChunk + 1,
+    text: record.reply,
+    answer: answerOf({ ...record, id: "" }),
+  } satisfies StreamEvent);
 }
 
 /** The record of the newest closed turn, which the state holds only until the record has its place in TURNS. */

@@ -1,6 +1,8 @@
 /** What `jetclaw bench age` says about the turns that it saw. */
+
 import type { AgeOptions } from "./age.ts";
-import { type BenchResult, describeMachine, median, quantile, round } from "./shape.ts";
+import { loadResult } from "./load-result.ts";
+import { type BenchResult, median, quantile, round } from "./shape.ts";
 
 /** Turns of one kind of conversation, and what they cost. */
 export interface Stretch {
@@ -78,10 +80,8 @@ export function ageResult(options: AgeOptions, fsync: number, seen: AgeSeen): Be
   };
   const baselines = { youngMeasuredTurns: turns("young"), ...named("young", young) };
   const { turns: oldTurns, youngTurns, old: conversations, rounds, seconds } = options;
-  return {
+  return loadResult(options, {
     bench: "age",
-    seed: options.seed,
-    machine: describeMachine(options.natsServer),
     config: {
       turns: oldTurns,
       youngTurns,
@@ -89,15 +89,11 @@ export function ageResult(options: AgeOptions, fsync: number, seen: AgeSeen): Be
       rounds,
       seconds,
       model: "echo",
-      sync: "1s",
-      fsyncP50Ms: fsync,
-      traceSampling: 0,
-      processes: { client: 1, hosts: 1, workers: 1, natsServer: 1 },
     },
+    processes: { hosts: 1, workers: 1 },
+    fsyncP50Ms: fsync,
     figures,
-    units: Object.fromEntries(
-      [...Object.keys(figures), ...Object.keys(baselines)].map((name) => [name, unitOf(name)]),
-    ),
+    unitOf,
     baselines,
-  };
+  });
 }

@@ -2,7 +2,6 @@
  * `jetclaw bench age`: conversations of very many turns beside conversations of a few, in the same deployment. Turns of
  * both in memory, first turns after a host has started, and messages that come again long after their ids were forgotten.
  */
-import { join } from "node:path";
 import { ConversationClient } from "#actors/conversation/client.ts";
 import { decode } from "#contracts/codec.ts";
 import { shardOf } from "#contracts/ids.ts";
@@ -14,8 +13,8 @@ import { sendToActor } from "#runtime/nats/inbound.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { type AgeSeen, ageResult, type Stretch } from "./age-figures.ts";
 import { cpuMsOfProcess, writtenBytesOfProcess } from "./children.ts";
-import { type Deployed, echoConfig, type LoadBench, startDeployed } from "./deployed.ts";
-import { type BenchResult, fsyncP50Ms, randomFrom, textOf } from "./shape.ts";
+import { type Deployed, echoConfig, type LoadBench, onDeployment } from "./deployed.ts";
+import { type BenchResult, randomFrom, textOf } from "./shape.ts";
 
 export interface AgeOptions extends LoadBench {
   /** Of an old conversation before anything is measured. */
@@ -38,28 +37,20 @@ const STARTS = 3;
 const WARMING_TURNS = 200;
 const LOST_MS = 30_000;
 
-export async function benchAge(options: AgeOptions): Promise<BenchResult> {
-  const fsync = fsyncP50Ms(options.folder);
-  const deployed = await startDeployed({
-    natsBin: options.natsBin,
-    folder: join(options.folder, "age"),
-    hosts: 1,
-    workers: 1,
-    slots: SLOTS,
-    governors: 0,
-    simulators: [],
-    // Whoever is measured in memory stays there.
-    config: () => echoConfig(SLOTS, { residency: 20_000 }),
-  });
-  try {
-    return ageResult(
-      options,
-      fsync,
-      await run(options, deployed, await Talks.open(deployed.bus, options.seed)),
-    );
-  } finally {
-    await deployed.stop();
-  }
+export function benchAge(options: AgeOptions): Promise<BenchResult> {
+  return onDeployment(
+    options,
+    "age",
+    {
+      hosts: 1,
+      workers: 1,
+      slots: SLOTS,
+      // Whoever is measured in memory stays there.
+      config: () => echoConfig(SLOTS, { residency: 20_000 }),
+    },
+    async (deployed, fsync) =>
+      ageResult(options, fsync, await run(options, deployed, await Talks.open(deployed.bus, options.seed))),
+  );
 }
 
 async function run(options: AgeOptions, deployed: Deployed, talks: Talks): Promise<AgeSeen> {

@@ -15,17 +15,9 @@ import { poisson } from "./arrivals.ts";
 import { rssMbOfProcess } from "./children.ts";
 import { startCleanly } from "./cleanup.ts";
 import { type Deployed, echoConfig, type LoadBench, startDeployed } from "./deployed.ts";
+import { loadResult } from "./load-result.ts";
 import { type Asked, OpenLoop, type Question } from "./open-loop.ts";
-import {
-  type BenchResult,
-  describeMachine,
-  fsyncP50Ms,
-  quantile,
-  randomFrom,
-  round,
-  textOf,
-  trendOf,
-} from "./shape.ts";
+import { type BenchResult, fsyncP50Ms, quantile, randomFrom, round, textOf, trendOf } from "./shape.ts";
 import { RECORD_BYTES, sessionOf, storeConversations } from "./stored-conversations.ts";
 
 export interface ConversationsOptions extends LoadBench {
@@ -241,10 +233,8 @@ function resultOf(
   };
   const baselines = { warmP50Ms: of("warm", 0.5), warmP99Ms: of("warm", 0.99) };
   const { stored, residency, rate, inFlight, seconds, memorySeconds } = options;
-  return {
+  return loadResult(options, {
     bench: "conversations",
-    seed: options.seed,
-    machine: describeMachine(options.natsServer),
     config: {
       stored,
       residency,
@@ -254,17 +244,13 @@ function resultOf(
       memorySeconds,
       payloads: { recordBytes: RECORD_BYTES, messageBytes: TEXT_BYTES },
       model: "echo",
-      sync: "1s",
-      fsyncP50Ms: fsync,
-      traceSampling: 0,
-      processes: { client: 1, hosts: 1, workers: 1, natsServer: 1 },
     },
+    processes: { hosts: 1, workers: 1 },
+    fsyncP50Ms: fsync,
     figures,
-    units: Object.fromEntries(
-      [...Object.keys(figures), ...Object.keys(baselines)].map((name) => [name, unitOf(name)]),
-    ),
+    unitOf,
     baselines,
     verdicts: memory.verdicts,
     series: { hostRssMb: inSeconds(seen.rss), heapMb: inSeconds(seen.heap) },
-  };
+  });
 }

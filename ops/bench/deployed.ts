@@ -1,6 +1,7 @@
 /** A deployment for the benchmarks of load: nats-server, simulated models, hosts, workers, governor, each a process. */
 import { rm } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
+import { join } from "node:path";
 import { type Config, type ConfigInput, configSchema } from "#contracts/config.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { startNatsServer } from "#runtime/nats/server.ts";
@@ -11,13 +12,14 @@ import type { SimulatorOptions } from "../simulator/options.ts";
 import { type Child, cpuMsOfProcess, startChildren } from "./children.ts";
 import { type Cleanup, startCleanly } from "./cleanup.ts";
 import type { PartTask } from "./part.ts";
+import { fsyncP50Ms } from "./shape.ts";
 
 export interface DeployedOptions {
   readonly natsBin: string;
   readonly folder: string;
   readonly hosts: number;
   readonly workers: number;
-  readonly governors: number;
+  readonly governors?: number;
   /** What runs as a host. */
   readonly hostPart?: "host" | "alarm-host";
   /** What runs as a worker: the role, or the pump alone. */
@@ -25,7 +27,7 @@ export interface DeployedOptions {
   readonly slots: number;
   /** Of the echo model and of the bare pump. */
   readonly modelMs?: number;
-  readonly simulators: readonly Partial<SimulatorOptions>[];
+  readonly simulators?: readonly Partial<SimulatorOptions>[];
   /** Made when the addresses of the simulators are known, in their order. */
   readonly config: (simulators: readonly string[]) => ConfigInput;
 }
@@ -62,6 +64,22 @@ export interface LoadBench {
   readonly say: (line: string) => void;
 }
 
+/** Starts a deployment in a folder of the benchmark's, measures, and leaves nothing of it. */
+export async function onDeployment<T>(
+  { natsBin, folder }: Pick<LoadBench, "natsBin" | "folder">,
+  name: string,
+  options: Omit<DeployedOptions, "natsBin" | "folder">,
+  measure: (deployed: Deployed, fsyncP50Ms: number) => Promise<T>,
+): Promise<T> {
+  const fsync = fsyncP50Ms(folder);
+  const deployed = await startDeployed({ ...options, natsBin, folder: join(folder, name) });
+  try {
+    return await measure(deployed, fsync);
+  } finally {
+    await deployed.stop();
+  }
+}
+
 /** So many processes start at once; more only wait for each other on a small machine. */
 const STARTED_TOGETHER = 4;
 
@@ -69,12 +87,13 @@ export const startDeployed = (options: DeployedOptions): Promise<Deployed> =>
   startCleanly((cleanup) => start(options, cleanup));
 
 async function start(options: DeployedOptions, cleanup: Cleanup): Promise<Deployed> {
-  const { natsBin: bin, folder: dataDir, slots, modelMs = 0 } = options;
+  const { natsBin: bin, folder: dataDir, slots, modelMs = 0, governors = 0 } = options;
   cleanup.add(() => rm(dataDir, { recursive: true, force: true }));
   const server = await startNatsServer({ bin, dataDir, port: 0, syncInterval: "1s", log: () => {} });
   cleanup.add(() => server.stop());
-  const ports = await freePorts(options.simulators.length);
-  const simulators = options.simulators.map((each, n) => ({ ...each, port: ports[n] ?? 0 }));
+  const { simulators: simulated = [] } = options;
+  const ports = await freePorts(simulated.length);
+  const simulators = simulated.map((each, n) => ({ ...each, port: ports[n] ?? 0 }));
   const config = configSchema.parse(options.config(ports.map((port) => `http://127.0.0.1:${port}/v1`)));
   const all: Child[] = [];
   if (simulators.length > 0)
@@ -92,7 +111,7 @@ async function start(options: DeployedOptions, cleanup: Cleanup): Promise<Deploy
     all.push(...children);
     return children;
   };
-  await parts("governor", options.governors);
+  await parts("governor", governors);
   const hostPart = options.hostPart ?? "host";
   const hosts = await parts(hostPart, options.hosts);
   const workers = await parts(options.workerPart ?? "worker", options.workers);

@@ -1,7 +1,9 @@
 /** What `jetclaw bench failover` says about the turns that it saw. */
+
 import type { FailoverOptions } from "./failover.ts";
+import { loadResult } from "./load-result.ts";
 import type { Asked } from "./open-loop.ts";
-import { type BenchResult, describeMachine, quantile, round } from "./shape.ts";
+import { type BenchResult, quantile, round } from "./shape.ts";
 
 interface Window {
   readonly from: number;
@@ -91,26 +93,20 @@ export function failoverResult(
     undisturbedSlowestMs: round(slowestWithout(asked, quiet, drain.until - drain.from), 1),
   };
   const { rate, hosts, workers, sessions, seconds } = options;
-  return {
+  return loadResult(options, {
     bench: "failover",
-    seed: options.seed,
-    machine: describeMachine(options.natsServer),
     config: {
       seconds,
       rate,
       sessions,
       arrivals: "steady",
       model: "echo",
-      sync: "1s",
-      fsyncP50Ms: fsync,
-      traceSampling: 0,
-      processes: { client: 1, hosts, workers, natsServer: 1 },
     },
+    processes: { hosts, workers },
+    fsyncP50Ms: fsync,
     figures,
-    units: Object.fromEntries(
-      [...Object.keys(figures), ...Object.keys(baselines)].map((name) => [name, UNITS[name] ?? "ms"]),
-    ),
+    unitOf: (name) => UNITS[name] ?? "ms",
     baselines,
     series: { slowestMs: slowestBySecond(asked) },
-  };
+  });
 }

@@ -2,16 +2,15 @@
  * `jetclaw bench failover`: people talk at a steady rate while a host is drained, another joins, and one is killed. What
  * a fault costs stands beside the same load without one in the same run.
  */
-import { join } from "node:path";
 import { PARTITIONS } from "#contracts/ids.ts";
 import { routeOf } from "#contracts/subjects.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
 import { readPlacement } from "../compose/placement-summary.ts";
 import type { Child } from "./children.ts";
-import { type Deployed, echoConfig, type LoadBench, startDeployed } from "./deployed.ts";
+import { type Deployed, echoConfig, type LoadBench, onDeployment } from "./deployed.ts";
 import { type Faults, failoverResult } from "./failover-figures.ts";
-import { OpenLoop } from "./open-loop.ts";
-import { type BenchResult, fsyncP50Ms, randomFrom, textOf } from "./shape.ts";
+import { type Asked, OpenLoop } from "./open-loop.ts";
+import { type BenchResult, randomFrom, textOf } from "./shape.ts";
 
 export interface FailoverOptions extends LoadBench {
   readonly rate: number;
@@ -29,31 +28,25 @@ const AFTER_MS = 1_000;
 const PLACED_LIMIT_MS = 30_000;
 const POLL_MS = 50;
 
-export async function benchFailover(options: FailoverOptions): Promise<BenchResult> {
-  const fsync = fsyncP50Ms(options.folder);
-  const { natsBin, hosts, workers, folder } = options;
-  const deployed = await startDeployed({
-    natsBin,
-    hosts,
-    workers,
-    slots: SLOTS,
-    folder: join(folder, "failover"),
-    governors: 0,
-    simulators: [],
-    config: () => echoConfig(SLOTS),
-  });
-  try {
-    const { loop, faults } = await run(options, deployed);
-    return failoverResult(options, { fsync, asked: loop.asked, faults });
-  } finally {
-    await deployed.stop();
-  }
+export function benchFailover(options: FailoverOptions): Promise<BenchResult> {
+  const { hosts, workers } = options;
+  return onDeployment(
+    options,
+    "failover",
+    {
+      hosts,
+      workers,
+      slots: SLOTS,
+      config: () => echoConfig(SLOTS),
+    },
+    async (deployed, fsync) => failoverResult(options, { fsync, ...(await run(options, deployed)) }),
+  );
 }
 
 async function run(
   { seed, rate, seconds, sessions, hosts, say }: FailoverOptions,
   deployed: Deployed,
-): Promise<{ loop: OpenLoop; faults: Faults }> {
+): Promise<{ asked: readonly Asked[]; faults: Faults }> {
   await placed(deployed, hosts);
   const loop = await OpenLoop.open(deployed.bus);
   const random = randomFrom(seed);
@@ -98,7 +91,7 @@ async function run(
   talking.abort();
   await talk;
   await loop.settled(30_000);
-  return { loop, faults: { quiet, drain, joined, killedAt, sessionsOfKilled } };
+  return { asked: loop.asked, faults: { quiet, drain, joined, killedAt, sessionsOfKilled } };
 }
 
 async function phase(loop: OpenLoop, work: () => Promise<void>): Promise<Faults["drain"]> {

@@ -1,8 +1,9 @@
 /** From what was asked and answered while a tenant floods to the figures. Pure but for the description of the machine. */
 import { groupBy, overTime, ratiosOf } from "./arrivals.ts";
 import type { LoadBench } from "./deployed.ts";
+import { loadResult } from "./load-result.ts";
 import { type Asked, kindOf } from "./open-loop.ts";
-import { type BenchResult, describeMachine, quantile, round } from "./shape.ts";
+import { type BenchResult, quantile, round } from "./shape.ts";
 
 export interface FairnessOptions extends LoadBench {
   readonly tenants: number;
@@ -101,7 +102,7 @@ export function fairnessResult(
   fsync: number,
   measured: FairnessMeasured,
 ): BenchResult {
-  const { seed, seconds, tenants, flood, modelMs, slots, workers, hosts } = options;
+  const { seconds, tenants, flood, modelMs, slots, workers, hosts } = options;
   const all = fairnessFigures(measured);
   const isNoise = ([name]: [string, number]): boolean => name.endsWith("OfNoise");
   const figures = Object.fromEntries(Object.entries(all).filter((entry) => !isNoise(entry)));
@@ -127,10 +128,8 @@ export function fairnessResult(
     at,
     measured.deferredAt.filter((each) => Math.floor((each - from) / 1_000) === at).length,
   ]);
-  return {
+  return loadResult(options, {
     bench: "fairness",
-    seed,
-    machine: describeMachine(options.natsServer),
     config: {
       seconds,
       phases: PHASES,
@@ -142,15 +141,11 @@ export function fairnessResult(
       modelMs,
       slots,
       governor: "left out",
-      sync: "1s",
-      fsyncP50Ms: fsync,
-      traceSampling: 0,
-      processes: { client: 1, hosts, workers, natsServer: 1 },
     },
+    processes: { hosts, workers },
+    fsyncP50Ms: fsync,
     figures,
-    units: Object.fromEntries(
-      [...Object.keys(figures), ...Object.keys(baselines)].map((n) => [n, unitOf(n)]),
-    ),
+    unitOf,
     baselines,
     series: {
       othersP95Ms: overTime(
@@ -161,5 +156,5 @@ export function fairnessResult(
       ),
       deferredPerSecond: deferred,
     },
-  };
+  });
 }

@@ -4,13 +4,12 @@
  * only lanes tell them apart. The even phase is run twice, in slices between those of the flood: what differs between the
  * two is noise.
  */
-import { join } from "node:path";
 import { encode } from "#contracts/codec.ts";
 import { JOB_VERSION, type Job } from "#contracts/job.ts";
 import { inferSubject } from "#contracts/subjects.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { poisson } from "./arrivals.ts";
-import { type Deployed, startDeployed } from "./deployed.ts";
+import { type Deployed, echoConfig, onDeployment } from "./deployed.ts";
 import {
   capacityOf,
   EVEN_SHARE,
@@ -20,7 +19,7 @@ import {
   SATURATED_SHARE,
 } from "./fairness-figures.ts";
 import { OpenLoop } from "./open-loop.ts";
-import { type BenchResult, fsyncP50Ms, randomFrom, round, textOf } from "./shape.ts";
+import { type BenchResult, randomFrom, round, textOf } from "./shape.ts";
 
 const TEXT_BYTES = 200;
 const WARM_UP_SECONDS = 3;
@@ -28,30 +27,21 @@ const SETTLE_LIMIT_MS = 60_000;
 const SLICES = 5;
 /** More deferred work than a phase can do. */
 const DEFERRED_SHARE = 0.5;
-export async function benchFairness(options: FairnessOptions): Promise<BenchResult> {
-  const fsync = fsyncP50Ms(options.folder);
-  const { natsBin, hosts, workers, slots, modelMs } = options;
-  const deployed = await startDeployed({
-    natsBin,
-    hosts,
-    workers,
-    slots,
-    modelMs,
-    folder: join(options.folder, "fairness"),
-    // Levels would answer the flood without a model; here lanes alone have to do.
-    governors: 0,
-    simulators: [],
-    config: () => ({
-      assistants: { bench: { instructions: "Answer briefly.", knowledge: [] } },
-      pools: { default: { models: [{ name: "echo", provider: "echo", concurrency: slots }] } },
-      responseCache: false,
-    }),
-  });
-  try {
-    return fairnessResult(options, fsync, await run(options, deployed));
-  } finally {
-    await deployed.stop();
-  }
+export function benchFairness(options: FairnessOptions): Promise<BenchResult> {
+  const { hosts, workers, slots, modelMs } = options;
+  return onDeployment(
+    options,
+    "fairness",
+    {
+      hosts,
+      workers,
+      slots,
+      modelMs,
+      // Levels would answer the flood without a model; here lanes alone have to do.
+      config: () => echoConfig(slots),
+    },
+    async (deployed, fsync) => fairnessResult(options, fsync, await run(options, deployed)),
+  );
 }
 
 async function run(options: FairnessOptions, { bus }: Deployed): Promise<FairnessMeasured> {

@@ -1,8 +1,9 @@
 /** From what was asked and answered in an overload to its figures. Pure but for the description of the machine. */
 import { overTime, roseInOrder } from "./arrivals.ts";
 import type { LoadBench } from "./deployed.ts";
+import { loadResult } from "./load-result.ts";
 import { ANSWERS, type Asked, kindOf, levelOf, type OpenLoop, tierChanges } from "./open-loop.ts";
-import { type BenchResult, describeMachine, quantile, round } from "./shape.ts";
+import { type BenchResult, quantile, round } from "./shape.ts";
 
 export interface OverloadOptions extends LoadBench {
   /** All arrivals, as a multiple of the capacity. */
@@ -125,7 +126,7 @@ function unitOf(name: string): string {
 }
 
 export function overloadResult(options: OverloadOptions, measured: Measured): BenchResult {
-  const { seed, seconds, factor, modelMs, slots, workers, hosts } = options;
+  const { seconds, factor, modelMs, slots, workers, hosts } = options;
   const { loop, phases, samples, levels, fsync } = measured;
   const figures = overloadFigures(measured);
   const from = phases.alone.from;
@@ -138,10 +139,8 @@ export function overloadResult(options: OverloadOptions, measured: Measured): Be
     );
   const sampled = (value: (sample: Sample) => number): [number, number][] =>
     samples.filter(({ at }) => at >= from).map((each) => [round((each.at - from) / 1_000, 2), value(each)]);
-  return {
+  return loadResult(options, {
     bench: "overload",
-    seed,
-    machine: describeMachine(options.natsServer),
     config: {
       seconds,
       factor,
@@ -153,20 +152,17 @@ export function overloadResult(options: OverloadOptions, measured: Measured): Be
       arrivals: "poisson",
       channel: "web, one message a turn",
       gateway: "left out",
-      sync: "1s",
-      fsyncP50Ms: fsync,
-      traceSampling: 0,
-      processes: { client: 1, hosts, workers, governor: 1, simulators: 1, natsServer: 1 },
     },
+    processes: { hosts, workers, governor: 1, simulators: 1 },
+    fsyncP50Ms: fsync,
     figures,
-    units: Object.fromEntries(Object.keys(figures).map((name) => [name, unitOf(name)])),
+    unitOf,
     // Its own value without the new conversations, measured in the same run.
-    baselines: {},
     series: {
       ongoingP95Ms: p95("ongoing"),
       newP95Ms: p95("new"),
       level: sampled(({ level }) => level),
       waiting: sampled(({ waiting }) => waiting),
     },
-  };
+  });
 }

@@ -3,12 +3,11 @@
  * capacity, then without them again. Everything but the client runs in processes of its own; arrivals are random, at
  * fixed rates, and wait for nobody.
  */
-import { join } from "node:path";
 import type { ConfigInput } from "#contracts/config.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { followLoad } from "../compose/load.ts";
 import { poisson } from "./arrivals.ts";
-import { type Deployed, startDeployed } from "./deployed.ts";
+import { type Deployed, onDeployment } from "./deployed.ts";
 import { OpenLoop } from "./open-loop.ts";
 import {
   capacityOf,
@@ -18,7 +17,7 @@ import {
   type Phases,
   type Sample,
 } from "./overload-figures.ts";
-import { type BenchResult, fsyncP50Ms, randomFrom, textOf } from "./shape.ts";
+import { type BenchResult, randomFrom, textOf } from "./shape.ts";
 
 /** Workers give the smaller pool this share of the slots, at twice the speed. */
 const SMALL_SLOTS = 0.5;
@@ -34,27 +33,24 @@ const SAMPLE_MS = 250;
 /** Levels that do not fall within this time do not fall for the benchmark. */
 const CALM_LIMIT_SECONDS = 60;
 
-export async function benchOverload(options: OverloadOptions): Promise<BenchResult> {
-  const fsync = fsyncP50Ms(options.folder);
-  const { natsBin, hosts, workers, slots, modelMs } = options;
-  const deployed = await startDeployed({
-    natsBin,
-    hosts,
-    workers,
-    slots,
-    folder: join(options.folder, "overload"),
-    governors: 1,
-    simulators: [
-      { ttftMs: modelMs, replyBytes: REPLY_BYTES },
-      { ttftMs: modelMs / 2, replyBytes: REPLY_BYTES },
-    ],
-    config: (simulators) => configOf(simulators, slots),
-  });
-  try {
-    return overloadResult(options, { fsync, ...(await run(options, deployed)) });
-  } finally {
-    await deployed.stop();
-  }
+export function benchOverload(options: OverloadOptions): Promise<BenchResult> {
+  const { hosts, workers, slots, modelMs } = options;
+  return onDeployment(
+    options,
+    "overload",
+    {
+      hosts,
+      workers,
+      slots,
+      governors: 1,
+      simulators: [
+        { ttftMs: modelMs, replyBytes: REPLY_BYTES },
+        { ttftMs: modelMs / 2, replyBytes: REPLY_BYTES },
+      ],
+      config: (simulators) => configOf(simulators, slots),
+    },
+    async (deployed, fsync) => overloadResult(options, { fsync, ...(await run(options, deployed)) }),
+  );
 }
 
 function configOf([large = "", small = ""]: readonly string[], slots: number): ConfigInput {

@@ -2,7 +2,6 @@
  * `jetclaw bench timers`: very many actors set a timer each; all of them are due within a minute. What is counted is read
  * from the stored states: how often each timer fired, and when the state that says so was stored.
  */
-import { join } from "node:path";
 import { actorsBucket, inboundStream } from "#contracts/subjects.ts";
 import { decodeRecord } from "#runtime/actor/record.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
@@ -10,8 +9,9 @@ import { sendToActor } from "#runtime/nats/inbound.ts";
 import { messagesFrom, streamState } from "#runtime/nats/reader.ts";
 import type { AlarmState } from "./alarm.ts";
 import { type Child, cpuMsOfProcess, rssMbOfProcess } from "./children.ts";
-import { type Deployed, echoConfig, type LoadBench, startDeployed } from "./deployed.ts";
-import { type BenchResult, describeMachine, fsyncP50Ms, quantile, randomFrom, round } from "./shape.ts";
+import { type Deployed, echoConfig, type LoadBench, onDeployment } from "./deployed.ts";
+import { loadResult } from "./load-result.ts";
+import { type BenchResult, quantile, randomFrom, round } from "./shape.ts";
 
 export interface TimersOptions extends LoadBench {
   readonly timers: number;
@@ -47,24 +47,19 @@ interface Fired {
   readonly setLate: boolean;
 }
 
-export async function benchTimers(options: TimersOptions): Promise<BenchResult> {
-  const fsync = fsyncP50Ms(options.folder);
-  const deployed = await startDeployed({
-    natsBin: options.natsBin,
-    folder: join(options.folder, "timers"),
-    hosts: options.hosts,
-    hostPart: "alarm-host",
-    workers: 0,
-    slots: 1,
-    governors: 0,
-    simulators: [],
-    config: () => echoConfig(1, { residency: options.residency }),
-  });
-  try {
-    return resultOf(options, fsync, await run(options, deployed));
-  } finally {
-    await deployed.stop();
-  }
+export function benchTimers(options: TimersOptions): Promise<BenchResult> {
+  return onDeployment(
+    options,
+    "timers",
+    {
+      hosts: options.hosts,
+      hostPart: "alarm-host",
+      workers: 0,
+      slots: 1,
+      config: () => echoConfig(1, { residency: options.residency }),
+    },
+    async (deployed, fsync) => resultOf(options, fsync, await run(options, deployed)),
+  );
 }
 
 async function run({ timers, seconds, seed, say }: TimersOptions, deployed: Deployed): Promise<Seen> {
@@ -208,22 +203,17 @@ function resultOf(options: TimersOptions, fsync: number, seen: Seen): BenchResul
     cpuNatsMsPerTimer: round(seen.natsCpuMs / timers),
     serverRssMb: round(seen.serverRssMb, 0),
   };
-  return {
+  return loadResult(options, {
     bench: "timers",
-    seed: options.seed,
-    machine: describeMachine(options.natsServer),
     config: {
       timers,
       dueWithinSeconds: seconds,
       residency,
-      sync: "1s",
-      fsyncP50Ms: fsync,
-      traceSampling: 0,
-      processes: { client: 1, hosts, natsServer: 1 },
     },
+    processes: { hosts },
+    fsyncP50Ms: fsync,
     figures,
-    units: Object.fromEntries(Object.keys(figures).map((name) => [name, unitOf(name)])),
-    baselines: {},
+    unitOf,
     series: { waiting: seen.waiting },
-  };
+  });
 }

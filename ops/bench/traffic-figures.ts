@@ -1,8 +1,9 @@
 /** From what was asked and answered of a trace to the figures. Pure but for the description of the machine. */
 import { groupBy, overTime } from "./arrivals.ts";
 import type { LoadBench } from "./deployed.ts";
+import { loadResult } from "./load-result.ts";
 import { ANSWERS, type Asked, kindOf } from "./open-loop.ts";
-import { type BenchResult, describeMachine, quantile, round } from "./shape.ts";
+import { type BenchResult, quantile, round } from "./shape.ts";
 import type { TracedRequest } from "./trace.ts";
 
 export interface TrafficOptions extends LoadBench {
@@ -115,7 +116,7 @@ export function trafficResult(
   fsync: number,
   measured: TrafficMeasured,
 ): BenchResult {
-  const { seed, seconds, speed, slots, workers, hosts, traceName, natsServer } = options;
+  const { seconds, speed, slots, workers, hosts, traceName } = options;
   const figures = figuresOf(options, measured);
   const from = measured.asked[0]?.dueAt ?? 0;
   const answered = measured.asked.filter(({ latencyMs }) => latencyMs !== undefined);
@@ -133,10 +134,8 @@ export function trafficResult(
     ({ dueAt }) => String(Math.floor((dueAt - from) / 1_000)),
     () => 1,
   );
-  return {
+  return loadResult(options, {
     bench: "traffic",
-    seed,
-    machine: describeMachine(natsServer),
     config: {
       seconds,
       trace: traceName,
@@ -144,15 +143,12 @@ export function trafficResult(
       speed,
       model: { ...MODEL, madeFasterBy: speed },
       slots,
-      sync: "1s",
-      fsyncP50Ms: fsync,
-      traceSampling: 0,
       gateway: "left out",
-      processes: { client: 1, hosts, workers, governor: 1, simulators: 1, natsServer: 1 },
     },
+    processes: { hosts, workers, governor: 1, simulators: 1 },
+    fsyncP50Ms: fsync,
     figures,
-    units: Object.fromEntries(Object.keys(figures).map((name) => [name, unitOf(name)])),
-    baselines: {},
+    unitOf,
     series: {
       p50Ms: latency(0.5),
       p95Ms: latency(0.95),
@@ -161,5 +157,5 @@ export function trafficResult(
       level: depth(({ level }) => level),
       arrivals: [...arrivals].map(([second, all]): [number, number] => [Number(second), all.length]),
     },
-  };
+  });
 }

@@ -2,14 +2,13 @@
  * `jetclaw bench traffic`: recorded traffic played again, faster. Arrivals and lengths are the trace's, conversations are
  * ours; the simulated model is faster by the same factor, so as many answers run at once as in the recording.
  */
-import { join } from "node:path";
 import { LIMITS } from "#contracts/limits.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { WorkQueue } from "#runtime/nats/work-queue.ts";
 import { followLoad } from "../compose/load.ts";
-import { type Deployed, startDeployed } from "./deployed.ts";
+import { type Deployed, onDeployment } from "./deployed.ts";
 import { OpenLoop } from "./open-loop.ts";
-import { type BenchResult, fsyncP50Ms, randomFrom, textOf } from "./shape.ts";
+import { type BenchResult, randomFrom, textOf } from "./shape.ts";
 import { paced, Threads, TOKEN_CHARS, type TracedRequest } from "./trace.ts";
 import {
   type Depth,
@@ -25,36 +24,33 @@ const SAMPLE_MS = 250;
 const SETTLE_LIMIT_MS = 120_000;
 const TENANTS = 20;
 
-export async function benchTraffic(options: TrafficOptions): Promise<BenchResult> {
-  const fsync = fsyncP50Ms(options.folder);
-  const { natsBin, hosts, workers, slots, speed } = options;
-  const deployed = await startDeployed({
-    natsBin,
-    hosts,
-    workers,
-    slots,
-    folder: join(options.folder, "traffic"),
-    governors: 1,
-    simulators: [
-      {
-        lengths: true,
-        ttftMs: MODEL.ttftMs / speed,
-        prefillMsPer1kTokens: MODEL.prefillMsPer1kTokens / speed,
-        tokensPerSecond: MODEL.tokensPerSecond * speed,
-        paceMs: PACE_MS,
-      },
-    ],
-    config: ([url = ""]) => ({
-      assistants: { bench: { instructions: "", knowledge: [] } },
-      pools: { default: { models: [{ name: "simulated", baseUrl: url, concurrency: slots }] } },
-      responseCache: false,
-    }),
-  });
-  try {
-    return trafficResult(options, fsync, await run(options, deployed));
-  } finally {
-    await deployed.stop();
-  }
+export function benchTraffic(options: TrafficOptions): Promise<BenchResult> {
+  const { hosts, workers, slots, speed } = options;
+  return onDeployment(
+    options,
+    "traffic",
+    {
+      hosts,
+      workers,
+      slots,
+      governors: 1,
+      simulators: [
+        {
+          lengths: true,
+          ttftMs: MODEL.ttftMs / speed,
+          prefillMsPer1kTokens: MODEL.prefillMsPer1kTokens / speed,
+          tokensPerSecond: MODEL.tokensPerSecond * speed,
+          paceMs: PACE_MS,
+        },
+      ],
+      config: ([url = ""]) => ({
+        assistants: { bench: { instructions: "", knowledge: [] } },
+        pools: { default: { models: [{ name: "simulated", baseUrl: url, concurrency: slots }] } },
+        responseCache: false,
+      }),
+    },
+    async (deployed, fsync) => trafficResult(options, fsync, await run(options, deployed)),
+  );
 }
 
 async function run(options: TrafficOptions, deployed: Deployed): Promise<TrafficMeasured> {

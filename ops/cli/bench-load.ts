@@ -45,41 +45,50 @@ export function loadCommand<Flags extends Common>(
     });
 }
 
+/** How many processes of each kind take part. */
+const withFleet = ({ count }: BenchParts, slots: number, command: Command): Command =>
+  command
+    .addOption(count("--slots <n>", "jobs at once a worker", slots))
+    .addOption(count("--workers <n>", "processes that run jobs", 2))
+    .addOption(count("--hosts <n>", "processes that host conversations", 2));
+
 const overloadCommand = (parts: BenchParts): Command =>
-  loadCommand<Common & OverloadFlags>(
+  withFleet(
     parts,
-    "overload",
-    "ongoing conversations beside several times more new ones than can be served",
-    [15, "of each of the two phases, alone and overloaded"],
-    async (flags) => (await import("../bench/overload.ts")).benchOverload(flags),
-  )
-    .addOption(parts.count("--factor <n>", "all arrivals, as a multiple of the capacity", 3))
-    .addOption(parts.count("--model-ms <n>", "time of a job at the model", 800))
-    .addOption(parts.count("--slots <n>", "jobs at once a worker", 8))
-    .addOption(parts.count("--workers <n>", "processes that run jobs", 2))
-    .addOption(parts.count("--hosts <n>", "processes that host conversations", 2))
-    .addHelpText(
-      "after",
-      "\nExamples:\n  jetclaw bench overload\n  jetclaw bench overload --factor 3 --seconds 60 --json --plot overload.svg",
-    );
+    8,
+    loadCommand<Common & OverloadFlags>(
+      parts,
+      "overload",
+      "ongoing conversations beside several times more new ones than can be served",
+      [15, "of each of the two phases, alone and overloaded"],
+      async (flags) => (await import("../bench/overload.ts")).benchOverload(flags),
+    )
+      .addOption(parts.count("--factor <n>", "all arrivals, as a multiple of the capacity", 3))
+      .addOption(parts.count("--model-ms <n>", "time of a job at the model", 800)),
+  ).addHelpText(
+    "after",
+    "\nExamples:\n  jetclaw bench overload\n  jetclaw bench overload --factor 3 --seconds 60 --json --plot overload.svg",
+  );
 const fairnessCommand = (parts: BenchParts): Command =>
-  loadCommand<Common & FairnessFlags>(
+  withFleet(
     parts,
-    "fairness",
-    "what tenants at an even rate notice of one that floods",
-    [25, "of each of the four phases"],
-    async (flags) => (await import("../bench/fairness.ts")).benchFairness(flags),
-  )
-    .addOption(parts.count("--tenants <n>", "at an even rate", 200, 2))
-    .addOption(parts.count("--flood <n>", "rate of the flooding tenant, as a multiple of its even rate", 10))
-    .addOption(parts.count("--model-ms <n>", "time of a job at the model", 400))
-    .addOption(parts.count("--slots <n>", "jobs at once a worker", 64))
-    .addOption(parts.count("--workers <n>", "processes that run jobs", 2))
-    .addOption(parts.count("--hosts <n>", "processes that host conversations", 2))
-    .addHelpText(
-      "after",
-      "\nExamples:\n  jetclaw bench fairness\n  jetclaw bench fairness --seconds 120 --json --plot fairness.svg",
-    );
+    64,
+    loadCommand<Common & FairnessFlags>(
+      parts,
+      "fairness",
+      "what tenants at an even rate notice of one that floods",
+      [25, "of each of the four phases"],
+      async (flags) => (await import("../bench/fairness.ts")).benchFairness(flags),
+    )
+      .addOption(parts.count("--tenants <n>", "at an even rate", 200, 2))
+      .addOption(
+        parts.count("--flood <n>", "rate of the flooding tenant, as a multiple of its even rate", 10),
+      )
+      .addOption(parts.count("--model-ms <n>", "time of a job at the model", 400)),
+  ).addHelpText(
+    "after",
+    "\nExamples:\n  jetclaw bench fairness\n  jetclaw bench fairness --seconds 120 --json --plot fairness.svg",
+  );
 const pumpCommand = (parts: BenchParts): Command =>
   loadCommand<Common & PumpFlags>(
     parts,
@@ -94,28 +103,30 @@ const pumpCommand = (parts: BenchParts): Command =>
     .addOption(parts.count("--model-ms <n>", "time that a job waits", 20))
     .addHelpText("after", "\nExamples:\n  jetclaw bench pump\n  jetclaw bench pump --seconds 60 --json");
 const trafficCommand = (parts: BenchParts): Command =>
-  loadCommand<Common & TrafficFlags>(
+  withFleet(
     parts,
-    "traffic",
-    "recorded traffic played again, faster: nothing lost, latency, depth of the queue",
-    [60, "of the benchmark: the trace is cut after them"],
-    async ({ trace: name, data, ...flags }) => {
-      const trace = await readTrace(data, name);
-      if (!trace) return undefined;
-      return (await import("../bench/traffic.ts")).benchTraffic({ ...flags, trace, traceName: name });
-    },
-  )
-    .option("--trace <file>", "lines of { t, in, out }, in the folder traffic of --data", DEFAULT_TRACE)
-    .option("--data <folder>", "where evaluation data is", DEFAULT_DATA)
-    .addOption(parts.count("--from <n>", "seconds of the recording that are skipped", 0, 0))
-    .addOption(parts.count("--speed <n>", "times as fast as it was recorded, arrivals and model alike", 20))
-    .addOption(parts.count("--slots <n>", "jobs at once a worker", 32))
-    .addOption(parts.count("--workers <n>", "processes that run jobs", 2))
-    .addOption(parts.count("--hosts <n>", "processes that host conversations", 2))
-    .addHelpText(
-      "after",
-      "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench traffic\n  jetclaw bench traffic --trace azure-code-bursts-30min.jsonl --speed 1 --from 840 --seconds 120 --json --plot traffic.svg",
-    );
+    32,
+    loadCommand<Common & TrafficFlags>(
+      parts,
+      "traffic",
+      "recorded traffic played again, faster: nothing lost, latency, depth of the queue",
+      [60, "of the benchmark: the trace is cut after them"],
+      async ({ trace: name, data, ...flags }) => {
+        const trace = await readTrace(data, name);
+        if (!trace) return undefined;
+        return (await import("../bench/traffic.ts")).benchTraffic({ ...flags, trace, traceName: name });
+      },
+    )
+      .option("--trace <file>", "lines of { t, in, out }, in the folder traffic of --data", DEFAULT_TRACE)
+      .option("--data <folder>", "where evaluation data is", DEFAULT_DATA)
+      .addOption(parts.count("--from <n>", "seconds of the recording that are skipped", 0, 0))
+      .addOption(
+        parts.count("--speed <n>", "times as fast as it was recorded, arrivals and model alike", 20),
+      ),
+  ).addHelpText(
+    "after",
+    "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench traffic\n  jetclaw bench traffic --trace azure-code-bursts-30min.jsonl --speed 1 --from 840 --seconds 120 --json --plot traffic.svg",
+  );
 
 const DEFAULT_DATA = "../shared/data";
 const DEFAULT_TRACE = "azure-conv-30min.jsonl";

@@ -9,6 +9,7 @@ import { BUCKETS } from "#contracts/subjects.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { type KnowledgeWorld, knowledgeWorld, type Reader, silentLog } from "#test/harness/knowledge.ts";
 import { randomOf } from "#test/harness/random.ts";
+import { TOPICS } from "#test/harness/topics.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
 let world: KnowledgeWorld;
@@ -24,18 +25,6 @@ beforeAll(async () => {
 });
 afterAll(() => world?.stop());
 
-const TOPICS = [
-  "zebra",
-  "walrus",
-  "parrot",
-  "salmon",
-  "badger",
-  "gibbon",
-  "falcon",
-  "lizard",
-  "beaver",
-  "donkey",
-];
 const content = (topic: string, version: number) => ({
   title: topic,
   text: `The ${topic} has version ${version}.`,

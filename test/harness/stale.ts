@@ -14,6 +14,7 @@ import { silentLog } from "./knowledge.ts";
 import { startTestNats } from "./nats.ts";
 import { type Random, randomOf } from "./random.ts";
 import { endWithUs } from "./reaping.ts";
+import { TOPICS } from "./topics.ts";
 
 export interface StaleOptions {
   readonly seed: number;
@@ -54,18 +55,6 @@ export interface StaleFigures extends RaceFigures {
 }
 
 const TENANT = "stale";
-const TOPICS = [
-  "zebra",
-  "walrus",
-  "parrot",
-  "salmon",
-  "badger",
-  "gibbon",
-  "falcon",
-  "lizard",
-  "beaver",
-  "donkey",
-];
 const WORDINGS: readonly ((topic: string) => string)[] = [
   (topic) => `Which version has the ${topic}?`,
   (topic) => `What version does the ${topic} have?`,

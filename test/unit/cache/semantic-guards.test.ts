@@ -5,6 +5,7 @@ import { Lexicon } from "#actors/cache/semantic/lexicon.ts";
 import { createSemanticCache } from "#actors/cache/semantic/memory.ts";
 import { wordsOf } from "#actors/cache/semantic/words.ts";
 import { randomOf } from "#test/harness/random.ts";
+import { TOPICS } from "#test/harness/topics.ts";
 
 const SEEN = [
   "How do I open a Basic plan?",
@@ -93,21 +94,9 @@ test("questions that differ by the thing they are about alone do not share an an
   for (let seed = 1; seed <= 4; seed++) {
     const random = randomOf(seed);
     const cache = createSemanticCache({ errorBound: 0.02, checkShare: 0 });
-    const things = [
-      "zebra",
-      "walrus",
-      "parrot",
-      "salmon",
-      "badger",
-      "gibbon",
-      "falcon",
-      "lizard",
-      "beaver",
-      "donkey",
-    ];
     for (let n = 0; n < 1_000; n++) {
-      if (n % 20 === 0) cache.removeDocument("acme", { collection: "c", document: random.pick(things) });
-      const document = random.pick(things);
+      if (n % 20 === 0) cache.removeDocument("acme", { collection: "c", document: random.pick(TOPICS) });
+      const document = random.pick(TOPICS);
       const text = random.pick(frames).replace("X", document);
       if ([...cache.entries()].some((entry) => entry.text === text)) continue;
       const question = { scope, text, vector: vectorOf(text), found: [{ collection: "c", document }] };
