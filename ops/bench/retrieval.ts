@@ -1,4 +1,5 @@
 /** `jetclaw bench retrieval`: how often the right document is found, by words, by vectors, and by both fused. */
+import { openaiEmbeddings } from "#actors/knowledge/embeddings/openai.ts";
 import { recordedEmbedder } from "#actors/knowledge/embeddings/recorded.ts";
 import { PassageIndex } from "#actors/knowledge/passage-index.ts";
 import { type RetrievalSet, retrievalSets, type SetFiles, type SetQuestion } from "./retrieval-sets.ts";
@@ -8,6 +9,8 @@ import { type BenchResult, describeMachine, quantile, round } from "./shape.ts";
 export interface RetrievalBench extends SetFiles {
   /** PREFIX of recorded vectors; without it words alone are measured. */
   readonly vectors?: string | undefined;
+  /** A model that embeds, instead of recorded vectors. */
+  readonly embeddings?: { readonly baseUrl: string; readonly model: string } | undefined;
   readonly say: (line: string) => void;
 }
 
@@ -18,12 +21,15 @@ export type Method = (question: SetQuestion) => Promise<Ranking>;
 const TENANT = "bench";
 const COLLECTION = "bench";
 const LIMIT = 6;
+const EMBED_MS = 120_000;
 
 /** Undefined where there is no data. */
 export async function benchRetrieval(options: RetrievalBench): Promise<BenchResult | undefined> {
   const sets = await retrievalSets(options);
   if (!sets) return undefined;
-  const embedder = options.vectors ? await recordedEmbedder(options.vectors) : undefined;
+  const { vectors, embeddings } = options;
+  const live = embeddings && openaiEmbeddings({ ...embeddings, purpose: "document", timeoutMs: EMBED_MS });
+  const embedder = live ?? (vectors ? await recordedEmbedder(vectors) : undefined);
   const figures: Record<string, number> = {};
   const baselines: Record<string, number> = {};
   const times: number[] = [];
@@ -46,6 +52,7 @@ export async function benchRetrieval(options: RetrievalBench): Promise<BenchResu
       Object.assign(baselines, named(`nearest${capital(set.name)}`, await score(set, both.nearest)));
     }
   }
+  await live?.close();
   figures.wordsP50Ms = round(quantile(times, 0.5));
   figures.wordsP99Ms = round(quantile(times, 0.99));
   return {
@@ -55,7 +62,7 @@ export async function benchRetrieval(options: RetrievalBench): Promise<BenchResu
     config: {
       knowledge: options.knowledge,
       questions: options.questions,
-      vectors: options.vectors ?? "none: figures are of words alone",
+      vectors: embedder?.model ?? "none: figures are of words alone",
       limit: LIMIT,
       sets: Object.fromEntries(sets.map((set) => [set.name, sizeOf(set)])),
     },

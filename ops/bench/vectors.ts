@@ -53,6 +53,11 @@ const SCOPE = { tenant: "bench", collections: [COLLECTION] };
 /** Questions asked of embeddings that do not answer. */
 const SILENT = 100;
 const INDEX_MS = 1_800_000;
+/** Documents read at once, so few that whatever else this process does has its turn. */
+const PAGE = 64;
+/** Documents between two lines of progress. */
+const TOLD = 5_000;
+const TELL_MS = 10_000;
 const log = createLog({ level: "error" });
 
 /** Vectors around topics: two texts of a topic are near, as two about the same thing are. Can be told to fall silent. */
@@ -187,12 +192,15 @@ class World {
     const fill = async (): Promise<void> => {
       for (let n = next++; n < documents; n = next++) {
         last = Math.max(last, await this.#put(n, 0));
-        if (n % 5_000 === 0) say(`${n} documents stored, ${indexer.position} indexed`);
+        if (n % TOLD === 0) say(`${n} documents stored, ${indexer.position} indexed`);
       }
     };
     await Promise.all(Array.from({ length: PUTS }, fill));
     const stored = performance.now() - began;
-    if (!(await store.waitIndexed(last, INDEX_MS))) throw new Error("the documents were not indexed");
+    const telling = setInterval(() => say(`${indexer.position} indexed`), TELL_MS);
+    const isIndexed = await store.waitIndexed(last, INDEX_MS);
+    clearInterval(telling);
+    if (!isIndexed) throw new Error("the documents were not indexed");
     const searchable = performance.now() - began;
     const { rss } = process.memoryUsage();
     say(`${documents} documents are searchable after ${seconds(searchable)} s`);
@@ -218,7 +226,7 @@ class World {
       took.push(performance.now() - from);
       found.push(new Set(hits.map((hit) => `${hit.document}#${hit.passage}`)));
     }
-    const exact = await exactNearest(this.#bus, vectors);
+    const exact = await exactNearest(this.#bus, vectors, say);
     const right = exact.map((ids, n) => ids.filter((id) => found[n]?.has(id)).length);
     const recall = right.reduce((sum, each) => sum + each, 0) / exact.flat().length;
     say(`recall@${NEAREST} ${recall.toFixed(4)}`);
@@ -253,7 +261,17 @@ class World {
 
   async indexAnew(): Promise<Record<string, number>> {
     const began = performance.now();
-    const done = await reindex(this.#bus, { space: SPACE, embedder: this.#embedder, embedAll: true });
+    let told = 0;
+    const done = await reindex(this.#bus, {
+      space: SPACE,
+      embedder: this.#embedder,
+      embedAll: true,
+      onProgress: ({ documents, total }) => {
+        if (documents < told + TOLD) return;
+        told = documents;
+        this.#options.say(`${documents} of ${total} documents indexed anew`);
+      },
+    });
     const took = performance.now() - began;
     this.#options.say(`${done.documents} documents indexed anew in ${seconds(took)} s`);
     return { reindexSeconds: seconds(took) };
@@ -285,10 +303,17 @@ function spread(name: string, took: readonly number[]): Record<string, number> {
 }
 
 /** The nearest passages of each question by comparing with every vector that is stored. */
-async function exactNearest(bus: Bus, questions: readonly Float32Array[]): Promise<string[][]> {
+async function exactNearest(
+  bus: Bus,
+  questions: readonly Float32Array[],
+  say: (line: string) => void,
+): Promise<string[][]> {
   const best: { id: string; score: number }[][] = questions.map(() => []);
+  let compared = 0;
   for (let seq = 1; ; ) {
-    const page = await messagesFrom(bus, VECTORS, vectorsFilter(SPACE), seq, 256);
+    const page = await messagesFrom(bus, VECTORS, vectorsFilter(SPACE), seq, PAGE);
+    compared += page.length;
+    if (compared % (80 * PAGE) === 0) say(`compared with ${compared} documents`);
     for (const { data } of page) {
       const record = decodeRecord(data);
       for (const [passage, vector] of (record?.vectors ?? []).entries())

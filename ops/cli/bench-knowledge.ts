@@ -15,6 +15,8 @@ interface RetrievalFlags extends Common {
   readonly knowledge: string;
   readonly questions: string;
   readonly vectors?: string;
+  readonly embeddings?: string;
+  readonly model: string;
 }
 interface KnowledgeFlags extends Common {
   readonly seed: number;
@@ -55,15 +57,18 @@ const retrievalCommand = ({ tableOf }: BenchParts): Command =>
       "cache/bitext.jsonl",
     )
     .option("--vectors <prefix>", "recorded vectors: PREFIX.f16 and PREFIX.keys.txt; words alone without")
+    .option("--embeddings <url>", "a model that embeds, .../v1, instead of recorded vectors")
+    .option("--model <name>", "the model at --embeddings", "all-minilm-l6-v2")
     .option("--json", "print JSON")
     .option("--plot <file.svg>", "draw the figures")
     .addHelpText(
       "after",
-      "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench retrieval\n  jetclaw bench retrieval --vectors ../shared/data/cache/minilm-l6-v2 --json --plot retrieval.svg",
+      "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench retrieval\n  jetclaw bench retrieval --vectors ../shared/data/cache/minilm-l6-v2 --json --plot retrieval.svg\n  jetclaw bench retrieval --embeddings http://127.0.0.1:8090/v1",
     )
-    .action(async (flags: RetrievalFlags) => {
+    .action(async ({ embeddings, model, ...flags }: RetrievalFlags) => {
       const { benchRetrieval } = await import("../bench/retrieval.ts");
-      const result = await benchRetrieval({ ...flags, say: note });
+      const live = embeddings === undefined ? {} : { embeddings: { baseUrl: embeddings, model } };
+      const result = await benchRetrieval({ ...flags, ...live, say: note });
       if (!result)
         return note(
           `Not measured: ${flags.knowledge} or ${flags.questions} is not in ${flags.data}. --data names the folder.`,

@@ -14,8 +14,21 @@ export function unitLength(vector: Float32Array | undefined): Float32Array | und
 }
 
 /** The cosine of two vectors of unit length. */
-export function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
-  return sum;
+export const dot = (a: Float32Array, b: Float32Array): number => dotAt(a, 0, b);
+
+/**
+ * The same with a row of many that stand one after the other. Four sums at once, as no addition then waits for the one
+ * before it.
+ */
+export function dotAt(rows: Float32Array, from: number, vector: Float32Array): number {
+  const whole = vector.length - (vector.length % 4);
+  let [a, b, c, d] = [0, 0, 0, 0];
+  for (let i = 0; i < whole; i += 4) {
+    a += (rows[from + i] as number) * (vector[i] as number);
+    b += (rows[from + i + 1] as number) * (vector[i + 1] as number);
+    c += (rows[from + i + 2] as number) * (vector[i + 2] as number);
+    d += (rows[from + i + 3] as number) * (vector[i + 3] as number);
+  }
+  for (let i = whole; i < vector.length; i++) a += (rows[from + i] as number) * (vector[i] as number);
+  return a + b + c + d;
 }

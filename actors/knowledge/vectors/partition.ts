@@ -2,6 +2,7 @@
  * The vectors of one tenant, collection and language. The first thousands are compared one by one, which is exact and
  * quick; what comes after them is found through a graph.
  */
+import { dotAt } from "../embeddings/unit-length.ts";
 import type { Graph } from "./graph.ts";
 
 /** Comparing so many of 384 numbers takes about 2 ms of CPU. */
@@ -104,18 +105,4 @@ export class Partition<T> {
     grown.set(this.#rows);
     this.#rows = grown;
   }
-}
-
-/** The dot product with a row. Four sums at once, as no addition then waits for the one before it. */
-function dotAt(rows: Float32Array, from: number, vector: Float32Array): number {
-  const whole = vector.length - (vector.length % 4);
-  let [a, b, c, d] = [0, 0, 0, 0];
-  for (let i = 0; i < whole; i += 4) {
-    a += (rows[from + i] as number) * (vector[i] as number);
-    b += (rows[from + i + 1] as number) * (vector[i + 1] as number);
-    c += (rows[from + i + 2] as number) * (vector[i + 2] as number);
-    d += (rows[from + i + 3] as number) * (vector[i + 3] as number);
-  }
-  for (let i = whole; i < vector.length; i++) a += (rows[from + i] as number) * (vector[i] as number);
-  return a + b + c + d;
 }

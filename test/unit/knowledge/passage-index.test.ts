@@ -194,3 +194,28 @@ describe("changes", () => {
     expect(of("one")).toEqual([]);
   });
 });
+
+test("a document that is being taken in is nobody's to rest on, and in the end it is as if it had come at once", () => {
+  const sections = (word: string): string =>
+    Array.from({ length: 6 }, (_, n) => `## Part ${n}\n\nThe ${word} number${n} sleeps in the barn.`).join(
+      "\n\n",
+    );
+  const at = (index: PassageIndex): number | undefined => index.revisionOf("demo", "shop", "d");
+  const sliced = new PassageIndex();
+  sliced.apply(event({ text: sections("zebra"), locale: "en" }), 1);
+  const changed = event({ text: sections("walrus"), locale: "en" });
+  const steps = sliced.applying(changed, 2);
+  let count = 0;
+  while (!steps.next().done) {
+    expect(at(sliced)).toBeUndefined();
+    count++;
+  }
+  expect(count).toBeGreaterThan(6);
+  expect(at(sliced)).toBe(2);
+  const whole = new PassageIndex();
+  whole.apply(changed, 2);
+  const find = (index: PassageIndex, question: string): Passage[] =>
+    index.retrieve({ tenant: "demo", collections: ["shop"], question, locale: "en", limit: 6 });
+  expect(find(sliced, "Where does the walrus sleep?")).toEqual(find(whole, "Where does the walrus sleep?"));
+  expect(find(sliced, "zebra")).toEqual([]);
+});
