@@ -10,6 +10,7 @@ import {
   StoreCompression,
   type StreamConfig,
 } from "@nats-io/jetstream";
+import { RequestError, TimeoutError } from "@nats-io/transport-node";
 import { decode, encode } from "#contracts/codec.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
@@ -240,7 +241,9 @@ async function create(bus: Bus, declared: Declared): Promise<void> {
     } catch (error) {
       const code = error instanceof JetStreamApiError ? error.code : 0;
       if (code === NAME_IN_USE) return;
-      if (!NOT_READY.has(code) || Date.now() > until) throw natsError(error);
+      // A question is not answered when the meta leader changes: made or not, it is asked for once more.
+      const again = NOT_READY.has(code) || error instanceof TimeoutError || error instanceof RequestError;
+      if (!again || Date.now() > until) throw natsError(error);
       bus.log.warn({ stream: declared.name, err: natsError(error) }, "the NATS cluster is not whole yet");
       await new Promise((next) => setTimeout(next, READY_PAUSE_MS));
     }

@@ -143,7 +143,7 @@ const nodePaused: Row = {
   fault: 8,
   name: "NATS node paused 2-30 s",
   target: "no commit on stale state, gap <= 12 s",
-  control: "hosts read state from any replica, and write over whatever is there",
+  control: "hosts stay on a paused node, read state from any replica, and write over whatever is there",
   run: (options) =>
     underLoad(
       options,
@@ -152,7 +152,7 @@ const nodePaused: Row = {
         ...KEPT,
         // So few that nearly every message reads its actor's state.
         residency: 4,
-        unsafe: options.control ? { ignoreFence: true, staleReads: true } : undefined,
+        unsafe: options.control ? { ignoreFence: true, staleReads: true, stayIsolated: true } : undefined,
       },
       { longestShardGapMs: 12_000 },
       (run) => pauses(run, options),
@@ -165,8 +165,10 @@ async function pauses(run: FaultRun, options: RowOptions): Promise<RowResult["fi
   for (let n = 1; n <= (options.times ?? 4) && !run.timeIsUp; n++) {
     const stream = someStream(run);
     const node = await leader(run, stream);
-    // Of four pauses one is short, one is long, as the seed has it.
-    const ms = n % 4 === 0 ? 30_000 : run.random.int(2_000, 12_000);
+    // Of four pauses one is long, the others as the seed has it.
+    const drawn = n % 4 === 2 ? 30_000 : run.random.int(2_000, 12_000);
+    // So long that others own what its clients had, and so short that these are still there.
+    const ms = options.control ? 8_000 : drawn;
     longestPauseMs = Math.max(longestPauseMs, ms);
     await run.note("node paused");
     await node.freeze();
