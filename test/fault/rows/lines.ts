@@ -137,7 +137,10 @@ const lostAck: Row = {
   target: "0 doubled, 0 lost",
   control: "hosts forget what they have processed",
   run: async (options) => {
-    const [one, three] = [await acksLost(options, 1), await acksLost(options, 3)];
+    const one = await acksLost(options, 1);
+    // What a control run has to find it finds on one server.
+    if (options.control) return one;
+    const three = await acksLost(options, 3);
     const named = Object.entries(one.figures).map(([name, value]) => [`r1.${name}`, value]);
     return {
       figures: { ...Object.fromEntries(named), ...three.figures },
