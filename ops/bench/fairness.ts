@@ -22,7 +22,7 @@ import { OpenLoop } from "./open-loop.ts";
 import { type BenchResult, randomFrom, round, textOf } from "./shape.ts";
 
 const TEXT_BYTES = 200;
-const WARM_UP_SECONDS = 3;
+const WARM_UP_SECONDS = 10;
 const SETTLE_LIMIT_MS = 60_000;
 const SLICES = 5;
 /** More deferred work than a phase can do. */

@@ -6,8 +6,9 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { encode } from "#contracts/codec.ts";
 import type { Job } from "#contracts/job.ts";
-import { CORE, inferSessionFilter, inferStream } from "#contracts/subjects.ts";
+import { BUCKETS, batchesKey, CORE, inferSessionFilter, inferStream } from "#contracts/subjects.ts";
 import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
+import { Kv } from "#runtime/nats/kv.ts";
 import { purge, streamState } from "#runtime/nats/reader.ts";
 import { type InferenceWorld, inferenceWorld, jobOf, type TestWorker } from "#test/harness/inference.ts";
 import { endWithUs } from "#test/harness/reaping.ts";
@@ -189,6 +190,26 @@ test("a worker that is killed while it brings the answers: the next one brings t
   expect(linesOf(false)).toEqual([]);
   // One may have been brought twice, under one id.
   expect(new Set(world.results.slice(before).map(({ id }) => id)).size).toBe(jobs.length);
+});
+
+test("a worker that was replaced while it sent a batch takes it back: what is paid for is what is written down", async () => {
+  simulator.set({ ttftMs: 1_500, batchMs: 5_000 });
+  const known = simulator.batches().length;
+  const jobs = await submit(4);
+  await work();
+  await waitUntil(made(known), { what: "the batch" });
+  simulator.set({ ttftMs: 0, batchMs: 300 });
+  // Its successor knows of no batch.
+  const none = { v: 1, batches: [] };
+  await new Kv(world.bus, BUCKETS.batches).put(batchesKey("default", "simulated"), encode(none));
+  await cancelled(known);
+  await waitUntil(made(known + 1), { what: "the next batch" });
+  for (const { finish } of await answersTo(jobs)) expect(finish).toBe("stop");
+  expect(linesOf(true).map(({ outcome }) => outcome)).toEqual([
+    ...["aborted", "aborted", "aborted", "aborted"],
+    ...["finished", "finished", "finished", "finished"],
+  ]);
+  expect(linesOf(false)).toEqual([]);
 });
 
 async function workerProcess(change: object = {}): Promise<ChildProcess> {
