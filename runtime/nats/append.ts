@@ -1,5 +1,5 @@
 /** Appends as they travel: what is asked of a stream in headers, and the acknowledgement that it sends. */
-import { headers, type MsgHdrs } from "@nats-io/transport-node";
+import type { MsgHdrs } from "@nats-io/transport-node";
 import { JetclawError } from "#contracts/errors.ts";
 
 export interface AppendOptions {
@@ -30,20 +30,27 @@ export class StaleRevision extends Error {
 /** Codes of the server for an expected revision that is not the last one. */
 const STALE = new Set([10071, 10164]);
 
-/** Undefined where there is nothing to say. */
-export function headersOf(options: AppendOptions): MsgHdrs | undefined {
-  const { id, expectedRevision, ttlMs, schedule } = options;
-  if (id === undefined && expectedRevision === undefined && ttlMs === undefined && !schedule)
-    return undefined;
-  const h = headers();
-  if (id !== undefined) h.set("Nats-Msg-Id", id);
-  if (expectedRevision !== undefined) h.set("Nats-Expected-Last-Subject-Sequence", String(expectedRevision));
-  if (ttlMs !== undefined) h.set("Nats-TTL", `${Math.max(1, Math.ceil(ttlMs / 1_000))}s`);
+/** Undefined where there is nothing to say. @throws Error for a value with a line break, which could say anything */
+export function headersOf({ id, expectedRevision, ttlMs, schedule }: AppendOptions): MsgHdrs | undefined {
+  let lines = "";
+  if (id !== undefined) lines += line("Nats-Msg-Id", id);
+  if (expectedRevision !== undefined)
+    lines += line("Nats-Expected-Last-Subject-Sequence", String(expectedRevision));
+  if (ttlMs !== undefined) lines += line("Nats-TTL", `${Math.max(1, Math.ceil(ttlMs / 1_000))}s`);
   if (schedule) {
-    h.set("Nats-Schedule", `@at ${new Date(schedule.at).toISOString()}`);
-    h.set("Nats-Schedule-Target", schedule.target);
+    lines += line("Nats-Schedule", `@at ${new Date(schedule.at).toISOString()}`);
+    lines += line("Nats-Schedule-Target", schedule.target);
   }
-  return h;
+  if (lines === "") return undefined;
+  // All that nats.js asks of headers that leave. Its own look every name up several times, a twentieth of a host's CPU.
+  return { encode: () => encoder.encode(`NATS/1.0\r\n${lines}\r\n`) } as unknown as MsgHdrs;
+}
+
+const encoder = new TextEncoder();
+
+function line(name: string, value: string): string {
+  if (/[\r\n]/.test(value)) throw new Error(`${name} cannot hold a line break`);
+  return `${name}: ${value}\r\n`;
 }
 
 interface PubAck {
