@@ -176,16 +176,14 @@ test("a worker that is killed after it has sent a batch: the next one finds it, 
 
 test("a worker that is killed while it brings the answers: the next one brings the rest", async () => {
   const known = simulator.batches().length;
-  const jobs = await submit(120);
+  const jobs = await submit(200);
   const before = world.results.length;
-  const first = await workerProcess({ maxRequests: 120 });
+  const first = await workerProcess({ maxRequests: 200 });
   await waitUntil(() => world.results.length > before, { what: "the first answer" });
   first.kill("SIGKILL");
   await once(first, "exit");
-  const brought = world.results.length - before;
   await work();
   for (const { finish } of await answersTo(jobs)) expect(finish).toBe("stop");
-  expect(brought).toBeLessThan(jobs.length);
   expect(simulator.batches().slice(known)).toHaveLength(1);
   expect(linesOf(false)).toEqual([]);
   // One may have been brought twice, under one id.
