@@ -17,16 +17,22 @@ const FAIRLY_SURE = 0.7;
 const BELIEF = 6;
 /** A check is rare and of exactly what is served. */
 const CHECK_WEIGHT = 3;
-const MARGIN = 1.3;
+/**
+ * Where it is surest the verifier expects about three times the errors there are, on all data it was tried with; how much
+ * of that is used grows with what it has learned here.
+ */
+const MARGIN = 1.5;
+const RAMP = 150;
 const MOST_TRUST = 2.5;
 /** Never serve what is less sure than this, however good the rest is. */
-const LEAST_CONFIDENCE = 0.9;
+const LEAST_CONFIDENCE = 0.8;
 
 export class Bound {
   readonly #bound: number;
   #errors: number[] = [];
   #threshold: number;
   #since = 0;
+  #count = 0;
   #expected = BELIEF;
   #differed = 0.9 * BELIEF;
 
@@ -48,6 +54,7 @@ export class Bound {
 
   /** The model was asked about a candidate of this confidence, because it was not sure enough or for a check. */
   learned(confidence: number, agreed: boolean, check: boolean): void {
+    this.#count++;
     if (confidence < FAIRLY_SURE) return;
     const weight = check ? CHECK_WEIGHT : 1;
     this.#expected += weight * (1 - confidence);
@@ -56,7 +63,8 @@ export class Bound {
 
   #renew(): void {
     this.#since = 0;
-    const trust = Math.min(MOST_TRUST, MARGIN * (this.#expected / this.#differed) ** 2);
+    const learned = this.#count / (this.#count + RAMP);
+    const trust = Math.min(MOST_TRUST, (1 + (MARGIN - 1) * learned) * (this.#expected / this.#differed) ** 2);
     const sorted = [...this.#errors].sort((a, b) => a - b);
     let sum = 0;
     let last = 0;

@@ -70,13 +70,18 @@ const OF_KNOWING: ReadonlySet<string> = new Set(
 /** How far after a negation the word stands that it denies. */
 const REACH = 3;
 
-/** Does the text deny something? An even number of negations denies nothing. */
-export function denies(words: readonly { readonly text: string }[]): boolean {
-  let count = 0;
-  for (const [at, { text }] of words.entries())
-    if (NEGATIONS.has(text) && !words.slice(at + 1, at + 1 + REACH).some((next) => OF_KNOWING.has(next.text)))
-      count++;
-  return count % 2 === 1;
+/**
+ * What the text denies: of each negation the first word after it that is no small word, or an empty text. An even number
+ * of negations denies nothing.
+ */
+export function deniedBy(words: readonly { readonly text: string }[]): string[] {
+  const denied: string[] = [];
+  for (const [at, { text }] of words.entries()) {
+    const next = words.slice(at + 1, at + 1 + REACH);
+    if (NEGATIONS.has(text) && !next.some((word) => OF_KNOWING.has(word.text)))
+      denied.push(next.find((word) => !isFunctionWord(word.text))?.text ?? "");
+  }
+  return denied.length % 2 === 1 ? denied : [];
 }
 
 const OPPOSITES: readonly (readonly [readonly string[], readonly string[]])[] = (

@@ -1,6 +1,6 @@
 /** What forbids one answer for two questions, however near they are. */
-import { denies, oppositeOf, type QuestionType, questionType } from "./grammar.ts";
-import type { Lexicon, Spoken } from "./lexicon.ts";
+import { deniedBy, oppositeOf, type QuestionType, questionType } from "./grammar.ts";
+import type { Lexicon, Spoken, Tells } from "./lexicon.ts";
 import { type Word, wordsOf } from "./words.ts";
 
 /** A value that a tenant declares: questions share an answer only when they name the same ones. */
@@ -19,7 +19,8 @@ export interface Reading {
   readonly texts: ReadonlySet<string>;
   readonly numbers: readonly string[];
   readonly slots: readonly string[];
-  readonly denies: boolean;
+  /** What it denies. */
+  readonly denied: readonly string[];
   readonly type: QuestionType;
 }
 
@@ -65,7 +66,7 @@ export function read(
       .map((word) => word.text)
       .sort(),
     slots: slots(text),
-    denies: denies(words),
+    denied: deniedBy(words),
     type: questionType(words),
   };
 }
@@ -75,30 +76,48 @@ export interface Context extends Words {
   readonly about: ReadonlySet<string>;
   /** Whether no question that had this answer has the word, some have it, or only those. */
   readonly spoken: Spoken;
+  readonly tells: Tells;
 }
 
 /** Each guard that speaks, with what it saw; the cheap ones first, for those who only ask whether one does. */
 export function* refusals(
   asked: Reading,
   known: Reading,
-  { lexicon, about, spoken }: Context,
+  { lexicon, about, spoken, tells }: Context,
 ): Generator<string> {
   if (differ(asked.numbers, known.numbers)) yield `number: ${against(asked.numbers, known.numbers)}`;
   if (differ(asked.slots, known.slots)) yield `slot: ${against(asked.slots, known.slots)}`;
-  if (asked.denies !== known.denies) yield "negation";
+  const denied = deniedOf(asked, known, lexicon) ?? deniedOf(known, asked, lexicon);
+  if (denied !== undefined) yield `negation: ${denied}`;
   if (asked.type !== known.type && asked.type !== "other" && known.type !== "other")
     yield `question type: ${asked.type} / ${known.type}`;
   const values = [
-    ...lexicon.valuesOf(asked, known.texts, about),
-    ...lexicon.valuesOf(known, asked.texts, about),
+    ...lexicon.differencesOf(asked, known.texts, about, tells).values,
+    ...lexicon.differencesOf(known, asked.texts, about, tells).values,
   ];
   if (values.length > 0) yield `value: ${values.join(", ")}`;
-  const contrast = lexicon.contrastOf(asked, known);
+  const contrast = lexicon.contrastOf(asked, known, tells);
   if (contrast !== undefined) yield `contrast: ${contrast}`;
   const exchange = lexicon.exchangeOf(asked, known, spoken);
   if (exchange !== undefined) yield `exchange: ${exchange}`;
   const opposite = oppositeOf(asked.texts, known.texts);
   if (opposite) yield `opposite: ${opposite.join(" / ")}`;
+}
+
+/** What one denies and the other says. "It does not work" and "it is broken" are no contradiction. */
+function deniedOf(one: Reading, other: Reading, lexicon: Lexicon): string | undefined {
+  if (other.denied.length > 0) return undefined;
+  return one.denied.find(
+    (text) => text === "" || other.texts.has(text) || other.texts.has(lexicon.stemOf(text)),
+  );
+}
+
+/** How many words narrow a noun in one of both, where no guard speaks. */
+export function remarksOf(asked: Reading, known: Reading, { lexicon, about, tells }: Context): number {
+  return (
+    lexicon.differencesOf(asked, known.texts, about, tells).remarks.length +
+    lexicon.differencesOf(known, asked.texts, about, tells).remarks.length
+  );
 }
 
 const differ = (one: readonly string[], other: readonly string[]): boolean =>

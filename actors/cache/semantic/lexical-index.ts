@@ -105,6 +105,14 @@ export class LexicalIndex {
     return [...(this.#terms[item] ?? [])].filter((id) => this.#weights[id] === WORD_WEIGHT);
   }
 
+  /** What an item was added with. */
+  featuresOf(item: number): (readonly [name: string, weight: number])[] {
+    return [...(this.#terms[item] ?? [])].map((id) => [
+      this.#names[id] as string,
+      this.#weights[id] as number,
+    ]);
+  }
+
   prepare(features: ReadonlyMap<string, number>): Prepared {
     const terms: number[] = [];
     let sum = 0;

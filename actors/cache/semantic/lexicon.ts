@@ -14,6 +14,8 @@ const CAPITAL_SHARE = 0.25;
 const GENERIC_HEADS = 4;
 /** Words of a phrase after its article that are looked at. */
 const PHRASE = 4;
+/** How a place before a noun begins. */
+const PLACE = "_ ";
 /** A word seen so often is spelt as it is meant. */
 const KNOWN = 3;
 
@@ -27,6 +29,8 @@ interface Counts {
   capital: number;
   /** Times that it stood where verbs stand: before an article, after `to`, or after who does it. */
   verbal: number;
+  /** Of these, before an article: what does something to a thing. */
+  transitive: number;
   /** Nouns that it narrowed, after an article. */
   heads: Map<string, number> | undefined;
   /** How many of them it narrowed more than once. */
@@ -41,6 +45,22 @@ export interface Phrase {
 
 /** Who was asked for with a word: never this answer, this one too, or this one alone. */
 export type Spoken = (word: Word) => "never" | "too" | "alone";
+
+/** Does the answer depend on the word before this one? */
+export type Tells = (place: {
+  readonly text: string;
+  readonly head: string;
+  /** Both questions have the word after it. */
+  readonly shared: boolean;
+  /** It was seen narrowing that word. */
+  readonly narrows: boolean;
+}) => boolean;
+
+export interface Differences {
+  readonly values: readonly string[];
+  /** Words that narrow a noun on which the answer does not depend. */
+  readonly remarks: readonly string[];
+}
 
 export class Lexicon {
   readonly #words = new Map<string, Counts>();
@@ -59,6 +79,7 @@ export class Lexicon {
       if (!word.first) counts.inner += by;
       if (word.capital) counts.capital += by;
       if (isVerbAt(words, at)) counts.verbal += by;
+      if (isDeterminer(words[at + 1]?.text ?? "")) counts.transitive += by;
       if (!isSpellable(word.text)) continue;
       if (by === 1 && counts.all === KNOWN) this.#spelling.add(word.text);
       if (by === -1 && counts.all === KNOWN - 1) this.#spelling.remove(word.text);
@@ -101,9 +122,15 @@ export class Lexicon {
   }
 
   /** Values that a text names and another does not: names, closed classes, and words that narrow a noun. */
-  valuesOf({ words }: Phrase, other: ReadonlySet<string>, about: ReadonlySet<string>): string[] {
+  differencesOf(
+    { words }: Phrase,
+    other: ReadonlySet<string>,
+    about: ReadonlySet<string>,
+    tells: Tells,
+  ): Differences {
     const narrowing = new Set(modifiersOf(words).map(([modifier]) => modifier));
     const values = new Set<string>();
+    const remarks = new Set<string>();
     for (const [at, word] of words.entries()) {
       const { text, number } = word;
       if (number || this.#has(other, text)) continue;
@@ -112,18 +139,25 @@ export class Lexicon {
       if (this.#isName(word)) values.add(text);
       if (about.has(this.stemOf(text)) || this.#isGeneric(text)) continue;
       const next = words[at + 1]?.text;
-      if (narrowing.has(text) || (next !== undefined && this.#narrows(text, next, other))) values.add(text);
+      const narrows = narrowing.has(text) || (next !== undefined && this.#narrows(text, next, other));
+      if (tells({ text, head: next ?? "", shared: next !== undefined && this.#has(other, next), narrows }))
+        values.add(text);
+      else if (narrows) remarks.add(text);
     }
-    return [...values];
+    return { values: [...values], remarks: [...remarks] };
   }
 
   /** Two different words in the same place of a phrase: gold account, free account; ship to Rome, ship to Paris. */
-  contrastOf(one: Phrase, other: Phrase): string | undefined {
+  contrastOf(one: Phrase, other: Phrase, tells: Tells): string | undefined {
     const places = new Map<string, string>();
     for (const [place, text] of this.#placesOf(one, other.texts)) places.set(place, text);
     for (const [place, text] of this.#placesOf(other, one.texts)) {
       const mine = places.get(place);
-      if (mine !== undefined) return `${mine} / ${text}`;
+      if (mine === undefined) continue;
+      if (!place.startsWith(PLACE)) return `${mine} / ${text}`;
+      const head = place.slice(PLACE.length);
+      if ([mine, text].some((one) => tells({ text: one, head, shared: true, narrows: true })))
+        return `${mine} / ${text}`;
     }
     return undefined;
   }
@@ -146,15 +180,15 @@ export class Lexicon {
   /** What a text says and another does not, small words and verbs apart. */
   #ownOf({ words }: Phrase, other: ReadonlySet<string>): Word[] {
     return words.filter(
-      ({ text }) => !isFunctionWord(text) && !this.#has(other, text) && !this.#isVerbal(text),
+      ({ text }) => !isFunctionWord(text) && !this.#has(other, text) && !this.isVerbal(text),
     );
   }
 
   *#placesOf({ words }: Phrase, other: ReadonlySet<string>): Iterable<[place: string, text: string]> {
     for (const [at, { text }] of words.entries()) {
-      if (isFunctionWord(text) || this.#has(other, text) || this.#isVerbal(text)) continue;
+      if (isFunctionWord(text) || this.#has(other, text) || this.isVerbal(text)) continue;
       const next = words[at + 1]?.text;
-      if (next !== undefined && !isFunctionWord(next)) yield [`_ ${this.stemOf(next)}`, text];
+      if (next !== undefined && !isFunctionWord(next)) yield [`${PLACE}${this.stemOf(next)}`, text];
       const [before, farBefore] = [words[at - 1]?.text, words[at - 2]?.text];
       if (before === undefined || farBefore === undefined) continue;
       if (isPreposition(before) && !isFunctionWord(farBefore))
@@ -165,7 +199,7 @@ export class Lexicon {
   #narrows(text: string, next: string, other: ReadonlySet<string>): boolean {
     if ((this.#words.get(text)?.heads?.get(this.stemOf(next)) ?? 0) > 0) return true;
     // Nothing is known of it yet: before a noun that both texts have, it counts as narrowing unless it is a verb.
-    return !isFunctionWord(next) && this.#has(other, next) && !this.#isVerbal(text);
+    return !isFunctionWord(next) && this.#has(other, next) && !this.isVerbal(text);
   }
 
   #isName(word: Word): boolean {
@@ -178,7 +212,17 @@ export class Lexicon {
     return (this.#words.get(text)?.often ?? 0) >= GENERIC_HEADS;
   }
 
-  #isVerbal(text: string): boolean {
+  /** Nouns that it narrowed, after an article, as stems. */
+  headsOf(text: string): Iterable<string> {
+    return this.#words.get(text)?.heads?.keys() ?? [];
+  }
+
+  /** Does it stand before articles? "To gold account" makes no verb of gold. */
+  isTransitive(text: string): boolean {
+    return (this.#words.get(text)?.transitive ?? 0) > 0;
+  }
+
+  isVerbal(text: string): boolean {
     return (this.#words.get(text)?.verbal ?? 0) > 0;
   }
 
@@ -194,7 +238,17 @@ export class Lexicon {
     let counts = this.#words.get(text);
     if (!counts) {
       const stem = stemOf(text, this.#language);
-      counts = { stem, written: [], all: 0, inner: 0, capital: 0, verbal: 0, heads: undefined, often: 0 };
+      counts = {
+        stem,
+        written: [],
+        all: 0,
+        inner: 0,
+        capital: 0,
+        verbal: 0,
+        transitive: 0,
+        heads: undefined,
+        often: 0,
+      };
       this.#words.set(text, counts);
     }
     return counts;

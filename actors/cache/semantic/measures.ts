@@ -24,6 +24,11 @@ export const FEATURES = [
   "confusion",
   "size",
   "agree",
+  "remarks",
+  "share",
+  "shareMargin",
+  "shareOverUngrounded",
+  "novelty",
 ] as const;
 
 export interface Near {
@@ -84,16 +89,21 @@ export interface Situation {
   /** Share of the question's words that the scope has seen. */
   readonly known: number;
   readonly found: readonly DocumentRef[] | undefined;
+  /** Words that narrow a noun in one of both questions. */
+  readonly remarks: number;
+  /** How much of the question no other is like. */
+  readonly novelty: number;
 }
 
-export function measure(candidate: Near, { near, votes, fits, records, known, found }: Situation): number[] {
+export function measure(candidate: Near, situation: Situation): number[] {
+  const { near, votes, fits, records, known, found } = situation;
   const { rest, entry } = candidate;
   const isSame = (one: Near): boolean => one.rest === rest;
   const isOther = (one: Near): boolean => one.rest !== rest && one.rest !== "";
   const isUngrounded = (one: Near): boolean => one.rest === "";
   const cosine = best(near, cosineOf, isSame);
   const lexical = best(near, lexicalOf, isSame);
-  const own = fits.get(rest) ?? { size: 0, cosine: undefined, words: 0 };
+  const own = fits.get(rest) ?? { size: 0, cosine: undefined, words: 0, share: 0 };
   const others = [...fits].filter(([of]) => of !== rest && of !== "").map(([, fit]) => fit);
   const ungrounded = fits.get("");
   const runnerUp = votes.find((vote) => vote.rest !== rest)?.rest ?? "";
@@ -119,6 +129,11 @@ export function measure(candidate: Near, { near, votes, fits, records, known, fo
     logit(records.confusion(rest, runnerUp)),
     Math.log(1 + own.size) / 5,
     agrees(near, candidate) ? 1 : 0,
+    Math.min(3, situation.remarks) / 3,
+    own.share,
+    own.share - Math.max(0, ...others.map((fit) => fit.share)),
+    own.share - (ungrounded?.share ?? 0),
+    situation.novelty,
   ];
 }
 

@@ -1,6 +1,6 @@
 /** The semantic cache: entries by scope, and what was learned by tenant, assistant and language. */
 import { Bound } from "./bound.ts";
-import { refusals, type Slot, type SlotReader, slotReader } from "./guards.ts";
+import { refusals, remarksOf, type Slot, type SlotReader, slotReader } from "./guards.ts";
 import { measure, type Near, restOf, votesOf } from "./measures.ts";
 import type {
   Candidate,
@@ -34,16 +34,23 @@ export interface SemanticOptions {
 const SHOWN = 8;
 /** Before so many lessons nothing is served. */
 const LEAST_LESSONS = 30;
+/** Lessons of one session that count: nobody decides alone what is served to others. */
+const SESSION_LESSONS = 20;
+
 /** What is learned of one language of an assistant, with vectors or without. */
 interface Learner {
   readonly verifier: Verifier;
   readonly bound: Bound;
+  /** Lessons that count, by session. */
+  readonly sessions: Map<string, number>;
 }
 
 interface Place {
   readonly entry: SemanticEntry;
   readonly shelf: Shelf;
   readonly item: number;
+  /** The entry's lesson, where it counts. */
+  readonly trial: Trial | undefined;
 }
 
 export function createSemanticCache(options: SemanticOptions = {}): SemanticCache {
@@ -105,6 +112,8 @@ class Memory implements SemanticCache {
       records: this.#recordsOf(question.scope),
       known: probe.known,
       found: question.found,
+      remarks: remarksOf(probe.reading, shelf.readingOf(weighed), shelf.contextOf(weighed.rest)),
+      novelty: probe.novelty,
     });
     const { verifier, bound } = this.#learnerOf(question);
     const confidence = verifier.confidence(features);
@@ -123,7 +132,11 @@ class Memory implements SemanticCache {
     const trial = this.#trialOf(verdict, documents);
     const learner = this.#learnerOf(question);
     const isCheck = verdict.kind === "check";
-    if (trial && (isCheck || verdict.kind !== "miss" || verdict.reason === "unsure"))
+    if (
+      trial &&
+      mayTeach(learner, session) &&
+      (isCheck || verdict.kind !== "miss" || verdict.reason === "unsure")
+    )
       learner.bound.learned(verdict.evidence.confidence, trial.agreed, isCheck);
     const entry: SemanticEntry = { v: 1, id, scope, text, vector, documents, session, trial };
     this.add(entry);
@@ -142,23 +155,34 @@ class Memory implements SemanticCache {
   add(entry: SemanticEntry): boolean {
     if (this.#entries.has(entry.id)) return false;
     const shelf = this.#shelfOf(entry.scope);
-    this.#entries.set(entry.id, { entry, shelf, item: shelf.add(entry) });
-    if (entry.trial) {
-      this.#learnerOf(entry).verifier.learn(entry.trial);
-      this.#count(entry, entry.trial, 1);
-    }
+    const trial = this.#taught(entry);
+    this.#entries.set(entry.id, { entry, shelf, item: shelf.add(entry), trial });
+    if (trial) this.#count(entry, trial, 1);
     return true;
+  }
+
+  /** The lesson that the learner takes from the entry. */
+  #taught(entry: SemanticEntry): Trial | undefined {
+    const { trial, session } = entry;
+    if (!trial) return undefined;
+    const learner = this.#learnerOf(entry);
+    if (!mayTeach(learner, session)) return undefined;
+    countSession(learner, session, 1);
+    learner.verifier.learn(trial);
+    return trial;
   }
 
   remove(id: string): boolean {
     const place = this.#entries.get(id);
     if (!place) return false;
-    const { entry, shelf, item } = place;
+    const { entry, shelf, item, trial } = place;
     this.#entries.delete(id);
     shelf.remove(item);
-    if (entry.trial) {
-      this.#learnerOf(entry).verifier.forget(entry.trial);
-      this.#count(entry, entry.trial, -1);
+    if (trial) {
+      const learner = this.#learnerOf(entry);
+      learner.verifier.forget(trial);
+      countSession(learner, entry.session, -1);
+      this.#count(entry, trial, -1);
     }
     if (shelf.size === 0) {
       const key = keyOf(entry.scope);
@@ -213,7 +237,7 @@ class Memory implements SemanticCache {
     let learner = this.#learners.get(key);
     if (!learner) {
       const verifier = new Verifier(asked.vector ? VECTOR_PRIOR : LEXICAL_PRIOR);
-      learner = { verifier, bound: new Bound(this.#options.errorBound) };
+      learner = { verifier, bound: new Bound(this.#options.errorBound), sessions: new Map() };
       this.#learners.set(key, learner);
     }
     return learner;
@@ -282,6 +306,16 @@ const shown = ({ entry, cosine, lexical }: Near, refused: readonly string[]): Ca
   lexical,
   refused,
 });
+
+const mayTeach = ({ sessions }: Learner, session: string | undefined): boolean =>
+  session === undefined || (sessions.get(session) ?? 0) < SESSION_LESSONS;
+
+function countSession({ sessions }: Learner, session: string | undefined, by: 1 | -1): void {
+  if (session === undefined) return;
+  const count = (sessions.get(session) ?? 0) + by;
+  if (count > 0) sessions.set(session, count);
+  else sessions.delete(session);
+}
 
 const keyOf = ({ tenant, assistant, assistantVersion, tier, locale }: Scope): string =>
   JSON.stringify([tenant, assistant, assistantVersion, tier, locale]);

@@ -6,6 +6,8 @@ export interface Fit {
   readonly cosine: number | undefined;
   /** Log of how much likelier the question's words are among them than among all (naive Bayes). */
   readonly words: number;
+  /** How much the question is of this answer, by the discriminant. */
+  readonly share: number;
 }
 
 interface Group {
@@ -48,7 +50,7 @@ export class Rests {
     return count === this.#words.get(word) ? "alone" : "too";
   }
 
-  fit(rest: string, words: readonly number[], vector: Float32Array | undefined): Fit {
+  fit(rest: string, words: readonly number[], vector: Float32Array | undefined): Omit<Fit, "share"> {
     const group = this.#groups.get(rest);
     if (!group) return { size: 0, cosine: undefined, words: 0 };
     let log = 0;

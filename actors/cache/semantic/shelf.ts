@@ -1,4 +1,7 @@
 /** The entries of one scope, with all that is derived from them. */
+import { Discriminant, sketchOfFeatures, sketchOfVector } from "./discriminant.ts";
+import { Fillers } from "./fillers.ts";
+import { isFunctionWord } from "./grammar.ts";
 import { type Context, type Reading, read, type SlotReader, type Words } from "./guards.ts";
 import { featuresOf, LexicalIndex } from "./lexical-index.ts";
 import { Lexicon } from "./lexicon.ts";
@@ -14,6 +17,8 @@ const NEAR = 24;
 const LEAST = 0.12;
 /** What vectors weigh in the order of candidates, beside words. */
 const COSINE_SHARE = 0.8;
+/** From so many entries on answers are told apart as a whole. Fewer tell little, and it takes a megabyte. */
+const TELLING = 32;
 /** Names of documents lately taken apart. */
 const ABOUTS = 4_000;
 
@@ -22,6 +27,8 @@ export interface Probe {
   readonly near: readonly Near[];
   /** Share of the question's words that the scope has seen. */
   readonly known: number;
+  /** How much of the question no other is like. */
+  readonly novelty: number;
   fitOf(rest: string): Fit;
 }
 
@@ -37,6 +44,8 @@ export class Shelf {
   readonly #lexical = new LexicalIndex();
   readonly #vectors = new VectorIndex();
   readonly #groups = new Rests();
+  readonly #fillers = new Fillers();
+  #discriminant: Discriminant | undefined;
   readonly #abouts = new Map<string, ReadonlySet<string>>();
 
   constructor(language: string, slots: SlotReader) {
@@ -56,29 +65,54 @@ export class Shelf {
     this.#rests[item] = rest;
     const words = this.#words.lexicon.kept(wordsOf(entry.text));
     this.#written[item] = words;
-    this.#words.lexicon.count(words, 1);
+    this.#count(rest, words, 1);
     this.#lexical.add(item, featuresOf(this.#words.lexicon.meant(words), this.#words.language));
     if (entry.vector) this.#vectors.add(item, entry.vector);
     this.#groups.count(rest, this.#lexical.wordsOf(item), entry.vector, 1);
+    if (this.#discriminant) this.#discriminant.count(rest, this.#sketchOf(item, entry), 1);
+    else if (this.size === TELLING) this.#discriminate();
     return item;
   }
 
   remove(item: number): void {
     const entry = this.#items[item];
     if (!entry) return;
+    const rest = this.#rests[item] ?? "";
     this.#items[item] = undefined;
     this.#free.push(item);
-    this.#groups.count(this.#rests[item] ?? "", this.#lexical.wordsOf(item), entry.vector, -1);
+    if (this.size < TELLING) this.#discriminant = undefined;
+    this.#discriminant?.count(rest, this.#sketchOf(item, entry), -1);
+    this.#groups.count(rest, this.#lexical.wordsOf(item), entry.vector, -1);
     this.#lexical.remove(item);
     this.#vectors.remove(item);
-    this.#words.lexicon.count(this.#written[item] ?? [], -1);
+    this.#count(rest, this.#written[item] ?? [], -1);
     this.#written[item] = undefined;
+  }
+
+  #count(rest: string, words: readonly Word[], by: 1 | -1): void {
+    const { lexicon } = this.#words;
+    if (by === 1) lexicon.count(words, by);
+    this.#fillers.count(rest, words, (text) => lexicon.stemOf(text), by);
+    if (by === -1) lexicon.count(words, by);
+  }
+
+  #discriminate(): void {
+    const discriminant = new Discriminant();
+    for (const [item, entry] of this.#items.entries())
+      if (entry) discriminant.count(this.#rests[item] ?? "", this.#sketchOf(item, entry), 1);
+    this.#discriminant = discriminant;
+  }
+
+  /** Of the vector, without one of the words. */
+  #sketchOf(item: number, { vector }: SemanticEntry): Float32Array {
+    return vector ? sketchOfVector(vector) : sketchOfFeatures(this.#lexical.featuresOf(item));
   }
 
   /** What is near to a text, nearest first. */
   probe(text: string, vector: Float32Array | undefined): Probe {
     const reading = read(text, this.#slots, this.#words);
-    const prepared = this.#lexical.prepare(featuresOf(reading.words, this.#words.language));
+    const features = featuresOf(reading.words, this.#words.language);
+    const prepared = this.#lexical.prepare(features);
     const found = new Set(this.#lexical.search(prepared, NEAR).map(({ item }) => item));
     if (vector) for (const item of this.#vectors.search(vector, NEAR)) found.add(item);
     const items = [...found];
@@ -91,11 +125,16 @@ export class Shelf {
       const score = cosine === undefined ? lexical : COSINE_SHARE * cosine + (1 - COSINE_SHARE) * lexical;
       return score < LEAST ? [] : [{ item, entry, rest: this.#rests[item] ?? "", cosine, lexical, score }];
     });
+    const shares = this.#discriminant?.sharesOf(vector ? sketchOfVector(vector) : sketchOfFeatures(features));
     return {
       reading,
       near: near.sort((a, b) => b.score - a.score || a.item - b.item),
       known: prepared.words.length / Math.max(1, prepared.words.length + prepared.unknown),
-      fitOf: (rest) => this.#groups.fit(rest, prepared.words, vector),
+      novelty: shares?.novelty ?? 1,
+      fitOf: (rest) => ({
+        ...this.#groups.fit(rest, prepared.words, vector),
+        share: shares?.of(rest) ?? 0,
+      }),
     };
   }
 
@@ -114,6 +153,22 @@ export class Shelf {
       const [id] = this.#lexical.prepare(featuresOf([word], this.#words.language)).words;
       return id === undefined ? "never" : this.#groups.says(rest, id);
     };
-    return { ...this.#words, about, spoken };
+    const { lexicon } = this.#words;
+    const isVerb = (text: string): boolean => lexicon.isTransitive(text);
+    const tells: Context["tells"] = ({ text, head, shared, narrows }) => {
+      const stem = lexicon.stemOf(head);
+      if (!narrows)
+        return (
+          head !== "" &&
+          !isFunctionWord(head) &&
+          !isVerb(text) &&
+          this.#fillers.always(rest, stem, { isVerb, shared })
+        );
+      return (
+        this.#fillers.decides(rest, stem, { isVerb, shared }) ||
+        [...lexicon.headsOf(text)].some((one) => this.#fillers.decides(rest, one, { isVerb, shared: false }))
+      );
+    };
+    return { ...this.#words, about, spoken, tells };
   }
 }

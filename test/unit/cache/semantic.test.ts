@@ -36,10 +36,12 @@ const asked: fc.Arbitrary<Asked> = fc.record({
   topic: fc.nat(TOPICS.length - 1),
   frame: fc.nat(FRAMES.length - 1),
   scope: fc.nat(2),
-  cited: fc.boolean(),
+  cited: fc.nat(19).map((n) => n > 0),
   session: fc.nat(3),
 });
 const traffic = fc.array(asked, { minLength: 120, maxLength: 160 });
+/** Long enough that some of it is served. */
+const longTraffic = fc.array(asked, { minLength: 220, maxLength: 240 });
 
 const scopeOf = (n: number): Scope => ({
   ...SCOPE,
@@ -72,7 +74,7 @@ function play(cache: SemanticCache, all: readonly Asked[]): Verdict[] {
 test("what is served is of the same scope and rests on something", () => {
   let served = 0;
   fc.assert(
-    fc.property(traffic, (all) => {
+    fc.property(longTraffic, (all) => {
       const verdicts = play(createSemanticCache(), all);
       for (const [n, verdict] of verdicts.entries()) {
         if (verdict.kind === "miss") continue;
@@ -81,7 +83,7 @@ test("what is served is of the same scope and rests on something", () => {
         expect(verdict.entry.documents).not.toEqual([]);
       }
     }),
-    { numRuns: 8 },
+    { numRuns: 6 },
   );
   expect(served).toBeGreaterThan(0);
 });
@@ -189,4 +191,24 @@ test("a question alone leaves nothing behind, however it names its language", ()
   const cache = createSemanticCache({ errorBound: 0.02 });
   const { evidence } = cache.lookup({ scope: { ...scopeOf(0), locale: "xx-1" }, text: "Anything?" });
   expect(evidence).toMatchObject({ threshold: 0.98, lessons: 0 });
+});
+
+test("one session teaches no more than its share, however much it asks", () => {
+  const lessonsOf = (sessions: number): [before: number, after: number] => {
+    const cache = createSemanticCache();
+    for (let n = 0; n < 60; n++) {
+      const question = questionOf({ topic: n % 4, frame: n % 5, scope: 0, cited: true, session: 0 });
+      const documents = [{ collection: "kb", document: TOPICS[n % 4] ?? "", revision: 1 }];
+      const outcome = { id: `e${n}`, documents, session: `s${n % sessions}` };
+      cache.learn(question, outcome, cache.lookup(question));
+    }
+    const lessons = () => cache.lookup({ scope: SCOPE, text: "parcel problem" }).evidence.lessons;
+    const before = lessons();
+    cache.removeSession(SCOPE.tenant, "s0");
+    return [before, lessons()];
+  };
+  expect(lessonsOf(1)).toEqual([20, 0]);
+  const [before, after] = lessonsOf(10);
+  expect(before).toBeGreaterThan(30);
+  expect(after).toBeLessThan(before);
 });
