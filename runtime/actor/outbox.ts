@@ -47,10 +47,11 @@ export async function publishOutbox(
     }
     const before = last.get(effect.subject);
     const publish = (): Promise<unknown> =>
-      retrying(bus.log, signal, "publish an effect", async () => {
-        if (effect.k === "schedule") await stillOwner();
-        await publishEffect(bus, effect, placed, stored);
-      });
+      retrying(bus.log, signal, "publish an effect", () =>
+        effect.k === "schedule"
+          ? stillOwner().then(() => publishEffect(bus, effect, placed, stored))
+          : publishEffect(bus, effect, placed, stored),
+      );
     const wait = before ? before.then(publish) : publish();
     last.set(effect.subject, wait);
     waits.push(wait);
