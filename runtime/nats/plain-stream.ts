@@ -1,5 +1,5 @@
 /** Streams outside the product's topology, as a measurement declares them. */
-import { AckPolicy, DiscardPolicy, RetentionPolicy, StorageType, StoreCompression } from "@nats-io/jetstream";
+import { AckPolicy, DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import { type Bus, natsError } from "./connect.ts";
 
 export interface PlainStream {
@@ -23,7 +23,7 @@ export async function makePlainStream(
   const kinds = {
     work: { retention: RetentionPolicy.Workqueue },
     bucket: { max_msgs_per_subject: 1, discard: DiscardPolicy.New, allow_direct: true },
-    log: { compression: StoreCompression.S2 },
+    log: {},
     memory: { storage: StorageType.Memory, max_bytes: MEMORY_BYTES, max_age: MEMORY_AGE_MS * 1e6 },
   } as const;
   try {

@@ -35,6 +35,8 @@ import { Kv } from "./kv.ts";
 
 const ms = (value: number): number => value * 1e6;
 const DEFAULT_SHARDS = 4;
+/** Said, so that what was made compressed before goes on plain: a server that is killed spoils compressed files. */
+const PLAIN = StoreCompression.None;
 
 export interface Deployment {
   /** Numbered copies of the streams. */
@@ -72,7 +74,7 @@ function sharded(shard: number, shards: number): Declared[] {
     {
       name: turnsStream(shard),
       subjects: turnsSubjects(shard),
-      compression: StoreCompression.S2,
+      compression: PLAIN,
       allow_direct: true,
       duplicate_window: ms(LIMITS.dedupeWindowMs),
     },
@@ -108,7 +110,7 @@ const common = (): Declared[] => [
     subjects: ["kb.>"],
     max_msgs_per_subject: 1,
     allow_direct: true,
-    compression: StoreCompression.S2,
+    compression: PLAIN,
     republish: { src: KNOWLEDGE_BELL.source, dest: KNOWLEDGE_BELL.destination, headers_only: true },
   },
   {
