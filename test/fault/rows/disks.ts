@@ -52,6 +52,11 @@ class DiskRun {
     await observe({ bus, deployment, recorder, closedOf: closedTurnsOf, effects: ["record"] });
   }
 
+  /** Ends what runs; nothing may. */
+  async close(): Promise<void> {
+    await this.#cluster?.close();
+  }
+
   async conclude(events: (all: readonly HistoryEvent[]) => readonly HistoryEvent[]): Promise<RowResult> {
     await this.load.stop();
     const queues = await this.cluster.drained(DRAIN_MS);
@@ -78,7 +83,7 @@ async function onDisk(
     return await work(run, disk);
   } finally {
     await run.load.stop().catch(() => {});
-    await run.cluster.close().catch(() => {});
+    await run.close().catch(() => {});
     disk.unmount();
     await rm(dir, { recursive: true, force: true });
   }
@@ -108,7 +113,18 @@ const powerCut: Row = {
       const after = new DiskRun(options, run.dir);
       after.recorder.events.push(...before.filter(({ type }) => type === "invoke" || type === "ok"));
       try {
-        await after.start(join(disk.folder, "nats"), sync);
+        const unreadable = await after.start(join(disk.folder, "nats"), sync).then(
+          () => undefined,
+          (error: Error) => error,
+        );
+        if (unreadable) {
+          if (!options.control) throw unreadable;
+          // Files whose beginning never reached the disk: all of it is lost.
+          return {
+            figures: { fsyncAlways: 0 },
+            broken: [`the copy cannot be started: ${unreadable.message}`],
+          };
+        }
         await after.cluster.drained(DRAIN_MS);
         // Sessions whose later messages the copy holds in part answer those too; they are nobody's loss.
         const known = new Set(
@@ -122,7 +138,7 @@ const powerCut: Row = {
         ]);
         return { ...result, figures: { ...result.figures, fsyncAlways: options.control ? 0 : 1 } };
       } finally {
-        await after.cluster.close();
+        await after.close();
       }
     }),
 };
