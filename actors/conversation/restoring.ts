@@ -40,7 +40,8 @@ export interface RestoreOptions {
 
 /** That a deployment can have. */
 const MOST_SHARDS = 16;
-const RECORDS_AT_ONCE = 50;
+/** For each batch the actor reads what is there, so the fewer the better; an outbox has less than a thousand effects. */
+const RECORDS_AT_ONCE = 500;
 /** What an actor is given at once: it fits a message, and the actor's outbox. */
 const BYTES_AT_ONCE = LIMITS.envelopeBytes / 2;
 const ANSWER_MS = 30_000;

@@ -22,6 +22,7 @@ import { RECORD_BYTES, sessionOf, storeConversations } from "./stored-conversati
 
 export interface ConversationsOptions extends LoadBench {
   readonly stored: number;
+  readonly pastTurns: number;
   readonly residency: number;
   readonly rate: number;
   readonly inFlight: number;
@@ -73,16 +74,19 @@ interface Written {
 }
 
 /** Leaves a killed server's folder behind. */
-const writeAll = ({ stored, natsBin: bin, seed, say, ...options }: ConversationsOptions, dataDir: string) =>
+const writeAll = (
+  { stored, pastTurns, natsBin: bin, seed, say, ...options }: ConversationsOptions,
+  dataDir: string,
+) =>
   startCleanly(async (cleanup): Promise<Written> => {
     const server = await startNatsServer({ bin, dataDir, port: 0, syncInterval: "1s", log: () => {} });
     cleanup.add(() => server.stop());
     const bus = await connectTo(server.url, "bench-client", createLog({ level: "error" }));
     cleanup.add(() => bus.close());
-    const config = configSchema.parse(configOf({ stored, natsBin: bin, seed, say, ...options }));
+    const config = configSchema.parse(configOf({ stored, pastTurns, natsBin: bin, seed, say, ...options }));
     const deployment = await provisionFor(bus, config);
     const from = performance.now();
-    await storeConversations(bus, deployment, { count: stored, seed, say });
+    await storeConversations(bus, deployment, { count: stored, pastTurns, seed, say });
     const states = await Promise.all(
       Array.from({ length: deployment.shards }, (_, s) => streamState(bus, `KV_${actorsBucket(s)}`)),
     );
@@ -232,11 +236,12 @@ function resultOf(
     unanswered: seen.turns.filter(({ records }) => records === 0).length,
   };
   const baselines = { warmP50Ms: of("warm", 0.5), warmP99Ms: of("warm", 0.99) };
-  const { stored, residency, rate, inFlight, seconds, memorySeconds } = options;
+  const { stored, pastTurns, residency, rate, inFlight, seconds, memorySeconds } = options;
   return loadResult(options, {
     bench: "conversations",
     config: {
       stored,
+      pastTurns,
       residency,
       rate,
       inFlight,
