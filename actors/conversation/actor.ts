@@ -21,7 +21,7 @@ import { appendRecord, closeWith, emitDone, recordOf, recordSubject } from "./cl
 import { erase, tombstoneMs } from "./erasing.ts";
 import { armIdle, idle } from "./idling.ts";
 import { IdsIndex } from "./old-ids.ts";
-import { turnsFrom } from "./past-turns.ts";
+import { lastTurns } from "./past-turns.ts";
 import { phrase } from "./phrases.ts";
 import { answeredLongAgo, repeat } from "./repeats.ts";
 import { restore } from "./restoring.ts";
@@ -69,9 +69,10 @@ export function conversationKind(answering: Answering): ActorKind {
     initial: initialState,
     store: (state) => storeState(state as ConversationState),
     async recall(stored, { tenant, key }) {
-      const { from } = stored as StoredState;
-      const past = from === undefined ? [] : await turnsFrom(answering.past, tenant, key, from);
-      return withPast(stored as StoredState, past);
+      return withPast(
+        stored as StoredState,
+        await lastTurns(answering.past, tenant, key, stored as StoredState),
+      );
     },
     view: (state) => state,
     lifetimeMs: (state, now) => tombstoneMs(state as ConversationState, now),

@@ -28,7 +28,7 @@ import { lastMessage, messagesFrom, nextMessage } from "#runtime/nats/reader.ts"
 import type { Deployment } from "#runtime/nats/topology.ts";
 import type { ErasedReply } from "./erasing.ts";
 import { placeOf, readOldIds } from "./old-ids.ts";
-import { findTurnOf, type PastTurns, pastOf, REPEATED_ATTEMPT, records } from "./past-turns.ts";
+import { findTurnOf, lastTurns, type PastTurns, pastOf, REPEATED_ATTEMPT, records } from "./past-turns.ts";
 import type { Conversations, IncomingMessage, SessionPage, SessionQuery } from "./port.ts";
 import { listSessions } from "./sessions.ts";
 import { type StoredState, upgradeState } from "./stored.ts";
@@ -158,13 +158,12 @@ export class ConversationClient implements Conversations {
     if (running && has(running)) return running;
     const stored = state.history.find(has);
     if (stored) return ofPast(stored);
-    const find = (from?: number) => findTurnOf(this.#past, tenant, session, message, from);
-    let record = await find(state.from);
-    if (!record && state.from !== undefined) {
-      const chunks = state.unindexed === undefined ? [] : await readOldIds(this.#past, tenant, session);
-      // Not written down yet, or not known at all: then it can only lie behind the last that were.
-      record = await find(placeOf(chunks, message) ?? chunks.at(-1)?.seq);
-    }
+    const last = (await lastTurns(this.#past, tenant, session, state)).find(({ turn }) => has(turn));
+    if (last) return ofPast(last.turn);
+    const chunks = state.unindexed === undefined ? [] : await readOldIds(this.#past, tenant, session);
+    // Not written down yet, or not known at all: then it can only lie behind the last that were.
+    const place = placeOf(chunks, message) ?? chunks.at(-1)?.seq;
+    const record = await findTurnOf(this.#past, tenant, session, message, place);
     return record && ofPast(pastOf(record));
   }
 

@@ -4,8 +4,9 @@ import { shardOf } from "#contracts/ids.ts";
 import { routeOf, turnSessionFilter, turnsStream } from "#contracts/subjects.ts";
 import { CONVERSATION, type FeedbackRecord, type TurnRecord } from "#contracts/turn.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
-import { everyMessage } from "#runtime/nats/reader.ts";
+import { everyMessage, messageAt } from "#runtime/nats/reader.ts";
 import type { Deployment } from "#runtime/nats/topology.ts";
+import type { StoredState } from "./stored.ts";
 import type { PastTurn } from "./turn.ts";
 
 const PAGE = 256;
@@ -43,17 +44,43 @@ export async function* records(
     yield { record: decode(data), seq };
 }
 
-/** The closed turns of a session from a sequence on, each with its place. */
-export async function turnsFrom(
+/**
+ * The last closed turns of a session, each with its place. Read by their places where those are known: to look for them by
+ * subject the server reads every block between the first of them and the last, which may be days.
+ */
+export async function lastTurns(
   past: PastTurns,
   tenant: string,
   session: string,
-  from: number,
+  { turn: last, from, places }: Pick<StoredState, "turn" | "from" | "places">,
 ): Promise<{ turn: PastTurn; seq: number }[]> {
   const turns: { turn: PastTurn; seq: number }[] = [];
-  for await (const { record, seq } of records(past, tenant, session, from))
-    if (record.type === "turn") turns.push({ turn: pastOf(record), seq });
+  if (places?.turn === last)
+    for (const placed of await Promise.all(places.seqs.map((seq) => recordAt(past, tenant, session, seq)))) {
+      // A retention may have ended meanwhile.
+      if (placed?.record.type === "turn") turns.push({ turn: pastOf(placed.record), seq: placed.seq });
+    }
+  else if (from !== undefined)
+    for await (const { record, seq } of records(past, tenant, session, from))
+      if (record.type === "turn") turns.push({ turn: pastOf(record), seq });
   return turns;
+}
+
+async function recordAt(
+  { bus, deployment: { shards, replicas } }: PastTurns,
+  tenant: string,
+  session: string,
+  seq: number,
+): Promise<PlacedRecord | undefined> {
+  const stream = turnsStream(
+    shardOf(routeOf({ kind: CONVERSATION, tenant, key: session }).partition, shards),
+  );
+  // A follower may be behind; a single replica is its own leader, and a direct read costs both sides a fraction.
+  const message = await (replicas === 1 ? bus.directAt(stream, seq) : messageAt(bus, stream, seq));
+  if (!message) return undefined;
+  const record = decode<PlacedRecord["record"]>(message.data);
+  // A stream that was made anew counts from one again.
+  return record.tenant === tenant && record.session === session ? { record, seq } : undefined;
 }
 
 /** The record of the turn that answered a message, from a sequence on; undefined when none did. */

@@ -25,6 +25,8 @@ export const upgradeState = (state: unknown, from: number): unknown =>
 /** `history` holds the turns without a known place; `from` is the place of the first of the others. */
 export interface StoredState extends ConversationState {
   readonly from?: number;
+  /** The places of all the others, as of a turn: code that knows of none of this leaves it behind when it goes on. */
+  readonly places?: { readonly turn: number; readonly seqs: readonly number[] };
 }
 
 /** Sequence in TURNS of a closed turn, once its record was acknowledged. */
@@ -37,21 +39,18 @@ export function placeTurn(turn: PastTurn, seq: number): void {
 
 export function storeState(state: ConversationState): StoredState {
   // Of turns that were restored the older ones may lie behind the newer ones.
-  const from = state.history.reduce<number | undefined>((least, turn) => {
-    const seq = places.get(turn);
-    return seq === undefined || (least !== undefined && least < seq) ? least : seq;
-  }, undefined);
+  const seqs = state.history.flatMap((turn) => places.get(turn) ?? []);
   const { oldIds: _, ...stored } = state;
   return {
     ...stored,
     history: state.history.filter((turn) => !places.has(turn)),
-    ...(from === undefined ? {} : { from }),
+    ...(seqs.length === 0 ? {} : { from: Math.min(...seqs), places: { turn: state.turn, seqs } }),
   };
 }
 
 /** A state with the closed turns that its stored form leaves in TURNS. */
 export function withPast(
-  { from: _, ...state }: StoredState,
+  { from: _, places: __, ...state }: StoredState,
   past: readonly { readonly turn: PastTurn; readonly seq: number }[],
 ): ConversationState {
   const history = new Map(state.history.map((turn) => [turn.turn, turn]));

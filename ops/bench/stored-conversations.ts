@@ -56,7 +56,7 @@ export async function storeConversations(
         routeOf({ kind: CONVERSATION, tenant, key: session }).partition,
         deployment.shards,
       );
-      places.next(shard, turn === 1 ? n : undefined);
+      places.next(shard, n);
       return { subject: turnSubject(shard, "web", tenant, session), data: turnOf(n, turn, text(n + turn)) };
     });
   }
@@ -66,7 +66,7 @@ export async function storeConversations(
     const { path, partition } = routeOf({ kind: CONVERSATION, tenant, key: session });
     const subject = `$KV.${actorsBucket(shardOf(partition, deployment.shards))}.${path}`;
     if (++said % SAID_EVERY === 0) say(`${said} of ${count} conversations stored`);
-    return { subject, data: recordOf(deployment, n, text(n), { turn: pastTurns + 1, from: places.of(n) }) };
+    return { subject, data: recordOf(deployment, n, text(n), { turn: pastTurns + 1, seqs: places.of(n) }) };
   });
 }
 
@@ -78,20 +78,20 @@ interface Texts {
 /** Where the first turns lie: nobody else writes, so what is sent in order is numbered in order. */
 class Places {
   readonly #last: number[];
-  readonly #first = new Map<number, number>();
+  readonly #of = new Map<number, number[]>();
 
   constructor(shards: number) {
     this.#last = new Array<number>(shards).fill(0);
   }
 
-  next(shard: number, conversation: number | undefined): void {
+  next(shard: number, conversation: number): void {
     const seq = (this.#last[shard] ?? 0) + 1;
     this.#last[shard] = seq;
-    if (conversation !== undefined) this.#first.set(conversation, seq);
+    this.#of.set(conversation, [...this.of(conversation), seq]);
   }
 
-  of(conversation: number): number | undefined {
-    return this.#first.get(conversation);
+  of(conversation: number): readonly number[] {
+    return this.#of.get(conversation) ?? [];
   }
 }
 
@@ -156,7 +156,7 @@ function recordOf(
   { shards }: Deployment,
   n: number,
   texts: Texts,
-  { turn, from }: { readonly turn: number; readonly from?: number | undefined },
+  { turn, seqs = [] }: { readonly turn: number; readonly seqs?: readonly number[] },
 ): Uint8Array {
   const { tenant, session } = sessionOf(n);
   const state = {
@@ -173,7 +173,7 @@ function recordOf(
   return encodeRecord({
     op: `writer.${n.toString(36)}`,
     state,
-    stored: { ...storeState(state), ...(from === undefined ? {} : { from }) },
+    stored: { ...storeState(state), ...(seqs.length === 0 ? {} : { from: seqs[0], places: { turn, seqs } }) },
     stateVersion: STATE_VERSION,
     processed: new ProcessedIds(),
     newlyProcessed: [`m${n}-${turn}`],

@@ -31,14 +31,19 @@ const stateOf = (history: readonly PastTurn[]): ConversationState => ({
 const written = (state: ConversationState): StoredState => decode(encode(storeState(state)));
 
 describe("closed turns", () => {
-  test("are written until their place in TURNS is known, then only where the first of them lies", () => {
+  test("are written until their place in TURNS is known, then only where they lie", () => {
     const history = [past(1), past(2), past(3)];
     expect(written(stateOf(history))).toEqual(stateOf(history));
     placeTurn(history[0] as PastTurn, 17);
     placeTurn(history[1] as PastTurn, 40);
-    expect(written(stateOf(history))).toEqual({ ...stateOf(history), history: [past(3)], from: 17 });
+    expect(written(stateOf(history))).toEqual({
+      ...stateOf(history),
+      history: [past(3)],
+      from: 17,
+      places: { turn: 3, seqs: [17, 40] },
+    });
     // The first one is beyond the bound by now.
-    expect(written(stateOf(history.slice(1)))).toMatchObject({ from: 40 });
+    expect(written(stateOf(history.slice(1)))).toMatchObject({ from: 40, places: { turn: 3, seqs: [40] } });
   });
 
   test("that were restored lie behind newer ones: all of them are read again", () => {
