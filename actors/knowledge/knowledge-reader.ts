@@ -192,9 +192,8 @@ export class KnowledgeReader {
   }
 
   async #lastSequence(until: number): Promise<number | undefined> {
-    const asked = lastMessage(this.#bus, KNOWLEDGE, knowledgeFilter()).then((message) => message?.seq ?? 0);
     return await within(
-      asked.catch(() => undefined),
+      lastChange(this.#bus).catch(() => undefined),
       until - performance.now(),
     );
   }
@@ -217,4 +216,10 @@ export class KnowledgeReader {
   #changed(): void {
     for (const wake of this.#waiting) wake();
   }
+}
+
+/** For the last message of all the server looks at none of its subjects; for the last one of a filter at every one. */
+async function lastChange(bus: Bus): Promise<number> {
+  const last = await lastMessage(bus, KNOWLEDGE, ">");
+  return (last ?? (await lastMessage(bus, KNOWLEDGE, knowledgeFilter())))?.seq ?? 0;
 }
