@@ -8,8 +8,11 @@ import { decode, encode } from "#contracts/codec.ts";
 import { CORE } from "#contracts/subjects.ts";
 import { type Bus, NO_DATA, type Subscription } from "./connect.ts";
 
-/** Nobody's silence for so long says anything; the next look asks again. */
-const ASK_MS = 500;
+/**
+ * Silence says nothing, so the next look asks again: what was asked of a process just before it was killed is never
+ * answered, and only who asks after that is told.
+ */
+const ASK_MS = 75;
 
 interface Hello {
   readonly instance: string;
