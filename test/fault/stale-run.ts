@@ -14,7 +14,11 @@ export async function staleRun(options: {
   readonly control: boolean;
   readonly say: (line: string) => void;
 }): Promise<Findings> {
-  const { calm, stale, otherEntity, ...figures } = await runStale({ ...options, hosts: 3, killEvery: KILL_EVERY });
+  const { calm, stale, otherEntity, ...figures } = await runStale({
+    ...options,
+    hosts: 3,
+    killEvery: KILL_EVERY,
+  });
   const enough = figures.hits * 2 >= figures.lookups;
   const everyStale = [...calm.stale, ...stale];
   const everyOther = [...calm.otherEntity, ...otherEntity];
