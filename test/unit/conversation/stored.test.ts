@@ -43,7 +43,7 @@ describe("closed turns", () => {
       places: { turn: 3, seqs: [17, 40] },
     });
     // The first one is beyond the bound by now.
-    expect(written(stateOf(history.slice(1)))).toMatchObject({ from: 40, places: { turn: 3, seqs: [40] } });
+    expect(written(stateOf(history.slice(1)))).toMatchObject({ from: 40, places: { turn: 2, seqs: [40] } });
   });
 
   test("that were restored lie behind newer ones: all of them are read again", () => {
