@@ -17,18 +17,15 @@ const FAIRLY_SURE = 0.7;
 const BELIEF = 6;
 /** A check is rare and of exactly what is served. */
 const CHECK_WEIGHT = 3;
-/**
- * Where it is surest the verifier expects about three times the errors there are, on all data it was tried with; how much
- * of that is used grows with what it has learned here.
- */
-const MARGIN = 1.5;
+/** How much of the margin is used grows with what has been learned here. */
 const RAMP = 150;
-const MOST_TRUST = 2.5;
+const MOST_TRUST = 3;
 /** Never serve what is less sure than this, however good the rest is. */
-const LEAST_CONFIDENCE = 0.8;
+const LEAST_CONFIDENCE = 0.85;
 
 export class Bound {
   readonly #bound: number;
+  readonly #margin: number;
   #errors: number[] = [];
   #threshold: number;
   #since = 0;
@@ -36,8 +33,10 @@ export class Bound {
   #expected = BELIEF;
   #differed = 0.9 * BELIEF;
 
-  constructor(bound: number) {
+  /** @param margin by how much the verifier overstates the errors of what it is surest of */
+  constructor(bound: number, margin: number) {
     this.#bound = bound;
+    this.#margin = margin;
     this.#threshold = 1 - bound;
   }
 
@@ -64,7 +63,10 @@ export class Bound {
   #renew(): void {
     this.#since = 0;
     const learned = this.#count / (this.#count + RAMP);
-    const trust = Math.min(MOST_TRUST, (1 + (MARGIN - 1) * learned) * (this.#expected / this.#differed) ** 2);
+    const trust = Math.min(
+      MOST_TRUST,
+      (1 + (this.#margin - 1) * learned) * (this.#expected / this.#differed) ** 2,
+    );
     const sorted = [...this.#errors].sort((a, b) => a - b);
     let sum = 0;
     let last = 0;

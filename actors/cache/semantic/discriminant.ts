@@ -104,7 +104,7 @@ function scatter(number: number): number {
 }
 
 function unit(sketch: Float32Array): Float32Array {
-  const length = Math.hypot(...sketch) || 1;
+  const length = Math.sqrt(product(sketch, sketch)) || 1;
   return sketch.map((x) => x / length);
 }
 

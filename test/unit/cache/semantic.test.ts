@@ -41,7 +41,7 @@ const asked: fc.Arbitrary<Asked> = fc.record({
 });
 const traffic = fc.array(asked, { minLength: 120, maxLength: 160 });
 /** Long enough that some of it is served. */
-const longTraffic = fc.array(asked, { minLength: 220, maxLength: 240 });
+const longTraffic = fc.array(asked, { minLength: 200, maxLength: 220 });
 
 const scopeOf = (n: number): Scope => ({
   ...SCOPE,
@@ -83,7 +83,7 @@ test("what is served is of the same scope and rests on something", () => {
         expect(verdict.entry.documents).not.toEqual([]);
       }
     }),
-    { numRuns: 6 },
+    { numRuns: 4 },
   );
   expect(served).toBeGreaterThan(0);
 });
@@ -118,7 +118,7 @@ test("what was removed is never seen again, whichever way it went", () => {
         for (const { entry } of evidence.candidates) expect(removed).not.toContain(entry);
       }
     }),
-    { numRuns: 8 },
+    { numRuns: 5 },
   );
 });
 
@@ -136,7 +136,7 @@ test("entries alone make the same cache again", () => {
         expect(cache.lookup(question).evidence).toMatchObject(evidence);
       }
     }),
-    { numRuns: 4 },
+    { numRuns: 3 },
   );
 });
 
