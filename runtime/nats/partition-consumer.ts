@@ -37,7 +37,7 @@ const TRIES = 8;
 /** A consumer's leader answers at once or there is none: asked again later, with nothing made meanwhile. */
 const ANSWER_MS = 2_000;
 /** The meta leader makes many, one after the other; what was asked of one that has just gone is asked again soon. */
-const CREATED_MS = 3_000;
+const CREATED_MS = 5_000;
 /** Who waits for counts asks again soon: a new leader may just have come. */
 const COUNTS_MS = 750;
 
