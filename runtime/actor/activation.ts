@@ -15,7 +15,7 @@ import { activate, commit, Evicted, type Loaded, type Owned, ownerSince } from "
 import { deadLetter } from "./dead-letter.ts";
 import type { ActorKind } from "./define.ts";
 import { Draft } from "./draft.ts";
-import { attemptsOf, recordAfter, timersAfter, verdictOf } from "./handled.ts";
+import { attemptsOf, deathsOf, recordAfter, timersAfter, verdictOf } from "./handled.ts";
 import type { HostContext } from "./host.ts";
 import { type Delivery, Mailbox } from "./mailbox.ts";
 import { boundPurges, publishOutbox } from "./outbox.ts";
@@ -188,10 +188,11 @@ export class Activation {
       const { record } = this.#loaded as Loaded;
       const tried = attemptsOf(record.attempts, delivery);
       // The owner that it was pending with may have died of it too, and wrote nothing down.
-      if (tried.length + 1 >= LIMITS.handlerAttempts && !unsafe.ignoreAttempts)
+      const deaths = deathsOf(tried, instance);
+      if (deaths + 1 >= LIMITS.handlerAttempts && !unsafe.ignoreAttempts)
         return this.#poison(
           delivery,
-          new HandlerFailed(new Error(`begun ${tried.length + 1} times, never finished`)),
+          new HandlerFailed(new Error(`begun ${deaths + 1} times, never finished`)),
         );
       const attempts = { ...record.attempts, [id]: [...tried, { at: clock.now(), host: instance }] };
       if (await this.#write(this.#draft([], undefined), { attempts }, LIMITS.recordBytes)) break;

@@ -28,6 +28,18 @@ export function attemptsOf(
   return Object.hasOwn(attempts, id) ? (attempts[id] as readonly Tried[]) : [];
 }
 
+/**
+ * How many processes may have died of a message. Each dies once: who begun it again after a loss of its partition or of
+ * NATS is counted once, and whoever asks is alive. Attempts of the first version of the record name no host.
+ */
+export function deathsOf(tried: readonly Tried[], own: string): number {
+  const unnamed = tried.filter(({ host }) => host === "").length;
+  const named = new Set(tried.map(({ host }) => host));
+  named.delete("");
+  named.delete(own);
+  return unnamed + named.size;
+}
+
 /** What a handler asked to be forgotten. */
 export interface Forgetting {
   readonly forgotUpTo: string | undefined;

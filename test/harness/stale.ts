@@ -64,8 +64,8 @@ const WORDINGS: readonly ((topic: string) => string)[] = [
 ];
 /** So many that words seldom share one: a model that cannot tell topics apart would prove nothing of the cache. */
 const DIMENSIONS = 1_024;
-/** Two a host. With more, what a change waits for is its turn on the machine's cores behind look-ups. */
-const IN_FLIGHT = 6;
+/** Four a host: they fill two cores, so a change also waits for its turn behind them. */
+const IN_FLIGHT = 12;
 const INDEX_WAIT_MS = 15_000;
 /** Look-ups between two changes, and at most so many while one is on its way: without changes nothing races. */
 const PER_CHANGE = 40;

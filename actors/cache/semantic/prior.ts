@@ -2,7 +2,7 @@
  * By how much a verifier overstates the errors of what it is surest of: it did by three on all that was tried, and with
  * words alone by less.
  */
-export const VECTOR_MARGIN = 2;
+export const VECTOR_MARGIN = 1.5;
 export const LEXICAL_MARGIN = 1.5;
 
 /**

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Envelope } from "#contracts/envelope.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { ActorKind } from "#runtime/actor/define.ts";
-import { givenUpAfter, recordAfter, verdictOf } from "#runtime/actor/handled.ts";
+import { deathsOf, givenUpAfter, recordAfter, verdictOf } from "#runtime/actor/handled.ts";
 import type { Delivery } from "#runtime/actor/mailbox.ts";
 import { type ActorRecord, ProcessedIds } from "#runtime/actor/record.ts";
 import { counter } from "#test/harness/counter.ts";
@@ -51,6 +51,20 @@ describe("a message", () => {
     ["of a timer that was cancelled", delivered("t", 20, { timer: { name: "gone", generation: 4 } }), "over"],
   ])("%s", (_, delivery, verdict) => {
     expect(verdictOf(recordOf(), delivery)).toBe(verdict);
+  });
+});
+
+describe("processes that may have died of a message", () => {
+  const by = (...hosts: string[]) => hosts.map((host, at) => ({ at, host }));
+
+  test("are counted once each, however often they began it", () => {
+    expect(deathsOf(by("a", "a", "b", "a"), "own")).toBe(2);
+  });
+  test("do not include the one that asks: it lives", () => {
+    expect(deathsOf(by("own", "own", "own", "own", "a"), "own")).toBe(1);
+  });
+  test("are as many as attempts where none is named", () => {
+    expect(deathsOf(by("", "", "a"), "own")).toBe(3);
   });
 });
 
