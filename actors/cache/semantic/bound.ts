@@ -17,26 +17,20 @@ const FAIRLY_SURE = 0.7;
 const BELIEF = 6;
 /** A check is rare and of exactly what is served. */
 const CHECK_WEIGHT = 3;
-/** How much of the margin is used grows with what has been learned here. */
-const RAMP = 150;
 const MOST_TRUST = 3;
 /** Never serve what is less sure than this, however good the rest is. */
 const LEAST_CONFIDENCE = 0.85;
 
 export class Bound {
   readonly #bound: number;
-  readonly #margin: number;
   #errors: number[] = [];
   #threshold: number;
   #since = 0;
-  #count = 0;
   #expected = BELIEF;
   #differed = 0.9 * BELIEF;
 
-  /** @param margin by how much the verifier overstates the errors of what it is surest of */
-  constructor(bound: number, margin: number) {
+  constructor(bound: number) {
     this.#bound = bound;
-    this.#margin = margin;
     this.#threshold = 1 - bound;
   }
 
@@ -53,7 +47,6 @@ export class Bound {
 
   /** The model was asked about a candidate of this confidence, because it was not sure enough or for a check. */
   learned(confidence: number, agreed: boolean, check: boolean): void {
-    this.#count++;
     if (confidence < FAIRLY_SURE) return;
     const weight = check ? CHECK_WEIGHT : 1;
     this.#expected += weight * (1 - confidence);
@@ -62,11 +55,7 @@ export class Bound {
 
   #renew(): void {
     this.#since = 0;
-    const learned = this.#count / (this.#count + RAMP);
-    const trust = Math.min(
-      MOST_TRUST,
-      (1 + (this.#margin - 1) * learned) * (this.#expected / this.#differed) ** 2,
-    );
+    const trust = Math.min(MOST_TRUST, (this.#expected / this.#differed) ** 2);
     const sorted = [...this.#errors].sort((a, b) => a - b);
     let sum = 0;
     let last = 0;

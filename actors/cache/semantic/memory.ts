@@ -15,7 +15,7 @@ import type {
   Trial,
   Verdict,
 } from "./port.ts";
-import { LEXICAL_MARGIN, LEXICAL_PRIOR, VECTOR_MARGIN, VECTOR_PRIOR } from "./prior.ts";
+import { LEXICAL_PRIOR, VECTOR_PRIOR } from "./prior.ts";
 import { LessonRecords } from "./records.ts";
 import { type Probe, Shelf } from "./shelf.ts";
 import { Verifier } from "./verifier.ts";
@@ -236,9 +236,8 @@ class Memory implements SemanticCache {
     const key = learnerKey(asked);
     let learner = this.#learners.get(key);
     if (!learner) {
-      const [prior, margin] = asked.vector ? [VECTOR_PRIOR, VECTOR_MARGIN] : [LEXICAL_PRIOR, LEXICAL_MARGIN];
-      const bound = new Bound(this.#options.errorBound, margin);
-      learner = { verifier: new Verifier(prior), bound, sessions: new Map() };
+      const verifier = new Verifier(asked.vector ? VECTOR_PRIOR : LEXICAL_PRIOR);
+      learner = { verifier, bound: new Bound(this.#options.errorBound), sessions: new Map() };
       this.#learners.set(key, learner);
     }
     return learner;

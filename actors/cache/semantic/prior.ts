@@ -1,11 +1,4 @@
 /**
- * By how much a verifier overstates the errors of what it is surest of: it did by three on all that was tried, and with
- * words alone by less.
- */
-export const VECTOR_MARGIN = 1.5;
-export const LEXICAL_MARGIN = 1.5;
-
-/**
  * What a verifier believes before it has lessons: weights of the measures, in the order of `FEATURES`, fitted to the
  * lessons of a web shop's and a bank's questions (half of the intents of each, and HINT3's shop), early ones the most.
  * They only lead for the first dozens of lessons.
