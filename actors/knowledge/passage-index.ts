@@ -13,17 +13,17 @@ import { TermIndex } from "./term-index.ts";
 /** Where a document's text is in the index. A deleted document keeps its entry: its revision refuses older changes. */
 interface Entry {
   readonly revision: number;
-  /** All its passages are searchable. Until then nobody may rest on it. */
-  ready: boolean;
+  /** What is asked sees its passages: all of them from one moment to the next, and none of the revision before. */
+  searchable: boolean;
   readonly deleted: boolean;
   readonly languages: readonly string[];
   readonly passages: readonly StoredPassage[];
-  readonly meta: Omit<Passage, "text" | "score">;
 }
 export interface StoredPassage extends IndexedPassage {
   /** Headings above the passage's own. */
   readonly above: readonly string[];
   readonly meta: Omit<Passage, "text" | "score">;
+  readonly entry: Entry;
 }
 
 export interface Ranked {
@@ -55,33 +55,37 @@ export class PassageIndex {
     }
   }
 
-  /** The same in steps of some milliseconds, one change after the other: a document may have a thousand passages. */
+  /**
+   * The same in steps of some milliseconds, one change after the other: a document may have a thousand passages. Until
+   * the last one is in, the revision before answers.
+   */
   *applying(event: KnowledgeEvent, revision: number): Generator<undefined, boolean> {
-    const key = keyOf(event.tenant, event.collection, event.document);
+    const { tenant, collection, document } = event;
+    const key = keyOf(tenant, collection, document);
     const known = this.#documents.get(key);
     if (known && known.revision >= revision) return false;
-    // Should the new text not be cut, the old one is gone all the same, and with it every answer from it.
-    this.#documents.delete(key);
-    for (const language of known?.languages ?? [])
-      for (const passage of known?.passages ?? []) {
-        this.#indexOf(event.tenant, language).remove(passage);
-        yield;
+    try {
+      const entry = entryOf(event, revision);
+      yield* this.#eachOf(tenant, entry, (index, passage) => index.add(passage));
+      entry.searchable = true;
+      this.#documents.set(key, entry);
+    } catch (error) {
+      // Should the new text not be cut, the old one is gone all the same, and with it every answer from it.
+      this.#documents.delete(key);
+      throw error;
+    } finally {
+      if (known) {
+        known.searchable = false;
+        yield* this.#eachOf(tenant, known, (index, passage) => index.remove(passage));
       }
-    const entry = entryOf(event, revision);
-    this.#documents.set(key, entry);
-    for (const language of entry.languages)
-      for (const passage of entry.passages) {
-        yield;
-        this.#indexOf(event.tenant, language).add(passage);
-      }
-    entry.ready = true;
+    }
     return true;
   }
 
   /** The revision of a document that exists. */
   revisionOf(tenant: string, collection: string, document: string): number | undefined {
     const entry = this.#documents.get(keyOf(tenant, collection, document));
-    return entry?.ready && !entry.deleted ? entry.revision : undefined;
+    return entry && !entry.deleted ? entry.revision : undefined;
   }
 
   /** How many documents of a collection are searchable. */
@@ -117,7 +121,9 @@ export class PassageIndex {
   ): Ranked[] {
     const indexes = this.#tenants.get(tenant);
     if (!indexes || limit <= 0) return [];
-    const asked = { question, collections: new Set(collections), limit, coverage: COVERAGE };
+    const among = new Set(collections);
+    const accepts = ({ collection, entry }: StoredPassage) => entry.searchable && among.has(collection);
+    const asked = { question, accepts, limit, coverage: COVERAGE };
     const hits = languages
       .flatMap((language) => indexes.get(language)?.search(asked) ?? [])
       .sort((a, b) => b.score - a.score);
@@ -139,6 +145,18 @@ export class PassageIndex {
   }): StoredPassage | undefined {
     const entry = this.#documents.get(keyOf(at.tenant, at.collection, at.document));
     return entry?.revision === at.revision ? entry.passages[at.passage] : undefined;
+  }
+
+  *#eachOf(
+    tenant: string,
+    { languages, passages }: Entry,
+    act: (index: TermIndex<StoredPassage>, passage: StoredPassage) => void,
+  ): Generator<undefined> {
+    for (const language of languages)
+      for (const passage of passages) {
+        act(this.#indexOf(tenant, language), passage);
+        yield;
+      }
   }
 
   #indexOf(tenant: string, language: string): TermIndex<StoredPassage> {
@@ -173,26 +191,15 @@ function entryOf(event: KnowledgeEvent, revision: number): Entry {
     ...(url ? { url } : {}),
     ...(locale ? { locale } : {}),
   };
-  return {
-    revision,
-    ready: false,
-    deleted,
-    languages: language === undefined ? UNKNOWN_LANGUAGE : [language],
-    meta,
-    passages: deleted
-      ? []
-      : passagesOf(title, event.text).map(({ above, heading, body }, at) => ({
-          meta,
-          collection,
-          document,
-          at,
-          title,
-          context: above.length === 0 ? tags : [tags, ...above].join(" "),
-          above,
-          heading,
-          body,
-        })),
-  };
+  const passages: StoredPassage[] = [];
+  const languages = language === undefined ? UNKNOWN_LANGUAGE : [language];
+  const entry: Entry = { revision, searchable: false, deleted, languages, passages };
+  if (deleted) return entry;
+  for (const [at, { above, heading, body }] of passagesOf(title, event.text).entries()) {
+    const context = above.length === 0 ? tags : [tags, ...above].join(" ");
+    passages.push({ entry, meta, collection, document, at, title, context, above, heading, body });
+  }
+  return entry;
 }
 
 function preference(query: RetrievalQuery, languages: readonly string[]): string[][] {

@@ -16,9 +16,10 @@ import { ACCEPTED, type Scratch, scratchFor } from "./scratch.ts";
 import { Vocabulary } from "./vocabulary.ts";
 import { TIME_TERM, termsOf, wordsOf } from "./words.ts";
 
-export interface TermQuery {
+export interface TermQuery<P> {
   readonly question: string;
-  readonly collections: ReadonlySet<string>;
+  /** Whether a passage may be found. */
+  readonly accepts: (passage: P) => boolean;
   /** Most hits. */
   readonly limit: number;
   /** Hits cover more than this share of the question. */
@@ -168,10 +169,10 @@ export class TermIndex<P extends IndexedPassage> {
   }
 
   /**
-   * The passages of the collections that answer, best first. A question of several sentences is as many questions:
+   * The accepted passages that answer, best first. A question of several sentences is as many questions:
    * greetings and stories around the one that matters must not count against it.
    */
-  search(query: TermQuery): TermHit<P>[] {
+  search(query: TermQuery<P>): TermHit<P>[] {
     const best = new Map<P, TermHit<P>>();
     const budget = { postings: MOST_POSTINGS };
     // The same sentence again finds the same.
@@ -185,7 +186,7 @@ export class TermIndex<P extends IndexedPassage> {
     return [...best.values()].sort(betterFirst).slice(0, query.limit);
   }
 
-  #searchSentence(sentence: string, query: TermQuery, budget: { postings: number }): TermHit<P>[] {
+  #searchSentence(sentence: string, query: TermQuery<P>, budget: { postings: number }): TermHit<P>[] {
     const { sources, information } = this.#sourcesOf(sentence);
     if (information === 0 || query.limit <= 0) return [];
     const scratch = scratchFor(this.#passages.length);
@@ -227,7 +228,7 @@ export class TermIndex<P extends IndexedPassage> {
   #cover(
     sources: readonly Source[],
     enough: number,
-    { collections }: TermQuery,
+    { accepts }: TermQuery<P>,
     scratch: Scratch,
     budget: { postings: number },
   ): number[] {
@@ -259,11 +260,7 @@ export class TermIndex<P extends IndexedPassage> {
     const accepted: number[] = [];
     for (const number of opened) {
       const passage = this.#passages[number];
-      if (
-        passage !== undefined &&
-        (covered[number] as number) > enough + ROUNDING &&
-        collections.has(passage.collection)
-      ) {
+      if (passage !== undefined && (covered[number] as number) > enough + ROUNDING && accepts(passage)) {
         marks[number] = ACCEPTED;
         accepted.push(number);
       } else {
