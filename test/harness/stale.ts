@@ -37,7 +37,7 @@ interface RaceFigures {
   /** The same of answers that no cache gave: retrieval's. */
   readonly retrievedOther: number;
   readonly changes: number;
-  /** Answers older than what had been acknowledged before they were asked for. */
+  /** Answers older than what had been acknowledged before they were asked for, and questions that found nothing. */
   readonly stale: readonly string[];
   /** From the acknowledged write until every live reader has passed it, vectors included. */
   readonly fanOutP50Ms: number;
@@ -66,7 +66,8 @@ const WORDINGS: readonly ((topic: string) => string)[] = [
 const DIMENSIONS = 1_024;
 /** Four a host: they fill two cores, so a change also waits for its turn behind them. */
 const IN_FLIGHT = 12;
-const INDEX_WAIT_MS = 15_000;
+/** Tells only what hangs from what works: how long it takes is a figure of the run. */
+const INDEX_WAIT_MS = 60_000;
 /** Look-ups between two changes, and at most so many while one is on its way: without changes nothing races. */
 const PER_CHANGE = 40;
 /** Processes that wait for another one to be killed. */
@@ -265,7 +266,8 @@ class Race {
         const [, about = "", version = "-1"] = /The (\w+) has version (\d+)/.exec(text) ?? [];
         if (about !== topic && level) otherEntity.push(`${level}: "${question}" got "${text}"`);
         else if (about !== topic) retrievedOther++;
-        if (Number(version) < (floors.get(about) ?? 0))
+        if (about === "") stale.push(`nothing found for "${question}", got "${text}"`);
+        else if (Number(version) < (floors.get(about) ?? 0))
           stale.push(`${about}: ${version} < ${floors.get(about)}, ${level ?? "retrieved"}`);
       }
     };
