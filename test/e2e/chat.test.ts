@@ -40,7 +40,7 @@ const answered = (page: Page) => page.locator('.answer[data-running="false"]').l
 describe.skipIf(!chromiumPath)(`the chat page of the product${withoutChromium}`, () => {
   beforeAll(async () => {
     [product, browser] = await Promise.all([startProduct(), launch()]);
-  }, 120_000);
+  });
   afterAll(async () => {
     await browser?.close();
     await product?.stop();

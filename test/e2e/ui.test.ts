@@ -51,7 +51,7 @@ describe.skipIf(!chromiumPath)(`the chat page against a scripted gateway${withou
   beforeAll(async () => {
     folder = await ensureUi({ log: () => {} });
     browser = await launch();
-  }, 120_000);
+  });
   afterAll(() => browser?.close());
 
   beforeEach(async () => {

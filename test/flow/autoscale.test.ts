@@ -39,8 +39,7 @@ afterAll(async () => {
 test("workers come with a backlog, go with it, and end with the command", async () => {
   const workers = new Presence(world.bus, "worker");
   const count = (): number => workers.live().filter(({ draining }) => !draining).length;
-  const until = (condition: () => boolean, what: string): Promise<unknown> =>
-    waitUntil(condition, { timeoutMs: 30_000, what });
+  const until = (condition: () => boolean, what: string): Promise<unknown> => waitUntil(condition, { what });
   const flags = ["--pool", "large", "--max", "2", "--target-drain-ms", "500", "--hold-ms", "1000"];
   command = spawn(process.execPath, [...process.execArgv, BIN, "autoscale", ...flags], {
     env: { ...process.env, JETCLAW_NATS_URL: world.url, JETCLAW_CONFIG: join(dir, "config.json") },
@@ -52,7 +51,6 @@ test("workers come with a backlog, go with it, and end with the command", async 
     await world.submit(jobOf({ pool: "large", deadline: Date.now() + 90_000, stream: false }));
   await until(() => count() === 2, "the second worker");
   await waitUntil(async () => (await streamState(world.bus, "INFER-large")).messages === 0, {
-    timeoutMs: 40_000,
     what: "the backlog to be worked off",
   });
   await until(() => count() === 1, "one worker to be ended");
@@ -62,4 +60,4 @@ test("workers come with a backlog, go with it, and end with the command", async 
   spare();
   await until(() => workers.live().length === 0, "no worker to be left");
   workers.stop();
-}, 120_000);
+});

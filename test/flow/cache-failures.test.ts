@@ -45,7 +45,7 @@ test("a turn that waits for a host that dies asks for itself, and the other turn
   const records = await Promise.all(talks.map((talk, n) => w.recordOf(talk, ids[n] as string)));
   expect(records.every(({ outcome }) => outcome === "answered")).toBe(true);
   expect(await w.recordOf(leader, first)).toMatchObject({ outcome: "answered" });
-}, 60_000);
+});
 
 test("while the store stalls turns are answered without it, and that is counted", async () => {
   const w = await start(CachedWorld.start(1));
@@ -71,7 +71,7 @@ test("while the store stalls turns are answered without it, and that is counted"
   // What was in memory is still served.
   expect(await w.ask(session(), "How long does delivery take?")).toMatchObject({ cached: true });
   for (const one of silent) one.stop();
-}, 60_000);
+});
 
 test("a hit by meaning is checked by a job of its own, while the user has the answer; status, explain and rm tell and end it", async () => {
   const w = await start(CachedWorld.start(2, { cache: { checkShare: 1, errorBound: 0.1 } }));
@@ -138,4 +138,4 @@ test("a hit by meaning is checked by a job of its own, while the user has the an
   });
   expect(w.model.asked.length).toBeGreaterThan(before);
   expect(await admin.remove(TENANT, "nothing")).toBe(false);
-}, 90_000);
+});

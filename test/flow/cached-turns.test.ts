@@ -12,7 +12,7 @@ beforeAll(async () => {
   kv = new Kv(world.bus, BUCKETS.cache);
   await world.put("delivery", "Delivery takes three days in all countries of the union.");
   await world.put("payment", "You can pay by bank transfer or card.");
-}, 60_000);
+});
 afterAll(() => world?.stop());
 
 let sessions = 0;

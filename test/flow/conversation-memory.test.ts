@@ -37,7 +37,7 @@ describe("a conversation that nobody writes to", () => {
         const turns = (await world.client.transcript("demo", "quiet"))?.turns ?? [];
         return turns.flatMap((turn) => (turn.reply === null ? [] : turn.messages)).length === count;
       },
-      { timeoutMs: 30_000, what: "all to be answered" },
+      { what: "all to be answered" },
     );
     const stateOf = async () => (await recordOf(world, "quiet")).state as ConversationState;
     await waitUntil(async () => (await stateOf()).idleSince !== undefined, {

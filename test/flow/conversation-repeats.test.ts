@@ -25,7 +25,7 @@ describe("a conversation that has forgotten ids", () => {
         const turns = (await world.client.transcript("demo", "old"))?.turns ?? [];
         return turns.flatMap((t) => (t.reply === null ? [] : t.messages)).length === LIMITS.processedIds + 1;
       },
-      { timeoutMs: 30_000, what: "every message to be answered" },
+      { what: "every message to be answered" },
     );
     const before = (await world.client.transcript("demo", "old"))?.turns.length;
     // Forgotten, remembered but no longer in the history, the last one, and one that never was.

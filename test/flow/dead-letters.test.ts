@@ -194,7 +194,6 @@ test("a state at its limit gives messages up one by one, and goes on when there 
   const ids = Array.from({ length: 3 }, (_, n) => `${n}-${"i".repeat(250)}`);
   for (const id of ids) await world.tell("counter", key, "add", { name: "x".repeat(300) }, id);
   await waitUntil(async () => (await all({ key })).length >= 2, {
-    timeoutMs: 30_000,
     what: "what does not fit to be given up",
   });
   expect((await all({ key })).every(({ reason }) => reason.includes("LIMITS.stateBytes"))).toBe(true);

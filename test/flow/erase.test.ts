@@ -66,7 +66,7 @@ beforeAll(async () => {
     text: "Delivery of a heliotrope takes three working days. It is free from thirty euros.",
     locale: "en",
   });
-}, 60_000);
+});
 afterAll(async () => {
   for (const role of roles.reverse()) await role.stop();
   await retrieval?.stop();

@@ -20,9 +20,7 @@ async function expectNoViolation(started: FaultRun): Promise<void> {
   expect(outcome.figures.turns).toBeGreaterThan(100);
 }
 
-test(`kills at every named step, freezes in mid-step and handovers lose, double and reorder nothing (seed ${seed})`, {
-  timeout: 180_000,
-}, async () => {
+test(`kills at every named step, freezes in mid-step and handovers lose, double and reorder nothing (seed ${seed})`, async () => {
   run = await FaultRun.start({ seed, hosts: 3, workers: 2, limitMs: 40_000 });
   await kills(run, scheduleOf(run.random.fork("schedule"), 24));
   await freezes(run, 2);
@@ -30,9 +28,7 @@ test(`kills at every named step, freezes in mid-step and handovers lose, double 
   await expectNoViolation(run);
 });
 
-test(`without remembering processed ids the same faults are found out (seed ${seed})`, {
-  timeout: 120_000,
-}, async () => {
+test(`without remembering processed ids the same faults are found out (seed ${seed})`, async () => {
   run = await FaultRun.start({ seed, hosts: 1, workers: 1, limitMs: 60_000, unsafe: { ignoreRing: true } });
   await handovers(run, 2);
   const outcome = await run.conclude();

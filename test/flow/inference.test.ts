@@ -238,7 +238,7 @@ describe("jobs that go wrong", () => {
     const jobs = Array.from({ length: 12 }, () => jobOf({ cls: "ongoing" }));
     for (const job of jobs) await world.submit(job);
     for (const job of jobs) expect((await world.resultOf(job)).finish).toBe("stop");
-    await waitUntil(() => acks.length === jobs.length, { timeoutMs: 5_000, what: "every acknowledgement" });
+    await waitUntil(() => acks.length === jobs.length, { what: "every acknowledgement" });
     listening.stop();
     expect(new Set(acks)).toEqual(new Set(["+ACK", "+NXT"]));
   });

@@ -13,7 +13,7 @@ import { follow, lastMessage } from "#runtime/nats/reader.ts";
 import { type KnowledgeWorld, knowledgeWorld, type Reader, silentLog } from "#test/harness/knowledge.ts";
 import type { ReaderAnswer, ReaderQuestion } from "#test/harness/knowledge-reader-process.ts";
 import { endWithUs } from "#test/harness/reaping.ts";
-import { waitUntil } from "#test/harness/wait.ts";
+import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
 
 let world: KnowledgeWorld;
 let one: Reader;
@@ -180,14 +180,14 @@ describe("readers", () => {
   test("after a wait every reader finds the change, and the deletion", async () => {
     for (let n = 0; n < 30; n++) {
       const { revision } = await world.store.put("t4", "c", "d", secret(`w${n}`));
-      expect(await world.store.waitIndexed(revision, 5_000)).toBe(true);
+      expect(await world.store.waitIndexed(revision, PATIENCE_MS)).toBe(true);
       for (const reader of [one, two]) {
         expect(await ask(reader, "t4")).toEqual([`The secret word is w${n}.`]);
         expect(reader.retriever.revisionOf("t4", "c", "d")).toBe(revision);
       }
     }
     const gone = await world.store.delete("t4", "c", "d");
-    expect(await world.store.waitIndexed(gone?.revision ?? 0, 5_000)).toBe(true);
+    expect(await world.store.waitIndexed(gone?.revision ?? 0, PATIENCE_MS)).toBe(true);
     for (const reader of [one, two]) {
       expect(await ask(reader, "t4")).toEqual([]);
       expect(reader.retriever.revisionOf("t4", "c", "d")).toBeUndefined();
@@ -197,7 +197,7 @@ describe("readers", () => {
   test("waits end by the readers' word and not by their time", async () => {
     for (let n = 0; n < 50; n++) {
       const { revision } = await world.store.put("t5", "c", "d", secret(`w${n}`));
-      expect(await world.store.waitIndexed(revision, 30_000)).toBe(true);
+      expect(await world.store.waitIndexed(revision, PATIENCE_MS)).toBe(true);
     }
   });
 
@@ -205,7 +205,7 @@ describe("readers", () => {
     const { revision } = await world.store.put("t6", "c", "d", secret("early"));
     const fresh = createKnowledgeStore(world.bus);
     expect(await fresh.waitIndexed(revision, 100)).toBe(false);
-    expect(await fresh.waitIndexed(revision, 3_000)).toBe(true);
+    expect(await fresh.waitIndexed(revision, PATIENCE_MS)).toBe(true);
     expect(await fresh.waitIndexed(revision + 1_000, 100)).toBe(false);
     fresh.stop();
   });
@@ -227,7 +227,7 @@ describe("readers", () => {
     );
     await world.bus.append(knowledgeSubject("t7", "c", "d"), encodeKnowledgeEvent(event));
     const repeated = await world.bus.append(knowledgeSubject("t7", "c", "d"), encodeKnowledgeEvent(event));
-    expect(await world.store.waitIndexed(repeated.seq, 5_000)).toBe(true);
+    expect(await world.store.waitIndexed(repeated.seq, PATIENCE_MS)).toBe(true);
     expect(repeated.seq).toBeGreaterThan(seq);
     expect(await ask(one, "t7")).toEqual(["The secret word is fine."]);
   });
@@ -261,13 +261,13 @@ describe("readers", () => {
       } satisfies ReaderQuestion);
       return await answer;
     };
-    expect(await world.store.waitIndexed(before.revision, 5_000)).toBe(true);
+    expect(await world.store.waitIndexed(before.revision, PATIENCE_MS)).toBe(true);
     expect((await askChild()).passages[0]?.text).toBe("The secret word is before.");
 
     child.kill("SIGSTOP");
     const after = await world.store.put("t8", "c", "d", secret("after"));
     expect(await world.store.waitIndexed(after.revision, 1_000)).toBe(false);
-    expect(await world.store.waitIndexed(after.revision, 5_000)).toBe(true);
+    expect(await world.store.waitIndexed(after.revision, PATIENCE_MS)).toBe(true);
     // The question is there before the thawed process has run at all.
     const thawed = askChild();
     child.kill("SIGCONT");
@@ -277,7 +277,7 @@ describe("readers", () => {
     expect(passages[0]?.text).toBe("The secret word is after.");
 
     const next = await world.store.put("t8", "c", "d", secret("next"));
-    expect(await world.store.waitIndexed(next.revision, 5_000)).toBe(true);
+    expect(await world.store.waitIndexed(next.revision, PATIENCE_MS)).toBe(true);
     expect((await askChild()).passages[0]?.text).toBe("The secret word is next.");
     child.kill("SIGKILL");
     await waitUntil(() => child.signalCode !== null, { what: "the end of the child" });
@@ -326,7 +326,7 @@ describe("the demo shop", () => {
     const first = await load();
     expect(first).toMatchObject({ loaded: first.total });
     expect(first.total).toBeGreaterThan(40);
-    expect(await world.store.waitIndexed(first.revision, 5_000)).toBe(true);
+    expect(await world.store.waitIndexed(first.revision, PATIENCE_MS)).toBe(true);
     expect(one.retriever.count(DEMO_TENANT, DEMO_COLLECTION)).toBe(first.total);
     await world.store.put(DEMO_TENANT, DEMO_COLLECTION, "delivery-en", secret("ours"));
     await world.store.delete(DEMO_TENANT, DEMO_COLLECTION, "delivery-nl");

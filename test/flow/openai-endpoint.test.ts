@@ -27,7 +27,7 @@ beforeAll(async () => {
     safe: { models: [model("sim-first", main), model("sim-second", backup)] },
   });
   await world.worker();
-}, 60_000);
+});
 afterAll(async () => {
   await world?.stop();
   await Promise.all([main?.close(), backup?.close()]);
@@ -258,7 +258,7 @@ describe("a worker that dies", () => {
     } finally {
       await lonely.stop();
     }
-  }, 40_000);
+  });
 
   test("after it is an error, not a second answer glued to the first", async () => {
     const lonely = await endpointWorld({
@@ -276,5 +276,5 @@ describe("a worker that dies", () => {
     } finally {
       await lonely.stop();
     }
-  }, 40_000);
+  });
 });

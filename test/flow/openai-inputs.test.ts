@@ -54,7 +54,7 @@ beforeAll(async () => {
   const baseUrl = `http://127.0.0.1:${(provider.address() as AddressInfo).port}/v1`;
   world = await endpointWorld({ default: { models: [{ name: "m", baseUrl, concurrency: 8 }] } });
   await world.worker();
-}, 60_000);
+});
 afterAll(async () => {
   await world?.stop();
   provider?.close();

@@ -10,14 +10,12 @@ import { waitUntil } from "#test/harness/wait.ts";
 let world: ActorWorld;
 afterEach(() => world?.stop());
 
-const WAIT_MS = 30_000;
 const pause = async (stream: string, consumer: string): Promise<void> => {
   const { paused } = await world.bus.jsm.consumers.pause(stream, consumer, new Date(Date.now() + 3_600_000));
   expect(paused).toBe(true);
 };
 const resumed = (stream: string, consumer: string): Promise<unknown> =>
   waitUntil(async () => !(await world.bus.jsm.consumers.info(stream, consumer)).paused, {
-    timeoutMs: WAIT_MS,
     what: `${consumer} to go on`,
     pollMs: 50,
   });
@@ -29,7 +27,6 @@ test("a partition's consumer that is paused goes on, and its messages are handle
   await pause(inboundStream(0), `p${partition}-e${host.epochOf(partition)}`);
   await world.tell("counter", "k", "add", { name: "one" });
   await waitUntil(async () => (await world.state<CounterState>("counter", "k"))?.seen.join() === "one", {
-    timeoutMs: WAIT_MS,
     what: "the message to be handled",
   });
 });

@@ -80,7 +80,7 @@ test("a message whose partition is taken many times by the same process is no po
 });
 
 test("a delivery that went to nobody is noticed at the next one, and nothing is lost or overtaken", async () => {
-  await waitUntil(async () => (await world.waiting()) === 0, { timeoutMs: 20_000, what: "empty queues" });
+  await waitUntil(async () => (await world.waiting()) === 0, { what: "empty queues" });
   const { partition } = routeOf({ kind: "counter", tenant: "demo", key: "robbed" });
   const stream = inboundStream(shardOf(partition, world.deployment.shards));
   const consumer = partitionConsumer(partition, host.host.epochOf(partition) as number);
@@ -95,7 +95,6 @@ test("a delivery that went to nobody is noticed at the next one, and nothing is 
     await world.tell("counter", "robbed", "add", { name: `r${n}` }, `r${n}`);
   }
   await waitUntil(async () => (await seenBy("robbed")).length >= names.length, {
-    timeoutMs: 20_000,
     what: "all of them",
   });
   expect(stolen).toBe(1);

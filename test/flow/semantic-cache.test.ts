@@ -11,7 +11,7 @@ import {
   knowledgeWorld,
   type Reader,
 } from "#test/harness/knowledge.ts";
-import { waitUntil } from "#test/harness/wait.ts";
+import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
 
 const TENANT = "acme";
 const TOPICS = ["zebra", "walrus", "parrot", "salmon", "badger", "gibbon"];
@@ -54,7 +54,7 @@ afterAll(() => world?.stop());
 
 async function put(document: string, text: string): Promise<number> {
   const { revision } = await world.store.put(TENANT, "c", document, { title: document, text, locale: "en" });
-  expect(await world.store.waitIndexed(revision, 5_000)).toBe(true);
+  expect(await world.store.waitIndexed(revision, PATIENCE_MS)).toBe(true);
   return revision;
 }
 

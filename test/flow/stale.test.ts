@@ -13,4 +13,4 @@ test("2,400 look-ups on three hosts, racing with changes while indexers and inva
   expect(figures.hits).toBeGreaterThan(figures.lookups / 2);
   expect(figures.killedIndexers + figures.killedInvalidators).toBeGreaterThan(0);
   expect(figures.changes).toBeGreaterThan(20);
-}, 120_000);
+});

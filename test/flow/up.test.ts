@@ -79,7 +79,7 @@ const becomesReady = (up: Up, url: string): Promise<true> =>
         () => false,
       );
     },
-    { timeoutMs: 40_000, pollMs: 100, what: "up to be ready" },
+    { pollMs: 100, what: "up to be ready" },
   );
 
 const ask = async (
@@ -127,7 +127,7 @@ test("answers from the demo knowledge, drains on SIGTERM and takes its server al
   up.process.kill("SIGTERM");
   expect(await up.exited).toBe(0);
   expect(isAlive(pid)).toBe(false);
-}, 90_000);
+});
 
 test("goes on after kill -9 with what was acknowledged, and with the server that was left behind", async () => {
   const { url, environment } = await addresses();
@@ -143,7 +143,7 @@ test("goes on after kill -9 with what was acknowledged, and with the server that
   await becomesReady(second, url);
   expect(await natsPid()).toBe(pid);
   expect((await ask(url, "ann")).turn).toBe(2);
-}, 120_000);
+});
 
 test("a port in use is refused with a next step, and nothing stays behind", async () => {
   const { environment } = await addresses();
@@ -153,7 +153,7 @@ test("a port in use is refused with a next step, and nothing stays behind", asyn
   expect(up.output()).toMatch(/start\.refused: port \d+ .* in use.*JETCLAW_PORT/);
   await expect(natsPid()).rejects.toThrow();
   holder.close();
-}, 60_000);
+});
 
 test("what is typed wrongly is named, with exit code 2", async () => {
   const run = jetclaw(["run", "foo"], {});
@@ -162,4 +162,4 @@ test("what is typed wrongly is named, with exit code 2", async () => {
   const typo = jetclaw(["stauts"], {});
   expect(await typo.exited).toBe(2);
   expect(typo.output()).toContain("status");
-}, 30_000);
+});

@@ -35,11 +35,11 @@ test("a Qdrant that lost everything is filled from the records, by who notices a
   qdrant.lose();
   const more = { title: "Secrets", text: "The hidden room has a secret door.", locale: "en" };
   await indexed(one, (await one.store.put("acme", "shop", "secrets", more)).revision);
-  await waitUntil(() => found("Now?"), { timeoutMs: 10_000, what: "all of it to be found" });
+  await waitUntil(() => found("Now?"), { what: "all of it to be found" });
   await first.stop();
   qdrant.lose();
   await world.indexerOf("second", qdrant);
-  await waitUntil(() => found("Again?"), { timeoutMs: 10_000, what: "all of it to be found again" });
+  await waitUntil(() => found("Again?"), { what: "all of it to be found again" });
   // The new document, and the questions.
   expect(
     model.texts.slice(embedded).filter((text) => Object.values(SHOP).some((d) => text.includes(d.text))),
@@ -66,14 +66,12 @@ test("vectors of a model that nobody uses are removed with all they left, those 
   const spaces = () => knownSpaces(bus, presence, context.config);
   const unused = async (): Promise<string[]> => (await spaces()).filter(isUnused).map(({ space }) => space);
   await waitUntil(async () => (await spaces()).filter(({ users }) => users > 0).length === 2, {
-    timeoutMs: 5_000,
     what: "both models to be in use",
   });
   expect(await unused()).toEqual([]);
-  await waitUntil(() => qdrant.collections.size === 2, { timeoutMs: 5_000, what: "both collections" });
+  await waitUntil(() => qdrant.collections.size === 2, { what: "both collections" });
   await before.stop();
   await waitUntil(async () => (await unused()).length === 1, {
-    timeoutMs: 10_000,
     what: "the old one to be unused",
   });
   expect(await removeVectors(bus, context.config, "replaced/v1")).toEqual({ records: 3, collections: 1 });
@@ -82,7 +80,7 @@ test("vectors of a model that nobody uses are removed with all they left, those 
   expect(documentsOf(await ask(one, BY_MEANING))).toEqual(["delivery"]);
   // Whoever comes back to it has everything anew.
   await world.started(startIndexerRole(old as RoleContext));
-  await waitUntil(() => qdrant.collections.size === 2, { timeoutMs: 10_000, what: "the collection again" });
+  await waitUntil(() => qdrant.collections.size === 2, { what: "the collection again" });
 });
 
 test("vectors in JetStream are a record a document, without the ones that are gone", async () => {

@@ -17,7 +17,6 @@ import { waitUntil } from "./wait.ts";
 
 const log = createLog({ level: process.env.JETCLAW_LOG_LEVEL ?? "silent" });
 const TENANT = "demo";
-const SETTLE_MS = 30_000;
 
 export interface WorldHost {
   readonly instance: string;
@@ -107,7 +106,7 @@ export class ActorWorld {
       () =>
         hosts.reduce((sum, { host }) => sum + host.partitions.length, 0) === PARTITIONS &&
         hosts.every(({ host }) => Math.abs(host.partitions.length - share) < 1),
-      { timeoutMs: SETTLE_MS, what: `${hosts.length} hosts to share the partitions` },
+      { what: `${hosts.length} hosts to share the partitions` },
     );
   }
 
@@ -122,7 +121,6 @@ export class ActorWorld {
   /** Everything that actors were sent is processed and acked, or fired. */
   async settled(): Promise<void> {
     await waitUntil(async () => (await this.waiting()) === 0, {
-      timeoutMs: SETTLE_MS,
       what: "empty queues",
       pollMs: 50,
     });

@@ -20,7 +20,7 @@ import { messagesFrom } from "#runtime/nats/reader.ts";
 import { type Deployment, provision } from "#runtime/nats/topology.ts";
 import { silentLog } from "./knowledge.ts";
 import { startTestNats, type TestNats } from "./nats.ts";
-import { waitUntil } from "./wait.ts";
+import { PATIENCE_MS, waitUntil } from "./wait.ts";
 
 const SHARDS = 1;
 export const TENANT = "demo";
@@ -198,7 +198,7 @@ export class CachedWorld {
   /** Stores a document and waits until every host finds it. */
   async put(document: string, text: string): Promise<number> {
     const { revision } = await this.store.put(TENANT, "c", document, { title: document, text, locale: "en" });
-    if (!(await this.store.waitIndexed(revision, 10_000))) throw new Error("not indexed in time");
+    if (!(await this.store.waitIndexed(revision, PATIENCE_MS))) throw new Error("not indexed in time");
     return revision;
   }
 

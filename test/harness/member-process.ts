@@ -10,7 +10,7 @@ import { waitUntil, within } from "./wait.ts";
 
 const ENTRY = fileURLToPath(new URL("member.ts", import.meta.url));
 const START_LIMIT_MS = 180_000;
-const STOP_LIMIT_MS = 30_000;
+const STOP_LIMIT_MS = 60_000;
 
 export class Member {
   readonly pid: number;
@@ -160,7 +160,6 @@ export class Member {
   /** Resolves when the process stands still, by whatever signal. */
   async stoodStill(): Promise<void> {
     await waitUntil(async () => !this.running || (await isStopped(this.pid)), {
-      timeoutMs: 5_000,
       what: `${this.instance} to stand still`,
     });
   }

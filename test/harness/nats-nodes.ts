@@ -179,7 +179,7 @@ export class NatsNodes {
     const cluster = new NatsNodes(nodes, lines, namespaces);
     try {
       await Promise.all(nodes.map((node) => node.start()));
-      await cluster.answering(30_000);
+      await cluster.answering(60_000);
     } catch (error) {
       await cluster.close();
       throw error;

@@ -13,6 +13,7 @@ import { type EmbeddingModel, embeddingModel } from "./embedding-model.ts";
 import { silentLog } from "./knowledge.ts";
 import { startTestNats, type TestNats } from "./nats.ts";
 import type { FakeQdrant } from "./qdrant.ts";
+import { PATIENCE_MS } from "./wait.ts";
 
 export class VectorWorld {
   readonly server: TestNats;
@@ -96,7 +97,8 @@ export async function fill({ store }: Retrieval, tenant = "acme"): Promise<numbe
   return last;
 }
 export async function indexed({ store }: Retrieval, revision: number): Promise<void> {
-  if (!(await store.waitIndexed(revision, 10_000))) throw new Error(`${revision} is not indexed in time`);
+  if (!(await store.waitIndexed(revision, PATIENCE_MS)))
+    throw new Error(`${revision} is not indexed in time`);
 }
 
 /** Shares no word with the document that answers it. */

@@ -2,7 +2,7 @@
 // cluster test waits for (a process state, a stream's length) has no event; a failure says what was waited for.
 const POLL_MS = 20;
 /** Tells what hangs from what works: what takes a moment on a quiet machine takes many on one that is shared. */
-const PATIENCE_MS = 30_000;
+export const PATIENCE_MS = 60_000;
 
 export interface WaitOptions {
   /** For what takes longer by design than the patience of every wait. */

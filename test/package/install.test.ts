@@ -88,7 +88,7 @@ beforeAll(async () => {
   const actor = existsSync(EXAMPLE) ? await readFile(EXAMPLE, "utf8") : BASKET;
   await writeFile(join(project, "basket.actor.ts"), actor);
   await writeFile(join(project, "jetclaw.config.ts"), CONFIG);
-}, 300_000);
+});
 
 afterAll(async () => {
   if (up && up.exitCode === null) {
@@ -115,7 +115,7 @@ test("the configuration and its actor pass a strict type check", async () => {
     cwd: project,
   }).catch((error: { stdout: string }) => error);
   expect(stdout).toBe("");
-}, 60_000);
+});
 
 test("an actor of the user's own is told and asked over HTTP", async () => {
   const url = await startUp();
@@ -131,7 +131,7 @@ test("an actor of the user's own is told and asked over HTTP", async () => {
   expect([200, 202]).toContain(told.status);
   const shown = await call("/v1/actors/basket/ann");
   expect(await shown.json()).toEqual({ items: 2 });
-}, 120_000);
+});
 
 /** `npx jetclaw up` in the project, on ports of its own. @returns its address */
 async function startUp(): Promise<string> {

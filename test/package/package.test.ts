@@ -14,7 +14,7 @@ let project: string;
 let installed: string;
 
 function node(...args: string[]) {
-  return execute(process.execPath, args, { cwd: project, timeout: 60_000 });
+  return execute(process.execPath, args, { cwd: project, timeout: 180_000 });
 }
 
 beforeAll(async () => {
@@ -36,7 +36,7 @@ beforeAll(async () => {
     await symlink(join(ROOT, "node_modules", name), link);
   }
   await writeFile(join(project, "package.json"), JSON.stringify({ name: "shop", type: "module" }));
-}, 300_000);
+});
 
 afterAll(() => rm(project, { recursive: true, force: true }));
 
