@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { answerTo, type ChatMessage, countTokens, tokensOf } from "./answer.ts";
 import type { BillLine } from "./bill.ts";
-import { type ChatContext, close, closed, isMessages, newLine, pause, usageOf } from "./chat.ts";
+import { type ChatContext, close, closed, held, isMessages, newLine, pause, usageOf } from "./chat.ts";
 import { fateOf, type SimulatorOptions, stretchOf } from "./options.ts";
 import { refuse, sendJson } from "./respond.ts";
 
@@ -112,6 +112,7 @@ async function meet(
       return;
     case "half-stream":
     case "answer": {
+      await held(response, options);
       await pause(response, options.ttftMs * stretchOf(options, exchange.items.length));
       if (response.destroyed) return;
       const half = fate === "half-stream";

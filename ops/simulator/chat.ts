@@ -116,6 +116,7 @@ async function meet(fate: Fate, options: SimulatorOptions, exchange: Exchange): 
       return;
     case "half-stream":
     case "answer":
+      await held(response, options);
       await pause(response, options.ttftMs + exchange.prefillMs);
       if (line.outcome !== "open") return;
       exchange.remember();
@@ -273,6 +274,14 @@ export function pause(response: ServerResponse, ms: number): Promise<void> | und
     const timer = setTimeout(done, ms);
     response.once("close", done);
   });
+}
+
+/** Ends early when the client goes away, too. */
+export function held(
+  response: ServerResponse,
+  { hold }: Pick<SimulatorOptions, "hold">,
+): Promise<unknown> | undefined {
+  return hold && Promise.race([hold, closed(response)]);
 }
 
 export function closed(response: ServerResponse): Promise<void> {

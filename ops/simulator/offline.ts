@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { answerTo, countTokens, tokensOf } from "./answer.ts";
 import type { Bill, BillLine } from "./bill.ts";
-import { type ChatBody, close, isMessages, newLine, pause, usageOf } from "./chat.ts";
+import { type ChatBody, close, held, isMessages, newLine, pause, usageOf } from "./chat.ts";
 import { chance, type SimulatorOptions } from "./options.ts";
 import { readBody, refuse, sendJson } from "./respond.ts";
 
@@ -116,6 +116,7 @@ export class OfflineBatches {
     );
     setTimeout(() => this.#finish(batch, lines, options, n), options.batchMs).unref();
     // The batch is there, and the answer that names it on its way: what dies now has sent it all the same.
+    await held(response, options);
     await pause(response, options.ttftMs);
     sendJson(response, 200, batch);
   }

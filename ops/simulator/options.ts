@@ -46,6 +46,8 @@ export interface SimulatorOptions {
   readonly contextTokens: number;
   /** Answers 400 to `stream_options`, as older servers do. */
   readonly refuseStreamOptions: boolean;
+  /** Answers begin after it: who asks decides when, and not a time that a slow machine overtakes. */
+  readonly hold: Promise<unknown> | undefined;
   /** Overrides what is answered. */
   readonly answer:
     | ((messages: readonly { role: string; content: string }[], model: string) => string)
@@ -79,6 +81,7 @@ export const DEFAULTS: SimulatorOptions = {
   batchExpireRate: 0,
   contextTokens: Number.POSITIVE_INFINITY,
   refuseStreamOptions: false,
+  hold: undefined,
   answer: undefined,
 };
 

@@ -83,7 +83,7 @@ describe("order", () => {
 
 describe("a provider that answers", () => {
   test("streams numbered chunks, and the result carries text, usage and the cited document", async () => {
-    simulator.set({ tokensPerSecond: 400, replyBytes: 400, cite: true });
+    simulator.set({ tokensPerSecond: 100, replyBytes: 400, cite: true });
     await work([provider()]);
     const passages = [
       {
@@ -168,7 +168,7 @@ describe("a provider that fails", () => {
   ])("%s ends in a failed result", async (_, faults) => {
     simulator.set(faults);
     await work([provider()]);
-    const job = jobOf({ deadline: Date.now() + 3_000 });
+    const job = jobOf({ deadline: Date.now() + 5_000 });
     await world.submit(job);
     expect(await world.resultOf(job)).toMatchObject({ finish: "failed", error: { code: "turn.failed" } });
     expect(simulator.bill().every(({ outcome }) => outcome !== "finished")).toBe(true);
@@ -234,9 +234,9 @@ describe("jobs that go wrong", () => {
       acks.push(new TextDecoder().decode(data.subarray(0, 4)));
     });
     await world.bus.flush();
-    await work([echo], { slots: 4, echo: { delayMs: 50 } });
     const jobs = Array.from({ length: 12 }, () => jobOf({ cls: "ongoing" }));
     for (const job of jobs) await world.submit(job);
+    await work([echo], { slots: 4, echo: { delayMs: 50 } });
     for (const job of jobs) expect((await world.resultOf(job)).finish).toBe("stop");
     await waitUntil(() => acks.length === jobs.length, { what: "every acknowledgement" });
     listening.stop();
@@ -285,7 +285,7 @@ describe("drain", () => {
   test("finishes what ends within the grace, hands back the rest, takes nothing new", async () => {
     simulator.set({ tokensPerSecond: 20, replyBytes: 4_000 });
     const leaving = await work([provider(), { ...echo, name: "quick" }], {
-      graceMs: 2_500,
+      graceMs: 6_000,
       echo: { delayMs: 1_000 },
     });
     const quick = jobOf({ model: "quick" });

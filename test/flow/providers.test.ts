@@ -74,7 +74,7 @@ describe("a limited provider costs no wait", () => {
     }
     times.sort((a, b) => a - b);
     // It asked for twenty seconds.
-    expect(times[2]).toBeLessThan(2_000);
+    expect(times[2]).toBeLessThan(10_000);
     // Affinity may have begun with the good endpoint: then the bad one was not even asked.
     expect(bad.bill().length).toBeLessThanOrEqual(1);
   });
@@ -82,7 +82,7 @@ describe("a limited provider costs no wait", () => {
   test("alone, it is asked again when its time has come, and not before", async () => {
     bad.set({ ...LIMITED, retryAfter: 1 });
     await work([first()]);
-    const job = jobOf({ deadline: Date.now() + 10_000 });
+    const job = jobOf();
     await world.submit(job);
     await waitUntil(() => bad.bill().length === 1, { what: "the first try" });
     bad.set({ errorRate: 0 });
@@ -110,7 +110,7 @@ const FAULTS: [string, Parameters<Simulator["set"]>[0], object][] = [
   ["a hang", { hangRate: 1 }, { firstTokenMs: 300 }],
   ["garbage", { garbageRate: 1 }, {}],
   ["half a stream", { halfStreamRate: 1, tokensPerSecond: 100 }, {}],
-  ["a slow drip", { tokensPerSecond: 2, replyBytes: 400 }, { totalMs: 700 }],
+  ["a slow drip", { tokensPerSecond: 2, replyBytes: 400 }, { totalMs: 2_200 }],
   ["a stall in mid-answer", { tokensPerSecond: 2 }, { betweenTokensMs: 200 }],
 ];
 
@@ -135,7 +135,7 @@ describe("a provider that fails", () => {
   test.each(FAULTS)("alone, by %s, is told, and nothing of it goes on", async (_, fault) => {
     bad.set(fault);
     await work([first({ timeouts: { firstTokenMs: 500, betweenTokensMs: 400 } })]);
-    const { result } = await answerOf(jobOf({ deadline: Date.now() + 3_000 }));
+    const { result } = await answerOf(jobOf({ deadline: Date.now() + 5_000 }));
     expect(result.finish).toBe("failed");
     await waitUntil(() => bad.bill().every(({ outcome }) => outcome !== "open"), {
       what: "every request to be over",

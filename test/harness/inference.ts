@@ -32,7 +32,7 @@ export function jobOf(change: Partial<Job> = {}): Job {
     cls: "new",
     lane: 0,
     at: Date.now(),
-    deadline: Date.now() + 30_000,
+    deadline: Date.now() + 120_000,
     messages: [{ role: "user", content: question }],
     question,
     locale: "en",
