@@ -12,3 +12,19 @@ export async function within<T>(promise: Promise<T>, ms: number): Promise<T | un
     clearTimeout(timer);
   }
 }
+
+let stretch = 1;
+
+/**
+ * How long a turn waits for what it can do without: a cache, a vector, a search elsewhere. Who is later is not waited for,
+ * and the turn is answered all the same.
+ */
+export const patience = (ms: number): number => ms * stretch;
+
+/**
+ * Called by the test harness; never by the product. Tests of what is found and served are no tests of how fast a machine is
+ * that is busy with other things.
+ */
+export function stretchPatience(by: number): void {
+  stretch = by;
+}

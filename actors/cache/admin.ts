@@ -11,7 +11,7 @@ import type { CacheAdmin, CacheHostStatus, CacheStatus, ExplainAsk, Explanation 
 
 /** Hosts say what they hold at once; who has not by then is busy or gone. */
 const HEARD_MS = 500;
-const EXPLAIN_MS = 3_000;
+const EXPLAIN_MS = 10_000;
 
 export function createCacheAdmin(bus: Bus, clock: Clock): CacheAdmin {
   const kv = new Kv(bus, BUCKETS.cache);

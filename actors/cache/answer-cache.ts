@@ -9,7 +9,7 @@ import { type Clock, systemClock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
-import { within } from "#runtime/within.ts";
+import { patience, within } from "#runtime/within.ts";
 import { type Judgement, judge, type TurnAtHand } from "./cacheability.ts";
 import { Entries } from "./entries.ts";
 import { type CurrentRevisions, type Entry, entryOf, isCurrent } from "./entry.ts";
@@ -127,7 +127,7 @@ export class LeveledCache implements AnswerCache {
     if (this.#rests()) return counted("shared", "resting");
     const found = await within(
       this.#entries.fetch(tenant, id).then((entry) => entry ?? "absent"),
-      SHARED_MS,
+      patience(SHARED_MS),
     );
     if (found === undefined) {
       this.#restsUntil = this.#clock.now() + REST_MS;
@@ -193,7 +193,7 @@ export class LeveledCache implements AnswerCache {
     const id = this.#idOf(query);
     const entry = await within(
       this.#entries.fetch(query.tenant, id).then((found) => found ?? "absent"),
-      SHARED_MS,
+      patience(SHARED_MS),
     ).catch(() => undefined);
     const level = this.#semantic;
     return {

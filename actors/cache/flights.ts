@@ -18,7 +18,7 @@ import { type Bus, StaleRevision, type Subscription } from "#runtime/nats/connec
 import { Kv } from "#runtime/nats/kv.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
-import { within } from "#runtime/within.ts";
+import { patience, within } from "#runtime/within.ts";
 import { flightKey } from "./key.ts";
 import type { Flight } from "./port.ts";
 
@@ -125,7 +125,7 @@ export class Flights {
   /** The class of whoever holds the lease already, `us`, or `nobody` where the store does not say. */
   async #lease(key: string, cls: PriorityClass): Promise<PriorityClass | "us" | "nobody"> {
     try {
-      return (await within(this.#create(key, cls), TAKE_MS)) ?? "nobody";
+      return (await within(this.#create(key, cls), patience(TAKE_MS))) ?? "nobody";
     } catch (err) {
       this.#log.warn({ err }, "no lease for a flight, asking without one");
       return "nobody";

@@ -4,7 +4,7 @@
  */
 import { LIMITS } from "#contracts/limits.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
-import { within } from "#runtime/within.ts";
+import { patience, within } from "#runtime/within.ts";
 import type { Entries } from "./entries.ts";
 import { type CurrentRevisions, type Entry, isCurrent } from "./entry.ts";
 import type { Dependency } from "./key.ts";
@@ -155,7 +155,7 @@ export class SemanticLevel {
     if (!vectorOf) return undefined;
     const vector = await within(
       vectorOf(question).catch(() => undefined),
-      VECTOR_MS,
+      patience(VECTOR_MS),
     );
     if (!vector) metrics.cache({ level: "semantic", result: "no-vector" });
     return vector;

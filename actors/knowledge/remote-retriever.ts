@@ -10,6 +10,7 @@ import { Gate } from "#runtime/gate.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
+import { patience } from "#runtime/within.ts";
 import type { ProvenRetriever, QuestionVectors, RetrievalQuery } from "./port.ts";
 import { decodeFound, encodeAsk } from "./retrieval-wire.ts";
 import type { RevisionReader } from "./revisions.ts";
@@ -44,7 +45,7 @@ export class RemoteRetriever implements ProvenRetriever {
   /** Never throws; empty when nobody answers in time, counted. */
   async retrieve(query: RetrievalQuery): Promise<Passage[]> {
     const { questions, log } = this.#options;
-    const until = performance.now() + REMOTE_MS;
+    const until = performance.now() + patience(REMOTE_MS);
     // A suspect process proves itself again when it is asked, as one with documents does; meanwhile the role is asked.
     const settled = this.#options.revisions.settled();
     try {

@@ -21,7 +21,7 @@ import { messagesFrom, purge } from "#runtime/nats/reader.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { ConversationWorld } from "#test/harness/conversation-world.ts";
 import { S3_KEYS, startTestS3, type TestS3 } from "#test/harness/s3-server.ts";
-import { waitUntil } from "#test/harness/wait.ts";
+import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
 
 const SHARDS = 2;
 const DAY_MS = 86_400_000;
@@ -150,7 +150,7 @@ describe("a conversation of which nothing is left", () => {
   const to = { kind: CONVERSATION, tenant: "gone", key: "s1" };
   const turnsOf = async () => (await world.client.transcript("gone", "s1"))?.turns.map(({ turn }) => turn);
   const restoreOf = (records: TurnRecord[]) =>
-    askActor(world.bus, systemClock, to, "restore", { records }, 10_000);
+    askActor(world.bus, systemClock, to, "restore", { records }, PATIENCE_MS);
 
   test("comes back in parts, the newer one first", async () => {
     const records = [1, 2, 3].map((turn) => ({

@@ -11,7 +11,7 @@ import {
 
 let store: TestKeys;
 let gateway: TestGateway;
-const settings = { repeatCheckMs: 20, quietCheckMs: 60, waitMs: 3_000 };
+const settings = { repeatCheckMs: 20, quietCheckMs: 60 };
 
 beforeAll(async () => {
   store = await startTestKeys();

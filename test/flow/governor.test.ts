@@ -2,10 +2,11 @@
 // none that goes on.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { inferFilter, inferStream } from "#contracts/subjects.ts";
+import type { TurnRecord } from "#contracts/turn.ts";
 import { messagesFrom, streamState } from "#runtime/nats/reader.ts";
 import { jobOf } from "#test/harness/inference.ts";
 import { DELIVERY, LoadWorld, type Member } from "#test/harness/load-world.ts";
-import { pause, waitUntil } from "#test/harness/wait.ts";
+import { waitUntil } from "#test/harness/wait.ts";
 
 const QUESTION = "How long does delivery take?";
 let world: LoadWorld;
@@ -131,7 +132,11 @@ describe("the governor", () => {
 });
 
 describe("conversations", () => {
-  /** Hosts follow the level within a moment. */
+  const levelShown = ({ error, model, route }: TurnRecord): number =>
+    error === "load.refused" ? 3 : model === "kb-extract" ? 2 : route?.pool === "small" ? 1 : 0;
+  let probes = 0;
+
+  /** Resolves when hosts follow it: they hear of it by a watch, which tells nobody, but each new conversation shows it. */
   async function hold(level: 0 | 1 | 2 | 3 | null): Promise<void> {
     const { at } = await world.admin.override(level, "test", "test");
     await waitUntil(
@@ -141,8 +146,10 @@ describe("conversations", () => {
       },
       { what: `the record of level ${level}` },
     );
-    // Hosts hear of it by a watch, which tells nobody when it has.
-    await pause(300);
+    await waitUntil(
+      async () => levelShown(await world.ask("demo", `probe-${++probes}`, QUESTION)) === (level ?? 0),
+      { what: `a new conversation at level ${level}` },
+    );
   }
 
   test("new ones get the smaller pool, then extracts, then a refusal; ongoing ones keep tier and model", async () => {
@@ -173,6 +180,9 @@ describe("conversations", () => {
     expect(extract.route?.reasons).toEqual([expect.stringContaining("load level 2")]);
 
     await hold(3);
+    await waitUntil(async () => (await post(`probe-${++probes}`)).status === 429, {
+      what: "the gateway to refuse",
+    });
     const stored = await streamState(world.bus, "INBOUND-0");
     const refused = await post("refused");
     expect(refused.status).toBe(429);

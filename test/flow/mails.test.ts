@@ -86,7 +86,7 @@ test.each(["stopped", "erased"])(
 
 test("a mail whose workers are all gone is apologised for at its deadline", async () => {
   await world.end(host);
-  host = await world.host({ pools: config.pools, deferredDeadlineMs: 8_000 });
+  host = await world.host({ pools: config.pools, deferredDeadlineMs: 12_000 });
   await mail("late");
   await until("the job to be parked", async () => (await parked()).length === 1);
   await world.end(worker);

@@ -14,7 +14,9 @@ import {
   type NatsServerProcess,
   startNatsServer,
 } from "#runtime/nats/server.ts";
+import { PATIENCE_MS } from "#test/harness/wait.ts";
 
+const PROBE_MS = 20_000;
 const MODULE = new URL("../../runtime/nats/server.ts", import.meta.url).href;
 let bin: string;
 let dataDir: string;
@@ -23,7 +25,7 @@ let started: NatsServerProcess[];
 
 beforeAll(async () => {
   bin = await ensureNatsServer({ log: () => {}, given: process.env.NATS_SERVER_BIN });
-}, 180_000);
+});
 
 beforeEach(async () => {
   dataDir = await mkdtemp(join(tmpdir(), "jetclaw-nats-"));
@@ -74,12 +76,12 @@ async function listenAsStranger(): Promise<{ server: Server; port: number }> {
 
 test("a server is ready when the start returns, and gone after the stop", async () => {
   const server = await start();
-  const answer = await probe("127.0.0.1", server.port, 1_000);
+  const answer = await probe("127.0.0.1", server.port, PROBE_MS);
   expect(answer).toMatchObject({ kind: "nats", info: { jetstream: true } });
   expect(server.url).toBe(`nats://127.0.0.1:${server.port}`);
   await server.stop();
   expect(await server.exited).not.toBe(null);
-  expect((await probe("127.0.0.1", server.port, 1_000)).kind).toBe("closed");
+  expect((await probe("127.0.0.1", server.port, PROBE_MS)).kind).toBe("closed");
 });
 
 test("the sync mode and the address reach the server's configuration", async () => {
@@ -104,7 +106,7 @@ test("a frozen server is silent, a thawed one answers, a frozen one can be stopp
   await server.freeze();
   expect((await probe("127.0.0.1", server.port, 300)).kind).toBe("silent");
   server.thaw();
-  expect((await probe("127.0.0.1", server.port, 2_000)).kind).toBe("nats");
+  expect((await probe("127.0.0.1", server.port, PROBE_MS)).kind).toBe("nats");
   await server.freeze();
   await server.stop();
   expect(await describeProcess(server.pid)).toBe(null);
@@ -115,7 +117,7 @@ test("a directory that is in use is refused, naming the next step", async () => 
   await expect(startNatsServer(options())).rejects.toThrow(
     /in use by another jetclaw process.*JETCLAW_DATA_DIR/,
   );
-  expect((await probe("127.0.0.1", server.port, 1_000)).kind).toBe("nats");
+  expect((await probe("127.0.0.1", server.port, PROBE_MS)).kind).toBe("nats");
   await server.stop();
 });
 
@@ -151,11 +153,11 @@ test("a process that exits without stopping its server takes it along", async ()
     process.stdout.write(String(pid), () => process.exit(1));`;
   const owner = spawn(process.execPath, [...process.execArgv, "--input-type=module", "-e", script]);
   const [output] = (await once(owner.stdout, "data")) as [Buffer];
-  expect(await waitForEnd(Number(output.toString("utf8")), 5_000)).toBe(true);
+  expect(await waitForEnd(Number(output.toString("utf8")), PATIENCE_MS)).toBe(true);
 });
 
 test("a recorded pid that belongs to a stranger by now is left alone", async () => {
-  const stranger = spawn("sleep", ["60"]);
+  const stranger = spawn("sleep", ["600"]);
   const party = { pid: stranger.pid, startedAt: "another time" };
   const record = { owner: party, server: { ...party, port: 1, configHash: "" } };
   await writeFile(join(dataDir, "nats-server.json"), JSON.stringify(record));

@@ -209,7 +209,11 @@ describe("a breaker", () => {
     bad.set({ errorRate: 1 });
     await work([first(), second()]);
     for (let i = 0; i < 6; i++) expect((await answerOf()).result.model).toBe("second");
-    expect(bad.bill()).toHaveLength(3);
+    // Who takes his time is long enough at it for a probe, and a failed one makes the breaker wait twice as long.
+    const at = bad.bill().map((line) => line.at);
+    for (let n = 3; n < at.length; n++)
+      expect((at[n] as number) - (at[n - 1] as number)).toBeGreaterThanOrEqual(700 * 2 ** (n - 3));
+    expect(at.length).toBeGreaterThanOrEqual(3);
     await waitUntil(() => health.of("default", "first")?.breaker === "open", {
       what: "the open breaker to be known",
     });

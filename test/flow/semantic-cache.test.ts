@@ -112,7 +112,10 @@ test("after a change nothing that rests on the old text is served, nor what new 
   const changed = "Say, which food would the parrot eat?";
   const near = "Say, which food would the salmon eat?";
   for (const question of [changed, near])
-    expect((await two.cache.lookup(await queryOf(two, question)))?.level).toBe("semantic");
+    await waitUntil(
+      async () => (await two.cache.lookup(await queryOf(two, question)))?.level === "semantic",
+      { what: `an answer to ${question}` },
+    );
   await put("news", "Salmon: the food that a salmon would eat is not sold any more.");
   expect(await two.cache.lookup(await queryOf(two, near))).toBeUndefined();
   await put("parrot", "A parrot eats what a parrot likes: food number two.");

@@ -43,7 +43,7 @@ test("a timer for a time that is over fires at once, once", async () => {
 test("timers go with their actor to another host, replaced ones only as the newer", async () => {
   world = await ActorWorld.start(2);
   const first = await world.host([clockwork]);
-  await set("moving", "kept", Date.now() + 6_000);
+  await set("moving", "kept", Date.now() + 10_000);
   await set("moving", "replaced", Date.now() + 60_000);
   await waitUntil(async () => (await world.waiting()) === 2, { what: "both schedules" });
   const second = await world.host([clockwork]);
@@ -59,7 +59,7 @@ test("timers go with their actor to another host, replaced ones only as the newe
 test("a timer that was due while hosts and server were down fires when they are back, once", async () => {
   world = await ActorWorld.start(2);
   const host = await world.host([clockwork]);
-  const due = Date.now() + 4_000;
+  const due = Date.now() + 8_000;
   await set("down", "due", due);
   await waitUntil(async () => (await world.waiting()) === 1, { what: "the schedule" });
   await host.kill();

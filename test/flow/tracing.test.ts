@@ -110,21 +110,25 @@ test("a turn over three processes is one trace", async () => {
   const handled = (all: readonly Span[]): Span[] =>
     all.filter(({ name }) => name.startsWith("process conversation"));
   const turn = (): Span[] => spans.filter((span) => span.traceId === traceId);
-  // The question and the result are two runs of the actor; the request's own span ends last.
-  await waitUntil(() => handled(turn()).length >= 2 && turn().some(({ name }) => name.startsWith("POST ")), {
-    what: "the spans of the turn",
-  });
+  const find = (prefix: string): Span | undefined => turn().find(({ name }) => name.startsWith(prefix));
+  const rootsOf = (all: readonly Span[]): Span[] =>
+    all.filter(({ parentSpanId }) => !all.some(({ spanId }) => spanId === parentSpanId));
+  // The question and the result are two runs of the actor. Each process sends its spans when it comes to it, a child's
+  // before its parent's or after.
+  await waitUntil(
+    () =>
+      handled(turn()).length >= 2 && ["POST ", "take ", "chat "].every(find) && rootsOf(turn()).length === 1,
+    { what: "the spans of the turn" },
+  );
 
   const tree = turn();
   const byId = new Map(tree.map((span) => [span.spanId, span]));
   const pathOf = (span: Span | undefined): string[] =>
     span ? [...pathOf(byId.get(span.parentSpanId)), span.service] : [];
-  const roots = tree.filter(({ parentSpanId }) => !byId.has(parentSpanId));
-  expect(roots.map(({ name }) => name)).toEqual(["POST /v1/conversations/:session/messages"]);
+  expect(rootsOf(tree).map(({ name }) => name)).toEqual(["POST /v1/conversations/:session/messages"]);
   expect(new Set(tree.map(({ service }) => service))).toEqual(
     new Set(["jetclaw-gateway", "jetclaw-conversation", "jetclaw-worker"]),
   );
-  const find = (prefix: string): Span | undefined => tree.find(({ name }) => name.startsWith(prefix));
   expect(pathOf(find("take INFER-default"))).toEqual([
     "jetclaw-gateway",
     "jetclaw-conversation",

@@ -79,7 +79,7 @@ const becomesReady = (up: Up, url: string): Promise<true> =>
         () => false,
       );
     },
-    { pollMs: 100, what: "up to be ready" },
+    { timeoutMs: 120_000, pollMs: 100, what: "up to be ready" },
   );
 
 const ask = async (

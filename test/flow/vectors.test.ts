@@ -10,6 +10,7 @@ import { reindexDocuments } from "#ops/compose/reindex.ts";
 import { startRemoteRetrieval, startRetrieval, startRetrievalRole } from "#ops/compose/retrieval.ts";
 import { messageAt } from "#runtime/nats/reader.ts";
 import { announce } from "#runtime/observe/presence.ts";
+import { stretchPatience } from "#runtime/within.ts";
 import type { EmbeddingModel } from "#test/harness/embedding-model.ts";
 import { type FakeQdrant, fakeQdrant } from "#test/harness/qdrant.ts";
 import { ask, BY_MEANING, documentsOf, fill, indexed, SHOP, VectorWorld } from "#test/harness/vectors.ts";
@@ -164,6 +165,7 @@ describe.each(["in memory", "in Qdrant"])("vectors %s", (where) => {
     await world.indexerOf("indexer", qdrant);
     const one = await world.retrievalOf("one", qdrant);
     await indexed(one, await fill(one));
+    stretchPatience(1);
     model.mood = 500;
     const { revision } = await one.store.put("acme", "shop", "warranty", {
       title: "Warranty",

@@ -18,9 +18,10 @@ import { systemClock } from "#runtime/clock.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { messagesFrom } from "#runtime/nats/reader.ts";
 import { type Deployment, provision } from "#runtime/nats/topology.ts";
+import { stretchPatience } from "#runtime/within.ts";
 import { silentLog } from "./knowledge.ts";
 import { startTestNats, type TestNats } from "./nats.ts";
-import { PATIENCE_MS, waitUntil } from "./wait.ts";
+import { PATIENCE_MS, SLOW_MACHINE, waitUntil } from "./wait.ts";
 
 const SHARDS = 1;
 export const TENANT = "demo";
@@ -124,6 +125,7 @@ export class CachedWorld {
 
   /** A server, a model, a worker, and so many hosts; `change` goes into the configuration. */
   static async start(hosts: number, change: Record<string, unknown> = {}): Promise<CachedWorld> {
+    stretchPatience(SLOW_MACHINE);
     const nats = await startTestNats();
     const bus = await connectBus({ servers: nats.url, name: "test", log: silentLog });
     const model = await CitingModel.start();

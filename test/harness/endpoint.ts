@@ -63,7 +63,7 @@ export async function endpointWorld(
   });
   const workers = new Set<TestWorker>();
   const processes: ChildProcess[] = [];
-  const clientOf: EndpointWorld["clientOf"] = ({ maxRetries = 0, timeout = 30_000, headers } = {}) =>
+  const clientOf: EndpointWorld["clientOf"] = ({ maxRetries = 0, timeout = 120_000, headers } = {}) =>
     new OpenAI({
       baseURL: `${gateway.url}/v1`,
       apiKey: "demo",

@@ -6,7 +6,9 @@ import { createKnowledgeStore, type RunningStore } from "#actors/knowledge/store
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { createLog } from "#runtime/observe/log.ts";
+import { stretchPatience } from "#runtime/within.ts";
 import { startTestNats } from "./nats.ts";
+import { SLOW_MACHINE } from "./wait.ts";
 
 export const silentLog = createLog({ level: process.env.JETCLAW_LOG_LEVEL ?? "silent" });
 
@@ -50,6 +52,7 @@ export async function startReader(url: string, name: string, change: CacheChange
 }
 
 export async function knowledgeWorld(): Promise<KnowledgeWorld> {
+  stretchPatience(SLOW_MACHINE);
   const server = await startTestNats();
   const bus = await connect(server.url, "store");
   await provision(bus, { shards: 1, pools: [] });

@@ -9,11 +9,12 @@ import { startRetrieval } from "#ops/compose/retrieval.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { type Deployment, provision } from "#runtime/nats/topology.ts";
+import { stretchPatience } from "#runtime/within.ts";
 import { type EmbeddingModel, embeddingModel } from "./embedding-model.ts";
 import { silentLog } from "./knowledge.ts";
 import { startTestNats, type TestNats } from "./nats.ts";
 import type { FakeQdrant } from "./qdrant.ts";
-import { PATIENCE_MS } from "./wait.ts";
+import { PATIENCE_MS, SLOW_MACHINE } from "./wait.ts";
 
 export class VectorWorld {
   readonly server: TestNats;
@@ -29,6 +30,7 @@ export class VectorWorld {
   }
 
   static async start(): Promise<VectorWorld> {
+    stretchPatience(SLOW_MACHINE);
     const world = new VectorWorld(...(await Promise.all([startTestNats(), embeddingModel()])));
     world.#deployment = await provision(await world.connect("provision"), { shards: 1, pools: [] });
     return world;

@@ -3,6 +3,8 @@
 const POLL_MS = 20;
 /** Tells what hangs from what works: what takes a moment on a quiet machine takes many on one that is shared. */
 export const PATIENCE_MS = 60_000;
+/** How many times as long as on a quiet machine a turn of a test waits for what it can do without. */
+export const SLOW_MACHINE = 50;
 
 export interface WaitOptions {
   /** For what takes longer by design than the patience of every wait. */

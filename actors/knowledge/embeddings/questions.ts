@@ -3,6 +3,7 @@
  * not be embedded in time is not tried again by the next who asks, so that a slow model costs a turn one wait.
  */
 import { LRUCache } from "lru-cache";
+import { patience } from "#runtime/within.ts";
 import type { Embedder, QuestionVectors } from "../port.ts";
 import { textHash } from "./text-hash.ts";
 
@@ -24,7 +25,7 @@ export function questionVectors(embedder: Embedder, waitMs: number = QUESTION_MS
       const hash = textHash(text);
       const known = vectors.get(hash);
       if (known) return known;
-      const asked = embedder.embed([text], { signal: AbortSignal.timeout(waitMs) }).then(
+      const asked = embedder.embed([text], { signal: AbortSignal.timeout(patience(waitMs)) }).then(
         ([vector]) => vector,
         () => {
           // The embedder counts its failures.

@@ -4,6 +4,7 @@
  * overwrites a newer one, and a search of what changed meanwhile shows which hits are old.
  */
 import type { Breaker } from "#runtime/breaker.ts";
+import { patience } from "#runtime/within.ts";
 import { isMissing, QdrantRequests } from "./qdrant-client.ts";
 import { QdrantCollections } from "./qdrant-collections.ts";
 import { documentKey, pointId } from "./qdrant-names.ts";
@@ -63,7 +64,7 @@ export class QdrantIndex implements VectorIndex {
     this.#onRemade = options.onRemade;
     const { url, apiKey, timeoutMs = WRITE_MS } = options;
     this.#writes = new QdrantRequests({ url, apiKey, timeoutMs, retries: WRITE_RETRIES });
-    this.#searches = new QdrantRequests({ url, apiKey, timeoutMs: SEARCH_MS, retries: 0 });
+    this.#searches = new QdrantRequests({ url, apiKey, timeoutMs: patience(SEARCH_MS), retries: 0 });
     this.#collections = new QdrantCollections(this.#writes, options);
     this.#dimensions = options.dimensions;
   }

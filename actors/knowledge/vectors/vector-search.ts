@@ -2,7 +2,7 @@
 
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
-import { within } from "#runtime/within.ts";
+import { patience, within } from "#runtime/within.ts";
 import type { QuestionVectors, RetrievalQuery } from "../port.ts";
 import type { Thresholds } from "./thresholds.ts";
 import type { VectorHit, VectorIndex } from "./vector-index.ts";
@@ -41,7 +41,7 @@ export class VectorSearch {
 
   /** Starts to embed the question, so that words can be searched meanwhile. */
   ask(query: RetrievalQuery): Asking {
-    const until = performance.now() + VECTORS_MS;
+    const until = performance.now() + patience(VECTORS_MS);
     const vector = this.#vectorOf(query);
     return {
       find: async (languages) => {

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { probe } from "./probe.ts";
 import { describeProcess, endProcess } from "./processes.ts";
 
-const PROBE_LIMIT_MS = 1_500;
+/** On a machine that is busy with the start of everything a server that works may take seconds to greet. */
+const PROBE_LIMIT_MS = 5_000;
 const GRACE_MS = 5_000;
 
 interface Party {
