@@ -11,24 +11,35 @@ import addFormats from "ajv-formats";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { KvKeyStore } from "#actors/gateway/keys.ts";
+import type { RunningStore } from "#actors/knowledge/store.ts";
 import { changeOf, cloudEventSchema } from "#contracts/cloudevent.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { startTestGateway, type TestGateway } from "#test/harness/gateway.ts";
 import { type KnowledgeWorld, knowledgeWorld, type Reader } from "#test/harness/knowledge.ts";
 import { pdfOf } from "#test/harness/pdf.ts";
 import { endWithUs } from "#test/harness/reaping.ts";
-import { waitUntil } from "#test/harness/wait.ts";
+import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
 
 let world: KnowledgeWorld;
 let reader: Reader;
 let gateway: TestGateway;
+/** Puts into the collection `many` wait for it once there are some. */
+let going: Promise<void> | undefined;
 const folder = mkdtempSync(join(tmpdir(), "jetclaw-import-"));
 
 beforeAll(async () => {
   world = await knowledgeWorld();
   reader = await world.reader("one");
   const keys = await KvKeyStore.open(world.bus, systemClock);
-  gateway = await startTestGateway({ keys, knowledge: world.store, retriever: reader.retriever });
+  const put: RunningStore["put"] = async (tenant, collection, ...rest) => {
+    if (collection === "many" && reader.retriever.count(tenant, collection) > 100) await going;
+    return await world.store.put(tenant, collection, ...rest);
+  };
+  const knowledge = new Proxy(world.store, {
+    get: (store, name) => (name === "put" ? put : Reflect.get(store, name).bind(store)),
+  });
+  const settings = { indexWaitMs: PATIENCE_MS };
+  gateway = await startTestGateway({ keys, knowledge, retriever: reader.retriever, settings });
 });
 afterAll(async () => {
   await gateway?.stop();
@@ -128,7 +139,9 @@ describe("kb import", () => {
   });
 
   test("Ctrl-C ends it cleanly, and the same command goes on where it was", async () => {
-    const count = 2_500;
+    const count = 1_500;
+    const held = Promise.withResolvers<void>();
+    going = held.promise;
     const lines = Array.from({ length: count }, (_, n) =>
       JSON.stringify({ id: `d${n}`, text: `Text ${n}.`, locale: "en" }),
     );
@@ -143,6 +156,7 @@ describe("kb import", () => {
     const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
     await waitUntil(async () => (await listed("many")).length > 50, { what: "the first documents" });
     child.kill("SIGINT");
+    held.resolve();
     expect(await ended).toBe(130);
     spare();
     const report = JSON.parse(out);
