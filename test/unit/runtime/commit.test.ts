@@ -7,6 +7,7 @@ import type { HostContext } from "#runtime/actor/host.ts";
 import { type NextRecord, ProcessedIds } from "#runtime/actor/record.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { createLog } from "#runtime/observe/log.ts";
+import { waitUntil } from "#test/harness/wait.ts";
 
 const route = routeOf({ kind: "counter", tenant: "demo", key: "k" });
 const next: NextRecord = {
@@ -38,8 +39,9 @@ const loaded = (): Loaded => ({
 });
 
 /** Refuses so many writes at once, as a full store does. */
-function refusing(times: number): { host: HostContext; writes: () => number } {
+function refusing(times: number): { host: HostContext; writes: () => number; slept: number[] } {
   let writes = 0;
+  const slept: number[] = [];
   const kv = {
     update: async () => {
       if (++writes <= times) throw new JetclawError("nats.unavailable", "insufficient storage resources");
@@ -52,12 +54,20 @@ function refusing(times: number): { host: HostContext; writes: () => number } {
   };
   const host = {
     log: createLog({ level: "silent" }),
-    clock: systemClock,
+    clock: {
+      ...systemClock,
+      random: () => 0.5,
+      async sleep(ms: number, signal?: AbortSignal) {
+        slept.push(ms);
+        await new Promise((resolve) => setImmediate(resolve));
+        signal?.throwIfAborted();
+      },
+    },
     deployment: { shards: 1, replicas: 1 },
     unsafe: {},
     kvOf: () => kv,
   };
-  return { host: host as unknown as HostContext, writes: () => writes };
+  return { host: host as unknown as HostContext, writes: () => writes, slept };
 }
 
 const owned = (signal: AbortSignal): Owned => ({
@@ -68,13 +78,16 @@ const owned = (signal: AbortSignal): Owned => ({
 });
 
 test("a store that refuses at once is asked again after growing waits, until ownership ends", async () => {
-  const { host, writes } = refusing(Number.POSITIVE_INFINITY);
+  const { host, writes, slept } = refusing(Number.POSITIVE_INFINITY);
   const end = new AbortController();
   const committing = commit(host, route, loaded(), owned(end.signal), next);
-  setTimeout(() => end.abort(new Error("dropped")), 300);
-  await expect(committing).rejects.toThrow("dropped");
-  expect(writes()).toBeGreaterThan(1);
-  expect(writes()).toBeLessThan(10);
+  const failed = expect(committing).rejects.toThrow("dropped");
+  await waitUntil(() => writes() > 10, { what: "some writes", pollMs: 1 });
+  end.abort(new Error("dropped"));
+  await failed;
+  // No shorter than the one before, and soon as long as it may be.
+  expect(slept).toEqual(slept.toSorted((a, b) => a - b));
+  expect(slept.at(-1)).toBeGreaterThan(5 * (slept[0] as number));
 });
 
 test("a write is taken as soon as the store takes any", async () => {
