@@ -20,7 +20,7 @@ import { READER_ROLE } from "./readers.ts";
 const PROOF_MS = 300;
 /** Catching up at the start: building an index of 100,000 documents takes about a minute. */
 const START_MS = 300_000;
-/** Changes that arrive together are told by one beat. */
+/** A change is told at once, what comes within this time after it together. */
 const COALESCE_MS = 3;
 
 export interface ReaderOptions {
@@ -53,6 +53,7 @@ export class KnowledgeReader {
   #joined = false;
   #proof: Promise<void> | undefined;
   #beatTimer: NodeJS.Timeout | undefined;
+  #untold = false;
 
   constructor(bus: Bus, parts: ReaderParts) {
     const { instance, log, clock = systemClock } = parts;
@@ -108,7 +109,9 @@ export class KnowledgeReader {
 
   /** Something that others wait for has moved. */
   moved(): void {
-    if (this.#joined) this.#beatTimer ??= setTimeout(() => this.#tell(), COALESCE_MS);
+    if (!this.#joined) return;
+    if (this.#beatTimer) this.#untold = true;
+    else this.#tell();
   }
 
   /** Leaves the readers. */
@@ -153,8 +156,12 @@ export class KnowledgeReader {
   }
 
   #tell(): void {
-    this.#beatTimer = undefined;
+    this.#untold = false;
     this.#beats.now();
+    this.#beatTimer = setTimeout(() => {
+      this.#beatTimer = undefined;
+      if (this.#untold) this.#tell();
+    }, COALESCE_MS);
   }
 
   #hear(beat: Beat): void {

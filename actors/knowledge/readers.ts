@@ -50,9 +50,10 @@ export class ReadersView {
   }
 
   /**
-   * How far the vectors are that readers use, a space each. Only spaces that somebody makes: without an indexer, or with
-   * one that says that embeddings or Qdrant fail it, or that it is not through with what was there before it, documents
-   * are found by their words and nobody waits for more.
+   * How far the vectors are that readers use, a space each: as far as the last of those who know it, else as far as an
+   * indexer says. Only spaces that somebody makes: without an indexer, or with one that says that embeddings or Qdrant
+   * fail it, or that it is not through with what was there before it, documents are found by their words and nobody waits
+   * for more.
    */
   #vectorsOf(readers: readonly Beat[]): number[] {
     const spaces = new Set(readers.flatMap(({ info }) => info.space ?? []));
@@ -69,7 +70,7 @@ export class ReadersView {
       const read = readers.flatMap(({ info }) =>
         info.space === space && info.indexed !== undefined ? Number(info.indexed) : [],
       );
-      return [Math.min(Math.max(...made), ...read)];
+      return [read.length > 0 ? Math.min(...read) : Math.max(...made)];
     });
   }
 

@@ -78,7 +78,7 @@ export class LocalRetriever implements ProvenRetriever {
         index: vectors.index,
         log,
         onRecord: ({ tenant, collection }) => this.#hot.changed(tenant, collection),
-        onMark: () => this.#reader.moved(),
+        onMoved: () => this.#reader.moved(),
       });
     this.#reader = new KnowledgeReader(bus, {
       ...reader,
@@ -140,7 +140,9 @@ export class LocalRetriever implements ProvenRetriever {
 
   /** Up to which change of KNOWLEDGE vectors are searched, by what is kept in memory too; undefined: nobody has told. */
   #searched(): number | undefined {
-    return this.#follower ? this.#follower.indexed : this.#indexed || undefined;
+    if (!this.#follower) return this.#indexed || undefined;
+    const { indexed } = this.#follower;
+    return indexed === undefined ? undefined : Math.min(indexed, this.#reader.position);
   }
 
   /** @returns the passages, and whether everything that was to be asked has answered */
@@ -183,6 +185,7 @@ export class LocalRetriever implements ProvenRetriever {
   #apply({ data, seq }: StoredMessage): void | Promise<void> {
     const event = decodeKnowledgeEvent(data);
     if (!event) return this.#log.warn({ seq }, "not a knowledge event, skipped");
+    this.#follower?.expect(event, seq);
     const done = (): void => this.#hot.changed(event.tenant, event.collection);
     const slices = inSlices(this.#index.applying(event, seq), SLICE_MS);
     return slices ? slices.finally(done) : done();

@@ -31,6 +31,8 @@ export interface EmbeddingModel {
   readonly texts: string[];
   /** `fine`, an HTTP status, or `silent`: takes requests and never answers. */
   mood: "fine" | "silent" | number;
+  /** Refuses every request with a text that holds it. */
+  refuses: string | undefined;
   /** Of each answer. */
   delayMs: number;
   stop(): Promise<void>;
@@ -49,6 +51,10 @@ export async function embeddingModel(dimensions = DIMENSIONS): Promise<Embedding
     }
     if (model.delayMs > 0) await new Promise((answer) => setTimeout(answer, model.delayMs));
     const { input } = JSON.parse(body) as { input: string[] };
+    if (input.some((text) => model.refuses && text.includes(model.refuses))) {
+      response.writeHead(400);
+      return response.end("{}");
+    }
     texts.push(...input);
     const data = input.map((text, index) => ({ index, embedding: meaningOf(text, dimensions) }));
     return response.end(JSON.stringify({ data }));
@@ -58,6 +64,7 @@ export async function embeddingModel(dimensions = DIMENSIONS): Promise<Embedding
     baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
     texts,
     mood: "fine",
+    refuses: undefined,
     delayMs: 0,
     async stop() {
       server.closeAllConnections();

@@ -75,6 +75,11 @@ export class EmbeddedIndex implements VectorIndex {
     return hits.sort((a, b) => b.score - a.score).slice(0, limit);
   }
 
+  /** The highest revision of a document that was taken in or out. */
+  revisionOf({ tenant, collection, document }: DocumentAddress): number | undefined {
+    return this.#documents.get(keyOf(tenant, collection, document))?.revision;
+  }
+
   async erase(tenant: string, collection?: string): Promise<void> {
     const prefix = `${collection === undefined ? tenant : keyOf(tenant, collection)}\n`;
     for (const key of this.#documents.keys()) if (key.startsWith(prefix)) this.#documents.delete(key);

@@ -1,20 +1,18 @@
 /**
  * Turns changes of KNOWLEDGE into vectors: passages, embedded in batches, a record in VECTORS, points in Qdrant where
  * that is the index. One durable reader for all processes that run this role. The record is written by compare-and-set
- * and never by an older revision, so repeats and changes out of order are harmless. A mark behind the records says up to
- * which change all of them are there.
+ * and never by an older revision, so repeats and changes out of order are harmless. Who follows the records knows by them
+ * what is there; a mark behind them, now and then, says up to which change there is nothing more to come.
  *
- *   KNOWLEDGE ─► passages ─► embed what is new ─► record (compare-and-set) ─► Qdrant ─► ack ─► mark ─► beat: passed
+ *   KNOWLEDGE ─► passages ─► embed what is new ─► record (compare-and-set) ─► Qdrant ─► ack ─► beat: passed ─► mark
  *                  ▲ older than the record: ack       │ stale: once more        │ newer meanwhile: take out
  *                  └── embeddings or Qdrant away: wait, try again; told as failing, nobody waits for vectors
  */
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { decode } from "#contracts/codec.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { decodeKnowledgeEvent, type KnowledgeEvent } from "#contracts/knowledge.ts";
 import {
-  CORE,
   indexerConsumer,
   KNOWLEDGE,
   KNOWLEDGE_BELL,
@@ -23,12 +21,12 @@ import {
   vectorsMark,
   vectorsSubject,
 } from "#contracts/subjects.ts";
-import { type Bus, StaleRevision, type Subscription } from "#runtime/nats/connect.ts";
+import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
 import { type DurableReader, readDurably } from "#runtime/nats/durable.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
 import { lastMessage } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
-import { announce, type Beat } from "#runtime/observe/presence.ts";
+import { announce } from "#runtime/observe/presence.ts";
 import { within } from "#runtime/within.ts";
 import type { Embedder } from "../port.ts";
 import { INDEXER_ROLE } from "../readers.ts";
@@ -44,6 +42,8 @@ const IN_FLIGHT = 64;
 const UPSERT_DOCUMENTS = 32;
 /** A start waits so long to learn how far indexers are. */
 const KNOWN_MS = 5_000;
+/** So seldom that it costs nothing beside changes, and soon enough for who waits for a document that has no vectors. */
+const MARK_MS = 500;
 /** While embeddings or Qdrant are away, held changes are tried again this often. */
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 5_000;
@@ -85,7 +85,7 @@ class StreamIndexer implements Indexer {
   readonly #ended = new AbortController();
   #reader: DurableReader | undefined;
   #beats: { now(): void; stop(): void } | undefined;
-  #others: Subscription | undefined;
+  #marking: NodeJS.Timeout | undefined;
   /** -1 until it is known: a first mark says that there is an indexer, also where nothing is indexed yet. */
   #position = -1;
   #failing: string | undefined;
@@ -114,11 +114,6 @@ class StreamIndexer implements Indexer {
 
   async start(): Promise<void> {
     const { instance, space } = this.#options;
-    // What another one has told is not marked and told again.
-    this.#others = this.#bus.subscribe(CORE.roleHeartbeat(INDEXER_ROLE), ({ data }) => {
-      const { info } = decode<Beat>(data);
-      if (info?.space === space) this.#position = Math.max(this.#position, Number(info.position ?? 0));
-    });
     const known = Promise.withResolvers<void>();
     this.#reader = await readDurably(this.#bus, {
       stream: KNOWLEDGE,
@@ -128,7 +123,7 @@ class StreamIndexer implements Indexer {
       inFlight: IN_FLIGHT,
       handle: (message) => this.#handle(message),
       onProgress: async ({ floor, pending }) => {
-        if (floor > this.#position) await this.#mark(floor);
+        if (floor > this.#position) this.#passed(floor);
         known.resolve();
         if (!this.#behind || pending > IN_FLIGHT) return;
         this.#behind = false;
@@ -153,7 +148,7 @@ class StreamIndexer implements Indexer {
   async stop(): Promise<void> {
     this.#ended.abort();
     await this.#reader?.stop();
-    this.#others?.stop();
+    clearTimeout(this.#marking);
     this.#beats?.stop();
   }
 
@@ -258,11 +253,21 @@ class StreamIndexer implements Indexer {
     this.#beats?.now();
   }
 
-  /** Everything up to here is indexed: who follows the records learns it where they stand, the others by a beat. */
-  async #mark(floor: number): Promise<void> {
-    const { space } = this.#options;
-    await this.#bus.append(vectorsMark(space), encodeMark({ space, indexed: floor }));
-    this.#position = Math.max(this.#position, floor);
-    this.#beats?.now();
+  #passed(floor: number): void {
+    this.#position = floor;
+    // Of an index elsewhere nobody else tells.
+    if (this.#options.index) this.#beats?.now();
+    this.#marking ??= setTimeout(() => void this.#mark(), MARK_MS);
+  }
+
+  async #mark(): Promise<void> {
+    const { space, log } = this.#options;
+    try {
+      await this.#bus.append(vectorsMark(space), encodeMark({ space, indexed: this.position }));
+      this.#marking = undefined;
+    } catch (err) {
+      log.debug({ err }, "how far the vectors are is not marked yet, trying again");
+      if (!this.#ended.signal.aborted) this.#marking = setTimeout(() => void this.#mark(), MARK_MS);
+    }
   }
 }

@@ -1,39 +1,47 @@
-/** Fills the index in memory from VECTORS, and tells how far it has come once it had caught up. */
+/**
+ * Fills the index in memory from VECTORS, and tells up to which change of KNOWLEDGE it has them. A record names its
+ * revision, so this process knows by itself which of the changes that it has heard of still miss theirs.
+ */
 import { VECTORS, vectorsFilter, vectorsMark } from "#contracts/subjects.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { follow } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
-import type { VectorIndex } from "./vector-index.ts";
+import type { EmbeddedIndex } from "./embedded-index.ts";
+import type { DocumentAddress } from "./vector-index.ts";
 import { decodeMark, decodeRecord, type VectorRecord } from "./vector-record.ts";
 
 export interface FollowVectors {
   readonly space: string;
-  readonly index: VectorIndex;
+  readonly index: EmbeddedIndex;
   readonly log: Log;
   /** After each record that was taken in. */
   readonly onRecord: (record: VectorRecord) => void;
-  /** `indexed` has moved. */
-  readonly onMark: () => void;
+  /** `indexed` may have moved. */
+  readonly onMoved: () => void;
 }
 
 export interface VectorFollower {
   /** Everything that was there at the start is searchable. */
   readonly caughtUp: boolean;
   /**
-   * The vectors of every change of KNOWLEDGE up to this one are searchable here; undefined until everything that was
-   * there at the start is, and where no indexer has said so yet.
+   * The vectors of every expected change up to this one are searchable here, Infinity where none is missing; undefined
+   * until everything that was there at the start is.
    */
   readonly indexed: number | undefined;
+  /** Changes of KNOWLEDGE, in their order. One that is replaced before it had vectors is waited for no more. */
+  expect(change: DocumentAddress, revision: number): void;
   stop(): Promise<void>;
 }
 
 /** Returns at once: words are searched while the vectors are still read. */
 export function followVectors(bus: Bus, options: FollowVectors): VectorFollower {
-  const { space, index, log, onRecord, onMark } = options;
-  const mark = vectorsMark(space);
-  let indexed: number | undefined;
+  const { space, index, log, onRecord, onMoved } = options;
+  const markSubject = vectorsMark(space);
+  /** By document, oldest change first. */
+  const missing = new Map<string, number>();
+  let marked = 0;
   let caughtUp = false;
-  const apply = async (data: Uint8Array, seq: number): Promise<void> => {
+  const take = async (data: Uint8Array, seq: number): Promise<void> => {
     const record = decodeRecord(data);
     try {
       if (record) await index.upsert([record]);
@@ -41,24 +49,34 @@ export function followVectors(bus: Bus, options: FollowVectors): VectorFollower 
     } catch (err) {
       log.error({ err, seq }, "vectors not indexed");
     }
-    if (record) onRecord(record);
+    if (!record) return;
+    if ((missing.get(keyOf(record)) ?? Number.POSITIVE_INFINITY) <= (index.revisionOf(record) ?? 0))
+      missing.delete(keyOf(record));
+    onRecord(record);
+    onMoved();
+  };
+  /** What has no record by now gets none. */
+  const giveUp = (upTo: number): void => {
+    marked = Math.max(marked, upTo);
+    for (const [key, revision] of missing) {
+      if (revision > marked) break;
+      missing.delete(key);
+    }
+    onMoved();
   };
   const following = follow(bus, {
     stream: VECTORS,
     filter: vectorsFilter(space),
     from: "last",
     // One after the other, so that a mark comes after the records before it.
-    onMessage: ({ subject, data, seq }) => {
-      if (subject !== mark) return apply(data, seq);
-      indexed = Math.max(indexed ?? 0, decodeMark(data)?.indexed ?? 0);
-      onMark();
-      return undefined;
-    },
+    onMessage: ({ subject, data, seq }) =>
+      subject === markSubject ? giveUp(decodeMark(data)?.indexed ?? 0) : take(data, seq),
   });
   following.then(
     () => {
       caughtUp = true;
-      log.info({ indexed }, "vectors are searchable");
+      log.info("vectors are searchable");
+      onMoved();
     },
     (err) => log.error({ err }, "vectors cannot be followed, words are searched alone"),
   );
@@ -67,7 +85,14 @@ export function followVectors(bus: Bus, options: FollowVectors): VectorFollower 
       return caughtUp;
     },
     get indexed() {
-      return caughtUp ? indexed : undefined;
+      if (!caughtUp) return undefined;
+      const [first] = missing.values();
+      return first === undefined ? Number.POSITIVE_INFINITY : first - 1;
+    },
+    expect(change, revision) {
+      const key = keyOf(change);
+      missing.delete(key);
+      if (revision > Math.max(marked, index.revisionOf(change) ?? 0)) missing.set(key, revision);
     },
     async stop() {
       await following.then(
@@ -77,3 +102,7 @@ export function followVectors(bus: Bus, options: FollowVectors): VectorFollower 
     },
   };
 }
+
+// Ids hold no control characters, so this separator cannot occur in them.
+const keyOf = ({ tenant, collection, document }: DocumentAddress): string =>
+  [tenant, collection, document].join("\n");

@@ -4,8 +4,10 @@ import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { patience, within } from "#runtime/within.ts";
 import type { QuestionVectors, RetrievalQuery } from "../port.ts";
+import type { EmbeddedIndex } from "./embedded-index.ts";
+import type { QdrantIndex } from "./qdrant-index.ts";
 import type { Thresholds } from "./thresholds.ts";
-import type { VectorHit, VectorIndex } from "./vector-index.ts";
+import type { VectorHit } from "./vector-index.ts";
 
 /** All that meaning may cost a turn, the vector of the question included. */
 export const VECTORS_MS = 280;
@@ -15,7 +17,7 @@ const HITS = 24;
 export interface VectorSearchParts {
   /** Names the vectors that may be compared with each other. */
   readonly space: string;
-  readonly index: VectorIndex;
+  readonly index: EmbeddedIndex | QdrantIndex;
   readonly questions: QuestionVectors;
   readonly thresholds: Thresholds;
   readonly log: Log;
@@ -29,7 +31,7 @@ export interface Asking {
 
 export class VectorSearch {
   readonly space: string;
-  readonly index: VectorIndex;
+  readonly index: VectorSearchParts["index"];
   readonly #parts: VectorSearchParts;
   #warned = 0;
 
