@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const START_MS = 100_000;
+const START_MS = 180_000;
 const STOP_MS = 20_000;
 const KEPT_LOG_CHARS = 8_000;
 

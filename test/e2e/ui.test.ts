@@ -23,7 +23,7 @@ const QUOTED: Citation = {
 const NAMED: Citation = { collection: "shop", document: "abroad-en", revision: 13, title: "Delivery abroad" };
 const REPLY = "Delivery takes **1 to 2 working days**. [1] Abroad takes longer. [2]";
 /** Long enough for a slow machine; waits end as soon as they are met. */
-const SOON = { timeout: 20_000 };
+const SOON = { timeout: 60_000 };
 
 let browser: Browser;
 let folder: string;

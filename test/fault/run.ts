@@ -62,7 +62,6 @@ export interface Outcome {
 }
 
 const DRAIN_MS = 90_000;
-const ANSWERS_MS = 10_000;
 const CALM_MESSAGES = 15;
 /** A timer is set, replaced or cancelled about every second by each tally, and is due before or after that. */
 const TALLY_MS = 700;
@@ -124,7 +123,7 @@ export class FaultRun {
     run.#simulator = simulator;
     run.#load.start();
     run.#tallies.start(TALLY_MS);
-    await waitUntil(() => recorder.answered > 20, { timeoutMs: 30_000, what: "the first answers" });
+    await waitUntil(() => recorder.answered > 20, { what: "the first answers" });
     return run;
   }
 
@@ -139,7 +138,7 @@ export class FaultRun {
       "a living owner of every partition",
     );
     const few = (): boolean => this.recorder.unanswered < CALM_MESSAGES;
-    await waitUntil(few, { timeoutMs: 30_000, what: "a quiet moment" });
+    await waitUntil(few, { what: "a quiet moment" });
   }
 
   get timeIsUp(): boolean {
@@ -203,7 +202,6 @@ export class FaultRun {
       const queues = await this.cluster.drained(this.#options.drainMs ?? DRAIN_MS);
       // The last records are stored before their questions leave the queue; the observer may be a moment behind.
       await waitUntil(() => this.recorder.unanswered === 0, {
-        timeoutMs: ANSWERS_MS,
         what: "the last answers",
       }).catch(() => {});
       for (const { job = "", endedAt = 0 } of this.#simulator

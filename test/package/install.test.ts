@@ -162,7 +162,7 @@ async function startUp(): Promise<string> {
       if (child.exitCode !== null) throw new Error(`up ended with ${child.exitCode}:\n${output}`);
       return ready();
     },
-    { timeoutMs: 90_000, pollMs: 200, what: "the installed package to be ready" },
+    { timeoutMs: 180_000, pollMs: 200, what: "the installed package to be ready" },
   );
   return url;
 }
