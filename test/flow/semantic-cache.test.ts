@@ -5,6 +5,7 @@ import { invalidate } from "#actors/cache/invalidator.ts";
 import type { CachedAnswer, CacheQuery, Hit } from "#actors/cache/port.ts";
 import { BUCKETS } from "#contracts/subjects.ts";
 import { Kv } from "#runtime/nats/kv.ts";
+import { stretchPatience } from "#runtime/within.ts";
 import {
   type CacheChange,
   type KnowledgeWorld,
@@ -142,6 +143,7 @@ test("an erased session takes its entries and lessons along, on every host", asy
 });
 
 test("embeddings that hang are not waited for, and the words are compared alone", async () => {
+  stretchPatience(1);
   const hanging = await world.reader("hanging", { ...SEMANTIC, vectorOf: () => new Promise(() => {}) });
   const query = await queryOf(hanging, "What ever does a gibbon eat?");
   await hanging.cache.lookup(query);
