@@ -138,7 +138,7 @@ describe("models", () => {
 
 describe("a caller who leaves", () => {
   test.each([true, false])("has the provider's request ended (stream: %s)", async (stream) => {
-    main.set({ tokensPerSecond: 10, ttftMs: stream ? 0 : 5_000 });
+    main.set({ tokensPerSecond: 10, replyBytes: 4_000, ttftMs: stream ? 0 : 60_000 });
     const abort = new AbortController();
     const asked = world.client.chat.completions.create({ ...ask(), stream }, { signal: abort.signal });
     if (stream) for await (const _ of (await asked) as AsyncIterable<unknown>) break;
@@ -266,7 +266,7 @@ describe("a worker that dies", () => {
       fast: { models: [{ name: "m", baseUrl: main.baseUrl, concurrency: 4 }] },
     });
     try {
-      main.set({ tokensPerSecond: 5 });
+      main.set({ tokensPerSecond: 5, replyBytes: 4_000 });
       const first = await lonely.process();
       const response = await lonely.post({ ...ask(), model: "m", stream: true });
       await first.kill();

@@ -177,7 +177,7 @@ describe("a provider that fails", () => {
 
   test("and then a worker that leaves: attempts stay in order, and the request that nobody hears ends", async () => {
     bad.set({ halfStreamRate: 1, tokensPerSecond: 50 });
-    good.set({ tokensPerSecond: 20, answer: () => "the second one answers at length ".repeat(20) });
+    good.set({ tokensPerSecond: 20, answer: () => "the second one answers at length ".repeat(100) });
     const leaving = await world.worker([first(), second()]);
     const job = jobOf();
     const events = await world.follow(job);

@@ -60,6 +60,6 @@ describe("keywords", () => {
       return performance.now() - from;
     });
     // Milliseconds; what looks again at every place takes hours.
-    expect(Math.min(...times)).toBeLessThan(2_000);
+    expect(Math.min(...times)).toBeLessThan(20_000);
   });
 });
