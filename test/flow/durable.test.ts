@@ -7,7 +7,7 @@ import type { Pulled } from "#runtime/nats/pull.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { silentLog } from "#test/harness/knowledge.ts";
 import { startTestNats, type TestNats } from "#test/harness/nats.ts";
-import { waitUntil } from "#test/harness/wait.ts";
+import { pause, waitUntil } from "#test/harness/wait.ts";
 
 let nats: TestNats;
 let bus: Bus;
@@ -99,12 +99,31 @@ test("what was held by one who died before anybody else came is given to the nex
 
 test("a process that is slow keeps what it holds", async () => {
   const slow = await readerOf("slow", true);
-  await write(1);
+  const first = await write(1);
   await until("the event to be held", () => slow.messages.length > 0);
   const other = await readerOf("other");
-  const last = [2, 3, 4, 5, 6, 7, 8].map(write);
-  await Promise.all(last);
+  const still = stillstands();
+  await Promise.all([2, 3, 4, 5, 6, 7, 8].map(write));
   // Longer than an ack wait: it says that it works on it.
   await until("others to have looked often", () => other.progress.length > 43);
-  expect(other.messages.map(({ seq }) => seq)).not.toContain(1);
+  // Who cannot say so, because its machine or its server stood still, may lose it.
+  if ((await still()) < 1_000) expect(other.messages.map(({ seq }) => seq)).not.toContain(first);
 });
+
+/** @returns what tells the longest time, in ms, in which this process and its server were not both at work */
+function stillstands(): () => Promise<number> {
+  let longest = 0;
+  let going = true;
+  const watching = (async () => {
+    for (let from = performance.now(); going; from = performance.now()) {
+      await bus.flush();
+      await pause(20);
+      longest = Math.max(longest, performance.now() - from);
+    }
+  })();
+  return async () => {
+    going = false;
+    await watching;
+    return longest;
+  };
+}
