@@ -80,7 +80,9 @@ const becomesReady = (up: Up, url: string): Promise<true> =>
       );
     },
     { timeoutMs: 120_000, pollMs: 100, what: "up to be ready" },
-  );
+  ).catch((error: Error) => {
+    throw new Error(`${error.message}; it said:\n${up.output()}`);
+  });
 
 const ask = async (
   url: string,
