@@ -4,7 +4,9 @@
 import { existsSync } from "node:fs";
 import { dirname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
+import { endWithNpm } from "./parent.js";
 
+endWithNpm();
 const here = dirname(fileURLToPath(import.meta.url));
 // Node refuses to strip types inside node_modules, so a clone that is installed there runs from dist/ as well.
 const isClone = existsSync(join(here, "bootstrap.js")) && !here.includes(`${sep}node_modules${sep}`);

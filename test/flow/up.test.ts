@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { freePort } from "#test/harness/free-port.ts";
+import { isAlive } from "#test/harness/reaping.ts";
 import { waitUntil } from "../harness/wait.ts";
 
 const BIN = fileURLToPath(new URL("../../ops/bin.js", import.meta.url));
@@ -61,15 +63,6 @@ async function addresses(): Promise<{ url: string; environment: Record<string, s
   };
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
-
 const becomesReady = (up: Up, url: string): Promise<true> =>
   waitUntil(
     async () => {
@@ -102,14 +95,6 @@ async function natsPid(): Promise<number> {
   };
   return record.server.pid;
 }
-
-const isAlive = (pid: number): boolean => {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-};
 
 test("answers from the demo knowledge, drains on SIGTERM and takes its server along", async () => {
   const { url, environment } = await addresses();

@@ -1,7 +1,7 @@
 // The same server from the official image: what a test gets where JETCLAW_TEST_NATS_IMAGE names one and Docker runs.
 import { execFileSync } from "node:child_process";
-import { createServer } from "node:net";
 import { GenericContainer, type StartedTestContainer, Wait } from "testcontainers";
+import { freePort } from "./free-port.ts";
 import type { TestNats, TestNatsOptions } from "./nats.ts";
 
 const NATS_PORT = 4222;
@@ -46,15 +46,4 @@ function configOf({ syncInterval = "1s" }: TestNatsOptions): string {
 max_payload: 8MB
 jetstream { store_dir: "${STORE}", sync_interval: ${syncInterval}, max_memory_store: 1GB }
 `;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }

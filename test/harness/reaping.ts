@@ -10,6 +10,14 @@ export function endWithUs(pid: number): () => void {
   return () => void ours.delete(pid);
 }
 
+export function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 function watch(): void {
   if (watching) return;
   watching = true;
