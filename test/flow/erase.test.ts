@@ -123,6 +123,7 @@ describe("a conversation with all that one can have", () => {
     await waitUntil(() => retrieval.retriever.fresh(), { what: "the index" });
     await say(1, "How long does delivery of a heliotrope take?");
     await closed(1);
+    await waitUntil(async () => (await found()).includes("KV_cache"), { what: "a cached answer" });
     await client.feedback(TENANT, SESSION, 1, "up", "zanzibar was helpful");
     await tell("nope", { text: "quokka" });
     const dead = deadLettersOf(context.bus, context.deployment);
