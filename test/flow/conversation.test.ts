@@ -9,7 +9,7 @@ import { NO_USAGE } from "#contracts/usage.ts";
 import type { RunningRole } from "#ops/compose/context.ts";
 import { ensureTokens } from "#runtime/nats/topology.ts";
 import { ConversationWorld } from "#test/harness/conversation-world.ts";
-import { waitUntil } from "#test/harness/wait.ts";
+import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
 
 const LATE_RESULT: JobResult = {
   job: "of-old",
@@ -26,6 +26,9 @@ const LATE_RESULT: JobResult = {
   worker: "w",
 };
 const NOTHING = { turns: 0, tokens: 0, jobs: 0, timers: 0, dead: 0 };
+/** What is acknowledged goes a moment after the answer that others see. */
+const tracesOf = (world: ConversationWorld, session: string) =>
+  expect.poll(() => world.traces(session), { timeout: PATIENCE_MS });
 const types = (events: readonly StreamEvent[]): string[] => events.map((event) => event.type);
 const has = (events: readonly StreamEvent[], type: StreamEvent["type"], turn = 1): boolean =>
   events.some((event) => event.type === type && event.turn === turn);
@@ -64,7 +67,7 @@ describe.each([2, 4])("a conversation, %i shards", (shards) => {
       turn?.reply,
       turn?.reply,
     ]);
-    expect(await world.traces("first")).toMatchObject({ turns: 1, jobs: 0, timers: 0 });
+    await tracesOf(world, "first").toMatchObject({ turns: 1, jobs: 0, timers: 0 });
   });
 
   test("a message that comes again gets the turn it has, and no second one", async () => {
@@ -103,7 +106,7 @@ describe.each([2, 4])("a conversation, %i shards", (shards) => {
     const [first] = turns[0]?.messages ?? [];
     expect((turns[0]?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThanOrEqual(500);
     expect(turns.map((turn) => turn.messages.map((m) => m.text))).toEqual([["Hi", "I have", "a question"]]);
-    expect((await world.traces("burst")).timers).toBe(0);
+    await tracesOf(world, "burst").toMatchObject({ timers: 0 });
   });
 
   test("a WhatsApp message during a turn that ends inside its quiet time is answered all the same", async () => {
@@ -145,7 +148,7 @@ describe.each([2, 4])("a conversation, %i shards", (shards) => {
       await world.client.stop("demo", "queued");
       const turns = await world.closed("queued", 1);
       expect(turns).toMatchObject([{ outcome: "stopped", reply: "Stopped." }]);
-      expect(await world.traces("queued")).toMatchObject({ turns: 1, jobs: 0, timers: 0 });
+      await tracesOf(world, "queued").toMatchObject({ turns: 1, jobs: 0, timers: 0 });
     });
 
     test("of a running answer ends it, and the conversation goes on", async () => {
@@ -195,9 +198,7 @@ describe.each([2, 4])("a conversation, %i shards", (shards) => {
       expect(await world.client.erase("demo", "erased")).toMatchObject({ session: "erased", turns: 2 });
       expect(await world.client.transcript("demo", "erased")).toBeUndefined();
       await worker.drain();
-      await waitUntil(async () => JSON.stringify(await world.traces("erased")) === JSON.stringify(NOTHING), {
-        what: "nothing to be left",
-      });
+      await tracesOf(world, "erased").toEqual(NOTHING);
       expect(await world.client.transcript("demo", "erased")).toBeUndefined();
       expect(await world.client.replay("demo", "erased")).toEqual([]);
     });
@@ -216,14 +217,14 @@ describe.each([2, 4])("a conversation, %i shards", (shards) => {
         what: "it to be removed",
       });
       expect(await world.client.transcript("demo", "streamed")).toBeUndefined();
-      expect(await world.traces("streamed")).toEqual(NOTHING);
+      await tracesOf(world, "streamed").toEqual(NOTHING);
     });
 
     test("of a collecting burst takes its timer along; of nobody says so", async () => {
       await world.send("collecting", "m1", "Hi", "email");
       await waitUntil(async () => (await world.traces("collecting")).timers === 1, { what: "the timer" });
       expect(await world.client.erase("demo", "collecting")).toMatchObject({ turns: 0 });
-      expect(await world.traces("collecting")).toEqual(NOTHING);
+      await tracesOf(world, "collecting").toEqual(NOTHING);
       expect(await world.client.erase("demo", "never-was")).toBeUndefined();
     });
 
@@ -268,7 +269,7 @@ describe("without a worker", () => {
         outcome: "failed",
         reference: expect.stringMatching(/^[0-9a-z]{6,7}$/),
       });
-      expect((await world.traces("waiting")).jobs).toBe(0);
+      await tracesOf(world, "waiting").toMatchObject({ jobs: 0 });
       await world.end(hasty);
       await world.host();
       await world.worker();

@@ -35,7 +35,10 @@ afterEach(async () => {
     cite: false,
   });
   simulator.clearBill();
-  expect((await streamState(world.bus, "INFER-default")).messages).toBe(0);
+  // The last acknowledgement may still be on its way.
+  await waitUntil(async () => (await streamState(world.bus, "INFER-default")).messages === 0, {
+    what: "an empty queue",
+  });
 });
 
 const echo = { name: "echo", provider: "echo" };
