@@ -15,7 +15,7 @@ import { activate, commit, Evicted, type Loaded, type Owned, ownerSince } from "
 import { deadLetter } from "./dead-letter.ts";
 import type { ActorKind } from "./define.ts";
 import { Draft } from "./draft.ts";
-import { attemptsOf, deathsOf, recordAfter, timersAfter, verdictOf } from "./handled.ts";
+import { attemptsOf, deathsOf, HandlerFailed, recordAfter, timersAfter, verdictOf } from "./handled.ts";
 import type { HostContext } from "./host.ts";
 import { type Delivery, Mailbox } from "./mailbox.ts";
 import { boundPurges, publishOutbox } from "./outbox.ts";
@@ -254,19 +254,15 @@ export class Activation {
     let waitMs = FIRST_RETRY_MS;
     const tried: Tried[] = [];
     for (let attempt = 1; ; attempt++) {
-      const draft = this.#draft(burst, trace);
+      let draft: Draft;
       try {
-        const running = kind.run(
-          draft,
-          burst.map((m) => ({ ...m, body: kind.parse(m.type, m.body) })),
-        );
-        if (running) await running;
+        draft = await this.#handled(burst, trace);
       } catch (error) {
         owned.signal.throwIfAborted();
         metrics.handlerFailures({ kind: kind.kind });
-        const permanent =
-          asJetclawError(error).retry === "never" && asJetclawError(error).code !== "internal.bug";
-        tried.push({ at: host.clock.now(), host: host.instance, error: asJetclawError(error).message });
+        const { retry, code, message } = asJetclawError(error);
+        const permanent = retry === "never" && code !== "internal.bug";
+        tried.push({ at: host.clock.now(), host: host.instance, error: message });
         const isLast = attempt >= LIMITS.handlerAttempts && !host.unsafe.ignoreAttempts;
         if (permanent || isLast || deliveries.length > 1) throw new HandlerFailed(error, tried);
         host.log.warn({ err: error, kind: kind.kind, attempt }, "handler failed, trying again");
@@ -282,6 +278,17 @@ export class Activation {
       if (rest.length === 0) return;
       if (rest.length < deliveries.length) return this.#attempts(rest, trace);
     }
+  }
+
+  /** What the handler wants. A want of NATS says nothing of its messages: it is waited out, and is no attempt. */
+  #handled(burst: readonly Envelope[], trace: Envelope["trace"]): Promise<Draft> {
+    const { host, kind, owned } = this.#options;
+    return retrying(host.log, owned.signal, "handle a message", async () => {
+      const draft = this.#draft(burst, trace);
+      const messages = burst.map((m) => ({ ...m, body: kind.parse(m.type, m.body) }));
+      await kind.run(draft, messages);
+      return draft;
+    });
   }
 
   /** False when the record had changed under us and was loaded again. */
@@ -382,15 +389,5 @@ export class Activation {
       if (await this.#commitAndFinish(draft, [delivery], true)) break;
       if (!this.#isFresh(delivery)) break;
     }
-  }
-}
-
-/** The handler cannot process these messages; the cause says why. */
-class HandlerFailed extends Error {
-  readonly tried: readonly Tried[];
-
-  constructor(cause: unknown, tried: readonly Tried[] = []) {
-    super("handler failed", { cause });
-    this.tried = tried;
   }
 }

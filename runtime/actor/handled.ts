@@ -40,6 +40,16 @@ export function deathsOf(tried: readonly Tried[], own: string): number {
   return unnamed + named.size;
 }
 
+/** The handler cannot process these messages; the cause says why. */
+export class HandlerFailed extends Error {
+  readonly tried: readonly Tried[];
+
+  constructor(cause: unknown, tried: readonly Tried[] = []) {
+    super("handler failed", { cause });
+    this.tried = tried;
+  }
+}
+
 /** What a handler asked to be forgotten. */
 export interface Forgetting {
   readonly forgotUpTo: string | undefined;

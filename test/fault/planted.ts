@@ -10,11 +10,3 @@ export function loseOne(events: readonly HistoryEvent[]): HistoryEvent[] {
     (event) => !(event.type === "record" && victim?.type === "record" && event.delivery === victim.delivery),
   );
 }
-
-/** One turn reached the channel under a second delivery id. */
-export function deliverTwice(events: readonly HistoryEvent[]): HistoryEvent[] {
-  const victim = events.find((event) => event.type === "record");
-  return victim?.type === "record"
-    ? [...events, { ...victim, delivery: `${victim.delivery}-again` }]
-    : [...events];
-}

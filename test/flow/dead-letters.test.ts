@@ -8,18 +8,36 @@ import { deadLettersOf } from "#ops/compose/dead-letters.ts";
 import { deadBytes, deadLetter } from "#runtime/actor/dead-letter.ts";
 import type { DeadLetterLine, DeadLetters, ListQuery } from "#runtime/actor/dead-letters.ts";
 import { defineActor } from "#runtime/actor/define.ts";
+import { Kv } from "#runtime/nats/kv.ts";
 import { purge } from "#runtime/nats/reader.ts";
 import { ActorWorld, type WorldHost } from "#test/harness/actor-world.ts";
 import { begun, type CounterState, counter, mended } from "#test/harness/counter.ts";
 import { messageOf } from "#test/harness/draft.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
+let reads = 0;
+/** Reads a bucket that may not be there: to it that looks as a stream without a leader does. */
+const reader = defineActor({
+  kind: "reader",
+  version: 1,
+  state: z.object({ seen: z.array(z.string()) }),
+  messages: { read: z.object({ name: z.string() }) },
+  initial: () => ({ seen: [] as string[] }),
+  on: {
+    read: async (actor, { name }) => {
+      reads++;
+      await new Kv(world.bus, "late").getFromLeader("x");
+      actor.state.seen.push(name);
+    },
+  },
+});
+
 let world: ActorWorld;
 let host: WorldHost;
 let dead: DeadLetters;
 beforeAll(async () => {
   world = await ActorWorld.start(2);
-  host = await world.host([counter]);
+  host = await world.host([counter, reader]);
   dead = deadLettersOf(world.bus, world.deployment);
 });
 afterAll(() => world?.stop());
@@ -60,6 +78,19 @@ describe("a message that its handler cannot do", () => {
       })),
     });
     await seenIs("read", ["next"]);
+  });
+
+  test("for want of NATS waits for it, keeps its place, and is no dead letter", async () => {
+    for (const name of ["first", "second"]) await world.tell("reader", "waits", "read", { name });
+    await waitUntil(() => reads > LIMITS.handlerAttempts + 1, {
+      what: "more reads than attempts are allowed",
+    });
+    await world.bus.jsm.streams.add({ name: "KV_late", subjects: ["$KV.late.>"] });
+    await waitUntil(
+      async () => (await world.state<CounterState>("reader", "waits"))?.seen.join() === "first,second",
+      { what: "both messages to be handled" },
+    );
+    expect(await all({ key: "waits" })).toEqual([]);
   });
 
   test("has the digest of its bug, whatever the message says", async () => {

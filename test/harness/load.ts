@@ -18,6 +18,8 @@ export interface LoadOptions {
   readonly sessions: number;
   /** Messages a second, of all sessions together. */
   readonly perSecond: number;
+  /** Whether people repeat what was acknowledged; what is unknown is repeated in any case. Default true. */
+  readonly repeats?: boolean;
 }
 
 /** Shorter than a server's restart, so that outcomes become unknown and repeats happen. */
@@ -49,7 +51,7 @@ export class Load {
   }
 
   async #converse(ref: SessionRef, random: Random): Promise<void> {
-    const { sessions, perSecond } = this.#options;
+    const { sessions, perSecond, repeats = true } = this.#options;
     const meanMs = (sessions / perSecond) * 1_000 * MESSAGES_A_ROUND;
     const sent: string[] = [];
     let count = 0;
@@ -62,7 +64,7 @@ export class Load {
     await pause(random.next() * meanMs);
     while (!this.#stopped) {
       const draw = random.int(1, 100);
-      if (draw <= 70) await this.#send(ref, next());
+      if (draw <= 70 || (draw > 92 && !repeats)) await this.#send(ref, next());
       else if (draw <= 85) for (let n = random.int(2, 3); n > 0; n--) await this.#send(ref, next());
       else if (draw <= 92) await Promise.all([this.#send(ref, next()), this.#send(ref, next())]);
       // A client that never saw the acknowledgement, and a web hook that comes again much later.

@@ -35,6 +35,12 @@ export class LoopDisk {
     run("umount", ["-l", this.folder]);
   }
 
+  /** Has the kernel write what only its memory knows, as it does of itself within half a minute. */
+  flush(): void {
+    const failed = run("sync", ["-f", this.folder]);
+    if (failed) throw new Error(`${this.folder} cannot be flushed: ${failed}`);
+  }
+
   /** What the disk itself holds now: nothing that only the kernel's memory knows. */
   async copyTo(image: string): Promise<LoopDisk> {
     await copyFile(this.image, image);

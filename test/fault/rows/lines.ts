@@ -5,7 +5,7 @@ import { pause } from "#test/harness/wait.ts";
 import { handovers } from "../modes.ts";
 import { type Row, type RowOptions, underLoad } from "../row.ts";
 import type { FaultRun } from "../run.ts";
-import { KEPT, leader, serving, THREE } from "./servers.ts";
+import { EVICTING, KEPT, leader, serving, THREE } from "./servers.ts";
 
 const HEALTHY_MS = 120_000;
 const ISOLATED_MS = 20_000;
@@ -118,6 +118,7 @@ async function acksLost(options: RowOptions, servers: 1 | 3) {
     {},
     async (run) => {
       const { nats } = run.cluster;
+      if (options.times === 0) return { droppedAcks: 0 };
       await run.note("acknowledgements lost");
       await nats.disturbClients({ dropAcks: 0.05 });
       await pause(LOSSY_MS);
@@ -153,14 +154,19 @@ const delay: Row = {
   fault: 13,
   name: "delay of 100 +- 50 ms on every line",
   target: "0 violations",
-  control: "hosts forget what they have processed, and write over what others wrote",
+  control: "hosts read state from any replica, which lags by the delay, and write over whatever is there",
   run: (options) =>
     underLoad(
       options,
-      { ...THREE, unsafe: options.control ? { ignoreRing: true, ignoreFence: true } : undefined },
+      {
+        ...THREE,
+        ...EVICTING,
+        unsafe: options.control ? { ignoreFence: true, staleReads: true } : undefined,
+      },
       {},
       async (run) => {
         const { nats } = run.cluster;
+        if (options.times === 0) return {};
         await run.note("delay");
         const slow = { delayMs: 100, jitterMs: 50 };
         await nats.disturbClients(slow);

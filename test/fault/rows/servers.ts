@@ -8,6 +8,8 @@ import type { FaultRun } from "../run.ts";
 
 /** A cluster of three that a small machine carries beside its members. */
 export const THREE = { servers: 3, hosts: 2, workers: 2, perSecond: 40, sessions: 60 } as const;
+/** So few in memory that nearly every message reads its actor's state. */
+export const EVICTING = { residency: 4 } as const;
 /** While nodes die nobody sees every message that passes by: only what a stream keeps can be demanded. */
 export const KEPT = { effects: ["record"] } as const;
 
@@ -121,7 +123,7 @@ const allKilled: Row = {
       async (run) => {
         const { nats, bus } = run.cluster;
         let servingMs = 0;
-        const times = options.control ? 1 : (options.times ?? 3);
+        const times = options.times ?? 3;
         for (let n = 1; n <= times && !run.timeIsUp; n++) {
           await run.note("all NATS nodes killed");
           const from = Date.now();
@@ -149,8 +151,7 @@ const nodePaused: Row = {
       {
         ...THREE,
         ...KEPT,
-        // So few that nearly every message reads its actor's state.
-        residency: 4,
+        ...EVICTING,
         unsafe: options.control ? { ignoreFence: true, staleReads: true, stayIsolated: true } : undefined,
       },
       { longestShardGapMs: 12_000 },
