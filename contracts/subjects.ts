@@ -227,6 +227,10 @@ export const modelHealthKey = (health: { pool: string; model: string; worker: st
 /** Key in the bucket `batches`: a model's batches that are at the provider, or on their way. */
 export const batchesKey = (pool: string, model: string): string => `${tokenOf(pool)}.${tokenOf(model)}`;
 
+/** Key in the same bucket: what a provider still holds of a batch that is over; `*` for all of a model's. */
+export const leftoverKey = (pool: string, model: string, mark: string): string =>
+  `${batchesKey(pool, model)}.left.${mark}`;
+
 /** Core NATS subjects: nothing on them is stored. */
 export const CORE = {
   /** A host takes part in placement. */

@@ -20,6 +20,7 @@ import type { BatchApi, LineEnd, RemoteBatch } from "./models/batch-api.ts";
 import type { OfflineModel } from "./models/offline.ts";
 import type { PooledModel } from "./models/registry.ts";
 import { deliver, startBatchSpan } from "./offline-answer.ts";
+import { Leftovers } from "./offline-leftovers.ts";
 import { type Batch, lineIdOf, markOf, OfflineStore, type Parked, seqOf } from "./offline-store.ts";
 import type { ModelAnswer } from "./port.ts";
 import { Rounds } from "./rounds.ts";
@@ -57,6 +58,7 @@ export class Offline {
   readonly #parts: OfflineParts;
   readonly #api: BatchApi;
   readonly #store: OfflineStore;
+  readonly #leftovers: Leftovers;
   readonly #lease: Lease;
   readonly #stopped = new AbortController();
   /** Of the active worker: jobs by sequence, and batches by id. */
@@ -72,11 +74,12 @@ export class Offline {
   readonly #removeGauges: () => void;
 
   constructor(parts: OfflineParts) {
-    const { bus, clock, pool, served, worker } = parts;
+    const { bus, clock, log, pool, served, worker } = parts;
     const model = served.model.name;
     this.#parts = parts;
     this.#api = served.offline.api;
     this.#store = new OfflineStore(bus, pool, model);
+    this.#leftovers = new Leftovers({ bus, clock, log, pool, model, api: this.#api });
     const key = `lease.batches.${tokenOf(pool)}.${tokenOf(model)}`;
     this.#lease = new Lease({ bus, clock, owner: worker, key, leaseMs: LEASE_MS });
     const each = (name: string, text: string, of: () => number): (() => void) =>
@@ -131,6 +134,7 @@ export class Offline {
     await this.#sendUrgentOnline();
     for (const batch of due) await this.#guarded(batch, () => this.#advance(batch));
     await this.#begin();
+    await this.#leftovers.clean(this.#stopped.signal);
   }
 
   /** Somebody else is active, and changes what is known here. */
@@ -140,6 +144,7 @@ export class Offline {
     this.#looks.clear();
     this.#revision = undefined;
     this.#nextSeq = 1;
+    this.#leftovers.lookAgain();
   }
 
   /** Thousands of jobs take longer than a lease. */
@@ -230,9 +235,11 @@ export class Offline {
   async #send(wanted: Batch): Promise<void> {
     const { clock, served, log } = this.#parts;
     const { signal } = this.#stopped;
+    // Sent before, under another mark.
+    await this.#leftovers.add(wanted, signal);
     const { lines, seqs } = await this.#linesOf(wanted.seqs);
     if (lines.length === 0) return this.#forget(wanted);
-    const { file: _, ...rest } = wanted;
+    const { file: _, remote: __, ...rest } = wanted;
     let batch = await this.#write({ ...rest, seqs, sends: wanted.sends + 1, at: clock.now() });
     try {
       const file = await this.#api.upload(`jetclaw-${markOf(batch)}.jsonl`, lines, signal);
@@ -300,7 +307,7 @@ export class Offline {
       const isWanted = batches.some(
         (other) => markOf(other) === markOf(batch) && (other.remote ?? remote) === remote,
       );
-      if (!isWanted) await this.#api.cancel(remote, this.#stopped.signal);
+      if (!isWanted) await this.#leftovers.add({ ...batch, remote }, this.#stopped.signal);
       throw error;
     }
   }
@@ -316,7 +323,7 @@ export class Offline {
       return this.#lookAgain(batch, LOOK_LEAST_MS);
     }
     if (this.#living(batch).length === 0) {
-      await this.#api.cancel(remote, signal);
+      await this.#leftovers.add(batch, signal);
       metrics.offline({ ...this.#names, result: "cancelled" });
       return this.#forget(batch);
     }
@@ -342,11 +349,6 @@ export class Offline {
     span.set(batchResponseAttributes(total));
     span.end(told.status === "completed" ? undefined : new Error(`the batch has ${told.status}`));
     await this.#end(batch, told.status);
-    for (const file of [batch.file, ...told.files])
-      if (file !== undefined)
-        await this.#api.remove(file, signal).catch((err) => {
-          this.#parts.log.debug({ err, ...this.#names }, "offline: a file is left to the provider's expiry");
-        });
   }
 
   /** The provider looked at the file and began with none of it; without the lines it names, it may. Once. */
@@ -355,14 +357,14 @@ export class Offline {
       const seq = batch.seqs[line];
       if (seq !== undefined && this.#parked.has(seq)) await this.#sendOnline(seq, "failed");
     }
-    const { remote: _, ...rest } = batch;
     const seqs = this.#living(batch).map(({ seq }) => seq);
-    await this.#send({ ...rest, failed: true, seqs });
+    await this.#send({ ...batch, failed: true, seqs });
   }
 
   /** What is left of it is asked one by one. */
   async #end(batch: Batch, result: string): Promise<void> {
     for (const { seq } of this.#living(batch)) await this.#sendOnline(seq, result);
+    await this.#leftovers.add(batch, this.#stopped.signal);
     await this.#forget(batch);
   }
 

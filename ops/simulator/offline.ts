@@ -44,6 +44,11 @@ export class OfflineBatches {
     this.#bill = bill;
   }
 
+  /** Ids of the files that are stored. */
+  get files(): readonly string[] {
+    return [...this.#files.keys()];
+  }
+
   get batches(): readonly OfflineBatch[] {
     return [...this.#batches.values()];
   }
@@ -62,6 +67,7 @@ export class OfflineBatches {
     if (id && !batch && !this.#files.has(id)) refuse(response, 404, `there is no ${id}`);
     else if (route === "POST files") await this.#store(request, response);
     else if (route === "GET files/id/content") response.end(this.#files.get(id ?? ""));
+    else if (route === "DELETE files/id" && options.filesKept) refuse(response, 500, "a simulated error");
     else if (route === "DELETE files/id") {
       this.#files.delete(id ?? "");
       sendJson(response, 200, { id, object: "file", deleted: true });

@@ -37,6 +37,8 @@ export interface SimulatorOptions {
   readonly batchFactor: number;
   /** False: there is no `/v1/files` and no `/v1/batches`. */
   readonly batchApi: boolean;
+  /** Files are not deleted: 500. */
+  readonly filesKept: boolean;
   /** How long a batch of the batch API takes. */
   readonly batchMs: number;
   /** Shares of such batches, 0 to 1, that fail as a whole, or expire with nothing or half of their requests answered. */
@@ -76,6 +78,7 @@ export const DEFAULTS: SimulatorOptions = {
   cite: false,
   batchFactor: 2,
   batchApi: true,
+  filesKept: false,
   batchMs: 1_000,
   batchFailRate: 0,
   batchExpireRate: 0,

@@ -23,6 +23,8 @@ export interface Simulator {
   clearBill(): void;
   /** Batches of the batch API, oldest first. */
   batches(): readonly OfflineBatch[];
+  /** Ids of the files that are stored for batches. */
+  files(): readonly string[];
   /** Changes what happens to requests from now on. */
   set(change: Partial<SimulatorOptions>): void;
   /** Ends open requests and closes. */
@@ -89,6 +91,7 @@ export async function startSimulator(options: Partial<SimulatorOptions> = {}): P
     bill: () => bill.lines,
     clearBill: () => bill.clear(),
     batches: () => offline.batches,
+    files: () => offline.files,
     set: (change) => {
       current = { ...current, ...change };
     },

@@ -6,7 +6,14 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { encode } from "#contracts/codec.ts";
 import type { Job } from "#contracts/job.ts";
-import { BUCKETS, batchesKey, CORE, inferSessionFilter, inferStream } from "#contracts/subjects.ts";
+import {
+  BUCKETS,
+  batchesKey,
+  CORE,
+  inferSessionFilter,
+  inferStream,
+  leftoverKey,
+} from "#contracts/subjects.ts";
 import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { purge, streamState } from "#runtime/nats/reader.ts";
@@ -28,7 +35,7 @@ afterAll(async () => {
 });
 afterEach(async () => {
   for (const worker of workers.splice(0)) await worker.stop();
-  simulator.set({ batchMs: 300, batchFailRate: 0, batchExpireRate: 0, batchApi: true });
+  simulator.set({ batchMs: 300, batchFailRate: 0, batchExpireRate: 0, batchApi: true, filesKept: false });
   simulator.set({ contextTokens: Infinity, ttftMs: 0 });
   simulator.clearBill();
   // The last acknowledgement may still be on its way.
@@ -215,6 +222,18 @@ test("a worker that was replaced while it sent a batch takes it back: what is pa
     ...["finished", "finished", "finished", "finished"],
   ]);
   expect(linesOf(false)).toEqual([]);
+});
+
+test("whatever became of its batch: nothing that somebody wrote stays at the provider, which is asked again and again", async () => {
+  simulator.set({ filesKept: true });
+  await work();
+  for (const { finish } of await answersTo(await submit(4))) expect(finish).toBe("stop");
+  expect(simulator.files().length).toBeGreaterThan(0);
+  simulator.set({ filesKept: false });
+  // Also what the tests above have left: batches that were cancelled, replaced, refused and sent twice.
+  await waitUntil(() => simulator.files().length === 0, { timeoutMs: 120_000, what: "no file to be left" });
+  const kept = await new Kv(world.bus, BUCKETS.batches).keys(leftoverKey("default", "simulated", "*"));
+  expect(kept).toEqual([]);
 });
 
 async function workerProcess(change: object = {}): Promise<ChildProcess> {
