@@ -45,6 +45,8 @@ export const LIMITS = {
   historyBytes: 24_576,
   /** How long nobody writes before a conversation's record shrinks to what its next turn needs. */
   idleCloseMs: 24 * 3_600_000,
+  /** How long an actor is idle before what its next activation would have to gather is kept beside its record. */
+  restMs: 60_000,
   /** New message ids of a conversation after which those it remembers are written down beside its turns. */
   indexedIds: 64,
   /** Passages given to a model. */

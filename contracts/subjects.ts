@@ -60,6 +60,8 @@ export function inboundSubjects(shard: number, shards: number): string[] {
 }
 
 export const actorsBucket = (shard: number): string => `actors-${shard}`;
+/** Key beside an actor's record: a copy of what its next activation would have to gather from streams. */
+export const keptKey = ({ path }: Pick<ActorRoute, "path">): string => `${path}.kept`;
 
 export const inferStream = (pool: string): string => `INFER-${tokenOf(pool)}`;
 export const inferFilter = (pool: string): string => `infer.${tokenOf(pool)}.>`;

@@ -25,7 +25,14 @@ import { lastTurns } from "./past-turns.ts";
 import { phrase } from "./phrases.ts";
 import { answeredLongAgo, repeat } from "./repeats.ts";
 import { restore } from "./restoring.ts";
-import { STATE_VERSION, type StoredState, storeState, upgradeState, withPast } from "./stored.ts";
+import {
+  keepingTurns,
+  STATE_VERSION,
+  type StoredState,
+  storeState,
+  upgradeState,
+  withPast,
+} from "./stored.ts";
 import { askForSummary, keepSummary } from "./summary.ts";
 import {
   type ConversationState,
@@ -68,12 +75,11 @@ export function conversationKind(answering: Answering): ActorKind {
     remembers,
     initial: initialState,
     store: (state) => storeState(state as ConversationState),
-    async recall(stored, { tenant, key }) {
-      return withPast(
-        stored as StoredState,
-        await lastTurns(answering.past, tenant, key, stored as StoredState),
-      );
+    async recall(stored, { tenant, key }, kept) {
+      const state = stored as StoredState;
+      return withPast(state, await lastTurns(answering.past, tenant, key, state, kept));
     },
+    keeping: keepingTurns(answering.turnsAgeMs ?? (() => undefined)),
     view: (state) => state,
     lifetimeMs: (state, now) => tombstoneMs(state as ConversationState, now),
     upgrade: upgradeState,

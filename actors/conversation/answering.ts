@@ -26,6 +26,7 @@ import {
 import type { Lanes } from "./lanes.ts";
 import type { PastTurns } from "./past-turns.ts";
 import { buildMessages } from "./prompt.ts";
+import type { TurnsAge } from "./stored.ts";
 import { afterSummary, type SummaryPool } from "./summary.ts";
 import { awaitJob, awaitLanding, type ConversationState, openTurn } from "./turn.ts";
 
@@ -45,6 +46,8 @@ export interface Answering {
   readonly log: Log;
   /** Where the turns of sessions lie. */
   readonly past: PastTurns;
+  /** Absent: turns are kept for good. */
+  readonly turnsAgeMs?: TurnsAge;
   /** Pools of the deployment. */
   readonly pools: readonly string[];
   /** How long nobody writes before a conversation is closed as idle. */

@@ -28,7 +28,15 @@ import { lastMessage, messagesFrom, nextMessage } from "#runtime/nats/reader.ts"
 import type { Deployment } from "#runtime/nats/topology.ts";
 import type { ErasedReply } from "./erasing.ts";
 import { placeOf, readOldIds } from "./old-ids.ts";
-import { findTurnOf, lastTurns, type PastTurns, pastOf, REPEATED_ATTEMPT, records } from "./past-turns.ts";
+import {
+  findTurnOf,
+  keptOf,
+  lastTurns,
+  type PastTurns,
+  pastOf,
+  REPEATED_ATTEMPT,
+  records,
+} from "./past-turns.ts";
 import type { Conversations, IncomingMessage, SessionPage, SessionQuery } from "./port.ts";
 import { listSessions } from "./sessions.ts";
 import { type StoredState, upgradeState } from "./stored.ts";
@@ -158,7 +166,8 @@ export class ConversationClient implements Conversations {
     if (running && has(running)) return running;
     const stored = state.history.find(has);
     if (stored) return ofPast(stored);
-    const last = (await lastTurns(this.#past, tenant, session, state)).find(({ turn }) => has(turn));
+    const kept = (): Promise<unknown> => keptOf(this.#past, tenant, session);
+    const last = (await lastTurns(this.#past, tenant, session, state, kept)).find(({ turn }) => has(turn));
     if (last) return ofPast(last.turn);
     const chunks = state.unindexed === undefined ? [] : await readOldIds(this.#past, tenant, session);
     // Not written down yet, or not known at all: then it can only lie behind the last that were.

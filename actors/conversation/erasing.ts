@@ -5,6 +5,7 @@
 import { shardOf } from "#contracts/ids.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import {
+  actorsBucket,
   BUCKETS,
   bucketStream,
   bucketSubject,
@@ -15,6 +16,7 @@ import {
   inboundStream,
   inferSessionFilter,
   inferStream,
+  keptKey,
   receiptSubject,
   routeOf,
   TOKENS,
@@ -43,6 +45,8 @@ export function erase(actor: ConversationActor, shards: number, pools: readonly 
   for (const pool of pools) actor.purge(inferStream(pool), inferSessionFilter(pool, tenant, key));
   actor.purge(turnsStream(shard), turnSessionFilter(shard, tenant, key));
   actor.purge(turnsStream(shard), idsSubject(shard, tenant, key));
+  const records = actorsBucket(shard);
+  actor.purge(bucketStream(records), bucketSubject(records, keptKey(route)));
   actor.purge(TOKENS, tokensSessionFilter(tenant, key));
   actor.purge(inboundStream(shard), timerFilter(route));
   // What could not be processed is kept whole, its text too.

@@ -1,12 +1,14 @@
 /** The closed turns of a session, read from TURNS: for transcripts, at an activation, and for old repeats. */
 import { decode } from "#contracts/codec.ts";
 import { shardOf } from "#contracts/ids.ts";
-import { routeOf, turnSessionFilter, turnsStream } from "#contracts/subjects.ts";
+import { actorsBucket, routeOf, turnSessionFilter, turnsStream } from "#contracts/subjects.ts";
 import { CONVERSATION, type FeedbackRecord, type TurnRecord } from "#contracts/turn.ts";
+import { readKept } from "#runtime/actor/kept.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
+import { Kv } from "#runtime/nats/kv.ts";
 import { everyMessage, messageAt } from "#runtime/nats/reader.ts";
 import type { Deployment } from "#runtime/nats/topology.ts";
-import type { StoredState } from "./stored.ts";
+import { keptTurns, type StoredState } from "./stored.ts";
 import type { PastTurn } from "./turn.ts";
 
 const PAGE = 256;
@@ -45,33 +47,38 @@ export async function* records(
 }
 
 /**
- * The last closed turns of a session, each with its place. Read by their places where those are known: to look for them by
- * subject the server reads every block between the first of them and the last, which may be days.
+ * The last closed turns of a session, each with its place. Those that were not kept beside the record are read by their
+ * places where those are known, a block of the store for each; by subject the server reads every block between the
+ * first of them and the last, which may be days.
  */
 export async function lastTurns(
   past: PastTurns,
   tenant: string,
   session: string,
   { turn: last, from, places }: Pick<StoredState, "turn" | "from" | "places">,
+  kept: () => Promise<unknown>,
 ): Promise<{ turn: PastTurn; seq: number }[]> {
   const turns: { turn: PastTurn; seq: number }[] = [];
-  if (places?.turn === last)
-    for (const placed of await Promise.all(places.seqs.map((seq) => recordAt(past, tenant, session, seq)))) {
+  if (places?.turn === last) {
+    const copies = keptTurns(places.seqs.length > 0 ? await kept() : undefined);
+    const turnAt = async (seq: number): Promise<void> => {
+      const turn = copies.get(seq) ?? (await turnOfRecordAt(past, tenant, session, seq));
       // A retention may have ended meanwhile.
-      if (placed?.record.type === "turn") turns.push({ turn: pastOf(placed.record), seq: placed.seq });
-    }
-  else if (from !== undefined)
+      if (turn) turns.push({ turn, seq });
+    };
+    await Promise.all(places.seqs.map(turnAt));
+  } else if (from !== undefined)
     for await (const { record, seq } of records(past, tenant, session, from))
       if (record.type === "turn") turns.push({ turn: pastOf(record), seq });
   return turns;
 }
 
-async function recordAt(
+async function turnOfRecordAt(
   { bus, deployment: { shards, replicas } }: PastTurns,
   tenant: string,
   session: string,
   seq: number,
-): Promise<PlacedRecord | undefined> {
+): Promise<PastTurn | undefined> {
   const stream = turnsStream(
     shardOf(routeOf({ kind: CONVERSATION, tenant, key: session }).partition, shards),
   );
@@ -80,7 +87,20 @@ async function recordAt(
   if (!message) return undefined;
   const record = decode<PlacedRecord["record"]>(message.data);
   // A stream that was made anew counts from one again.
-  return record.tenant === tenant && record.session === session ? { record, seq } : undefined;
+  return record.type === "turn" && record.tenant === tenant && record.session === session
+    ? pastOf(record)
+    : undefined;
+}
+
+/** What was kept beside the record of a session. @throws JetclawError `nats.unavailable` */
+export async function keptOf(
+  { bus, deployment }: PastTurns,
+  tenant: string,
+  session: string,
+): Promise<unknown> {
+  const route = routeOf({ kind: CONVERSATION, tenant, key: session });
+  const kv = new Kv(bus, actorsBucket(shardOf(route.partition, deployment.shards)));
+  return (await readKept(kv, route))?.data;
 }
 
 /** The record of the turn that answered a message, from a sequence on; undefined when none did. */

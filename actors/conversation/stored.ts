@@ -5,7 +5,7 @@
  */
 import { decode } from "#contracts/codec.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
-import { applyUpgrades } from "#runtime/actor/define.ts";
+import { applyUpgrades, type Keeping } from "#runtime/actor/define.ts";
 import { boundHistory, type ConversationState, type PastTurn } from "./turn.ts";
 
 /** 2: closed turns are read from TURNS. 1: all of the history in the state, each turn as bytes of its own. */
@@ -59,4 +59,37 @@ export function withPast(
     history.set(turn.turn, turn);
   }
   return { ...state, history: boundHistory([...history.values()].sort((a, b) => a.turn - b.turn)) };
+}
+
+/** What is kept beside the record while nobody speaks: copies of turns that it leaves in TURNS, by their places there. */
+interface KeptTurns {
+  readonly v: 1;
+  readonly turns: readonly { readonly seq: number; readonly turn: PastTurn }[];
+}
+
+/** How long a tenant's turns may be kept; undefined: for good. */
+export type TurnsAge = (tenant: string) => number | undefined;
+
+/** A conversation of one turn has it in its record, where it stays until the next one closes. */
+export const keepingTurns = (ageMsOf: TurnsAge): Keeping => ({
+  isDue(state) {
+    const { open, pending, history } = state as ConversationState;
+    return open === undefined && pending.length === 0 && history.length > 1;
+  },
+  take(state, { tenant }, now) {
+    const ageMs = ageMsOf(tenant) ?? Number.POSITIVE_INFINITY;
+    const turns = (state as ConversationState).history.flatMap((turn) => {
+      const seq = places.get(turn);
+      return seq === undefined || turn.at + ageMs <= now ? [] : [{ seq, turn }];
+    });
+    const data: KeptTurns = { v: 1, turns };
+    const ttlMs = Math.min(...turns.map(({ turn }) => turn.at)) + ageMs - now;
+    return Number.isFinite(ttlMs) ? { data, ttlMs: Math.max(1_000, ttlMs) } : { data };
+  },
+});
+
+/** The copies by their places; none where there are none, or newer code has written them. */
+export function keptTurns(kept: unknown): ReadonlyMap<number, PastTurn> {
+  const { v, turns } = (kept ?? {}) as Partial<KeptTurns>;
+  return new Map(v === 1 ? turns?.map(({ seq, turn }) => [seq, turn]) : []);
 }

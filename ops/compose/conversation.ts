@@ -12,6 +12,7 @@ import { explainCaching } from "#actors/conversation/explaining.ts";
 import { Keeper } from "#actors/conversation/keeper.ts";
 import { Lanes, shareOf } from "#actors/conversation/lanes.ts";
 import { Reaper } from "#actors/conversation/reaper.ts";
+import type { TurnsAge } from "#actors/conversation/stored.ts";
 import type { SummaryPool } from "#actors/conversation/summary.ts";
 import { watchLevel } from "#actors/governor/watch.ts";
 import { watchHealth } from "#actors/inference/health.ts";
@@ -42,6 +43,8 @@ export interface ConversationHostOptions {
   readonly kinds?: readonly ActorKind[];
   /** Share of the partitions relative to other hosts. */
   readonly weight?: number | undefined;
+  /** How long an actor is idle before it rests; as the runtime has it when left out. */
+  readonly restMs?: number | undefined;
   /** For control runs of fault tests. */
   readonly unsafe?: Unsafe;
   readonly frozenView?: boolean;
@@ -60,6 +63,16 @@ function summaryPoolOf({ pools, summaries }: Config): SummaryPool {
     models.every(({ provider }) => provider === "openai"),
   );
   return (tier) => (summaries ? able.find(([name, pool]) => (pool.tier ?? name) === tier)?.[0] : undefined);
+}
+
+const DAY_MS = 86_400_000;
+
+/** The keeper purges turns that are older, and what is kept of them elsewhere may not outlive them. */
+function turnsAgeOf({ retention }: Config): TurnsAge {
+  return (tenant) => {
+    const days = retention?.tenants?.[tenant]?.days ?? retention?.days;
+    return days === undefined ? undefined : days * DAY_MS;
+  };
 }
 
 /**
@@ -107,6 +120,7 @@ export async function startConversationHost(
     deferredLanes: new Lanes(laneOptions),
     log,
     past: { bus, deployment },
+    turnsAgeMs: turnsAgeOf(config),
     pools: Object.keys(config.pools),
     summaryPool: summaryPoolOf(config),
     idleMs: config.idleMinutes === undefined ? LIMITS.idleCloseMs : config.idleMinutes * 60_000,
@@ -124,6 +138,7 @@ export async function startConversationHost(
     instance,
     kinds: [conversation, ...(options.kinds ?? [])],
     residency: config.residency,
+    restMs: options.restMs,
     ...(options.unsafe ? { unsafe: options.unsafe } : {}),
   });
   const placement = new Placement({

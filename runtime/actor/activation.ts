@@ -4,7 +4,7 @@
  */
 
 import { decodeEnvelope, type Envelope } from "#contracts/envelope.ts";
-import { asJetclawError, JetclawError } from "#contracts/errors.ts";
+import { asJetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { ActorRoute } from "#contracts/subjects.ts";
 import { messageAt } from "../nats/reader.ts";
@@ -12,11 +12,12 @@ import { killPoint } from "../observe/kill-point.ts";
 import { metrics } from "../observe/metrics.ts";
 import { SpanKind, startSpan } from "../observe/trace.ts";
 import { activate, commit, Evicted, type Loaded, type Owned, ownerSince } from "./commit.ts";
-import { deadLetter } from "./dead-letter.ts";
+import { deadLetter, HandlerFailed } from "./dead-letter.ts";
 import type { ActorKind } from "./define.ts";
 import { Draft } from "./draft.ts";
 import { attemptsOf, deathsOf, HandlerFailed, recordAfter, timersAfter, verdictOf } from "./handled.ts";
 import type { HostContext } from "./host.ts";
+import { isUnkept, keepBeside } from "./kept.ts";
 import { type Delivery, Mailbox } from "./mailbox.ts";
 import { boundPurges, publishOutbox } from "./outbox.ts";
 import type { NextRecord, Tried } from "./record.ts";
@@ -59,6 +60,11 @@ export class Activation {
     return !this.#running && this.#mailbox.isEmpty;
   }
 
+  /** True where the next activation would have to gather what is kept nowhere. */
+  get isUnkept(): boolean {
+    return this.#loaded !== undefined && isUnkept(this.#options.kind, this.#loaded);
+  }
+
   /** Takes a message in; true when it is held in memory. */
   deliver(delivery: Delivery): boolean {
     const held = this.#mailbox.push(delivery);
@@ -71,6 +77,26 @@ export class Activation {
     this.state = state;
     this.#loaded = undefined;
     this.#options.onReleased(this.#mailbox.clear());
+  }
+
+  /** Keeps what the next activation would have to gather; what comes meanwhile waits. A copy that fails is done without. */
+  async rest(): Promise<void> {
+    if (!this.isIdle || !this.isUnkept) return;
+    this.#running = true;
+    await this.#keep().catch((error) => {
+      this.#loaded = undefined;
+      this.#options.host.log.debug(
+        { err: error, actor: this.route.path },
+        "nothing kept of an actor at rest",
+      );
+    });
+    await this.#run();
+  }
+
+  async #keep(): Promise<void> {
+    const { kind, host, route, owned } = this.#options;
+    if (!owned.draining.aborted && (await this.#write(this.#draft([], undefined), {})))
+      await keepBeside(host, kind, route, this.#loaded as Loaded);
   }
 
   async #run(): Promise<void> {
@@ -323,9 +349,13 @@ export class Activation {
 
   /** One compare-and-set. False: stale, loaded again. @throws Evicted when another host took over */
   async #write(draft: Draft, next: Partial<NextRecord>, mostBytes?: number): Promise<boolean> {
-    const { host, kind, owned } = this.#options;
+    const { host, kind, route, owned } = this.#options;
     const { record } = this.#loaded as Loaded;
-    const outcome = await this.#encodedCommit(
+    const outcome = await commit(
+      host,
+      route,
+      this.#loaded as Loaded,
+      owned,
       {
         op: host.nextOperation(),
         state: draft.state,
@@ -352,18 +382,6 @@ export class Activation {
     }
     this.#loaded = await this.#load();
     return false;
-  }
-
-  /** A state above the limit is the handler's fault, not the store's. */
-  async #encodedCommit(next: NextRecord, mostBytes?: number): Promise<"committed" | "stale" | "lost"> {
-    const { host, route, owned } = this.#options;
-    try {
-      return await commit(host, route, this.#loaded as Loaded, owned, next, mostBytes);
-    } catch (error) {
-      if (error instanceof JetclawError && error.code === "actor.state-too-large")
-        throw new HandlerFailed(error);
-      throw error;
-    }
   }
 
   /** Gives a message up: kept as a dead letter, remembered as given up, the session goes on. */

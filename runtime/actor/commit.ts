@@ -7,8 +7,10 @@ import { shardOfRoute } from "../nats/inbound.ts";
 import { messageAt } from "../nats/reader.ts";
 import { killPoint } from "../observe/kill-point.ts";
 import { metrics } from "../observe/metrics.ts";
+import { HandlerFailed } from "./dead-letter.ts";
 import type { ActorKind } from "./define.ts";
 import type { HostContext } from "./host.ts";
+import { readKept } from "./kept.ts";
 import { publishOutbox } from "./outbox.ts";
 import { type ActorRecord, decodeRecord, encodeRecord, type NextRecord, ProcessedIds } from "./record.ts";
 import { retrying } from "./retrying.ts";
@@ -17,6 +19,8 @@ export interface Loaded {
   record: ActorRecord;
   /** KV revision of the record; 0 where none is stored. It is the fence. */
   revision: number;
+  /** Revision of the record when a copy was kept beside it; undefined where none is known. */
+  keptAt?: number | undefined;
 }
 
 /** Waits between two writes of the same commit, doubled each time. */
@@ -116,10 +120,16 @@ export async function activate(
     }
   }
   record.outbox = [];
-  if (kind.recall && loaded.revision > 0)
+  if (kind.recall && loaded.revision > 0) {
+    const kept = async (): Promise<unknown> => {
+      const found = await readKept(host.kvOf(shardOfRoute(route, host.deployment)), route);
+      loaded.keptAt = found?.at;
+      return found?.data;
+    };
     record.state = await retrying(host.log, signal, "read what a state leaves in streams", async () =>
-      kind.recall?.(record.state, route),
+      kind.recall?.(record.state, route, kept),
     );
+  }
   return loaded;
 }
 
@@ -136,7 +146,7 @@ export async function commit(
   next: NextRecord,
   mostBytes?: number,
 ): Promise<"committed" | "stale" | "lost"> {
-  const bytes = encodeRecord(next, mostBytes);
+  const bytes = encoded(next, mostBytes);
   const kv = host.kvOf(shardOfRoute(route, host.deployment));
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2)) {
     owned.signal.throwIfAborted();
@@ -182,4 +192,15 @@ function adopt(record: ActorRecord, next: NextRecord): void {
   record.attempts = next.attempts;
   record.givenUp = next.givenUp;
   record.floor = next.floor;
+}
+
+/** A state above the limit is the handler's fault, not the store's. @throws HandlerFailed */
+function encoded(next: NextRecord, mostBytes?: number): Uint8Array {
+  try {
+    return encodeRecord(next, mostBytes);
+  } catch (error) {
+    throw error instanceof JetclawError && error.code === "actor.state-too-large"
+      ? new HandlerFailed(error)
+      : error;
+  }
 }

@@ -84,6 +84,17 @@ export interface ActorOptions<State, M extends Messages> {
   };
 }
 
+/**
+ * What an activation would have to gather from streams is kept beside the record when the actor rests. It is a copy: it
+ * may be missing, or older than the record.
+ */
+export interface Keeping {
+  /** True where a state that nobody works on leaves something in streams. */
+  isDue(state: unknown): boolean;
+  /** `ttlMs`: after which nothing of it may be kept any more; absent: none. */
+  take(state: unknown, actor: ActorAddress, now: number): { data: unknown; ttlMs?: number | undefined };
+}
+
 /** A kind as the runtime runs it: types erased, dispatch decided. */
 export interface ActorKind {
   readonly kind: string;
@@ -99,9 +110,11 @@ export interface ActorKind {
   store?(state: unknown): unknown;
   /**
    * The state of what was stored, in this version: reads what the state leaves in streams. Called once an activation,
-   * when all that was committed before is published. @throws JetclawError `nats.unavailable`
+   * when all that was committed before is published. `kept` reads what was kept of it. @throws JetclawError `nats.unavailable`
    */
-  recall?(stored: unknown, actor: ActorAddress): Promise<unknown>;
+  recall?(stored: unknown, actor: ActorAddress, kept: () => Promise<unknown>): Promise<unknown>;
+  /** Absent: an activation has nothing to gather. */
+  readonly keeping?: Keeping;
   view(state: unknown): unknown;
   /** How long the record of such a state is kept; undefined: until it is written over. */
   lifetimeMs?(state: unknown, now: number): number | undefined;

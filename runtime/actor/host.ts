@@ -4,6 +4,7 @@
  */
 
 import { shardOf } from "#contracts/ids.ts";
+import { LIMITS } from "#contracts/limits.ts";
 import { actorsBucket, inboundFilter, inboundStream, partitionConsumer } from "#contracts/subjects.ts";
 import type { Clock } from "../clock.ts";
 import type { Bus } from "../nats/connect.ts";
@@ -71,10 +72,15 @@ export interface HostOptions {
   readonly instance: string;
   /** Activations kept in memory; idle ones beyond it are passivated, the longest idle first. */
   readonly residency?: number | undefined;
+  /** How long an actor is idle before what its next activation would have to gather is kept. */
+  readonly restMs?: number | undefined;
   readonly unsafe?: Unsafe;
 }
 
 const DEFAULT_RESIDENCY = 20_000;
+/** Actors that rest at once: what they write is in nobody's way. Of those that must leave, more go without. */
+const RESTING_MOST = 64;
+const REST_EVERY_MS = 1_000;
 /** How long a handover waits for the old consumer to be deleted. */
 const COURTESY_MS = 500;
 
@@ -94,6 +100,13 @@ export class ActorHost implements HostContext {
   readonly #taken = new Map<number, { epoch: number; suspectUpTo: number; setBackAt: number }>();
   /** Idle activations, the longest idle first. */
   readonly #idle = new Map<Activation, () => boolean>();
+  /** Those of them that have something to keep, and since when they are idle, by a clock that only goes forward. */
+  readonly #unkept = new Map<Activation, number>();
+  /** To be passivated when they have kept it. */
+  readonly #leaving = new Set<Activation>();
+  readonly #restMs: number;
+  readonly #resting: NodeJS.Timeout;
+  #restingNow = 0;
   #resident = 0;
   #operations = 0;
   #suspects: Promise<unknown> = Promise.resolve();
@@ -113,6 +126,8 @@ export class ActorHost implements HostContext {
       { length: options.deployment.shards },
       (_, s) => new Kv(options.bus, actorsBucket(s)),
     );
+    this.#restMs = options.restMs ?? LIMITS.restMs;
+    this.#resting = setInterval(() => void this.#rest(), Math.min(REST_EVERY_MS, this.#restMs)).unref();
     this.#removeGauges = [
       gauge("host_partitions", "partitions owned", () => [{ value: this.#partitions.size }]),
       gauge("host_resident", "activations in memory", () => [{ value: this.resident }]),
@@ -166,20 +181,40 @@ export class ActorHost implements HostContext {
 
   touch(activation: Activation): void {
     this.#idle.delete(activation);
+    this.#unkept.delete(activation);
+    this.#leaving.delete(activation);
   }
 
   closed(activation: Activation): void {
     this.#resident--;
-    this.#idle.delete(activation);
+    this.touch(activation);
   }
 
   idle(activation: Activation, passivate: () => boolean): void {
+    if (this.#leaving.delete(activation)) return void passivate();
     this.#idle.delete(activation);
     this.#idle.set(activation, passivate);
-    while (this.#resident > this.#residency && this.#idle.size > 0) {
+    if (activation.isUnkept) this.#unkept.set(activation, performance.now());
+    while (this.#resident - this.#leaving.size > this.#residency && this.#idle.size > 0) {
       const [oldest, close] = this.#idle.entries().next().value as [Activation, () => boolean];
-      this.#idle.delete(oldest);
-      close();
+      this.touch(oldest);
+      if (oldest.isUnkept && this.#leaving.size < RESTING_MOST) {
+        this.#leaving.add(oldest);
+        void oldest.rest();
+      } else close();
+    }
+  }
+
+  /** A host that dies leaves little to be gathered: what is idle for a while has kept what it had. */
+  async #rest(): Promise<void> {
+    const until = performance.now() - this.#restMs;
+    while (this.#restingNow === 0) {
+      const due = [...this.#unkept].slice(0, RESTING_MOST).filter(([, since]) => since <= until);
+      this.#restingNow = due.length;
+      for (const [activation] of due) this.#unkept.delete(activation);
+      await Promise.all(due.map(([activation]) => activation.rest()));
+      this.#restingNow = 0;
+      if (due.length < RESTING_MOST) return;
     }
   }
 
@@ -274,6 +309,7 @@ export class ActorHost implements HostContext {
 
   close(): void {
     for (const partition of [...this.#partitions.keys()]) this.drop(partition);
+    clearInterval(this.#resting);
     this.puller.close();
     for (const remove of this.#removeGauges) remove();
   }

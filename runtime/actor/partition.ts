@@ -289,7 +289,8 @@ export class OwnedPartition {
   }
 
   #passivate(activation: Activation): boolean {
-    if (!activation.isIdle) return false;
+    // Its partition may have been stopped while it rested.
+    if (!activation.isIdle || this.#activations.get(activation.route.path) !== activation) return false;
     activation.close("passivating");
     this.#activations.delete(activation.route.path);
     this.#options.host.closed(activation);

@@ -7,6 +7,8 @@ export interface AppendOptions {
   readonly id?: string | undefined;
   /** The append is refused unless the subject's last sequence is this one; 0 means none. */
   readonly expectedRevision?: number | undefined;
+  /** The subject whose last sequence is expected, where that is another one of the stream. */
+  readonly expectedOf?: string | undefined;
   readonly timeoutMs?: number | undefined;
   /** Message lifetime; the stream must allow it. At least 1,000. */
   readonly ttlMs?: number | undefined;
@@ -31,11 +33,13 @@ export class StaleRevision extends Error {
 const STALE = new Set([10071, 10164]);
 
 /** Undefined where there is nothing to say. @throws Error for a value with a line break, which could say anything */
-export function headersOf({ id, expectedRevision, ttlMs, schedule }: AppendOptions): MsgHdrs | undefined {
+export function headersOf(options: AppendOptions): MsgHdrs | undefined {
+  const { id, expectedRevision, expectedOf, ttlMs, schedule } = options;
   let lines = "";
   if (id !== undefined) lines += line("Nats-Msg-Id", id);
   if (expectedRevision !== undefined)
     lines += line("Nats-Expected-Last-Subject-Sequence", String(expectedRevision));
+  if (expectedOf !== undefined) lines += line("Nats-Expected-Last-Subject-Sequence-Subject", expectedOf);
   if (ttlMs !== undefined) lines += line("Nats-TTL", `${Math.max(1, Math.ceil(ttlMs / 1_000))}s`);
   if (schedule) {
     lines += line("Nats-Schedule", `@at ${new Date(schedule.at).toISOString()}`);

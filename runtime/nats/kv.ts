@@ -69,6 +69,20 @@ export class Kv {
       .seq;
   }
 
+  /**
+   * Writes a key, whatever is there, while another key of the bucket has a revision: who lost that one writes nothing.
+   * @throws StaleRevision
+   */
+  async putWhile(
+    key: string,
+    value: Uint8Array,
+    { key: other, revision }: { key: string; revision: number },
+    options: { ttlMs?: number | undefined } = {},
+  ): Promise<void> {
+    const expected = { expectedRevision: revision, expectedOf: this.subjectOf(other) };
+    await this.#bus.append(this.subjectOf(key), value, { ...options, ...expected });
+  }
+
   /** Removes the key and everything stored under it. */
   async purge(key: string): Promise<void> {
     await (await this.#kv()).purge(key);

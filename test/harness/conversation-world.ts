@@ -17,7 +17,7 @@ import {
 } from "#contracts/subjects.ts";
 import { CONVERSATION, type StreamEvent, type TranscriptTurn } from "#contracts/turn.ts";
 import type { RoleContext, RunningRole } from "#ops/compose/context.ts";
-import { startConversationHost } from "#ops/compose/conversation.ts";
+import { type ConversationHostOptions, startConversationHost } from "#ops/compose/conversation.ts";
 import { startWorker, type WorkerOptions } from "#ops/compose/worker.ts";
 import { tellActor } from "#runtime/actor/client.ts";
 import { systemClock } from "#runtime/clock.ts";
@@ -53,10 +53,13 @@ export class ConversationWorld {
   }
 
   /** A conversation host with its reaper. */
-  host(options: Partial<Config> = {}): Promise<RunningRole> {
+  host(
+    options: Partial<Config> = {},
+    { restMs }: Pick<ConversationHostOptions, "restMs"> = {},
+  ): Promise<RunningRole> {
     return this.#start((context) =>
       // The configuration's own minimum is for people; a test may be in a hurry.
-      startConversationHost({ ...context, config: { ...context.config, ...options } }),
+      startConversationHost({ ...context, config: { ...context.config, ...options } }, { restMs }),
     );
   }
 

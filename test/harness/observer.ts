@@ -42,7 +42,7 @@ export async function observe(options: ObserverOptions): Promise<{ stop(): Promi
       }),
       follow(bus, {
         stream: `KV_${actorsBucket(s)}`,
-        filter: `$KV.${actorsBucket(s)}.${CONVERSATION}.>`,
+        filter: `$KV.${actorsBucket(s)}.${CONVERSATION}.*.*`,
         from: "all",
         onMessage: (m) => seeState(options, m),
       }),
