@@ -70,11 +70,14 @@ interface KeptTurns {
 /** How long a tenant's turns may be kept; undefined: for good. */
 export type TurnsAge = (tenant: string) => number | undefined;
 
-/** A conversation of one turn has it in its record, where it stays until the next one closes. */
+/** A conversation of one turn has it in its record, until that is closed as idle. */
 export const keepingTurns = (ageMsOf: TurnsAge): Keeping => ({
   isDue(state) {
-    const { open, pending, history } = state as ConversationState;
-    return open === undefined && pending.length === 0 && history.length > 1;
+    const { open, pending, history, idleSince } = state as ConversationState;
+    const rests = open === undefined && pending.length === 0;
+    return (
+      rests && (history.length > 1 || idleSince !== undefined) && history.some((turn) => places.has(turn))
+    );
   },
   take(state, { tenant }, now) {
     const ageMs = ageMsOf(tenant) ?? Number.POSITIVE_INFINITY;

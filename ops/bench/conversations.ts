@@ -5,7 +5,8 @@
  */
 import { join } from "node:path";
 import { configSchema } from "#contracts/config.ts";
-import { actorsBucket } from "#contracts/subjects.ts";
+import { actorsBucket, turnsStream } from "#contracts/subjects.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
 import { streamState } from "#runtime/nats/reader.ts";
 import { startNatsServer } from "#runtime/nats/server.ts";
 import { createLog } from "#runtime/observe/log.ts";
@@ -18,7 +19,7 @@ import { type Deployed, echoConfig, type LoadBench, startDeployed } from "./depl
 import { loadResult } from "./load-result.ts";
 import { type Asked, OpenLoop, type Question } from "./open-loop.ts";
 import { type BenchResult, fsyncP50Ms, quantile, randomFrom, round, textOf, trendOf } from "./shape.ts";
-import { RECORD_BYTES, sessionOf, storeConversations } from "./stored-conversations.ts";
+import { type StoredBytes, sessionOf, storeConversations } from "./stored-conversations.ts";
 
 export interface ConversationsOptions extends LoadBench {
   readonly stored: number;
@@ -69,6 +70,7 @@ export async function benchConversations(options: ConversationsOptions): Promise
 const configOf = ({ residency }: ConversationsOptions) => echoConfig(SLOTS, { residency });
 
 interface Written {
+  readonly bytes: StoredBytes;
   readonly writeSeconds: number;
   readonly serverRssFullMb: number;
 }
@@ -86,18 +88,24 @@ const writeAll = (
     const config = configSchema.parse(configOf({ stored, pastTurns, natsBin: bin, seed, say, ...options }));
     const deployment = await provisionFor(bus, config);
     const from = performance.now();
-    await storeConversations(bus, deployment, { count: stored, pastTurns, seed, say });
-    const states = await Promise.all(
-      Array.from({ length: deployment.shards }, (_, s) => streamState(bus, `KV_${actorsBucket(s)}`)),
-    );
-    const found = states.reduce((sum, { messages }) => sum + messages, 0);
-    if (found !== stored) throw new Error(`${found} of ${stored} conversations were stored`);
+    const turns = pastTurns + 1;
+    const bytes = await storeConversations(bus, deployment, { count: stored, turns, seed, say });
+    const found = await foundIn(bus, deployment.shards, (s) => `KV_${actorsBucket(s)}`);
+    const wanted = stored * (bytes.kept > 0 ? 2 : 1);
+    if (found !== wanted) throw new Error(`${found} of ${wanted} records and copies were stored`);
+    const placed = await foundIn(bus, deployment.shards, turnsStream);
+    if (placed !== stored * turns) throw new Error(`${placed} of ${stored * turns} turns were stored`);
     const writeSeconds = (performance.now() - from) / 1_000;
     const serverRssFullMb = rssMbOfProcess(server.pid);
     process.kill(server.pid, "SIGKILL");
     await cleanup.run();
-    return { writeSeconds, serverRssFullMb };
+    return { bytes, writeSeconds, serverRssFullMb };
   });
+
+async function foundIn(bus: Bus, shards: number, streamOf: (shard: number) => string): Promise<number> {
+  const states = await Promise.all(Array.from({ length: shards }, (_, s) => streamState(bus, streamOf(s))));
+  return states.reduce((sum, { messages }) => sum + messages, 0);
+}
 
 /** Half of the turns find their conversation in the store alone, the other half in memory, at the same times. */
 async function coldAndWarm(
@@ -247,7 +255,12 @@ function resultOf(
       inFlight,
       seconds,
       memorySeconds,
-      payloads: { recordBytes: RECORD_BYTES, messageBytes: TEXT_BYTES },
+      payloads: {
+        recordBytes: seen.bytes.record,
+        keptBytes: seen.bytes.kept,
+        turnBytes: seen.bytes.turn,
+        messageBytes: TEXT_BYTES,
+      },
       model: "echo",
     },
     processes: { hosts: 1, workers: 1 },

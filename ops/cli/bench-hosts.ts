@@ -39,7 +39,7 @@ const conversationsCommand = (parts: BenchParts): Command =>
     [15, "in which conversations are asked for the first time, and again"],
     async (flags) => (await import("../bench/conversations.ts")).benchConversations(flags),
   )
-    .addOption(parts.count("--stored <n>", "conversations of 1 KB", 1_000_000, 1_000))
+    .addOption(parts.count("--stored <n>", "conversations", 1_000_000, 1_000))
     .addOption(parts.count("--past-turns <n>", "turns of each in TURNS before the last one", 0, 0))
     .addOption(parts.count("--residency <n>", "actors that a host keeps in memory", 2_000))
     .addOption(parts.count("--rate <n>", "turns a second, half of them first ones", 200, 2))

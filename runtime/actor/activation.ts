@@ -83,13 +83,9 @@ export class Activation {
   async rest(): Promise<void> {
     if (!this.isIdle || !this.isUnkept) return;
     this.#running = true;
-    await this.#keep().catch((error) => {
-      this.#loaded = undefined;
-      this.#options.host.log.debug(
-        { err: error, actor: this.route.path },
-        "nothing kept of an actor at rest",
-      );
-    });
+    await this.#keep().catch((err) =>
+      this.#options.host.log.debug({ err }, "nothing kept of an actor at rest"),
+    );
     await this.#run();
   }
 
@@ -152,7 +148,7 @@ export class Activation {
     this.#mailbox.refill(deliveries);
   }
 
-  async #load(): Promise<Loaded> {
+  #load(): Promise<Loaded> {
     const { host, owned, kind, route, stream } = this.#options;
     return activate(host, kind, route, stream, owned);
   }

@@ -33,11 +33,15 @@ export async function keepBeside(
   const { record, revision: at } = loaded;
   if (!keeping?.isDue(record.state)) return;
   const { data, ttlMs } = keeping.take(record.state, route, host.clock.now());
-  const stored = encode({ v: 1, at, data } satisfies Stored);
+  const stored = encodeKept(at, data);
   const kv = host.kvOf(shardOfRoute(route, host.deployment));
   await kv.putWhile(keptKey(route), stored, { key: route.path, revision: at }, { ttlMs });
   loaded.keptAt = at;
 }
+
+/** What is stored for a copy behind a revision of its record. */
+export const encodeKept = (at: number, data: unknown): Uint8Array =>
+  encode({ v: 1, at, data } satisfies Stored);
 
 /** From any replica: what is old or missing there is gathered from where it was copied. */
 export async function readKept(
