@@ -12,7 +12,7 @@ import { killPoint } from "../observe/kill-point.ts";
 import { metrics } from "../observe/metrics.ts";
 import { SpanKind, startSpan } from "../observe/trace.ts";
 import { activate, commit, Evicted, type Loaded, type Owned, ownerSince } from "./commit.ts";
-import { deadLetter, HandlerFailed } from "./dead-letter.ts";
+import { deadLetter } from "./dead-letter.ts";
 import type { ActorKind } from "./define.ts";
 import { Draft } from "./draft.ts";
 import { attemptsOf, deathsOf, HandlerFailed, recordAfter, timersAfter, verdictOf } from "./handled.ts";
@@ -81,18 +81,16 @@ export class Activation {
 
   /** Keeps what the next activation would have to gather; what comes meanwhile waits. A copy that fails is done without. */
   async rest(): Promise<void> {
-    if (!this.isIdle || !this.isUnkept) return;
-    this.#running = true;
-    await this.#keep().catch((err) =>
-      this.#options.host.log.debug({ err }, "nothing kept of an actor at rest"),
-    );
-    await this.#run();
-  }
-
-  async #keep(): Promise<void> {
     const { kind, host, route, owned } = this.#options;
-    if (!owned.draining.aborted && (await this.#write(this.#draft([], undefined), {})))
-      await keepBeside(host, kind, route, this.#loaded as Loaded);
+    if (!this.isIdle || !this.isUnkept || owned.draining.aborted) return;
+    this.#running = true;
+    try {
+      if (await this.#write(this.#draft([], undefined), {}))
+        await keepBeside(host, kind, route, this.#loaded as Loaded);
+    } catch (err) {
+      host.log.debug({ err }, "nothing kept of an actor at rest");
+    }
+    await this.#run();
   }
 
   async #run(): Promise<void> {
@@ -347,29 +345,23 @@ export class Activation {
   async #write(draft: Draft, next: Partial<NextRecord>, mostBytes?: number): Promise<boolean> {
     const { host, kind, route, owned } = this.#options;
     const { record } = this.#loaded as Loaded;
-    const outcome = await commit(
-      host,
-      route,
-      this.#loaded as Loaded,
-      owned,
-      {
-        op: host.nextOperation(),
-        state: draft.state,
-        ...(kind.store ? { stored: kind.store(draft.state) } : {}),
-        stateVersion: kind.version,
-        processed: record.processed,
-        newlyProcessed: [],
-        outbox: record.outbox.length > 0 ? [...record.outbox, ...draft.effects] : draft.effects,
-        seq: record.seq,
-        timers: draft.timers,
-        attempts: record.attempts,
-        givenUp: record.givenUp,
-        floor: record.floor,
-        ...(kind.lifetimeMs ? { ttlMs: kind.lifetimeMs(draft.state, draft.now) } : {}),
-        ...next,
-      },
-      mostBytes,
-    );
+    const whole = {
+      op: host.nextOperation(),
+      state: draft.state,
+      ...(kind.store ? { stored: kind.store(draft.state) } : {}),
+      stateVersion: kind.version,
+      processed: record.processed,
+      newlyProcessed: [],
+      outbox: record.outbox.length > 0 ? [...record.outbox, ...draft.effects] : draft.effects,
+      seq: record.seq,
+      timers: draft.timers,
+      attempts: record.attempts,
+      givenUp: record.givenUp,
+      floor: record.floor,
+      ...(kind.lifetimeMs ? { ttlMs: kind.lifetimeMs(draft.state, draft.now) } : {}),
+      ...next,
+    };
+    const outcome = await commit(host, route, this.#loaded as Loaded, owned, whole, mostBytes);
     metrics.commits({ kind: kind.kind, result: outcome });
     if (outcome === "committed") return true;
     if (outcome === "lost") {

@@ -141,13 +141,3 @@ export async function deadBytes(
 
 const digestOf = (what: string | Uint8Array): string =>
   createHash("sha256").update(what).digest("hex").slice(0, 12);
-
-/** The handler cannot process these messages; the cause says why. */
-export class HandlerFailed extends Error {
-  readonly tried: readonly Tried[];
-
-  constructor(cause: unknown, tried: readonly Tried[] = []) {
-    super("handler failed", { cause });
-    this.tried = tried;
-  }
-}
