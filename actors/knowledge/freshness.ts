@@ -3,7 +3,7 @@
  * `LIMITS.suspectMs`. A process that was frozen or cut off for nearly that long may have been left out of a wait, so
  * from then on it is suspect until it has caught up with the stream's leader.
  *
- *   fresh --- no own beat came back for 1.5 s ---> suspect --- caught up with the leader ---> fresh
+ *   fresh --- no own beat came back for 1.5 s ---> suspect --- heard again, caught up with the leader ---> fresh
  */
 import { LIMITS } from "#contracts/limits.ts";
 

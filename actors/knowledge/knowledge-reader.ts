@@ -12,12 +12,14 @@ import type { Bus, Subscription } from "#runtime/nats/connect.ts";
 import { follow, lastMessage, type StoredMessage } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { announce, type Beat } from "#runtime/observe/presence.ts";
-import { within } from "#runtime/within.ts";
+import { patience, within } from "#runtime/within.ts";
 import { Freshness } from "./freshness.ts";
 import { READER_ROLE } from "./readers.ts";
 
 /** A suspect reader keeps a question waiting for at most this long. */
 const PROOF_MS = 300;
+/** How long it tries on, question or not. */
+const LONGEST_PROOF_MS = 2_000;
 /** Catching up at the start: building an index of 100,000 documents takes about a minute. */
 const START_MS = 300_000;
 /** A change is told at once, what comes within this time after it together. */
@@ -51,7 +53,7 @@ export class KnowledgeReader {
   #follower: { stop(): Promise<void> } | undefined;
   #position = 0;
   #joined = false;
-  #proof: Promise<void> | undefined;
+  #proof: Promise<boolean> | undefined;
   #beatTimer: NodeJS.Timeout | undefined;
   #untold = false;
 
@@ -94,7 +96,9 @@ export class KnowledgeReader {
 
   /** Resolves at once while this process is fresh, and after at most 300 ms where it has to prove itself. */
   async settled(): Promise<void> {
-    if (!this.fresh()) await this.#prove();
+    if (this.fresh()) return;
+    if (!(await within(this.#prove(), patience(PROOF_MS))))
+      this.#log.warn("the index is behind or cut off, cached answers are not served");
   }
 
   /** False while changes may have been acknowledged as indexed without this process: nothing cached may be served. */
@@ -168,17 +172,15 @@ export class KnowledgeReader {
     if (beat.instance !== this.#instance) return;
     this.#freshness.heard(Number(beat.info.sentAt));
     this.#changed();
+    // A process that says that it is not ready is asked nothing: it has to prove itself when it is heard again.
+    if (this.#joined && !this.fresh()) void this.#prove();
   }
 
-  /** One proof at a time serves everybody who waits. */
-  #prove(): Promise<void> {
-    this.#proof ??= this.#catchUp(PROOF_MS)
-      .then((done) => {
-        if (!done) this.#log.warn("the index is behind or cut off, cached answers are not served");
-      })
-      .finally(() => {
-        this.#proof = undefined;
-      });
+  /** One proof at a time serves everybody who waits. @returns whether it succeeded */
+  #prove(): Promise<boolean> {
+    this.#proof ??= this.#catchUp(LONGEST_PROOF_MS).finally(() => {
+      this.#proof = undefined;
+    });
     return this.#proof;
   }
 

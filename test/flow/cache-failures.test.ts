@@ -116,7 +116,9 @@ test("a hit by meaning is checked by a job of its own, while the user has the an
   await waitUntil(checked, { what: "the checks to be counted" });
 
   const question = wordings[0]?.("zebra") as string;
-  const explained = await admin.explain({ tenant: TENANT, text: question, ongoing: true });
+  const explain = () => admin.explain({ tenant: TENANT, text: question, ongoing: true });
+  await waitUntil(async () => (await explain()).response.state === "hit", { what: "a host that is fresh" });
+  const explained = await explain();
   expect(explained).toMatchObject({ levels: "both", response: { state: "hit" }, off: false });
   expect(explained.semantic?.candidates.length).toBeGreaterThan(0);
   expect(await admin.explain({ tenant: TENANT, text: "And a zebra?", ongoing: true })).toMatchObject({

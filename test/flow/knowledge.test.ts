@@ -252,7 +252,7 @@ describe("readers", () => {
     const spare = endWithUs(child.pid as number);
     await new Promise((resolve) => child.once("message", resolve));
     let asked = 0;
-    const askChild = async (): Promise<ReaderAnswer> => {
+    const askChild = async (question: string | null = "What is the secret word?"): Promise<ReaderAnswer> => {
       const id = ++asked;
       const answer = new Promise<ReaderAnswer>((resolve) => {
         child.on("message", (message: ReaderAnswer) => message.id === id && resolve(message));
@@ -261,7 +261,7 @@ describe("readers", () => {
         id,
         tenant: "t8",
         collection: "c",
-        question: "What is the secret word?",
+        question,
       } satisfies ReaderQuestion);
       return await answer;
     };
@@ -286,6 +286,13 @@ describe("readers", () => {
     expect(freshBefore).toBe(false);
     expect(freshAfter).toBe(true);
     expect(passages[0]?.text).toBe("The secret word is after.");
+
+    // Frozen again, and then never asked anything: it is fresh all the same, or nobody would ask it.
+    child.kill("SIGSTOP");
+    heardAt = performance.now();
+    await waitUntil(() => performance.now() - heardAt > LIMITS.suspectMs, { what: "others to forget it" });
+    child.kill("SIGCONT");
+    await waitUntil(async () => (await askChild(null)).freshBefore, { what: "it to have proved itself" });
 
     const next = await world.store.put("t8", "c", "d", secret("next"));
     expect(await world.store.waitIndexed(next.revision, PATIENCE_MS)).toBe(true);

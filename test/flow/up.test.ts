@@ -63,19 +63,20 @@ async function addresses(): Promise<{ url: string; environment: Record<string, s
   };
 }
 
-const becomesReady = (up: Up, url: string): Promise<true> =>
-  waitUntil(
+async function becomesReady(up: Up, url: string): Promise<void> {
+  let said = "";
+  await waitUntil(
     async () => {
       if (up.process.exitCode !== null) throw new Error(`ended:\n${up.output()}`);
-      return fetch(`${url}/readyz`).then(
-        ({ status }) => status === 200,
-        () => false,
-      );
+      const response = await fetch(`${url}/readyz`).catch(() => undefined);
+      said = (await response?.text()) ?? "nothing";
+      return response?.status === 200;
     },
     { timeoutMs: 120_000, pollMs: 100, what: "up to be ready" },
   ).catch((error: Error) => {
-    throw new Error(`${error.message}; it said:\n${up.output()}`);
+    throw new Error(`${error.message}; /readyz said ${said}, and the process:\n${up.output()}`);
   });
+}
 
 const ask = async (
   url: string,

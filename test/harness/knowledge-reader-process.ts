@@ -6,7 +6,8 @@ export interface ReaderQuestion {
   readonly id: number;
   readonly tenant: string;
   readonly collection: string;
-  readonly question: string;
+  /** Null asks for nothing but whether it is fresh. */
+  readonly question: string | null;
 }
 export interface ReaderAnswer {
   readonly id: number;
@@ -19,7 +20,8 @@ export interface ReaderAnswer {
 const reader = await startReader(process.argv[2] as string, "frozen-one");
 process.on("message", async ({ id, tenant, collection, question }: ReaderQuestion) => {
   const freshBefore = reader.retriever.fresh();
-  const passages = await reader.retriever.retrieve({ tenant, collections: [collection], question, limit: 3 });
+  const asked = { tenant, collections: [collection], limit: 3 };
+  const passages = question === null ? [] : await reader.retriever.retrieve({ ...asked, question });
   const answer: ReaderAnswer = { id, passages, freshBefore, freshAfter: reader.retriever.fresh() };
   process.send?.(answer);
 });

@@ -35,6 +35,7 @@ const connect = (url: string, name: string): Promise<Bus> =>
 export type CacheChange = Partial<Pick<AnswerCacheOptions, "semantic" | "vectorOf" | "alone">>;
 
 export async function startReader(url: string, name: string, change: CacheChange = {}): Promise<Reader> {
+  stretchPatience(SLOW_MACHINE);
   const bus = await connect(url, name);
   const retriever = await startRetriever(bus, { instance: name, log: silentLog });
   const cache = new LeveledCache(bus, { revisions: retriever, log: silentLog, ...change });
@@ -52,7 +53,6 @@ export async function startReader(url: string, name: string, change: CacheChange
 }
 
 export async function knowledgeWorld(): Promise<KnowledgeWorld> {
-  stretchPatience(SLOW_MACHINE);
   const server = await startTestNats();
   const bus = await connect(server.url, "store");
   await provision(bus, { shards: 1, pools: [] });
