@@ -10,9 +10,9 @@ import { type Bus, NO_DATA, type Subscription } from "./connect.ts";
 
 /**
  * Silence says nothing, so the next look asks again: what was asked of a process just before it was killed is never
- * answered, and only who asks after that is told.
+ * answered, and only who asks after that is told. Less than from one look to the next, or every other one would be lost.
  */
-const ASK_MS = 75;
+const ASK_MS = 20;
 
 interface Hello {
   readonly instance: string;
@@ -25,14 +25,15 @@ export class CoReaders {
   readonly #bus: Bus;
   readonly #name: string;
   readonly #onLost: () => void;
-  readonly #instance = crypto.randomUUID();
+  /** The older, the lower: who was there before a process came has heard of it, whoever came after its end has not. */
+  readonly #instance = `${Date.now().toString(36).padStart(10, "0")}-${crypto.randomUUID()}`;
   readonly #others = new Set<string>();
   readonly #asking = new Set<string>();
   readonly #subscriptions: readonly Subscription[];
 
   /**
    * @param name of the durable reader
-   * @param onLost one of them is gone, and this process is the one to do something about it: of those left, one is
+   * @param onLost one of them is gone, and this process is the one to do something about it: of those left, the oldest is
    */
   constructor(bus: Bus, name: string, onLost: () => void) {
     this.#bus = bus;

@@ -1,26 +1,36 @@
-// A client whose server is cut off from the others of its cluster, on three real servers behind lines.
+// A client whose server is cut off from the others of its cluster, on three real servers behind lines;
+// and one whose cluster has become smaller.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { connect } from "@nats-io/transport-node";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { BUCKETS, bucketStream, bucketSubject } from "#contracts/subjects.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
+import { Majority } from "#runtime/nats/majority.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { type NatsNode, NatsNodes } from "#test/harness/nats-nodes.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
+const CONFIG = bucketStream(BUCKETS.config);
+/** Of the server, where a peer is to be taken out that it does not know any more. */
+const NOT_A_MEMBER = 10_044;
 const log = createLog({ level: "silent" });
-let dir: string;
+const cleanups: (() => Promise<unknown>)[] = [];
 let nats: NatsNodes;
-const buses: Bus[] = [];
 
-beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), "jetclaw-isolation-"));
-  nats = await NatsNodes.start({ dir, size: 3, syncInterval: "1s", seed: 1, lines: true, netns: false });
+beforeEach(async () => {
+  const dir = await mkdtemp(join(tmpdir(), "jetclaw-isolation-"));
+  cleanups.push(() => rm(dir, { recursive: true, force: true }));
+  const options = { dir, size: 3, seed: 1, syncInterval: "1s", lines: true, netns: false } as const;
+  nats = await NatsNodes.start({ ...options, operator: true });
+  cleanups.push(() => nats.close());
+  const bus = await client("provision");
+  // Where a cluster shows that it still decides.
+  await addBucket(bus);
 });
-afterAll(async () => {
-  await Promise.all(buses.map((bus) => bus.close()));
-  await nats?.close();
-  await rm(dir, { recursive: true, force: true });
+afterEach(async () => {
+  for (const clean of cleanups.splice(0).reverse()) await clean();
 });
 
 test("who only waits for messages leaves it, and is not moved where one server of three is gone", async () => {
@@ -47,13 +57,62 @@ test("who only waits for messages leaves it, and is not moved where one server o
   expect(await nats.clientsOn(home)).toContain("idle");
 });
 
-async function client(name: string): Promise<Bus> {
-  const bus = await connectBus({ servers: nats.url.split(","), name, log });
-  buses.push(bus);
+test("servers that were taken out of the cluster are missed by nobody", async () => {
+  const bus = await client("stays");
+  const home = await bucketOnLeader(bus);
+  const alone = await client("alone", home);
+  const majority = new Majority(alone.nc, alone.inbox());
+  await waitUntil(() => majority.isHeard(), { what: "more than one server to be known" });
+  const operator = await connect({ servers: addressOf(home), user: "operator", pass: "operator" });
+  cleanups.push(() => operator.close());
+  for (const gone of nats.nodes.filter((node) => node !== home)) {
+    const { server_name: peer } = (await gone.monitor("varz")) as { server_name: string };
+    const removed = (): Promise<boolean> =>
+      operator.request("$JS.API.SERVER.REMOVE", JSON.stringify({ peer }), { timeout: 2_000 }).then(
+        (answer) => {
+          const { success, error } = answer.json<{ success?: boolean; error?: { err_code: number } }>();
+          return success === true || error?.err_code === NOT_A_MEMBER;
+        },
+        () => false,
+      );
+    await waitUntil(removed, { what: `${peer} to be taken out` });
+    await gone.stop();
+  }
+  for (let n = 0; n < 4; n++)
+    await waitUntil(() => majority.isHeard(), { what: "the one that is left to decide alone" });
+  expect(await nats.clientsOn(home)).toContain("alone");
+});
+
+async function client(name: string, at?: NatsNode): Promise<Bus> {
+  const bus = await connectBus({ servers: at ? addressOf(at) : nats.url.split(","), name, log });
+  cleanups.push(() => bus.close());
   bus.subscribe("something", () => {});
   await bus.flush();
   return bus;
 }
+
+/** Who leads the cluster can take the others out, and is left with what it stores. @returns where that is */
+async function bucketOnLeader(bus: Bus): Promise<NatsNode> {
+  return await waitUntil(
+    async () => {
+      const about = (await nats.node("n1").monitor("jsz")) as
+        | { meta_cluster?: { leader?: string } }
+        | undefined;
+      const { cluster } = await bus.jsm.streams.info(CONFIG);
+      if (about && cluster?.leader === about.meta_cluster?.leader) return await nats.leaderOf(bus, CONFIG);
+      await bus.jsm.streams.delete(CONFIG);
+      await addBucket(bus);
+      return undefined;
+    },
+    { what: "the bucket to be on the server that leads" },
+  );
+}
+
+async function addBucket(bus: Bus): Promise<void> {
+  await bus.jsm.streams.add({ name: CONFIG, subjects: [bucketSubject(BUCKETS.config, ">")] });
+}
+
+const addressOf = ({ address, ports }: NatsNode): string => `nats://${address}:${ports.line}`;
 
 function nodeOf(name: string): Promise<NatsNode> {
   return waitUntil(

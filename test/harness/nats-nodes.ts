@@ -25,6 +25,8 @@ export interface NodesOptions {
   readonly lines: boolean;
   /** Nodes in network namespaces of their own, without lines. */
   readonly netns: boolean;
+  /** With a user `operator`, whose password is the same, for the system account. */
+  readonly operator?: boolean;
   /** Where a node keeps its data, instead of a folder below `dir`. */
   readonly storeOf?: (node: string) => string;
 }
@@ -40,6 +42,7 @@ interface Ports {
 /** The name of the harness's own connection. */
 export const HARNESS = "harness";
 const PROBE_MS = 1_000;
+const OPERATOR = 'accounts { $SYS { users: [{ user: "operator", password: "operator" }] } }';
 
 export class NatsNode {
   readonly name: string;
@@ -168,7 +171,11 @@ export class NatsNodes {
       const template = namespaces
         ? await namespacedTemplate(name, ports, namespaces)
         : await templateOf(name, own, routes, withLines);
-      await writeFile(configFile, `${template}\nlog_file: "${join(options.dir, `${name}.log`)}"\n`);
+      const accounts = options.operator ? OPERATOR : "";
+      await writeFile(
+        configFile,
+        `${template}${accounts}\nlog_file: "${join(options.dir, `${name}.log`)}"\n`,
+      );
       const where = { dataDir, port: own.client, configFile, syncInterval };
       const start = (): Promise<NatsServerProcess> =>
         namespaces
