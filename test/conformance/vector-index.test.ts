@@ -61,7 +61,7 @@ const adapters: Adapter[] = [
 /** By the same way as the product: its address, its key. */
 async function dropTestCollections(url: string): Promise<void> {
   const apiKey = process.env.QDRANT_API_KEY;
-  const requests = new QdrantRequests({ url, apiKey, timeoutMs: 10_000, retries: 2 });
+  const requests = new QdrantRequests({ url, apiKey, timeoutMs: 60_000, retries: 2 });
   const { collections } = await requests.send("collections", (client) => client.getCollections());
   for (const { name } of collections)
     if (name.startsWith(prefix)) await requests.send("drop", (client) => client.deleteCollection(name));

@@ -6,6 +6,7 @@ import { addressOf, QdrantRequests } from "#actors/knowledge/vectors/qdrant-clie
 import { QdrantCollections } from "#actors/knowledge/vectors/qdrant-collections.ts";
 import { QdrantIndex } from "#actors/knowledge/vectors/qdrant-index.ts";
 import type { VectorDocument } from "#actors/knowledge/vectors/vector-index.ts";
+import { stretchPatience } from "#runtime/within.ts";
 import { type FakeQdrant, fakeQdrant } from "#test/harness/qdrant.ts";
 import { PATIENCE_MS } from "#test/harness/wait.ts";
 
@@ -51,6 +52,7 @@ test("what passes is tried again: 503 and 429 while writing", async () => {
 
 test("a search does not wait for an answer that does not come, then Qdrant is left alone until it is back", async () => {
   const fake = await started();
+  stretchPatience(1);
   const index = indexOf(fake);
   await index.upsert([document("a", [X])]);
   fake.interfere((path) => path.endsWith("/query"));
@@ -68,7 +70,7 @@ test("a search does not wait for an answer that does not come, then Qdrant is le
           (hits) => hits.length,
           () => 0,
         ),
-      { timeout: PATIENCE_MS },
+      { timeout: 3 * PATIENCE_MS },
     )
     .toBe(1);
   expect(index.breaker).toBe("closed");

@@ -14,7 +14,7 @@ import { stretchPatience } from "#runtime/within.ts";
 import type { EmbeddingModel } from "#test/harness/embedding-model.ts";
 import { type FakeQdrant, fakeQdrant } from "#test/harness/qdrant.ts";
 import { ask, BY_MEANING, documentsOf, fill, indexed, SHOP, VectorWorld } from "#test/harness/vectors.ts";
-import { waitUntil } from "#test/harness/wait.ts";
+import { SLOW_MACHINE, waitUntil } from "#test/harness/wait.ts";
 
 let world: VectorWorld;
 let model: EmbeddingModel;
@@ -190,6 +190,7 @@ describe.each(["in memory", "in Qdrant"])("vectors %s", (where) => {
     model.mood = "silent";
     expect(documentsOf(await ask(one, "What about warranty"))).toEqual(["warranty"]);
     model.mood = "fine";
+    stretchPatience(SLOW_MACHINE);
     let question = 0;
     await waitUntil(
       async () => documentsOf(await ask(one, `My lamp ${question++} is broken`)).includes("warranty"),

@@ -5,7 +5,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
+import { stretchPatience } from "#runtime/within.ts";
 import { openApiCheck, type Schema } from "./openapi-check.ts";
+import { SLOW_MACHINE } from "./wait.ts";
 
 const DESCRIPTION = fileURLToPath(
   new URL("../../../shared/data/wire/qdrant-openapi-v1.19.json", import.meta.url),
@@ -60,6 +62,7 @@ export interface FakeQdrant {
 }
 
 export async function fakeQdrant(options: { apiKey?: string } = {}): Promise<FakeQdrant> {
+  stretchPatience(SLOW_MACHINE);
   const description = existsSync(DESCRIPTION)
     ? (JSON.parse(readFileSync(DESCRIPTION, "utf8")) as Schema)
     : undefined;
