@@ -24,7 +24,6 @@ import { waitUntil } from "#test/harness/wait.ts";
 
 const SOON = { restMs: 20 };
 const NEVER = { restMs: 1e9 };
-const WAIT_MS = 30_000;
 
 let world: ConversationWorld;
 /** What models were shown, by session. */
@@ -37,7 +36,7 @@ beforeAll(async () => {
     shown.set(session, [...(shown.get(session) ?? []), said]);
   });
   await world.worker({ chunks: 0, replyBytes: 200 });
-}, 60_000);
+});
 afterAll(() => world?.stop());
 
 const routeTo = (session: string) => routeOf({ kind: CONVERSATION, tenant: "demo", key: session });
@@ -70,7 +69,6 @@ async function ask(session: string, turn: number): Promise<string[] | undefined>
 }
 const atRest = (session: string, turns: number) =>
   waitUntil(async () => (await keptOf(session)).turns.at(-1) === turns, {
-    timeoutMs: WAIT_MS,
     what: `${turns} turns of ${session} to be kept`,
   });
 const forgetTurns = (session: string) => {
@@ -103,7 +101,7 @@ describe("a conversation that nobody speaks in", () => {
     await forgetTurns("moved");
     const next = await world.host({}, NEVER);
     await world.send("moved", "moved-4", question(4));
-    await waitUntil(() => shown.get("moved")?.length === 4, { timeoutMs: WAIT_MS, what: "the question" });
+    await waitUntil(() => shown.get("moved")?.length === 4, { what: "the question" });
     expect(shown.get("moved")?.at(-1)).toEqual(questions(4));
     await world.end(next);
   });
@@ -115,7 +113,7 @@ describe("a conversation that nobody speaks in", () => {
     await atRest("crowded", 3);
     await forgetTurns("crowded");
     await world.send("crowded", "crowded-4", question(4));
-    await waitUntil(() => shown.get("crowded")?.length === 4, { timeoutMs: WAIT_MS, what: "the question" });
+    await waitUntil(() => shown.get("crowded")?.length === 4, { what: "the question" });
     expect(shown.get("crowded")?.at(-1)).toEqual(questions(4));
     await world.end(host);
   });
@@ -162,7 +160,6 @@ describe("a conversation that is erased", () => {
     );
     expect(await world.client.erase("demo", "gone")).toMatchObject({ turns: 2 });
     await waitUntil(async () => (await scan(world.bus, ["gone-1", "gone-2"])).length === 0, {
-      timeoutMs: WAIT_MS,
       what: "nothing of it to be left",
     });
     expect((await kv.getFromLeader(keptKey(route))).value).toBeUndefined();

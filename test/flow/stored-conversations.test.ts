@@ -13,7 +13,6 @@ import { waitUntil } from "#test/harness/wait.ts";
 
 const TURNS = 3;
 const COUNT = 300;
-const TIMES_MS = { timeoutMs: 30_000 };
 
 let world: ConversationWorld;
 beforeAll(async () => {
@@ -26,7 +25,7 @@ beforeAll(async () => {
   });
   await world.host({ idleMinutes: 0.01 }, { restMs: 20 });
   await world.worker({ chunks: 0, replyBytes: 400 });
-}, 60_000);
+});
 afterAll(() => world?.stop());
 
 async function leftOf(tenant: string, session: string) {
@@ -67,7 +66,7 @@ test("one that is written has what one that was had leaves", async () => {
       const left = await leftOf("demo", "real");
       return left.record?.s.idleSince !== undefined && left.kept?.at === left.revision && left;
     },
-    { ...TIMES_MS, what: "the conversation to be closed as idle, and to rest" },
+    { what: "the conversation to be closed as idle, and to rest" },
   );
   const { tenant, session } = sessionOf(7);
   const written = await leftOf(tenant, session);
@@ -92,6 +91,6 @@ test("one that is written goes on where it was", async () => {
   await world.bus.flush();
   const body = { parts: [{ type: "text" as const, text: "And now?" }], channel: "web" };
   await world.client.send({ tenant, session, id: "next", body });
-  await waitUntil(() => shown !== undefined, { ...TIMES_MS, what: "the question" });
+  await waitUntil(() => shown !== undefined, { what: "the question" });
   expect(shown).toEqual([...questions, "And now?"]);
 });
