@@ -208,12 +208,7 @@ export class Pump {
     // Unmarked, with an ear to its bell, before the question leaves: a job that comes meanwhile marks the lane again.
     this.#marked &= ~next.bit;
     if ((next.bit & this.#hot) === 0) this.#listen(next);
-    this.#asking = this.#ask(next)
-      .catch((err) => this.#options.log.warn({ err }, "a lane was not asked; the next sweep asks again"))
-      .finally(() => {
-        this.#asking = undefined;
-        this.#resume();
-      });
+    this.#asking = this.#ask(next);
   }
 
   #listen({ cls, lane, bit }: Pick<Ask, "cls" | "lane" | "bit">): void {
@@ -288,16 +283,22 @@ export class Pump {
 
   async #ask({ cls, lane, bit, batch }: Ask): Promise<void> {
     const askedAt = Date.now();
-    const taken = await this.#options.queue.take(cls, lane, batch);
-    // It would have been handed to the slot that waits here: the server has forgotten that one.
-    if (taken.length > 0 && (this.#standing & bit) !== 0) {
-      this.#options.queue.sit?.(cls, lane);
-      this.#sits(bit);
+    try {
+      const taken = await this.#options.queue.take(cls, lane, batch);
+      // It would have been handed to the slot that waits here: the server has forgotten that one.
+      if (taken.length > 0 && (this.#standing & bit) !== 0) {
+        this.#options.queue.sit?.(cls, lane);
+        this.#sits(bit);
+      }
+      if (taken.length < batch) this.#passed |= bit;
+      // What is delivered anew is not counted as pending: a batch that was filled may have left some.
+      else if (batch > 1) this.#marked |= bit;
+      this.#accept(cls, bit, taken, Date.now() - askedAt > STALE_TAKE_MS);
+    } catch (err) {
+      this.#options.log.warn({ err }, "a lane was not asked; the next sweep asks again");
     }
-    if (taken.length < batch) this.#passed |= bit;
-    // What is delivered anew is not counted as pending: a batch that was filled may have left some.
-    else if (batch > 1) this.#marked |= bit;
-    this.#accept(cls, bit, taken, Date.now() - askedAt > STALE_TAKE_MS);
+    this.#asking = undefined;
+    this.#resume();
   }
 
   #accept(cls: PriorityClass, bit: LaneSet, taken: readonly Pulled[], stale = false): void {
@@ -328,7 +329,7 @@ export class Pump {
 
   #start(message: Pulled): void {
     const startedAt = Date.now();
-    const done = this.#options.run(message, this.#handBack.signal, this.#leaving.signal).finally(() => {
+    const done = this.#options.run(message, this.#handBack.signal, this.#leaving.signal).then(() => {
       this.#held.delete(held);
       this.#usualMs += (Date.now() - startedAt - this.#usualMs) * USUAL_WEIGHT;
       this.#passed = NO_LANES;

@@ -16,12 +16,13 @@ import { LIMITS } from "#contracts/limits.ts";
 import { CORE } from "#contracts/subjects.ts";
 import type { Log } from "../observe/log.ts";
 import { type Appended, type AppendOptions, headersOf, readAck, StaleRevision } from "./append.ts";
+import { readDirectly } from "./direct-reads.ts";
 import { type LeaderMessage, readCount, readLeaderAnswer, type WhichMessage } from "./leader-answer.ts";
 import { Majority } from "./majority.ts";
 import { Quorum } from "./quorum.ts";
 import { Requests } from "./requests.ts";
 import { tryOthersFirst } from "./server-order.ts";
-import { batchWrites } from "./write-batching.ts";
+import { type BeforeWrite, batchWrites } from "./write-batching.ts";
 
 export interface CoreMessage {
   readonly subject: string;
@@ -60,6 +61,8 @@ export class Bus {
   readonly js: JetStreamClient;
   readonly jsm: JetStreamManager;
   readonly log: Log;
+  /** For files of this folder: what may still travel with what others publish in this turn of the event loop. */
+  readonly beforeWrite: BeforeWrite;
   readonly #requests: Requests;
   /** Of a cluster; a single server has no majority to be cut off from. */
   readonly #majority: Majority | undefined;
@@ -73,8 +76,9 @@ export class Bus {
   readonly #onReconnect = new Set<() => void>();
   readonly #onDisconnect = new Set<() => void>();
 
-  constructor(nc: NatsConnection, jsm: JetStreamManager, log: Log) {
+  constructor(nc: NatsConnection, jsm: JetStreamManager, log: Log, beforeWrite: BeforeWrite) {
     this.nc = nc;
+    this.beforeWrite = beforeWrite;
     this.js = jetstream(nc, { timeout: 5_000 });
     this.jsm = jsm;
     this.log = log;
@@ -311,9 +315,10 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
       timeout: 5_000,
       ...options.credentials,
     });
-    batchWrites(nc);
+    const beforeWrite = batchWrites(nc);
+    readDirectly(nc, options.log);
     tryOthersFirst(nc);
-    return new Bus(nc, await jetstreamManager(nc, { timeout: 5_000 }), options.log);
+    return new Bus(nc, await jetstreamManager(nc, { timeout: 5_000 }), options.log, beforeWrite);
   } catch (cause) {
     // A connection that nobody holds reconnects for ever and keeps the process alive.
     await nc?.close();

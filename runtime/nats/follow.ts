@@ -162,10 +162,11 @@ class Follower {
   }
 
   /** @returns what has to end before the next one, where it takes longer */
-  #handleOne({ subject, data, seq, storedAt, pending, operation }: Pulled): Promise<void> | undefined {
+  #handleOne(message: Pulled): Promise<void> | undefined {
     if (this.#stopped) return undefined;
+    const { subject, data, seq, storedAt, pending } = message;
     const work = this.#bus.guard(subject, () =>
-      this.#options.onMessage({ subject, data, seq, at: storedAt, operation: operation() }),
+      this.#options.onMessage({ subject, data, seq, at: storedAt, operation: message.operation() }),
     );
     const done = (): void => {
       if (pending === 0) this.#caughtUp.resolve();

@@ -3,6 +3,7 @@ import type { Bus } from "./connect.ts";
 
 const encoder = new TextEncoder();
 export const ACK = encoder.encode("+ACK");
+export const WORKING = encoder.encode("+WPI");
 /** Begins an acknowledgement that asks for more in the same breath. */
 const NEXT = "+NXT ";
 
@@ -19,22 +20,28 @@ export class HeldAcks {
   }
 
   hold(reply: string): void {
-    if (this.#held.push(reply) === 1) process.nextTick(() => this.#flush());
+    if (this.#held.push(reply) === 1) this.#bus.beforeWrite(this.#flush);
   }
 
   take(): string | undefined {
     return this.#held.pop();
   }
 
-  #flush(): void {
-    for (const reply of this.#held.splice(0)) if (this.#bus.connected) this.#bus.nc.publish(reply, ACK);
-  }
+  readonly #flush = (): void => {
+    for (let reply = this.#held.pop(); reply !== undefined; reply = this.#held.pop())
+      if (this.#bus.connected) this.#bus.nc.publish(reply, ACK);
+  };
 }
 
+export const nakOf = (delayMs: number | undefined): Uint8Array =>
+  encoder.encode(delayMs === undefined ? "-NAK" : `-NAK ${JSON.stringify({ delay: delayMs * 1e6 })}`);
+
 /** Bodies of requests, by what they ask for: a queue asks the same thing again and again. */
-const bodies = new Map<string, Uint8Array>();
+const bodies = new Map<number | string, Uint8Array>();
 /** Far more than there are kinds of requests. */
 const BODIES = 1_024;
+/** Requests for fewer are known by a number, which is made faster than a text. */
+const USUAL_BATCH = 1_024;
 
 /** The body of a request, alone or in an acknowledgement. */
 export function bodyOf(
@@ -43,7 +50,10 @@ export function bodyOf(
   heartbeatMs: number | undefined,
   withAck: boolean,
 ): Uint8Array {
-  const key = `${batch} ${expiresMs} ${heartbeatMs} ${withAck}`;
+  const key =
+    heartbeatMs === undefined && batch < USUAL_BATCH
+      ? (((expiresMs ?? -1) + 1) * USUAL_BATCH + batch) * 2 + Number(withAck)
+      : `${batch} ${expiresMs} ${heartbeatMs} ${withAck}`;
   const known = bodies.get(key);
   if (known) return known;
   const body = JSON.stringify({

@@ -5,31 +5,11 @@
  */
 import type { Msg } from "@nats-io/transport-node";
 import type { Bus, Subscription } from "./connect.ts";
+import { Delivery, isStatus, type Pulled } from "./delivery.ts";
 import { onPaused, resumeIfPaused } from "./paused.ts";
 import { ACK, bodyOf, HeldAcks } from "./pull-words.ts";
 
-export interface Pulled {
-  readonly subject: string;
-  readonly data: Uint8Array;
-  /** Sequence in the stream. */
-  readonly seq: number;
-  /** How often this consumer delivered it; a recreated consumer starts at 1 again. */
-  readonly deliveries: number;
-  /** Messages of the consumer that wait behind it for their first delivery. */
-  readonly pending: number;
-  /** When the stream stored it, ms since the epoch. */
-  readonly storedAt: number;
-  /** The consumer's own count of deliveries: without holes, unless one was lost. */
-  readonly delivery: number;
-  /** What a bucket did with the key, where it is not a plain value: `DEL`, `PURGE`, a marker's reason. */
-  operation(): string;
-  /** Done. Fire and forget: a lost acknowledgement is a redelivery. */
-  ack(): void;
-  /** Still working: starts the ack wait anew. */
-  working(): void;
-  /** Give it back at once or after a delay. */
-  nak(delayMs?: number): void;
-}
+export type { Pulled };
 
 /** Why a pull request ended. */
 export type PullEnd = "filled" | "empty" | "expired" | "consumer-gone" | "limit" | "broken";
@@ -44,15 +24,15 @@ export interface PullRequest {
   readonly onEnd: (end: PullEnd) => void;
 }
 
-interface Open extends PullRequest {
+interface Open {
+  readonly request: PullRequest;
+  /** Messages that it still misses. */
   left: number;
   /** Longer silence means that the request is lost. */
   readonly silenceMs: number;
   lastHeardAt: number;
 }
 
-const encoder = new TextEncoder();
-const WORKING = encoder.encode("+WPI");
 const HEARTBEAT_MS = 2_000;
 /** A pull that heard nothing for so many heartbeats is taken for broken and asked anew. */
 const MISSED_HEARTBEATS = 2.5;
@@ -183,7 +163,7 @@ export class PullChannel {
     this.#prefix = bus.inbox();
     const subscription = bus.nc.subscribe(`${this.#prefix}.*`, {
       callback: (error, message) => {
-        if (!error) bus.guard(message.subject, () => this.#receive(message));
+        if (!error) bus.guard(this.#next, () => this.#receive(message));
       },
     });
     this.#stopListening = () => subscription.unsubscribe();
@@ -215,7 +195,7 @@ export class PullChannel {
     const beats = expiresMs !== undefined && expiresMs > 2 * heartbeatMs;
     const silenceMs = beats ? MISSED_HEARTBEATS * heartbeatMs : (expiresMs ?? 0) + NO_WAIT_MS;
     const now = Date.now();
-    this.#open.set(token, { ...request, left: batch, silenceMs, lastHeardAt: now });
+    this.#open.set(token, { request, left: batch, silenceMs, lastHeardAt: now });
     this.#watch(now + silenceMs);
     const acked = this.#acks?.take();
     const body = bodyOf(batch, expiresMs, beats ? heartbeatMs : undefined, acked !== undefined);
@@ -252,14 +232,14 @@ export class PullChannel {
 
   #receive(message: Msg): void {
     if (!isStatus(message)) {
-      const pulled = this.#toPulled(message);
+      const pulled = new Delivery(message, this.#ackOf(message.reply ?? ""), this.#answer);
       this.#received++;
       const next = this.#open.entries().next().value;
       if (!next) return this.#onLate && !this.#closed ? this.#onLate(pulled) : pulled.nak();
       const [token, open] = next;
       open.lastHeardAt = Date.now();
       open.left--;
-      open.onMessage(pulled);
+      open.request.onMessage(pulled);
       if (open.left === 0) this.#end(token, "filled");
       return;
     }
@@ -271,59 +251,29 @@ export class PullChannel {
     if (code !== 100) this.#end(token, endOf(code, message.headers?.description ?? ""));
   }
 
-  /**
-   * Source: ADR-15 and ADR-31, the ack subject in its 9 and 12 token forms. The acks hold the subject alone, so that a
-   * message that waits for long may let go of its body.
-   */
-  #toPulled(message: Msg): Pulled {
-    const { subject, data, reply = "" } = message;
-    const parts = reply.split(".");
-    const offset = parts.length >= 11 ? 4 : 2;
-    const { ack, working, nak } = this.#answersTo(reply);
-    return {
-      subject,
-      data,
-      deliveries: Number(parts[offset + 2]),
-      seq: Number(parts[offset + 3]),
-      delivery: Number(parts[offset + 4]),
-      storedAt: Math.floor(Number(parts[offset + 5]) / 1e6),
-      pending: Number(parts[offset + 6]),
-      // Headers are decoded when they are first asked for, which most readers never do.
-      operation: () =>
-        message.headers?.get("KV-Operation") || message.headers?.get("Nats-Marker-Reason") || "",
-      ack,
-      working,
-      nak,
+  /** It holds the subject alone, so that a message that waits for long may let go of its body. */
+  #ackOf(reply: string): () => void {
+    return () => {
+      this.#acked++;
+      if (this.#acks) this.#acks.hold(reply);
+      else this.#answer(reply, ACK);
     };
   }
 
-  #answersTo(reply: string): Pick<Pulled, "ack" | "working" | "nak"> {
-    // A connection that ends takes the acks along: what is not acked is delivered again.
-    const answer = (body: Uint8Array): void => {
-      if (this.#bus.connected) this.#bus.nc.publish(reply, body);
-    };
-    return {
-      ack: () => {
-        this.#acked++;
-        if (this.#acks) this.#acks.hold(reply);
-        else answer(ACK);
-      },
-      working: () => answer(WORKING),
-      nak: (delayMs) =>
-        answer(
-          encoder.encode(delayMs === undefined ? "-NAK" : `-NAK ${JSON.stringify({ delay: delayMs * 1e6 })}`),
-        ),
-    };
-  }
+  /** A connection that ends takes the answers along: what is not acked is delivered again. */
+  readonly #answer = (reply: string, body: Uint8Array): void => {
+    if (this.#bus.connected) this.#bus.nc.publish(reply, body);
+  };
 
   #end(token: string, end: PullEnd): void {
     const open = this.#open.get(token);
     if (!open) return;
     this.#open.delete(token);
-    if (open.left < open.batch) this.#inVain = 0;
-    else if (end === "expired" && (open.expiresMs ?? 0) >= LONG_MS && ++this.#inVain % LONG_IN_VAIN === 0)
+    const { batch, expiresMs = 0, onEnd } = open.request;
+    if (open.left < batch) this.#inVain = 0;
+    else if (end === "expired" && expiresMs >= LONG_MS && ++this.#inVain % LONG_IN_VAIN === 0)
       void resumeIfPaused(this.#bus, this.#stream, this.#consumer);
-    open.onEnd(end);
+    onEnd(end);
   }
 
   /** For the watch of the puller. @returns when the next one could be lost */
@@ -339,11 +289,6 @@ export class PullChannel {
     }
     return next;
   }
-}
-
-/** Statuses have a code and no stream metadata; a stored message that carries headers has an ack subject. */
-function isStatus(message: Msg): boolean {
-  return !message.reply?.startsWith("$JS.ACK.");
 }
 
 function endOf(code: number, description: string): PullEnd {

@@ -3,30 +3,73 @@
  * publish, so hosts, whose actors go on in microtasks of their own, wrote every message by itself: two system calls and
  * a wake-up of the server each, half of the CPU of both. Here the flush waits until all that is due in this turn has run,
  * timers too: a worker that streams has a timer for each answer, and a write for each chunk was a fifth of its CPU.
+ * What is published goes straight into the bytes that are written: nats.js makes three arrays a message, joins them, and
+ * makes a promise of every write.
  */
 import type { NatsConnection } from "@nats-io/transport-node";
+import { Outbound } from "./outbound.ts";
 
 /** What is used of the inside of nats.js 3; where a version has it no more, nothing is changed. */
 interface Inside {
-  readonly protocol?: { flushPending?: () => void; readonly outbound?: { size?: () => number } };
+  readonly protocol?: {
+    outbound?: Partial<Outbound>;
+    sendCommand?: (command: string | Uint8Array, ...payloads: Uint8Array[]) => void;
+    flushPending?: () => void;
+    readonly connected?: boolean;
+    readonly infoReceived?: boolean;
+    readonly transport?: {
+      readonly isClosed?: boolean;
+      readonly socket?: { write(bytes: Uint8Array): unknown };
+    };
+  };
 }
 
 /** Beyond this many bytes a flush does not wait: the socket should be busy, not the memory full. */
 const WAIT_BELOW_BYTES = 256 * 1024;
 
-export function batchWrites(nc: NatsConnection): void {
+/** Called once, just before the next write, which there will be soon. */
+export type BeforeWrite = (publish: () => void) => void;
+
+/** To be called once, when the connection stands and nothing waits to be sent. */
+export function batchWrites(nc: NatsConnection): BeforeWrite {
   const protocol = (nc as unknown as Inside).protocol;
-  const flush = protocol?.flushPending;
-  const size = protocol?.outbound?.size;
-  if (!protocol || typeof flush !== "function" || typeof size !== "function") return;
+  if (
+    typeof protocol?.flushPending !== "function" ||
+    typeof protocol.sendCommand !== "function" ||
+    !protocol.transport?.socket ||
+    protocol.outbound?.size?.() !== 0
+  )
+    return (publish) => void setImmediate(publish);
+  const outbound = new Outbound();
+  protocol.outbound = outbound;
+  const write = (): void => {
+    const { transport } = protocol;
+    if (outbound.size() === 0 || !protocol.infoReceived || !protocol.connected) return;
+    // An error of the socket ends the connection by itself.
+    const bytes = outbound.drain();
+    if (!transport?.isClosed) transport?.socket?.write(bytes);
+  };
+  const before: (() => void)[] = [];
   let waiting = false;
-  protocol.flushPending = () => {
-    if (size.call(protocol.outbound) >= WAIT_BELOW_BYTES) return flush.call(protocol);
+  const writeSoon = (): void => {
     if (waiting) return;
     waiting = true;
     setImmediate(() => {
+      for (let publish = before.pop(); publish; publish = before.pop()) publish();
       waiting = false;
-      flush.call(protocol);
+      write();
     });
+  };
+  const flush = (): void => (outbound.size() >= WAIT_BELOW_BYTES ? write() : writeSoon());
+  protocol.flushPending = flush;
+  protocol.sendCommand = (command, ...payloads) => {
+    if (typeof command === "string") outbound.say(command);
+    else outbound.fill(command);
+    outbound.fill(...payloads);
+    flush();
+  };
+  return (publish) => {
+    before.push(publish);
+    writeSoon();
   };
 }

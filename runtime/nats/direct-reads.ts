@@ -1,0 +1,62 @@
+/**
+ * What a socket hears goes to the parser of nats.js at once. nats.js hands every piece over in an asynchronous generator:
+ * half a dozen promises for each, and a process that is handed one job at a time hears one piece a job.
+ */
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { Log } from "../observe/log.ts";
+
+/** What is used of the inside of nats.js 3; where a version has it no more, nothing is changed. */
+interface Inside {
+  readonly protocol?: {
+    prepare?: () => unknown;
+    readonly parser?: { parse?: (bytes: Uint8Array) => void };
+    readonly transport?: Transport;
+  };
+}
+interface Transport {
+  setupHandlers?: () => void;
+  /** Pieces that wait for the generator. */
+  readonly yields?: readonly Uint8Array[];
+  readonly signal?: { resolve?: () => void };
+  readonly socket?: {
+    listeners(event: "data"): ((bytes: Uint8Array) => void)[];
+    removeAllListeners(event: "data"): unknown;
+    on(event: "data", listener: (bytes: Uint8Array) => void): unknown;
+  };
+  disconnect?: () => void;
+}
+
+/** To be called once, when the connection stands. */
+export function readDirectly(nc: NatsConnection, log: Log): void {
+  const protocol = (nc as unknown as Inside).protocol;
+  if (!protocol?.transport || typeof protocol.prepare !== "function" || !protocol.parser?.parse) return;
+  const listen = (transport: Transport): void => {
+    const { socket } = transport;
+    const [generator] = socket?.listeners("data") ?? [];
+    if (!socket || !generator) return;
+    socket.removeAllListeners("data");
+    socket.on("data", (bytes) => {
+      // Behind what the generator still has, in order.
+      if (transport.yields?.length !== 0) return generator(bytes);
+      try {
+        protocol.parser?.parse?.(bytes);
+      } catch (err) {
+        log.error({ err }, "the NATS server cannot be understood, connecting anew");
+        transport.disconnect?.();
+      }
+    });
+  };
+  listen(protocol.transport);
+  const prepare = protocol.prepare.bind(protocol);
+  protocol.prepare = () => {
+    const pong = prepare();
+    const { transport } = protocol;
+    const setupHandlers = transport?.setupHandlers?.bind(transport);
+    if (transport && setupHandlers)
+      transport.setupHandlers = () => {
+        setupHandlers();
+        listen(transport);
+      };
+    return pong;
+  };
+}
