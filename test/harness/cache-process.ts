@@ -2,7 +2,9 @@
 // over IPC what it is; a host then takes { id, question } and gives { id, text, level }.
 import { LeveledCache } from "#actors/cache/answer-cache.ts";
 import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
+import type { RetrievalQuery } from "#actors/knowledge/port.ts";
 import { configSchema } from "#contracts/config.ts";
+import type { Passage } from "#contracts/job.ts";
 import type { RoleContext } from "#ops/compose/context.ts";
 import { startIndexerRole } from "#ops/compose/indexer.ts";
 import { startInvalidatorRole } from "#ops/compose/invalidator.ts";
@@ -58,10 +60,17 @@ async function contextOf(role: string, url: string, baseUrl: string): Promise<Ro
 }
 
 /**
- * What a control run believes instead of what its index knows: that nothing has changed since it first asked. The caches
- * have to serve old answers then, and the run to find them.
+ * What a control run believes instead of what its index knows: that nothing has changed since it first asked, neither
+ * what a question finds nor the documents. The caches have to serve old answers then, and the run to find them.
  */
-function unchanging(bus: RoleContext["bus"], retrieval: Retrieval): LeveledCache {
+function unchanging(
+  bus: RoleContext["bus"],
+  retrieval: Retrieval,
+): {
+  readonly cache: LeveledCache;
+  readonly retriever: Pick<Retrieval["retriever"], "retrieve">;
+} {
+  const found = new Map<string, Passage[]>();
   const first = new Map<string, number | undefined>();
   const cache = new LeveledCache(bus, {
     log: silentLog,
@@ -76,13 +85,18 @@ function unchanging(bus: RoleContext["bus"], retrieval: Retrieval): LeveledCache
     },
   });
   cache.start();
-  return cache;
+  const { retriever } = retrieval;
+  const retrieve = async (query: RetrievalQuery): Promise<Passage[]> => {
+    const passages = found.get(query.question) ?? (await retriever.retrieve(query));
+    if (passages.length > 0) found.set(query.question, passages);
+    return passages;
+  };
+  return { cache, retriever: { retrieve } };
 }
 
 async function serveLooks(context: RoleContext, control: boolean): Promise<void> {
   const retrieval = await startRetrieval(context);
-  const { retriever } = retrieval;
-  const cache = control ? unchanging(context.bus, retrieval) : retrieval.cache;
+  const { retriever, cache } = control ? unchanging(context.bus, retrieval) : retrieval;
   process.on("message", async ({ id, question }: Look) => {
     const startedAt = performance.now();
     const position = cache.position();
