@@ -78,11 +78,18 @@ export interface EraseReceipt {
   readonly at: number;
 }
 
-/** Ids of messages that were answered, in TURNS: 6 bytes of each one's SHA-256, big-endian, one after the other. */
+/**
+ * Ids of messages that were answered, in TURNS: 6 bytes of each one's SHA-256, big-endian, one after the other. A record
+ * repeats what records before it hold, so that few have to be read.
+ */
 export interface IdsRecord {
   readonly v: 1;
   readonly type: "ids";
   readonly ids: Uint8Array;
+  /** Of whose ids it begins with: the sequence of each record, and how many were written there first. */
+  readonly parts?: readonly (readonly [seq: number, ids: number])[];
+  /** Sequences of the records with all that is older; absent in those of older code, which repeat nothing. */
+  readonly before?: readonly number[];
 }
 
 /** Thumbs for an earlier turn, in TURNS beside the records. */

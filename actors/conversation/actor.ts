@@ -101,12 +101,13 @@ export function conversationKind(answering: Answering): ActorKind {
             (message.body as { records: ArchivedRecord["record"][] }).records,
           );
         }
-        receive(actor, message, answering, index);
+        if (message.type === "idle") await idle(actor, answering.idleMs, index);
+        receive(actor, message, answering);
         if (message.type === "landed" && isWaiting(actor.state, (message.body as { turn: number }).turn))
           await answerAfterWait(actor, answering);
       }
       await openAll(actor, answering);
-      index.count(actor, burst.filter(({ type }) => remembers(type)).length);
+      await index.count(actor, burst.filter(({ type }) => remembers(type)).length);
       askForSummary(actor, answering.summaryPool);
       armIdle(actor, answering.idleMs);
       if (job !== undefined && actor.state.open?.job?.id !== job)
@@ -127,7 +128,7 @@ async function openAll(actor: ConversationActor, answering: Answering): Promise<
   while (mayOpen(actor.state, actor.now)) await openAndAnswer(actor, answering);
 }
 
-function receive(actor: ConversationActor, message: Envelope, answering: Answering, index: IdsIndex): void {
+function receive(actor: ConversationActor, message: Envelope, answering: Answering): void {
   const { shards } = answering.deployment;
   actor.handling(message);
   switch (message.type) {
@@ -142,6 +143,7 @@ function receive(actor: ConversationActor, message: Envelope, answering: Answeri
       return advance(actor, { type: "stop" }, shards);
     case "landed":
     case "restore":
+    case "idle":
       return;
     case "result":
       return result(actor, message.body as JobResult, answering);
@@ -153,8 +155,6 @@ function receive(actor: ConversationActor, message: Envelope, answering: Answeri
       return feedback(actor, message, shards);
     case "erase":
       return erase(actor, shards, answering.pools);
-    case "idle":
-      return idle(actor, answering.idleMs, index);
   }
 }
 

@@ -20,7 +20,7 @@ import {
   type TranscriptTurn,
   turnEvent,
 } from "#contracts/turn.ts";
-import { askActor, readActorState, tellActor } from "#runtime/actor/client.ts";
+import { askActor, readActor, readActorState, tellActor } from "#runtime/actor/client.ts";
 import type { Clock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { sendToActor } from "#runtime/nats/inbound.ts";
@@ -158,21 +158,30 @@ export class ConversationClient implements Conversations {
   }
 
   async turnOf(tenant: string, session: string, message: string): Promise<TranscriptTurn | undefined> {
-    const state = await this.#begun(tenant, session);
-    if (!state) return undefined;
+    const route = routeOf({ kind: CONVERSATION, tenant, key: session });
+    const read = await readActor<StoredState>(this.#bus, this.#deployment, route, upgradeState);
+    if (!read?.state.createdAt) return undefined;
+    const { state, processed } = read;
     const has = ({ messages }: { readonly messages: readonly { readonly id: string }[] }): boolean =>
       messages.some(({ id }) => id === message);
     const running = runningTurn(state);
     if (running && has(running)) return running;
     const stored = state.history.find(has);
     if (stored) return ofPast(stored);
+    if (state.pending.some(({ id }) => id === message)) return undefined;
+    const indexed = state.unindexed !== undefined;
+    const remembered = processed.has(message);
+    // Neither remembered nor ever forgotten: nobody has seen it.
+    if (!remembered && !indexed && !processed.isFull) return undefined;
     const kept = (): Promise<unknown> => keptOf(this.#past, tenant, session);
     const last = (await lastTurns(this.#past, tenant, session, state, kept)).find(({ turn }) => has(turn));
     if (last) return ofPast(last.turn);
-    const chunks = state.unindexed === undefined ? [] : await readOldIds(this.#past, tenant, session);
-    // Not written down yet, or not known at all: then it can only lie behind the last that were.
-    const place = placeOf(chunks, message) ?? chunks.at(-1)?.seq;
-    const record = await findTurnOf(this.#past, tenant, session, message, place);
+    const at = state.places?.turn === state.turn ? state.places.ids : undefined;
+    const chunks = indexed ? await readOldIds(this.#past, tenant, session, at) : [];
+    const place = placeOf(chunks, message);
+    if (place === undefined && indexed && !remembered) return undefined;
+    // Not written down yet: then it can only lie behind the last that were.
+    const record = await findTurnOf(this.#past, tenant, session, message, place ?? chunks.at(-1)?.seq);
     return record && ofPast(pastOf(record));
   }
 

@@ -23,13 +23,13 @@ export function armIdle(actor: ConversationActor, idleMs: number): void {
  * The timer fired. The turns stay in TURNS and are read from there when somebody writes again; the ids that the runtime
  * remembers are written down beside them.
  */
-export function idle(actor: ConversationActor, idleMs: number, index: IdsIndex): void {
+export async function idle(actor: ConversationActor, idleMs: number, index: IdsIndex): Promise<void> {
   const { state } = actor;
   if (state.createdAt === 0 || state.idleSince !== undefined) return;
   const at = idleAt(state, idleMs, actor.now);
   if (at > actor.now) return actor.schedule(IDLE_TIMER, { at }, "idle", {});
   if (actor.rememberedIds().length > FEW_IDS) {
-    index.write(actor, 0);
+    await index.write(actor, 0);
     actor.forgetIds();
   }
   actor.state = { ...actor.state, idleSince: actor.now };

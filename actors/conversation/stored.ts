@@ -26,7 +26,7 @@ export const upgradeState = (state: unknown, from: number): unknown =>
 export interface StoredState extends ConversationState {
   readonly from?: number;
   /** The places of all the others, as of a turn: code that knows of none of this leaves it behind when it goes on. */
-  readonly places?: { readonly turn: number; readonly seqs: readonly number[] };
+  readonly places?: { readonly turn: number; readonly seqs: readonly number[]; readonly ids?: number };
 }
 
 /** Sequence in TURNS of a closed turn, once its record was acknowledged. */
@@ -40,25 +40,30 @@ export function placeTurn(turn: PastTurn, seq: number): void {
 export function storeState(state: ConversationState): StoredState {
   // Of turns that were restored the older ones may lie behind the newer ones.
   const seqs = state.history.flatMap((turn) => places.get(turn) ?? []);
-  const { oldIds: _, ...stored } = state;
+  const { oldIds, idsAt, ...stored } = state;
+  // Not while a record is on its way: who comes next would look no further than the one before.
+  const ids = oldIds ? oldIds.at(-1)?.record : idsAt;
   return {
     ...stored,
     history: state.history.filter((turn) => !places.has(turn)),
-    ...(seqs.length === 0 ? {} : { from: Math.min(...seqs), places: { turn: state.turn, seqs } }),
+    ...(seqs.length === 0 ? {} : { from: Math.min(...seqs) }),
+    ...(seqs.length === 0 && !ids ? {} : { places: { turn: state.turn, seqs, ...(ids ? { ids } : {}) } }),
   };
 }
 
 /** A state with the closed turns that its stored form leaves in TURNS. */
 export function withPast(
-  { from: _, places: __, ...state }: StoredState,
+  { from: _, places: known, ...state }: StoredState,
   past: readonly { readonly turn: PastTurn; readonly seq: number }[],
 ): ConversationState {
+  const idsAt = known?.turn === state.turn ? known.ids : undefined;
   const history = new Map(state.history.map((turn) => [turn.turn, turn]));
   for (const { turn, seq } of past) {
     placeTurn(turn, seq);
     history.set(turn.turn, turn);
   }
-  return { ...state, history: boundHistory([...history.values()].sort((a, b) => a.turn - b.turn)) };
+  const turns = [...history.values()].sort((a, b) => a.turn - b.turn);
+  return { ...state, ...(idsAt ? { idsAt } : {}), history: boundHistory(turns) };
 }
 
 /** What is kept beside the record while nobody speaks: copies of turns that it leaves in TURNS, by their places there. */

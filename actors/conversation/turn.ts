@@ -91,13 +91,18 @@ export interface ConversationState {
   readonly summary?: { readonly text: string; readonly upTo: number };
   /** The job that is to summarise the turns up to one of them; nothing is asked for again before `untilAt`. */
   readonly summing?: { readonly job: string; readonly upTo: number; readonly untilAt: number };
+  /** Place in TURNS of the last record of ids, where it is known; stored with the places of turns. */
+  readonly idsAt?: number;
   /** Of ids that were written down, where they were read since the activation; never stored. */
-  readonly oldIds?: OldIds[];
+  readonly oldIds?: readonly OldIds[];
 }
 
-/** Message ids, shortened, that were written down together, and the place of their record in TURNS. */
+/** Message ids, shortened, that were written down together. */
 export interface OldIds {
-  readonly seq: number;
+  /** Place in TURNS of the record that they were written in; 0 until it is acknowledged. */
+  seq: number;
+  /** Of the last one that repeats them. */
+  record: number;
   readonly ids: readonly number[];
 }
 

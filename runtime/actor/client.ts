@@ -8,7 +8,7 @@ import type { Bus } from "../nats/connect.ts";
 import { sendToActor, shardOfRoute } from "../nats/inbound.ts";
 import { Kv } from "../nats/kv.ts";
 import type { Deployment } from "../nats/topology.ts";
-import { decodeRecord } from "./record.ts";
+import { decodeRecord, type ProcessedIds } from "./record.ts";
 
 export interface TellOptions {
   readonly id?: string | undefined;
@@ -69,6 +69,9 @@ export async function askActor<T>(
   }
 }
 
+type Upgrade = (state: unknown, from: number) => unknown;
+const AS_IT_IS: Upgrade = (state) => state;
+
 /**
  * The committed state of an actor as it is stored, read from the leader; undefined when it has none.
  * `upgrade` brings one that older code wrote to the caller's version. @throws JetclawError `actor.state-newer`
@@ -77,10 +80,20 @@ export async function readActorState<T>(
   bus: Bus,
   deployment: Deployment,
   route: ActorRoute,
-  upgrade: (state: unknown, from: number) => unknown = (state) => state,
+  upgrade: Upgrade = AS_IT_IS,
 ): Promise<T | undefined> {
+  return (await readActor<T>(bus, deployment, route, upgrade))?.state;
+}
+
+/** The same, with the ids of the last messages that the actor has processed. @throws JetclawError `actor.state-newer` */
+export async function readActor<T>(
+  bus: Bus,
+  deployment: Deployment,
+  route: ActorRoute,
+  upgrade: Upgrade = AS_IT_IS,
+): Promise<{ state: T; processed: ProcessedIds } | undefined> {
   const entry = await new Kv(bus, actorsBucket(shardOfRoute(route, deployment))).getFromLeader(route.path);
   if (!entry.value) return undefined;
-  const { state, stateVersion } = decodeRecord(entry.value);
-  return upgrade(state, stateVersion) as T;
+  const { state, stateVersion, processed } = decodeRecord(entry.value);
+  return { state: upgrade(state, stateVersion) as T, processed };
 }

@@ -1,6 +1,7 @@
 // A repeat that is older than the ids an actor remembers, on a real server with a real worker and the echo model.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { LIMITS } from "#contracts/limits.ts";
+import type { RunningRole } from "#ops/compose/context.ts";
 import { ConversationWorld } from "#test/harness/conversation-world.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
@@ -8,9 +9,10 @@ const having = (id: string) => expect.arrayContaining([expect.objectContaining({
 
 describe("a conversation that has forgotten ids", () => {
   let world: ConversationWorld;
+  let host: RunningRole;
   beforeAll(async () => {
     world = await ConversationWorld.start(2);
-    await world.host();
+    host = await world.host();
     await world.worker({ chunks: 4, replyBytes: 200 });
   });
   afterAll(() => world?.stop());
@@ -45,5 +47,17 @@ describe("a conversation that has forgotten ids", () => {
     await waitUntil(() => events.some(({ type }) => type === "done"), { what: "the answer of long ago" });
     expect(events.at(-1)).toMatchObject({ turn: 1, answer: { turn: 1 } });
     expect((await world.client.transcript("demo", "old"))?.turns.length).toBe(before);
+
+    // The next host reads the ids where the record says that they lie.
+    await world.end(host);
+    await world.host();
+    const [second] = (await world.client.transcript("demo", "old"))?.turns.slice(1) ?? [];
+    const id = second?.messages[0]?.id as string;
+    events.length = 0;
+    await world.send("old", id, "More?");
+    await waitUntil(() => events.some(({ type }) => type === "done"), { what: "the answer of long ago" });
+    expect(events.at(-1)).toMatchObject({ turn: 2, answer: { turn: 2 } });
+    await world.send("old", "m-new", "And now?");
+    await world.closed("old", (before as number) + 1);
   });
 });
