@@ -2,6 +2,7 @@
  * The conversation actor: carries out what turn.ts decides. One burst in, one commit out; whatever it reads on the way
  * (cache, knowledge, route) it reads before the commit, whatever it causes leaves by the outbox after it.
  */
+import { textOf } from "#contracts/content.ts";
 import type { Envelope } from "#contracts/envelope.ts";
 import type { JobResult } from "#contracts/job.ts";
 import { inferSessionFilter, inferStream, TOKENS, tokensSubject } from "#contracts/subjects.ts";
@@ -11,13 +12,14 @@ import {
   type FeedbackRecord,
   turnEvent,
   type UserMessage,
+  userMessageSchema,
 } from "#contracts/turn.ts";
 import type { ActorKind, SystemActor } from "#runtime/actor/define.ts";
 import { parseMessage } from "#runtime/actor/define.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { type Answering, answerAfterWait, openAndAnswer } from "./answering.ts";
 import type { ArchivedRecord } from "./archive.ts";
-import { appendRecord, closeWith, emitDone, recordOf, recordSubject } from "./closing.ts";
+import { appendRecord, type Closing, closeWith, emitDone, recordOf, recordSubject } from "./closing.ts";
 import { erase, tombstoneMs } from "./erasing.ts";
 import { armIdle, idle } from "./idling.ts";
 import { IdsIndex } from "./old-ids.ts";
@@ -35,6 +37,8 @@ import {
 } from "./stored.ts";
 import { askForSummary, keepSummary } from "./summary.ts";
 import {
+  type Asked,
+  boundHistory,
   type ConversationState,
   type Decision,
   type Event,
@@ -264,40 +268,69 @@ function feedback(actor: ConversationActor, message: Envelope, shards: number): 
 /** A message that cannot be processed: the user gets an apology with a reference, and the session goes on. */
 function poisoned(actor: ConversationActor, message: Envelope, reference: string, shards: number): void {
   if (message.replyTo) actor.reply({ error: "actor.handler-failed", reference });
-  const opened = actor.state.open;
-  if (message.type === "result" && opened?.job && jobOf(message, opened.job.id) === opened.job.id) {
-    return closeWith(actor, shards, {
-      ending: emptyEnding("failed", phrase("failed", opened.job.locale, reference)),
-      attempt: 0,
-      lastChunk: 0,
-      reference,
-    });
-  }
+  apologise(actor, message, reference, shards);
+  // What waits behind it was to be opened with it, and nobody else would.
+  if (mayOpen(actor.state, actor.now))
+    actor.schedule(COLLECT_TIMER, { at: actor.now }, "collected", { turn: actor.state.turn });
+}
+
+function apologise(actor: ConversationActor, message: Envelope, reference: string, shards: number): void {
+  const { open, pending } = actor.state;
+  const failed = (locale: string | undefined): Closing => ({
+    ending: emptyEnding("failed", phrase("failed", locale, reference)),
+    attempt: 0,
+    lastChunk: 0,
+    reference,
+  });
+  if (message.type === "result" && open?.job && jobOf(message, open.job.id) === open.job.id)
+    return closeWith(actor, shards, failed(open.job.locale));
   if (message.type === "landed" && isWaiting(actor.state))
-    return closeWith(actor, shards, {
-      ending: emptyEnding("failed", phrase("failed", actor.state.locale, reference)),
-      attempt: 0,
-      lastChunk: 0,
-      reference,
-    });
+    return closeWith(actor, shards, failed(actor.state.locale));
+  if (message.type === "collected" && !open && pending.length > 0) {
+    const { collectUntil: _, ...rest } = actor.state;
+    actor.state = { ...rest, pending: [] };
+    return failTurn(actor, shards, pending, actor.state.channel, failed(actor.state.locale));
+  }
   if (message.type !== "user") return;
-  const text = phrase("failed", actor.state.locale, reference);
-  const { state, turn } = sayTurn(actor.state, text, actor.now);
+  // What is no message of a user at all has no text that anybody could read again.
+  const { data: said } = userMessageSchema.safeParse(message.body);
+  const { channel, locale = actor.state.locale } = said ?? actor.state;
+  const asked = { id: message.id, text: said ? textOf(said.parts) : "", at: message.at };
+  failTurn(actor, shards, [asked], channel, failed(locale));
+}
+
+/** A turn that was never opened, closed by an apology. */
+function failTurn(
+  actor: ConversationActor,
+  shards: number,
+  messages: readonly Asked[],
+  channel: string,
+  closing: Closing,
+): void {
+  const { state, turn } = sayTurn(actor.state, closing.ending.reply, actor.now);
   const past = state.history[state.history.length - 1];
-  const messages = [{ id: message.id, text: "", at: message.at }];
   actor.state = past
-    ? { ...state, history: [...state.history.slice(0, -1), { ...past, messages, outcome: "failed" }] }
+    ? {
+        ...state,
+        history: boundHistory([...state.history.slice(0, -1), { ...past, messages, outcome: "failed" }]),
+      }
     : state;
   const record = recordOf(actor, {
     turn,
     messages,
-    channel: state.channel,
-    startedAt: message.at,
+    channel,
+    startedAt: messages[0]?.at ?? actor.now,
     assistant: state.assistant ?? "",
-    closing: { ending: emptyEnding("failed", text), attempt: 0, lastChunk: 0, reference },
+    closing,
   });
   appendRecord(actor, shards, record);
-  actor.emit(tokensSubject(actor.tenant, actor.key, turn), turnEvent(turn, [message.id]));
+  actor.emit(
+    tokensSubject(actor.tenant, actor.key, turn),
+    turnEvent(
+      turn,
+      messages.map(({ id }) => id),
+    ),
+  );
   emitDone(actor, record);
 }
 

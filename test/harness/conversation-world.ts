@@ -55,11 +55,11 @@ export class ConversationWorld {
   /** A conversation host with its reaper. */
   host(
     options: Partial<Config> = {},
-    { restMs }: Pick<ConversationHostOptions, "restMs"> = {},
+    parts: Pick<ConversationHostOptions, "restMs" | "languageOf"> = {},
   ): Promise<RunningRole> {
     return this.#start((context) =>
       // The configuration's own minimum is for people; a test may be in a hurry.
-      startConversationHost({ ...context, config: { ...context.config, ...options } }, { restMs }),
+      startConversationHost({ ...context, config: { ...context.config, ...options } }, parts),
     );
   }
 
