@@ -18,7 +18,7 @@ import type { Log } from "../observe/log.ts";
 import { type Appended, type AppendOptions, headersOf, readAck, StaleRevision } from "./append.ts";
 import { readDirectly } from "./direct-reads.ts";
 import { type LeaderMessage, readCount, readLeaderAnswer, type WhichMessage } from "./leader-answer.ts";
-import { Majority } from "./majority.ts";
+import { ASK_SUBJECT, Majority } from "./majority.ts";
 import { Quorum } from "./quorum.ts";
 import { Requests } from "./requests.ts";
 import { tryOthersFirst } from "./server-order.ts";
@@ -54,6 +54,9 @@ const APPEND_MS = 5_000;
 const STALLED_MS = 8_000;
 /** After a move the new server gets this long: what is under way stays unanswered together. */
 const REST_MS = 4_000;
+/** Permissions are told apart by the beginning of their subject, and so many are named. */
+const FAMILY_TOKENS = 2;
+const MOST_LACKING = 50;
 
 export class Bus {
   /** For files of this folder only. */
@@ -107,9 +110,26 @@ export class Bus {
         this.#online = false;
         this.log.warn("lost the connection to NATS, reconnecting");
         for (const listener of this.#onDisconnect) listener();
-      }
+      } else if (status.type === "error" && status.error instanceof PermissionViolationError)
+        this.#refused(status.error);
     }
   }
+
+  /** What the user may not do is answered by nobody, and whoever waits for it only hears of a time-out: so it is said here, once. */
+  #refused({ operation, subject }: PermissionViolationError): void {
+    // The part that a permission is written for; what follows names tenants and sessions.
+    const family = subject.split(".").slice(0, FAMILY_TOKENS).join(".");
+    if (this.#lacking.has(`${operation} ${family}`) || this.#lacking.size >= MOST_LACKING) return;
+    this.#lacking.add(`${operation} ${family}`);
+    if (subject === ASK_SUBJECT) {
+      this.#majority?.forbid();
+      this.log.warn(
+        `the NATS user may not publish ${ASK_SUBJECT}, so a server that is cut off from the others is not left: allow it, then start this process again`,
+      );
+    } else
+      this.log.error({ operation, subject }, "the NATS user lacks a permission: allow it, see nats.conf");
+  }
+  readonly #lacking = new Set<string>();
 
   /** Called after each reconnect, when streams in memory may be gone. */
   onReconnect(listener: () => void): Subscription {

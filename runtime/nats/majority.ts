@@ -9,7 +9,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { BUCKETS, bucketStream } from "#contracts/subjects.ts";
 
 /** Every server of the cluster answers for the account of who asks. */
-const ASK_SUBJECT = "$SYS.REQ.ACCOUNT.PING.STATZ";
+export const ASK_SUBJECT = "$SYS.REQ.ACCOUNT.PING.STATZ";
 const QUESTION = new TextEncoder().encode(JSON.stringify({ include_unused: true }));
 const ANSWER_MS = 1_000;
 /** Nobody reads of the consumer that is made to see whether one can be. */
@@ -27,6 +27,7 @@ export class Majority {
   /** Times in a row that the cluster decided while too few answered. */
   #decided = 0;
   #enough: () => void = () => {};
+  #forbidden = false;
 
   constructor(nc: NatsConnection, inbox: string) {
     this.#nc = nc;
@@ -41,12 +42,17 @@ export class Majority {
    * whatever keeps a server or this process busy. Never rejects.
    */
   async isHeard(): Promise<boolean> {
-    if (await this.#mostAnswer()) return true;
+    if (this.#forbidden || (await this.#mostAnswer())) return true;
     const [answered, decided] = await Promise.all([this.#mostAnswer(), this.#decides()]);
     this.#decided = decided && !answered ? this.#decided + 1 : 0;
     if (this.#decided === DECIDED) this.#known = this.#answered.size;
     // Who has never heard of a second server cannot tell.
     return answered || decided || this.#known < 2;
+  }
+
+  /** The user may not ask: from now on nobody is, and the server is believed. */
+  forbid(): void {
+    this.#forbidden = true;
   }
 
   async #mostAnswer(): Promise<boolean> {

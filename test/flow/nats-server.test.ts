@@ -6,6 +6,8 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { connectBus, NO_DATA } from "#runtime/nats/connect.ts";
+import { ASK_SUBJECT } from "#runtime/nats/majority.ts";
 import { probe } from "#runtime/nats/server/probe.ts";
 import { describeProcess, sendSignal, waitForEnd } from "#runtime/nats/server/processes.ts";
 import {
@@ -14,7 +16,10 @@ import {
   type NatsServerProcess,
   startNatsServer,
 } from "#runtime/nats/server.ts";
-import { PATIENCE_MS } from "#test/harness/wait.ts";
+import { createLog } from "#runtime/observe/log.ts";
+import { freePort } from "#test/harness/free-port.ts";
+import { endWithUs } from "#test/harness/reaping.ts";
+import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
 
 const PROBE_MS = 20_000;
 const MODULE = new URL("../../runtime/nats/server.ts", import.meta.url).href;
@@ -73,6 +78,45 @@ async function listenAsStranger(): Promise<{ server: Server; port: number }> {
   const address = server.address();
   return { server, port: address !== null && typeof address === "object" ? address.port : 0 };
 }
+
+test("a user that lacks a permission is told once which, and works on with what it may", async () => {
+  const port = await freePort();
+  const config = join(dataDir, "restricted.conf");
+  await writeFile(
+    config,
+    `listen: "127.0.0.1:${port}"
+    jetstream { store_dir: "${dataDir}" }
+    authorization { users: [ { user: u, password: p, permissions: { publish: { deny: ["$SYS.>", "secret.>"] } } } ] }`,
+  );
+  const server = spawn(bin, ["-c", config], { stdio: "ignore" });
+  const spare = endWithUs(server.pid as number);
+  try {
+    await waitUntil(async () => (await probe("127.0.0.1", port, PROBE_MS)).kind === "nats", {
+      what: "the server",
+    });
+    const said: string[] = [];
+    const say = (...parts: unknown[]) => void said.push(JSON.stringify(parts));
+    const log = Object.assign(Object.create(createLog({ level: "silent" })), { warn: say, error: say });
+    const credentials = { user: "u", pass: "p" };
+    const bus = await connectBus({ servers: `127.0.0.1:${port}`, name: "restricted", log, credentials });
+    const heard: string[] = [];
+    bus.subscribe("open.>", ({ subject }) => void heard.push(subject));
+    for (const subject of ["secret.a.ann", "secret.a.bob", ASK_SUBJECT]) bus.publish(subject, NO_DATA);
+    await waitUntil(() => said.length >= 2, { what: "both to be said" });
+    bus.publish("open.1", NO_DATA);
+    await waitUntil(() => heard.length === 1, { what: "what is allowed" });
+    expect(said).toEqual([
+      expect.stringMatching(/"publish","subject":"secret.a.ann".*lacks a permission: allow it/),
+      expect.stringMatching(
+        /may not publish \$SYS.REQ.ACCOUNT.PING.STATZ.*allow it, then start this process again/,
+      ),
+    ]);
+    await bus.close();
+  } finally {
+    server.kill("SIGKILL");
+    spare();
+  }
+});
 
 test("a server is ready when the start returns, and gone after the stop", async () => {
   const server = await start();
