@@ -228,6 +228,11 @@ export class FaultRun {
     }
   }
 
+  /** What of the tallies does not hold by now; what is on its way to them counts as lost. */
+  judgeTallies(): Promise<readonly string[]> {
+    return this.#tallies.judge();
+  }
+
   async close(): Promise<void> {
     await this.cluster.close();
     await this.#simulator?.close();

@@ -88,8 +88,9 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  const ended = children.map((child) => new Promise((resolve) => child.once("exit", resolve)));
-  for (const child of children) child.kill("SIGTERM");
+  const left = children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
+  const ended = left.map((child) => new Promise((resolve) => child.once("exit", resolve)));
+  for (const child of left) child.kill("SIGTERM");
   await Promise.all(ended);
   await simulator?.stop();
   collector?.close();
