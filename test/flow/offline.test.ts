@@ -231,9 +231,15 @@ test("whatever became of its batch: nothing that somebody wrote stays at the pro
   expect(simulator.files().length).toBeGreaterThan(0);
   simulator.set({ filesKept: false });
   // Also what the tests above have left: batches that were cancelled, replaced, refused and sent twice.
-  await waitUntil(() => simulator.files().length === 0, { timeoutMs: 120_000, what: "no file to be left" });
-  const kept = await new Kv(world.bus, BUCKETS.batches).keys(leftoverKey("default", "simulated", "*"));
-  expect(kept).toEqual([]);
+  const kept = () => new Kv(world.bus, BUCKETS.batches).keys(leftoverKey("default", "simulated", "*"));
+  await waitUntil(() => simulator.files().length === 0, {
+    timeoutMs: 120_000,
+    what: "no file to be left",
+  }).catch(async (error: Error) => {
+    const batches = simulator.batches().map(({ id, status, input_file_id }) => [id, status, input_file_id]);
+    throw new Error(`${error.message}: ${JSON.stringify([simulator.files(), await kept(), batches])}`);
+  });
+  await waitUntil(async () => (await kept()).length === 0, { what: "nothing to be written down of them" });
 });
 
 async function workerProcess(change: object = {}): Promise<ChildProcess> {
