@@ -111,7 +111,6 @@ export class SseStream {
     this.#raw.on("close", () => this.#close());
     this.#raw.on("drain", () => this.#account());
     this.#raw.on("error", () => this.#close());
-    this.#raw.socket?.setKeepAlive(true, 30_000);
     this.#raw.writeHead(200, {
       ...headers,
       "content-type": "text/event-stream; charset=utf-8",

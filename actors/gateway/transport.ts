@@ -13,6 +13,8 @@ import type { GatewaySettings } from "./settings.ts";
 const PARAM_CHARS = LIMITS.idChars * 9;
 /** How often Node looks for requests that arrive too slowly. */
 const CHECK_MS = 1_000;
+/** A connection that is silent for so long is asked whether it still stands. */
+const KEEP_ALIVE_MS = 30_000;
 
 export function serverOptions(settings: GatewaySettings): FastifyServerOptions & { http: object } {
   const { headersTimeoutMs, requestTimeoutMs, headerBytes } = settings;
@@ -23,6 +25,9 @@ export function serverOptions(settings: GatewaySettings): FastifyServerOptions &
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
       maxHeaderSize: headerBytes,
+      // A client of a stream that is gone without a word is noticed.
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
       connectionsCheckingInterval: Math.min(CHECK_MS, headersTimeoutMs),
     },
     routerOptions: { maxParamLength: PARAM_CHARS },

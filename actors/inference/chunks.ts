@@ -8,7 +8,8 @@ import type { StreamEvent } from "#contracts/turn.ts";
 export interface ChunkOptions {
   readonly turn: number;
   readonly attempt: number;
-  readonly publish: (event: StreamEvent) => void;
+  /** `first`: the first words of an attempt. */
+  readonly publish: (event: StreamEvent, first: boolean) => void;
   readonly chunkMs?: number;
 }
 
@@ -43,7 +44,7 @@ export class Chunks {
     this.#sentAt = 0;
     this.#attempt = attempt;
     const { turn, publish } = this.#options;
-    publish({ type: "restart", turn, attempt, number: 0 });
+    publish({ type: "restart", turn, attempt, number: 0 }, false);
   }
 
   add(text: string): void {
@@ -74,6 +75,7 @@ export class Chunks {
     const text = this.#waiting;
     this.#waiting = "";
     this.#sentAt = Date.now();
-    publish({ type: "delta", turn, attempt: this.#attempt, number: ++this.#sent, text });
+    const number = ++this.#sent;
+    publish({ type: "delta", turn, attempt: this.#attempt, number, text }, number === 1);
   }
 }

@@ -63,7 +63,6 @@ async function execute(parts: ExecuteParts, message: Pulled, endings: Endings): 
   const job = readJob(message.data);
   if (typeof job === "string") return buryJob(parts, message, job);
   const queuedMs = Math.max(0, takenAt - job.at);
-  metrics.queuedMs(queuedMs, { pool: parts.pool, class: job.cls });
   queueSpan(parts.pool, job, message);
   const offline = message.deliveries > LIMITS.jobAttempts ? undefined : offlineModelOf(parts, job);
   if (offline !== undefined) {
@@ -76,7 +75,7 @@ async function execute(parts: ExecuteParts, message: Pulled, endings: Endings): 
   const chunks = new Chunks({
     turn: job.turn,
     attempt: first,
-    publish: (event) => parts.bus.publish(streamTo, encode(event)),
+    publish: (event, first) => parts.bus.publish(streamTo, encode(event), { hurried: first }),
   });
   // Whatever a model records about this job hangs under its attempt.
   const traced: Job = span.context ? { ...job, trace: span.context } : job;
@@ -88,6 +87,8 @@ async function execute(parts: ExecuteParts, message: Pulled, endings: Endings): 
   } finally {
     chunks.close();
   }
+  // What only counts is counted when nobody waits for the first word any more.
+  metrics.queuedMs(queuedMs, { pool: parts.pool, class: job.cls });
   finishSpan(span, outcome);
   if (outcome.finish === "handed-back") return giveBack(message);
   const result = resultOf(

@@ -98,7 +98,9 @@ export class ModelPool {
     let restarts = 0;
     let spoke = false;
     for (;;) {
-      const member = await this.#next(job, trial, run.signal, hooks);
+      run.signal.throwIfAborted();
+      // Without a wait nothing is awaited: the request leaves before whatever else its worker has to do.
+      const member = this.#ready(job, trial).timely ?? (await this.#next(job, trial, run.signal, hooks));
       if (spoke) {
         if (++restarts > RESTARTS) throw lastOf(trial);
         attempt = hooks.onRestart();
@@ -126,17 +128,25 @@ export class ModelPool {
     }
   }
 
+  #ready(job: Job, trial: Trial): { readonly ready: readonly Member[]; readonly timely: Member | undefined } {
+    const now = this.#clock.now();
+    const ready = this.#order(job).filter(
+      (each) => !trial.tried.has(each) && !trial.hopeless.has(each) && each.readyAt(now) <= now,
+    );
+    return {
+      ready,
+      timely: ready.find((each) => trial.until - now >= Math.max(LEAST_MS, each.leastMs(now))),
+    };
+  }
+
   /** Who is asked next, after a wait where one is needed. @throws what failed last when there is no time for anybody */
   async #next(job: Job, trial: Trial, signal: AbortSignal, { onWait }: PoolHooks): Promise<Member> {
     for (;;) {
       signal.throwIfAborted();
+      const { ready, timely } = this.#ready(job, trial);
+      if (timely) return timely;
       const now = this.#clock.now();
       const leftMs = trial.until - now;
-      const ready = this.#order(job).filter(
-        (each) => !trial.tried.has(each) && !trial.hopeless.has(each) && each.readyAt(now) <= now,
-      );
-      const timely = ready.find((each) => leftMs >= Math.max(LEAST_MS, each.leastMs(now)));
-      if (timely) return timely;
       const waitMs = this.#waitOf(trial, now);
       if (ready.length > 0 || waitMs === undefined || waitMs > leftMs * RETRY_SHARE) throw lastOf(trial);
       if (job.replyTo && waitMs > TOLD_MS)

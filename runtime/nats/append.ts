@@ -12,6 +12,8 @@ export interface AppendOptions {
   readonly timeoutMs?: number | undefined;
   /** Message lifetime; the stream must allow it. At least 1,000. */
   readonly ttlMs?: number | undefined;
+  /** Leaves at once, see `write-batching.ts`. */
+  readonly hurried?: boolean | undefined;
   /** Publishes `target` at this time (ms since the epoch) with this body; the subject is the schedule's. */
   readonly schedule?: { readonly at: number; readonly target: string } | undefined;
 }

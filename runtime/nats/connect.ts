@@ -22,7 +22,7 @@ import { ASK_SUBJECT, Majority } from "./majority.ts";
 import { Quorum } from "./quorum.ts";
 import { Requests } from "./requests.ts";
 import { tryOthersFirst } from "./server-order.ts";
-import { type BeforeWrite, batchWrites } from "./write-batching.ts";
+import { batchWrites, type Writes } from "./write-batching.ts";
 
 export interface CoreMessage {
   readonly subject: string;
@@ -65,7 +65,7 @@ export class Bus {
   readonly jsm: JetStreamManager;
   readonly log: Log;
   /** For files of this folder: what may still travel with what others publish in this turn of the event loop. */
-  readonly beforeWrite: BeforeWrite;
+  readonly writes: Writes;
   readonly #requests: Requests;
   /** Of a cluster; a single server has no majority to be cut off from. */
   readonly #majority: Majority | undefined;
@@ -79,9 +79,9 @@ export class Bus {
   readonly #onReconnect = new Set<() => void>();
   readonly #onDisconnect = new Set<() => void>();
 
-  constructor(nc: NatsConnection, jsm: JetStreamManager, log: Log, beforeWrite: BeforeWrite) {
+  constructor(nc: NatsConnection, jsm: JetStreamManager, log: Log, writes: Writes) {
     this.nc = nc;
-    this.beforeWrite = beforeWrite;
+    this.writes = writes;
     this.js = jetstream(nc, { timeout: 5_000 });
     this.jsm = jsm;
     this.log = log;
@@ -152,10 +152,14 @@ export class Bus {
     return !this.nc.isClosed() && !this.nc.isDraining();
   }
 
-  /** Core publish: at most once, stored only where a stream captures the subject. */
-  publish(subject: string, data: Uint8Array): void {
+  /**
+   * Core publish: at most once, stored only where a stream captures the subject. `hurried`: a person waits for it, see
+   * `write-batching.ts`.
+   */
+  publish(subject: string, data: Uint8Array, { hurried = false } = {}): void {
     assertFits(data);
     this.nc.publish(subject, data);
+    if (hurried) this.writes.now();
   }
 
   subscribe(
@@ -217,13 +221,9 @@ export class Bus {
   async append(subject: string, data: Uint8Array, options: AppendOptions = {}): Promise<Appended> {
     assertFits(data);
     try {
-      const message = await this.#requests.send(
-        subject,
-        data,
-        headersOf(options),
-        options.timeoutMs ?? APPEND_MS,
-      );
-      const appended = readAck(message.string());
+      const answer = this.#requests.send(subject, data, headersOf(options), options.timeoutMs ?? APPEND_MS);
+      if (options.hurried) this.writes.now();
+      const appended = readAck((await answer).string());
       this.#provenAt = Date.now();
       return appended;
     } catch (error) {
@@ -335,10 +335,10 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
       timeout: 5_000,
       ...options.credentials,
     });
-    const beforeWrite = batchWrites(nc);
+    const writes = batchWrites(nc);
     readDirectly(nc, options.log);
     tryOthersFirst(nc);
-    return new Bus(nc, await jetstreamManager(nc, { timeout: 5_000 }), options.log, beforeWrite);
+    return new Bus(nc, await jetstreamManager(nc, { timeout: 5_000 }), options.log, writes);
   } catch (cause) {
     // A connection that nobody holds reconnects for ever and keeps the process alive.
     await nc?.close();

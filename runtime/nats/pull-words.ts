@@ -20,7 +20,7 @@ export class HeldAcks {
   }
 
   hold(reply: string): void {
-    if (this.#held.push(reply) === 1) this.#bus.beforeWrite(this.#flush);
+    if (this.#held.push(reply) === 1) this.#bus.writes.before(this.#flush);
   }
 
   take(): string | undefined {

@@ -27,11 +27,18 @@ interface Inside {
 /** Beyond this many bytes a flush does not wait: the socket should be busy, not the memory full. */
 const WAIT_BELOW_BYTES = 256 * 1024;
 
-/** Called once, just before the next write, which there will be soon. */
-export type BeforeWrite = (publish: () => void) => void;
+export interface Writes {
+  /** Called once, just before the next write at the end of a turn, which there will be soon. */
+  before(publish: () => void): void;
+  /**
+   * Writes what waits at once, but only the first time in a turn: for the few messages for which somebody waits. It saves
+   * them the rest of the turn, and a busy process has one write more for all of them together.
+   */
+  now(): void;
+}
 
 /** To be called once, when the connection stands and nothing waits to be sent. */
-export function batchWrites(nc: NatsConnection): BeforeWrite {
+export function batchWrites(nc: NatsConnection): Writes {
   const protocol = (nc as unknown as Inside).protocol;
   if (
     typeof protocol?.flushPending !== "function" ||
@@ -39,7 +46,7 @@ export function batchWrites(nc: NatsConnection): BeforeWrite {
     !protocol.transport?.socket ||
     protocol.outbound?.size?.() !== 0
   )
-    return (publish) => void setImmediate(publish);
+    return { before: (publish) => void setImmediate(publish), now() {} };
   const outbound = new Outbound();
   protocol.outbound = outbound;
   const write = (): void => {
@@ -51,12 +58,13 @@ export function batchWrites(nc: NatsConnection): BeforeWrite {
   };
   const before: (() => void)[] = [];
   let waiting = false;
+  let hurried = false;
   const writeSoon = (): void => {
     if (waiting) return;
     waiting = true;
     setImmediate(() => {
       for (let publish = before.pop(); publish; publish = before.pop()) publish();
-      waiting = false;
+      waiting = hurried = false;
       write();
     });
   };
@@ -68,8 +76,16 @@ export function batchWrites(nc: NatsConnection): BeforeWrite {
     outbound.fill(...payloads);
     flush();
   };
-  return (publish) => {
-    before.push(publish);
-    writeSoon();
+  return {
+    before(publish) {
+      before.push(publish);
+      writeSoon();
+    },
+    now() {
+      if (hurried) return;
+      hurried = true;
+      write();
+      writeSoon();
+    },
   };
 }

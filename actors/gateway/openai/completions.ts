@@ -64,7 +64,7 @@ export class JobCompletions implements Completions {
     const close = (): void => {
       if (this.#waiting.delete(job.id)) release();
     };
-    const stored = bus.append(inferSubject(job), encode(job), { id: job.id }).then(() => {});
+    const stored = bus.append(inferSubject(job), encode(job), { id: job.id, hurried: true }).then(() => {});
     return {
       id: job.id,
       stored,

@@ -89,14 +89,16 @@ function promptArray(provider: Provider, model: string): SendBatch {
   return async (call) => {
     let total: Usage | undefined;
     for await (const chunks of chunksOf(await open(call))) {
-      for (const chunk of chunks as readonly unknown[]) {
+      let progress = false;
+      for (const chunk of chunks as Iterable<unknown>) {
+        progress = true;
         const { choices, usage } = objectOf(chunk);
         if (Array.isArray(choices) && choices.length > 0)
           for (const choice of choices)
             feedChoice(call.entries, choice, choices.length === 1 ? usage : undefined);
         else total = usageOf(usage) ?? total;
       }
-      if (chunks.length > 0) call.onProgress();
+      if (progress) call.onProgress();
     }
     return total;
   };

@@ -11,11 +11,11 @@ import type { ProviderResponse } from "./provider.ts";
 const EVENT_CHARS = 1_048_576;
 
 /**
- * Batches of what arrived together. What follows `[DONE]` is read and dropped, so that the connection can be used again;
+ * Batches of what arrived together, each parsed as it is read: the first word need not wait for the others. What follows `[DONE]` is read and dropped, so that the connection can be used again;
  * whether the answer was complete is for the caller to see in the chunks. Leaving the loop early cancels the response.
  * @throws JetclawError `model.unavailable` for what is no JSON, or an error that the server sends as an event
  */
-export async function* chunksOf(response: ProviderResponse): AsyncGenerator<readonly ChatCompletionChunk[]> {
+export async function* chunksOf(response: ProviderResponse): AsyncGenerator<Iterable<ChatCompletionChunk>> {
   if (response.headers.get("content-type")?.startsWith("application/json")) {
     yield [wholeChunk(chunkOf(await response.text()))];
     return;
@@ -23,20 +23,17 @@ export async function* chunksOf(response: ProviderResponse): AsyncGenerator<read
   let events: EventSourceMessage[] = [];
   let done = false;
   const parser = createParser({ maxBufferSize: EVENT_CHARS, onEvent: (event) => void events.push(event) });
-  const take = (): ChatCompletionChunk[] => {
-    const chunks: ChatCompletionChunk[] = [];
+  function* take(): Generator<ChatCompletionChunk> {
     for (const { data } of events) {
       done ||= data.startsWith("[DONE]");
-      if (!done) chunks.push(chunkOf(data));
+      if (!done) yield chunkOf(data);
     }
     events = [];
-    return chunks;
-  };
+  }
   const decoder = new TextDecoder();
   for await (const bytes of response.body ?? []) {
     parser.feed(decoder.decode(bytes, { stream: true }));
-    const chunks = take();
-    if (chunks.length > 0) yield chunks;
+    if (events.length > 0) yield take();
   }
   // Some servers leave out the blank line after their last event.
   parser.feed("\n\n");

@@ -3,7 +3,8 @@
  * a third of a worker's CPU: headers, bodies and streams are each wrapped three times. What is needed of them is little:
  * a connection that is given up in time, a status, headers, and the pieces of a body.
  */
-import { Agent, type Dispatcher, FormData, request } from "undici";
+import { FormData, Pool } from "undici";
+import { Exchange, type Head } from "./exchange.ts";
 
 /** What is read of an answer; a `Response` of `fetch` is one too. */
 export interface ProviderResponse {
@@ -73,7 +74,7 @@ export function openProvider(
   const { origin, pathname, search } = new URL(baseUrl);
   const base = pathname.replace(/\/+$/, "");
   // How long an answer may take is for `patience.ts` to say.
-  const dispatcher: Dispatcher = new Agent({
+  const dispatcher = new Pool(origin, {
     connect: { timeout: connectMs },
     headersTimeout: 0,
     bodyTimeout: 0,
@@ -84,21 +85,26 @@ export function openProvider(
   const call: Provider["call"] = async (method, path, { body, signal, headers }) => {
     const query = path.includes("?") ? search.replace("?", "&") : search;
     const known = typeof body === "string" ? json : own;
-    const response = await request(`${origin}${base}${path}${query}`, {
-      dispatcher,
-      method,
-      headers: headers ? { ...known, ...headers } : known,
-      body: body ?? null,
-      signal,
-    }).catch((error: unknown) => {
+    const exchange = new Exchange(signal);
+    dispatcher.dispatch(
+      {
+        origin,
+        path: `${base}${path}${query}`,
+        method,
+        headers: headers ? { ...known, ...headers } : known,
+        body: body ?? null,
+      },
+      exchange,
+    );
+    const head = await exchange.head.catch((error: unknown) => {
       signal.throwIfAborted();
       throw new ProviderUnreachable(error);
     });
-    const read = { get: (name: string) => headerOf(response.headers, name) };
+    const read = { get: (name: string) => headerOf(head.headers, name) };
     // A redirect is no success either: it would carry the key and the conversation elsewhere.
-    if (response.statusCode < 200 || response.statusCode > 299)
-      throw new ProviderRefusal(response.statusCode, await textOf(response.body), read);
-    return { headers: read, body: response.body, text: () => response.body.text() };
+    if (head.statusCode < 200 || head.statusCode > 299)
+      throw new ProviderRefusal(head.statusCode, await textOf(exchange), read);
+    return { headers: read, body: exchange, text: () => exchange.text() };
   };
   return {
     call,
@@ -106,7 +112,7 @@ export function openProvider(
   };
 }
 
-function headerOf(headers: Dispatcher.ResponseData["headers"], name: string): string | null {
+function headerOf(headers: Head["headers"], name: string): string | null {
   const value = headers[name];
   return value === undefined ? null : Array.isArray(value) ? (value[0] ?? null) : value;
 }
