@@ -22,8 +22,8 @@ export interface DeployedOptions {
   readonly governors?: number;
   /** What runs as a host. */
   readonly hostPart?: "host" | "alarm-host";
-  /** What runs as a worker: the role, or the pump alone. */
-  readonly workerPart?: "worker" | "pump";
+  /** What runs as a worker: the role, the pump alone, or what the pump is compared with. */
+  readonly workerPart?: "worker" | "pump" | "bare-consumer";
   readonly slots: number;
   /** Of the echo model and of the bare pump. */
   readonly modelMs?: number;

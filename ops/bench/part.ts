@@ -2,6 +2,8 @@
 import { Pump } from "#actors/inference/pump.ts";
 import type { Config } from "#contracts/config.ts";
 import { systemClock } from "#runtime/clock.ts";
+import { consumePlainly } from "#runtime/nats/plain-consumer.ts";
+import { makePlainStream } from "#runtime/nats/plain-stream.ts";
 import { WorkQueue } from "#runtime/nats/work-queue.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import type { RoleContext } from "../compose/context.ts";
@@ -11,7 +13,7 @@ import type { SimulatorOptions } from "../simulator/options.ts";
 interface RolePart {
   readonly kind: "part";
   /** `alarm-host`: a host that knows the actor of the timers' benchmark as well. */
-  readonly part: "host" | "alarm-host" | "worker" | "governor" | "pump";
+  readonly part: "host" | "alarm-host" | "worker" | "governor" | "pump" | "bare-consumer";
   readonly natsUrl: string;
   readonly config: Config;
   /** Jobs that a pump holds at once; a worker goes by the concurrency of its models. */
@@ -53,7 +55,10 @@ interface Started {
   stop(): Promise<void>;
 }
 
-async function startRole(context: RoleContext, { part, slots, modelMs }: RolePart): Promise<Started> {
+async function startRole(
+  context: RoleContext,
+  { part, slots, modelMs, natsUrl }: RolePart,
+): Promise<Started> {
   switch (part) {
     case "host": {
       const { startConversationHost } = await import("../compose/conversation.ts");
@@ -74,6 +79,15 @@ async function startRole(context: RoleContext, { part, slots, modelMs }: RolePar
     }
     case "pump":
       return startPump(context, slots, modelMs);
+    case "bare-consumer": {
+      const { BARE_JOBS } = await import("./pump-bare.ts");
+      await makePlainStream(context.bus, BARE_JOBS);
+      const { name: stream, consumer } = BARE_JOBS;
+      const stop = await consumePlainly(natsUrl, { stream, consumer, slots }, () =>
+        systemClock.sleep(modelMs),
+      );
+      return { readiness: () => undefined, drain: stop, stop: async () => {} };
+    }
   }
 }
 

@@ -1,36 +1,35 @@
 /**
  * `jetclaw bench pump`: what taking jobs costs. Idle: whole workers that wait for jobs, beside a server without any. Busy:
  * bare pumps whose jobs only wait, at nine tenths of what they can hold, so that pulls, acknowledgements and bells are
- * all that is left; and the same jobs stored with nobody to take them, since the server's CPU holds that as well.
+ * all that is left; the same jobs stored with nobody to take them, since the server's CPU holds that as well; and as many
+ * through a bare consumer.
  */
 import { join } from "node:path";
 import { encode } from "#contracts/codec.ts";
-import { JOB_VERSION, type Job } from "#contracts/job.ts";
-import { CLASSES, inferStream, inferSubject } from "#contracts/subjects.ts";
+import { inferStream, inferSubject } from "#contracts/subjects.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { streamState } from "#runtime/nats/reader.ts";
-import { poisson } from "./arrivals.ts";
-import { type Child, cpuMsOfProcess } from "./children.ts";
-import { type Deployed, type LoadBench, startDeployed } from "./deployed.ts";
+import { type Deployed, startDeployed } from "./deployed.ts";
+import { measureBare } from "./pump-bare.ts";
+import {
+  BUSY_SETTLING_SECONDS,
+  JOB_BYTES,
+  jobOf,
+  type PumpBenchOptions,
+  pause,
+  play,
+  SHORT_SHARE,
+  spentIn,
+  storingMs,
+} from "./pump-load.ts";
 import { type BenchResult, describeMachine, fsyncP50Ms, randomFrom, round, textOf } from "./shape.ts";
 
-export interface PumpBenchOptions extends LoadBench {
-  readonly idleWorkers: number;
-  readonly workers: number;
-  readonly slots: number;
-  readonly modelMs: number;
-}
-
 const LOAD_SHARE = 0.9;
-const JOB_BYTES = 2_048;
 /** Jobs put in line to see how fast they are done, and the share of them at which that is known. */
 const BACKLOG_SECONDS = 4;
 const BACKLOG_LEFT = 0.2;
 /** Compiled code and first connections are no idle cost. */
 const IDLE_SETTLING_SECONDS = 8;
-const BUSY_SETTLING_SECONDS = 3;
-/** The server's part in a fraction of the time: what is counted there hardly varies. */
-const SHORT_SHARE = 0.5;
 const POOL = "default";
 /** A pool that no pump serves. */
 const UNSERVED = "unserved";
@@ -40,24 +39,9 @@ export async function benchPump(options: PumpBenchOptions): Promise<BenchResult>
   const alone = await measureAlone(options);
   const idle = await measureIdle(options);
   const busy = await measureBusy(options);
-  return resultOf(options, fsync, { ...idle, ...alone, ...busy });
+  const bare = await measureBare(options, busy.jobsPerSecond ?? 0);
+  return resultOf(options, fsync, { ...idle, ...alone, ...busy }, bare);
 }
-
-interface Cpu {
-  readonly workers: number;
-  readonly natsServer: number;
-}
-
-async function cpuOf({ workers, natsPid }: Deployed): Promise<Cpu> {
-  const used = await Promise.all(workers.map((child: Child) => child.usage()));
-  return {
-    workers: used.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
-    natsServer: cpuMsOfProcess(natsPid) ?? 0,
-  };
-}
-
-const pause = (seconds: number): Promise<void> =>
-  new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
 
 function deploy(
   { folder, natsBin, slots, modelMs }: PumpBenchOptions,
@@ -112,18 +96,6 @@ async function measureIdle(options: PumpBenchOptions): Promise<Record<string, nu
   }
 }
 
-/** CPU and time of a stretch of the benchmark. */
-async function spentIn(deployed: Deployed, during: () => Promise<void>): Promise<Cpu & { tookMs: number }> {
-  const [from, before] = [performance.now(), await cpuOf(deployed)];
-  await during();
-  const [tookMs, after] = [performance.now() - from, await cpuOf(deployed)];
-  return {
-    workers: after.workers - before.workers,
-    natsServer: after.natsServer - before.natsServer,
-    tookMs,
-  };
-}
-
 async function measureBusy(options: PumpBenchOptions): Promise<Record<string, number>> {
   const { seconds, workers, slots, modelMs, seed, say } = options;
   const deployed = await deploy(options, "pump", workers);
@@ -141,39 +113,40 @@ async function measureBusy(options: PumpBenchOptions): Promise<Record<string, nu
     say(
       `${workers} pumps of ${slots} slots do ${round(capacity)} jobs/s; ${round(perSecond)} jobs/s for ${seconds} s`,
     );
-    const play = async (forSeconds: number, pool = POOL): Promise<void> => {
-      const startedAt = performance.now();
-      for (const dueAt of poisson(random, perSecond, 0, forSeconds * 1_000)) {
-        while (performance.now() - startedAt < dueAt) await new Promise((resolve) => setTimeout(resolve, 1));
-        void send(pool);
-      }
-    };
+    const playFor = (forSeconds: number, pool = POOL): Promise<void> =>
+      play(random, perSecond, forSeconds, () => send(pool));
     /** Done, not sent: pumps that fall behind must not look cheap. */
     const doneIn = async (during: () => Promise<void>): Promise<number> => {
       const [sent, left] = [counts.jobs, await storedIn(bus)];
       await during();
       return counts.jobs - sent - ((await storedIn(bus)) - left);
     };
-    await play(BUSY_SETTLING_SECONDS);
-    let spent = { workers: 0, natsServer: 0, tookMs: 0 };
+    await playFor(BUSY_SETTLING_SECONDS);
+    let spent = { workers: 0, natsServer: 0, client: 0, tookMs: 0 };
     const jobs = await doneIn(async () => {
-      spent = await spentIn(deployed, () => play(seconds));
+      spent = await spentIn(deployed, () => playFor(seconds));
     });
     const left = await storedIn(bus);
     // Apart from the CPU, of which a copy of every request would be a part.
     const messages = await countMessages(
       bus,
       (during) => doneIn(during),
-      () => play(seconds * SHORT_SHARE),
+      () => playFor(seconds * SHORT_SHARE),
     );
-    const stored = counts.jobs;
-    const ingest = await spentIn(deployed, () => play(seconds * SHORT_SHARE, UNSERVED));
+    const storing = await storingMs(
+      deployed,
+      () => playFor(seconds * SHORT_SHARE, UNSERVED),
+      () => counts.jobs,
+    );
+    const all = (spent.workers + spent.natsServer) / jobs;
     return {
       ...messages,
-      cpuMsPerJob: round((spent.workers + spent.natsServer) / jobs),
+      cpuMsPerJob: round(all),
+      cpuTakingMsPerJob: round(all - storing),
       cpuWorkersMsPerJob: round(spent.workers / jobs),
-      cpuNatsMsPerJob: round(spent.natsServer / jobs),
-      cpuNatsStoringMsPerJob: round(ingest.natsServer / (counts.jobs - stored)),
+      cpuNatsTakingMsPerJob: round(spent.natsServer / jobs - storing),
+      cpuNatsStoringMsPerJob: round(storing),
+      cpuClientMsPerJob: round(spent.client / jobs),
       jobsPerSecondAtMost: round(capacity, 1),
       jobsPerSecond: round((jobs * 1_000) / spent.tookMs, 1),
       jobsLeft: left,
@@ -228,29 +201,6 @@ async function capacityOf(bus: Bus, nominal: number, send: () => Promise<void>):
   }
 }
 
-function jobOf(n: number, question: string, pool: string): Job {
-  const at = Date.now();
-  return {
-    v: JOB_VERSION,
-    id: `pump.${n}`,
-    tenant: `tenant-${n % 20}`,
-    session: `s${n}`,
-    turn: 1,
-    step: 0,
-    pool,
-    // Mostly people who talk already, as in a deployment that is not overloaded.
-    cls: CLASSES[n % 10 < 7 ? 0 : n % 10 < 9 ? 1 : 2] ?? "ongoing",
-    lane: 0,
-    at,
-    deadline: at + 60_000,
-    messages: [{ role: "user", content: question }],
-    question: "",
-    locale: "en",
-    passages: [],
-    stream: false,
-  };
-}
-
 function unitOf(name: string): string {
   if (name.includes("CoreShare")) return "cores";
   if (name.endsWith("MsPerJob")) return "ms/job";
@@ -262,6 +212,7 @@ function resultOf(
   options: PumpBenchOptions,
   fsync: number,
   figures: Readonly<Record<string, number>>,
+  bare: Readonly<Record<string, number>>,
 ): BenchResult {
   const { seed, seconds, idleWorkers, workers, slots, modelMs, natsServer } = options;
   return {
@@ -285,6 +236,11 @@ function resultOf(
     },
     figures,
     units: Object.fromEntries(Object.keys(figures).map((name) => [name, unitOf(name)])),
-    baselines: {},
+    baselines: Object.fromEntries(
+      Object.entries(bare).map(([name, value]) => [
+        `barePipeline${name[0]?.toUpperCase()}${name.slice(1)}`,
+        value,
+      ]),
+    ),
   };
 }
