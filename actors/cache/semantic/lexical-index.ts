@@ -105,14 +105,6 @@ export class LexicalIndex {
     return [...(this.#terms[item] ?? [])].filter((id) => this.#weights[id] === WORD_WEIGHT);
   }
 
-  /** What an item was added with. */
-  featuresOf(item: number): (readonly [name: string, weight: number])[] {
-    return [...(this.#terms[item] ?? [])].map((id) => [
-      this.#names[id] as string,
-      this.#weights[id] as number,
-    ]);
-  }
-
   prepare(features: ReadonlyMap<string, number>): Prepared {
     const terms: number[] = [];
     let sum = 0;
@@ -161,7 +153,7 @@ export class LexicalIndex {
   }
 
   /** Cosines with these items, over all features. */
-  similarities({ terms, norm }: Prepared, items: readonly number[]): number[] {
+  similarities({ terms, norm }: Pick<Prepared, "terms" | "norm">, items: readonly number[]): number[] {
     const marks = this.#marks;
     for (const id of terms) marks[id] = 1;
     const all = items.map((item) => {
@@ -171,6 +163,15 @@ export class LexicalIndex {
     });
     for (const id of terms) marks[id] = 0;
     return all;
+  }
+
+  /** Cosines of these items with each other, by their places in the list. */
+  among(items: readonly number[]): (one: number, other: number) => number {
+    const all = items.map((item) => {
+      const terms = this.#terms[item] ?? new Uint32Array();
+      return this.similarities({ terms, norm: this.#norms[item] as number }, items);
+    });
+    return (one, other) => all[one]?.[other] ?? 0;
   }
 
   #name(name: string, weight: number): number {

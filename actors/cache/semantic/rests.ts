@@ -6,7 +6,7 @@ export interface Fit {
   readonly cosine: number | undefined;
   /** Log of how much likelier the question's words are among them than among all (naive Bayes). */
   readonly words: number;
-  /** How much the question is of this answer, by the discriminant. */
+  /** How much the question is of this answer, told from its nearest questions. */
   readonly share: number;
 }
 

@@ -1,5 +1,4 @@
 /** The entries of one scope, with all that is derived from them. */
-import { Discriminant, sketchOfFeatures, sketchOfVector } from "./discriminant.ts";
 import { Fillers } from "./fillers.ts";
 import { isFunctionWord } from "./grammar.ts";
 import { type Context, type Reading, read, type SlotReader, type Words } from "./guards.ts";
@@ -8,6 +7,7 @@ import { Lexicon } from "./lexicon.ts";
 import { type Near, restOf } from "./measures.ts";
 import type { SemanticEntry } from "./port.ts";
 import { type Fit, Rests } from "./rests.ts";
+import { type Shares, sharesOf } from "./shares.ts";
 import { VectorIndex } from "./vector-index.ts";
 import { type Word, wordsOf } from "./words.ts";
 
@@ -17,8 +17,10 @@ const NEAR = 24;
 const LEAST = 0.12;
 /** What vectors weigh in the order of candidates, beside words. */
 const COSINE_SHARE = 0.8;
-/** From so many entries on answers are told apart as a whole. Fewer tell little, and it takes a megabyte. */
-const TELLING = 32;
+/** Nearest questions by which answers are told apart. */
+const TELLING = 24;
+/** How fast questions grow unlike each other with the cosine of their vectors, or of their words. */
+const STEEPNESS = { vectors: 2, words: 1 };
 /** Names of documents lately taken apart. */
 const ABOUTS = 4_000;
 
@@ -45,7 +47,6 @@ export class Shelf {
   readonly #vectors = new VectorIndex();
   readonly #groups = new Rests();
   readonly #fillers = new Fillers();
-  #discriminant: Discriminant | undefined;
   readonly #abouts = new Map<string, ReadonlySet<string>>();
 
   constructor(language: string, slots: SlotReader) {
@@ -69,8 +70,6 @@ export class Shelf {
     this.#lexical.add(item, featuresOf(this.#words.lexicon.meant(words), this.#words.language));
     if (entry.vector) this.#vectors.add(item, entry.vector);
     this.#groups.count(rest, this.#lexical.wordsOf(item), entry.vector, 1);
-    if (this.#discriminant) this.#discriminant.count(rest, this.#sketchOf(item, entry), 1);
-    else if (this.size === TELLING) this.#discriminate();
     return item;
   }
 
@@ -80,8 +79,6 @@ export class Shelf {
     const rest = this.#rests[item] ?? "";
     this.#items[item] = undefined;
     this.#free.push(item);
-    if (this.size < TELLING) this.#discriminant = undefined;
-    this.#discriminant?.count(rest, this.#sketchOf(item, entry), -1);
     this.#groups.count(rest, this.#lexical.wordsOf(item), entry.vector, -1);
     this.#lexical.remove(item);
     this.#vectors.remove(item);
@@ -94,18 +91,6 @@ export class Shelf {
     if (by === 1) lexicon.count(words, by);
     this.#fillers.count(rest, words, (text) => lexicon.stemOf(text), by);
     if (by === -1) lexicon.count(words, by);
-  }
-
-  #discriminate(): void {
-    const discriminant = new Discriminant();
-    for (const [item, entry] of this.#items.entries())
-      if (entry) discriminant.count(this.#rests[item] ?? "", this.#sketchOf(item, entry), 1);
-    this.#discriminant = discriminant;
-  }
-
-  /** Of the vector, without one of the words. */
-  #sketchOf(item: number, { vector }: SemanticEntry): Float32Array {
-    return vector ? sketchOfVector(vector) : sketchOfFeatures(this.#lexical.featuresOf(item));
   }
 
   /** What is near to a text, nearest first. */
@@ -125,17 +110,32 @@ export class Shelf {
       const score = cosine === undefined ? lexical : COSINE_SHARE * cosine + (1 - COSINE_SHARE) * lexical;
       return score < LEAST ? [] : [{ item, entry, rest: this.#rests[item] ?? "", cosine, lexical, score }];
     });
-    const shares = this.#discriminant?.sharesOf(vector ? sketchOfVector(vector) : sketchOfFeatures(features));
+    near.sort((a, b) => b.score - a.score || a.item - b.item);
+    const shares = this.#sharesOf(near);
     return {
       reading,
-      near: near.sort((a, b) => b.score - a.score || a.item - b.item),
+      near,
       known: prepared.words.length / Math.max(1, prepared.words.length + prepared.unknown),
-      novelty: shares?.novelty ?? 1,
+      novelty: shares.novelty,
       fitOf: (rest) => ({
         ...this.#groups.fit(rest, prepared.words, vector),
-        share: shares?.of(rest) ?? 0,
+        share: shares.of(rest),
       }),
     };
+  }
+
+  /** By the vectors of the nearest, where the question has one, else by their words. */
+  #sharesOf(near: readonly Near[]): Shares {
+    const hasVector = near.some(({ cosine }) => cosine !== undefined);
+    const nearest = near.filter(({ cosine }) => (cosine !== undefined) === hasVector).slice(0, TELLING);
+    const items = nearest.map(({ item }) => item);
+    const alike = hasVector ? this.#vectors : this.#lexical;
+    return sharesOf({
+      rests: nearest.map(({ rest }) => rest),
+      own: nearest.map(({ cosine, lexical }) => cosine ?? lexical),
+      between: alike.among(items),
+      steepness: hasVector ? STEEPNESS.vectors : STEEPNESS.words,
+    });
   }
 
   readingOf({ entry, item }: Near): Reading {

@@ -56,6 +56,15 @@ export class VectorIndex {
     return other && other.length === vector.length ? product(vector, other) : undefined;
   }
 
+  /** Cosines of these items with each other, by their places in the list. */
+  among(items: readonly number[]): (one: number, other: number) => number {
+    const vectors = items.map((item) => this.#vectors.get(item));
+    return (one, other) => {
+      const [left, right] = [vectors[one], vectors[other]];
+      return left && right ? product(left, right) : 0;
+    };
+  }
+
   /** The nearest items, at most `limit`. */
   search(vector: Float32Array, limit: number): number[] {
     if (vector.length !== this.#dimensions) return [];
