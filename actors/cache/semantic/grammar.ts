@@ -10,13 +10,15 @@ const FUNCTION_WORDS: ReadonlySet<string> = new Set([
     be been being have has had having want wanna wants need needs needed would like please help hi hello hey thanks thank
     get got gonna gotta lets let know tell also just still yet ever never always now today tomorrow yesterday ok okay yes
     one two d s t m re ve ll dont can't cant cannot i'd i'm i've i'll don't doesn't didn't isn't wasn't won't wouldn't
-    couldn't haven't hasn't there's what's where's it's im ive id u ya ur`),
+    couldn't haven't hasn't shouldn't aren't weren't hadn't there's what's where's it's im ive id u ya ur many much several every various
+    certain additional extra lot lots bit quite really damn damned goddamn bloody fucking freaking`),
   ...list(`de het een dit dat deze die mijn jouw uw zijn haar ons onze jullie hun ik mij me jij je u hij hem ze zij wij we
     wie welke welk wat wanneer waar waarom hoe en of maar dus als dan omdat terwijl hoewel tot van in op aan bij voor met
     over tegen tussen door na naar uit af onder boven om te er hier daar alle elk elke meer meest ander andere geen niet
     kan kunnen kunt kon zal zullen zou zouden mag mogen moet moeten wil willen wilt doe doet doen ben bent is was waren
     geweest heb hebt heeft hebben had hadden graag nodig help alstublieft alsjeblieft hallo hoi dank bedankt weet weten ook
-    nog al nu vandaag morgen gisteren ja nee ooit nooit altijd zo zich`),
+    nog al nu vandaag morgen gisteren ja nee ooit nooit altijd zo zich veel enkele verschillende bepaalde extra echt heel
+    verdomde verdomd`),
 ]);
 
 const DETERMINERS: ReadonlySet<string> = new Set(

@@ -122,8 +122,18 @@ class Memory implements SemanticCache {
     bound.saw(confidence);
     if (verifier.lessons < LEAST_LESSONS) return miss("learning", evidence);
     if (confidence < known.threshold) return miss("unsure", evidence);
-    const kind = this.#draw() < this.#options.checkShare ? "check" : "serve";
+    const kind = this.#draw() < this.#checkShareAt(confidence) ? "check" : "serve";
     return { kind, entry: weighed.entry, evidence };
+  }
+
+  /**
+   * Half of the checks are drawn from all hits alike, as also what seems sure may be wrong; half where errors are
+   * expected. Where as many are expected as the operator accepts, the share of both together is the one that was set.
+   */
+  #checkShareAt(confidence: number): number {
+    const { checkShare, errorBound } = this.#options;
+    const doubt = errorBound > 0 ? (1 - confidence) / errorBound : 1;
+    return (checkShare * (1 + doubt)) / 2;
   }
 
   learn(question: Question, outcome: Outcome, verdict: Verdict): SemanticEntry {

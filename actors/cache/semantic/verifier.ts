@@ -14,7 +14,7 @@ const REFIT = 8;
 const REFIT_SHARE = 0.03;
 const STEPS = 6;
 /** What the prior is worth, a measure: it leads for the first dozens of lessons, then the language's own decide. */
-const STRENGTH = 2;
+const STRENGTH = 16;
 
 export class Verifier {
   readonly #prior: Float64Array;

@@ -1,70 +1,55 @@
-// Which answer a question is of, told from all questions at once; and on which nouns an answer depends.
+// Which answer a question is of, told from its neighbours; and on which nouns an answer depends.
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Discriminant, sketchOfFeatures, sketchOfVector } from "#actors/cache/semantic/discriminant.ts";
 import { Fillers } from "#actors/cache/semantic/fillers.ts";
+import { type Shares, sharesOf } from "#actors/cache/semantic/shares.ts";
 import { wordsOf } from "#actors/cache/semantic/words.ts";
 
-const sketch = (text: string): Float32Array => sketchOfFeatures(text.split(" ").map((word) => [word, 1]));
+type Vector = readonly number[];
+const unit = (raw: Vector): Vector => raw.map((x) => x / (Math.hypot(...raw) || 1));
+const product = (one: Vector, other: Vector): number =>
+  one.reduce((sum, x, n) => sum + x * (other[n] ?? 0), 0);
+
+/** The shares of a question with these neighbours. */
+function sharesAmong(question: Vector, near: readonly (readonly [rest: string, vector: Vector])[]): Shares {
+  const vectors = near.map(([, vector]) => unit(vector));
+  return sharesOf({
+    rests: near.map(([rest]) => rest),
+    own: vectors.map((vector) => product(vector, unit(question))),
+    between: (one, other) => product(vectors[one] ?? [], vectors[other] ?? []),
+    steepness: 2,
+  });
+}
 
 test("what two answers have in common tells nothing, what they differ in tells all", () => {
-  const discriminant = new Discriminant();
-  for (const rest of ["refund", "parcel"])
-    for (const way of ["where is", "show me", "i want to see"])
-      discriminant.count(rest, sketch(`${way} my late ${rest}`), 1);
-  const shares = discriminant.sharesOf(sketch("tell me about my late parcel"));
-  expect(shares.of("parcel")).toBeGreaterThan(shares.of("refund") + 0.1);
-  const known = discriminant.sharesOf(sketch("where is my late parcel"));
-  expect(known.novelty).toBeLessThan(shares.novelty);
-  expect(discriminant.sharesOf(sketch("entirely other words")).novelty).toBeGreaterThan(0.9);
+  const near = [0.1, 0.2, 0.3].flatMap((way) => [
+    ["refund", [1, way, 0, 0.3]] as const,
+    ["parcel", [1, way, 0.3, 0]] as const,
+  ]);
+  const shares = sharesAmong([1, 0.25, 0.25, 0], near);
+  expect(shares.of("parcel")).toBeGreaterThan(shares.of("refund") + 0.5);
+  expect(shares.novelty).toBeLessThan(0.1);
+  expect(sharesAmong([0, 0, 0, 0, 1], near).novelty).toBeGreaterThan(shares.novelty + 0.3);
 });
 
-test("the order of questions does not matter, and what came and went leaves nothing", () => {
-  const word = fc.constantFrom("a", "b", "c", "d", "e", "f");
-  const question = fc.record({
-    rest: fc.constantFrom("x", "y"),
-    text: fc.array(word, { minLength: 1, maxLength: 4 }),
-  });
+test("many neighbours that say the same do not outvote one that says more", () => {
+  const crowd = [0.5, 0.51, 0.49, 0.505].map((x) => ["crowd", [1, x]] as const);
+  const shares = sharesAmong([1, 0.05], [...crowd, ["one", [1, 0]]]);
+  expect(shares.of("one")).toBeGreaterThan(shares.of("crowd"));
+});
+
+test("the order of neighbours does not matter, and none say nothing", () => {
+  const number = fc.double({ min: -1, max: 1, noNaN: true });
+  const vector = fc.array(number, { minLength: 4, maxLength: 4 });
+  const neighbour = fc.tuple(fc.constantFrom("x", "y", "z"), vector);
   fc.assert(
-    fc.property(
-      fc.array(question, { minLength: 1, maxLength: 8 }),
-      fc.array(question, { maxLength: 4 }),
-      (all, gone) => {
-        const [one, other] = [new Discriminant(), new Discriminant()];
-        const count = (to: Discriminant, list: typeof all, by: 1 | -1): void => {
-          for (const { rest, text } of list) to.count(rest, sketch(text.join(" ")), by);
-        };
-        count(one, all, 1);
-        count(other, [...gone, ...all.toReversed()], 1);
-        count(other, gone, -1);
-        for (const rest of ["x", "y"])
-          expect(other.sharesOf(sketch("a c e")).of(rest)).toBeCloseTo(
-            one.sharesOf(sketch("a c e")).of(rest),
-            6,
-          );
-      },
-    ),
-    { numRuns: 12 },
+    fc.property(vector, fc.array(neighbour, { maxLength: 12 }), (question, near) => {
+      const [one, other] = [sharesAmong(question, near), sharesAmong(question, near.toReversed())];
+      expect(other.novelty).toBeCloseTo(one.novelty, 6);
+      for (const rest of ["x", "y", "z"]) expect(other.of(rest)).toBeCloseTo(one.of(rest), 6);
+    }),
   );
-});
-
-test("a long vector's sketch keeps what is near near", () => {
-  const wave = (phase: number): Float32Array => {
-    const raw = Float32Array.from(
-      { length: 1_536 },
-      (_, n) => Math.sin(n * 0.7 + phase) + Math.cos(n * n + phase),
-    );
-    const length = Math.hypot(...raw);
-    return raw.map((x) => x / length);
-  };
-  const product = (one: Float32Array, other: Float32Array): number =>
-    one.reduce((sum, x, n) => sum + x * (other[n] ?? 0), 0);
-  for (const phase of [0.1, 1, 2]) {
-    const exact = product(wave(0), wave(phase));
-    expect(Math.abs(product(sketchOfVector(wave(0)), sketchOfVector(wave(phase))) - exact)).toBeLessThan(
-      0.15,
-    );
-  }
+  expect(sharesAmong([1, 0], [])).toMatchObject({ novelty: 1 });
 });
 
 test("an answer depends on the word before a noun where its questions nearly always have one there", () => {
