@@ -19,8 +19,8 @@ const BELIEF = 6;
 const CHECK_WEIGHT = 3;
 /** Never serve what is less sure than this, however good the rest is. */
 const LEAST_CONFIDENCE = 0.85;
-/** A young cache is sure of little: were its mean alone kept to the bound, it would serve nothing for long. */
-const SURE = 0.95;
+/** A cache that is sure of little would wait long for its mean: an error of so many bounds is always taken, alone. */
+const SINGLE = 5;
 
 export class Bound {
   readonly #bound: number;
@@ -66,7 +66,7 @@ export class Bound {
       if (sum > trust * this.#bound * (n + 1)) break;
       last = error;
     }
-    this.#threshold = Math.max(LEAST_CONFIDENCE, 1 - Math.max(last, this.#bound));
-    if (trust === 1) this.#threshold = Math.min(SURE, this.#threshold);
+    const least = trust === 1 ? SINGLE * this.#bound : this.#bound;
+    this.#threshold = Math.max(LEAST_CONFIDENCE, 1 - Math.max(last, least));
   }
 }
