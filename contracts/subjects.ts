@@ -62,6 +62,9 @@ export function inboundSubjects(shard: number, shards: number): string[] {
 export const actorsBucket = (shard: number): string => `actors-${shard}`;
 /** Key beside an actor's record: a copy of what its next activation would have to gather from streams. */
 export const keptKey = ({ path }: Pick<ActorRoute, "path">): string => `${path}.kept`;
+/** All of them that actors of a kind have, and the tenant's token in one of these keys. */
+export const keptFilter = (kind: string): string => `${tokenOf(kind)}.*.*.kept`;
+export const tenantOfKept = (key: string): string => key.split(".")[1] ?? "";
 
 export const inferStream = (pool: string): string => `INFER-${tokenOf(pool)}`;
 export const inferFilter = (pool: string): string => `infer.${tokenOf(pool)}.>`;

@@ -2,17 +2,24 @@
  * How long turns are kept. One active by lease: exports the days that are over where an archive is configured, then
  * purges by tenant what is older than its time, and never more than what the archive has.
  */
+import { decode, encode } from "#contracts/codec.ts";
 import type { RetentionConfig } from "#contracts/config.ts";
 import { tokenOf } from "#contracts/ids.ts";
 import {
+  actorsBucket,
+  BUCKETS,
   idsTenantFilter,
+  keptFilter,
+  tenantOfKept,
   tenantOfTurn,
   turnsFilter,
   turnsStream,
   turnsTenantFilter,
 } from "#contracts/subjects.ts";
+import { CONVERSATION } from "#contracts/turn.ts";
 import type { Clock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
+import { Kv } from "#runtime/nats/kv.ts";
 import { messagesFrom, nextMessage, purgeBefore, streamState } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { Lease } from "#runtime/placement/lease.ts";
@@ -32,6 +39,7 @@ export interface KeeperOptions {
 }
 
 const LEASE_KEY = "lease.keeper";
+const APPLIED_KEY = "keeper.retention";
 const LEASE_MS = 60_000;
 const ROUND_MS = 3_600_000;
 const DAY_MS = 86_400_000;
@@ -85,6 +93,7 @@ export class Keeper {
   async round(): Promise<void> {
     const { shards, log } = this.#options;
     if (!(await this.#lease.hold())) return;
+    await this.#shorten();
     for (let shard = 0; shard < shards; shard++) {
       this.#stopping.signal.throwIfAborted();
       const upToSeq = await this.#export(shard);
@@ -125,6 +134,31 @@ export class Keeper {
     return purged;
   }
 
+  /**
+   * What conversations keep beside their records carries the lifetime that was configured then. Where that has become
+   * shorter it is removed, once, and made anew by those who speak again.
+   */
+  async #shorten(): Promise<void> {
+    const { bus, shards, retention, log } = this.#options;
+    const known = new Kv(bus, BUCKETS.placement);
+    const { value } = await known.getFromLeader(APPLIED_KEY);
+    const before = value ? decode<Applied>(value) : { tenants: [] };
+    const now = appliedOf(retention);
+    const [old, current] = [before, now].map((each) => encode(each)) as [Uint8Array, Uint8Array];
+    if (Buffer.compare(old, current) === 0) return;
+    let removed = 0;
+    for (let shard = 0; shard < shards; shard++) {
+      const kv = new Kv(bus, actorsBucket(shard));
+      for await (const { key } of kv.entries(keptFilter(CONVERSATION), PAGE)) {
+        this.#stopping.signal.throwIfAborted();
+        const tenant = tenantOfKept(key);
+        if (daysOf(now, tenant) < daysOf(before, tenant)) removed += await kv.drop(key);
+      }
+    }
+    await known.put(APPLIED_KEY, current);
+    if (removed > 0) log.info({ removed }, "copies of turns that were to be kept for longer were removed");
+  }
+
   /** Tokens of the tenants that have records from before a time. */
   async #tenantsBefore(shard: number, at: number): Promise<Set<string>> {
     const tenants = new Set<string>();
@@ -154,3 +188,19 @@ export class Keeper {
     return low;
   }
 }
+
+/** A retention as it was applied last, tenants by their tokens. */
+interface Applied {
+  readonly days?: number;
+  readonly tenants: readonly (readonly [token: string, days: number])[];
+}
+
+const appliedOf = ({ days, tenants = {} }: RetentionConfig): Applied => ({
+  ...(days === undefined ? {} : { days }),
+  tenants: Object.entries(tenants)
+    .map(([tenant, each]) => [tokenOf(tenant), each.days] as const)
+    .sort(([a], [b]) => (a < b ? -1 : 1)),
+});
+
+const daysOf = ({ days, tenants }: Applied, token: string): number =>
+  new Map(tenants).get(token) ?? days ?? Number.POSITIVE_INFINITY;

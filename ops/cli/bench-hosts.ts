@@ -40,7 +40,7 @@ const conversationsCommand = (parts: BenchParts): Command =>
     async (flags) => (await import("../bench/conversations.ts")).benchConversations(flags),
   )
     .addOption(parts.count("--stored <n>", "conversations", 1_000_000, 1_000))
-    .addOption(parts.count("--past-turns <n>", "turns of each in TURNS before the last one", 0, 0))
+    .addOption(parts.count("--past-turns <n>", "turns of each before the last one, far apart", 2, 0))
     .addOption(parts.count("--residency <n>", "actors that a host keeps in memory", 2_000))
     .addOption(parts.count("--rate <n>", "turns a second, half of them first ones", 200, 2))
     .addOption(parts.count("--in-flight <n>", "turns at once while memory is watched", 32))

@@ -1,11 +1,13 @@
 // What is kept of a conversation while nobody speaks, and what the next host makes of it: a real server, the echo model.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Keeper } from "#actors/conversation/keeper.ts";
 import type { StoredState } from "#actors/conversation/stored.ts";
 import type { PastTurn } from "#actors/conversation/turn.ts";
 import { decode } from "#contracts/codec.ts";
 import type { Job } from "#contracts/job.ts";
 import {
   actorsBucket,
+  BUCKETS,
   bucketStream,
   keptKey,
   routeOf,
@@ -14,6 +16,7 @@ import {
 } from "#contracts/subjects.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
 import { type ActorRecord, decodeRecord } from "#runtime/actor/record.ts";
+import { systemClock } from "#runtime/clock.ts";
 import { StaleRevision } from "#runtime/nats/connect.ts";
 import { shardOfRoute } from "#runtime/nats/inbound.ts";
 import { Kv } from "#runtime/nats/kv.ts";
@@ -182,4 +185,27 @@ test("what is kept goes with the oldest turn in it", async () => {
   expect(seconds).toBeLessThanOrEqual(30 * 86_400);
   expect(seconds).toBeGreaterThan(30 * 86_400 - 600);
   await world.end(host);
+
+  // A retention that has become shorter takes what was to be kept for longer, once; a longer one takes nothing.
+  const turned = async (days: number): Promise<boolean> => {
+    const keeper = new Keeper({
+      bus: world.bus,
+      clock: systemClock,
+      log: world.bus.log,
+      instance: "keeper",
+      shards: world.deployment.shards,
+      retention: { days },
+    });
+    await new Kv(world.bus, BUCKETS.placement).purge("lease.keeper");
+    await keeper.round();
+    await keeper.stop();
+    return (await kv.getFromLeader(keptKey(route))).value !== undefined;
+  };
+  const keptAnew = () => kv.put(keptKey(route), message?.data as Uint8Array);
+  // The host's own keeper may have done so already.
+  await turned(30);
+  await keptAnew();
+  expect(await turned(30)).toBe(true);
+  expect(await turned(60)).toBe(true);
+  expect(await turned(20)).toBe(false);
 });
