@@ -102,7 +102,7 @@ export const ERRORS = {
     404,
     "never",
     "There is no such dead letter.",
-    "List them for their references: jetclaw dead ls.",
+    "List them for their references: jetclaw dead ls. That of a turn whose model failed is in the logs of the conversation role.",
   ),
   "dead.unreadable": entry(
     409,

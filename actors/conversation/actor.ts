@@ -16,6 +16,7 @@ import {
 } from "#contracts/turn.ts";
 import type { ActorKind, SystemActor } from "#runtime/actor/define.ts";
 import { parseMessage } from "#runtime/actor/define.ts";
+import { sessionHash } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { type Answering, answerAfterWait, openAndAnswer } from "./answering.ts";
 import type { ArchivedRecord } from "./archive.ts";
@@ -200,6 +201,13 @@ function result(actor: ConversationActor, body: JobResult, answering: Answering)
     const { text: reply, citations, model } = body;
     actor.afterCommit(() => answering.pending.settle(body.job, actor.key, { reply, citations, model }));
   }
+  if (reference)
+    actor.afterCommit(() =>
+      answering.log.warn(
+        { reference, session: sessionHash(actor.key), turn: body.turn, ...body.error },
+        "a turn failed, its user was given the reference",
+      ),
+    );
   closeWith(actor, answering.deployment.shards, {
     ending: {
       outcome: failed ? "failed" : body.finish === "stopped" ? "stopped" : "answered",

@@ -103,7 +103,8 @@ export class Bus {
     for await (const status of this.nc.status()) {
       if (status.type === "reconnect") {
         this.#online = true;
-        this.log.info("reconnected to NATS");
+        // As loud as the loss: who reads of that wants to read that it is over.
+        this.log.warn("reconnected to NATS");
         this.#requests.hurry();
         for (const listener of this.#onReconnect) listener();
       } else if (status.type === "disconnect") {

@@ -2,14 +2,13 @@
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { encode } from "#contracts/codec.ts";
-import { shardOf } from "#contracts/ids.ts";
 import type { JobResult } from "#contracts/job.ts";
-import { routeOf, tokensSubject, turnSubject, turnsStream } from "#contracts/subjects.ts";
-import { CONVERSATION, type StreamEvent } from "#contracts/turn.ts";
+import { tokensSubject } from "#contracts/subjects.ts";
+import type { StreamEvent } from "#contracts/turn.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
 import type { RunningRole } from "#ops/compose/context.ts";
-import { lastMessage } from "#runtime/nats/reader.ts";
 import { ensureTokens } from "#runtime/nats/topology.ts";
+import { createLog } from "#runtime/observe/log.ts";
 import { ConversationWorld } from "#test/harness/conversation-world.ts";
 import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
 
@@ -27,10 +26,11 @@ const LATE_RESULT: JobResult = {
   timings: { queuedMs: 0, firstTokenMs: 0, totalMs: 0 },
   worker: "w",
 };
+const PATIENCE = { timeout: PATIENCE_MS };
 const NOTHING = { turns: 0, tokens: 0, jobs: 0, timers: 0, dead: 0 };
 /** What is acknowledged goes a moment after the answer that others see. */
 const tracesOf = (world: ConversationWorld, session: string) =>
-  expect.poll(() => world.traces(session), { timeout: PATIENCE_MS });
+  expect.poll(() => world.traces(session), PATIENCE);
 const types = (events: readonly StreamEvent[]): string[] => events.map((event) => event.type);
 const has = (events: readonly StreamEvent[], type: StreamEvent["type"], turn = 1): boolean =>
   events.some((event) => event.type === type && event.turn === turn);
@@ -256,36 +256,12 @@ describe.each([2, 4])("a conversation, %i shards", (shards) => {
   });
 });
 
-test("a message that is given up stands in the transcript as it was written, its apology goes where it came from", async () => {
-  const world = await ConversationWorld.start(2);
-  try {
-    const languageOf = (text: string): undefined => {
-      if (text.includes("unlucky")) throw new Error("a bug");
-    };
-    await world.host({}, { languageOf });
-    await world.worker();
-    // What is collected for a moment is given up with its timer, the others by themselves.
-    for (const channel of ["whatsapp", "chat"]) {
-      await world.send(channel, "m1", "An unlucky question?", channel);
-      const [turn] = await world.closed(channel, 1);
-      expect(turn).toMatchObject({
-        messages: [{ id: "m1", text: "An unlucky question?" }],
-        reply: expect.stringMatching(/^Sorry/),
-      });
-      const shard = shardOf(routeOf({ kind: CONVERSATION, tenant: "demo", key: channel }).partition, 2);
-      const subject = turnSubject(shard, channel, "demo", channel);
-      await waitUntil(() => lastMessage(world.bus, turnsStream(shard), subject), { what: "its record" });
-      await world.send(channel, "m2", "Another question?", channel);
-      expect((await world.closed(channel, 2))[1]).toMatchObject({ outcome: "answered" });
-    }
-  } finally {
-    await world.stop();
-  }
-});
-
 describe("without a worker", () => {
   test("a turn past its deadline ends in an apology with a reference, and the next one is answered", async () => {
-    const world = await ConversationWorld.start(2);
+    const said: unknown[] = [];
+    const quiet = createLog({ level: "silent" });
+    const log = Object.assign(Object.create(quiet), { warn: (fields: unknown) => void said.push(fields) });
+    const world = await ConversationWorld.start(2, log);
     try {
       const hasty = await world.host({ turnDeadlineMs: 500 });
       const events = await world.follow("waiting");
@@ -298,6 +274,11 @@ describe("without a worker", () => {
         outcome: "failed",
         reference: expect.stringMatching(/^[0-9a-z]{6,7}$/),
       });
+      // What a user reads out is found by whoever reads the logs.
+      const reference = events.at(-1)?.answer?.reference;
+      await expect
+        .poll(() => said, PATIENCE)
+        .toContainEqual(expect.objectContaining({ reference, turn: 1, code: "turn.deadline" }));
       await tracesOf(world, "waiting").toMatchObject({ jobs: 0 });
       await world.end(hasty);
       await world.host();

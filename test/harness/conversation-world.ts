@@ -24,14 +24,15 @@ import { systemClock } from "#runtime/clock.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { messagesFrom } from "#runtime/nats/reader.ts";
 import { type Deployment, provision } from "#runtime/nats/topology.ts";
-import { createLog } from "#runtime/observe/log.ts";
+import { createLog, type Log } from "#runtime/observe/log.ts";
 import { startTestNats, type TestNats } from "./nats.ts";
 import { waitUntil } from "./wait.ts";
 
-const log = createLog({ level: process.env.JETCLAW_LOG_LEVEL ?? "silent" });
+const quiet = createLog({ level: process.env.JETCLAW_LOG_LEVEL ?? "silent" });
 const TENANT = "demo";
 
 export class ConversationWorld {
+  readonly log: Log;
   readonly nats: TestNats;
   readonly bus: Bus;
   readonly deployment: Deployment;
@@ -39,17 +40,18 @@ export class ConversationWorld {
   readonly #running = new Set<{ role: RunningRole; bus: Bus }>();
   #names = 0;
 
-  private constructor(nats: TestNats, bus: Bus, deployment: Deployment) {
+  private constructor(nats: TestNats, bus: Bus, deployment: Deployment, log: Log) {
+    this.log = log;
     this.nats = nats;
     this.bus = bus;
     this.deployment = deployment;
     this.client = new ConversationClient(bus, deployment, systemClock);
   }
 
-  static async start(shards: number): Promise<ConversationWorld> {
+  static async start(shards: number, log = quiet): Promise<ConversationWorld> {
     const nats = await startTestNats();
     const bus = await connectBus({ servers: nats.url, name: "test", log });
-    return new ConversationWorld(nats, bus, await provision(bus, { shards, pools: ["default"] }));
+    return new ConversationWorld(nats, bus, await provision(bus, { shards, pools: ["default"] }), log);
   }
 
   /** A conversation host with its reaper. */
@@ -70,6 +72,7 @@ export class ConversationWorld {
   }
 
   async #start(role: (context: RoleContext) => Promise<RunningRole>): Promise<RunningRole> {
+    const { log } = this;
     const instance = `member-${++this.#names}`;
     const bus = await connectBus({ servers: this.nats.url, name: instance, log });
     const config = configSchema.parse({
