@@ -243,7 +243,7 @@ export class Offline {
     let batch = await this.#write({ ...rest, seqs, sends: wanted.sends + 1, at: clock.now() });
     try {
       const file = await this.#api.upload(`jetclaw-${markOf(batch)}.jsonl`, lines, signal);
-      batch = await this.#write({ ...batch, file, at: clock.now() });
+      batch = await this.#withFile(batch, file);
       const { id } = await this.#api.begin(file, markOf(batch), signal);
       await this.#adopt(batch, id);
       metrics.batchSize(seqs.length, { model: served.model.name });
@@ -254,6 +254,15 @@ export class Offline {
       log.warn({ err: error, ...this.#names }, "offline: batches are refused, jobs are asked one by one");
       await this.#end(batch, "refused");
     }
+  }
+
+  /** Whoever has replaced this worker meanwhile knows nothing of the file. */
+  async #withFile(batch: Batch, file: string): Promise<Batch> {
+    const uploaded = { ...batch, file, at: this.#parts.clock.now() };
+    return await this.#write(uploaded).catch(async (error: unknown) => {
+      if (error instanceof StaleRevision) await this.#leftovers.add(uploaded, this.#stopped.signal);
+      throw error;
+    });
   }
 
   async #linesOf(seqs: readonly number[]): Promise<{ lines: string[]; seqs: number[] }> {
