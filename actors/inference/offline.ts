@@ -243,7 +243,8 @@ export class Offline {
     let batch = await this.#write({ ...rest, seqs, sends: wanted.sends + 1, at: clock.now() });
     try {
       const file = await this.#api.upload(`jetclaw-${markOf(batch)}.jsonl`, lines, signal);
-      batch = await this.#withFile(batch, file);
+      const uploaded = { ...batch, file, at: clock.now() };
+      batch = await this.#write(uploaded).catch((error) => this.#orphan(uploaded, error));
       const { id } = await this.#api.begin(file, markOf(batch), signal);
       await this.#adopt(batch, id);
       metrics.batchSize(seqs.length, { model: served.model.name });
@@ -257,12 +258,9 @@ export class Offline {
   }
 
   /** Whoever has replaced this worker meanwhile knows nothing of the file. */
-  async #withFile(batch: Batch, file: string): Promise<Batch> {
-    const uploaded = { ...batch, file, at: this.#parts.clock.now() };
-    return await this.#write(uploaded).catch(async (error: unknown) => {
-      if (error instanceof StaleRevision) await this.#leftovers.add(uploaded, this.#stopped.signal);
-      throw error;
-    });
+  async #orphan(batch: Batch, error: unknown): Promise<never> {
+    if (error instanceof StaleRevision) await this.#leftovers.add(batch, this.#stopped.signal);
+    throw error;
   }
 
   async #linesOf(seqs: readonly number[]): Promise<{ lines: string[]; seqs: number[] }> {
