@@ -3,10 +3,13 @@
 import type { PoolConfig } from "#contracts/config.ts";
 import { routeOf, turnsStream } from "#contracts/subjects.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
+import { connectTo } from "#ops/compose/open.ts";
 import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
 import { shardOfRoute } from "#runtime/nats/inbound.ts";
 import { streamState } from "#runtime/nats/reader.ts";
 import type { KillPoint } from "#runtime/observe/kill-point.ts";
+import { createLog } from "#runtime/observe/log.ts";
 import { PlacementStore } from "#runtime/placement/document.ts";
 import { checkHistory, type Verdict } from "#test/harness/checker.ts";
 import { Cluster, type ClusterOptions } from "#test/harness/cluster.ts";
@@ -31,6 +34,8 @@ export interface FaultRunOptions extends ClusterOptions {
   readonly say?: (line: string) => void;
   /** The next kill waits until the last one is overcome: then the time a takeover takes can be read. */
   readonly calm?: boolean;
+  /** People write over lines too, and are hit by what hits them; otherwise they write on the harness's own connection. */
+  readonly peopleOnLines?: boolean;
   /** Kinds of effects that can be demanded; where NATS dies, only what a stream keeps. */
   readonly effects?: readonly Published["what"][];
   /** How long the queues have to become empty; shorter where a control run knows that they will not. */
@@ -58,6 +63,7 @@ export interface Outcome {
 }
 
 const DRAIN_MS = 90_000;
+const PEOPLE = "people";
 const CALM_MESSAGES = 15;
 /** Answers before the first fault where a protection is off: a control run without its fault finds nothing in them. */
 const CALM_FIRST = 300;
@@ -79,6 +85,7 @@ export class FaultRun {
   readonly #startedAt = Date.now();
   readonly #tallies: TallyLoad;
   #simulator: Simulator | undefined;
+  #people: Bus | undefined;
 
   private constructor(options: FaultRunOptions, cluster: Cluster, recorder: Recorder, random: Random) {
     const { tenants = 4, sessions = 80, perSecond = 100 } = options;
@@ -88,7 +95,7 @@ export class FaultRun {
     this.random = random;
     this.#placement = new PlacementStore(cluster.bus);
     this.#load = new Load({
-      bus: () => cluster.bus,
+      bus: () => this.#people ?? cluster.bus,
       recorder,
       random: random.fork("load"),
       tenants,
@@ -121,6 +128,8 @@ export class FaultRun {
     await observe({ bus, deployment, recorder, closedOf: closedTurnsOf, effects });
     const run = new FaultRun(options, cluster, recorder, randomOf(options.seed));
     run.#simulator = simulator;
+    if (options.peopleOnLines)
+      run.#people = await connectTo(cluster.nats.url, PEOPLE, createLog({ level: "fatal" }));
     run.#load.start();
     run.#tallies.start(TALLY_MS);
     const first = options.unsafe ? CALM_FIRST : 20;
@@ -234,6 +243,7 @@ export class FaultRun {
   }
 
   async close(): Promise<void> {
+    await this.#people?.close();
     await this.cluster.close();
     await this.#simulator?.close();
     this.#simulator = undefined;

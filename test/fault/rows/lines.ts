@@ -113,6 +113,7 @@ async function acksLost(options: RowOptions, servers: 1 | 3) {
       ...THREE,
       servers,
       lines: true,
+      peopleOnLines: true,
       unsafe: options.control ? { ignoreRing: true } : undefined,
     },
     {},
