@@ -4,7 +4,7 @@
  */
 import type { ReplyEvent } from "#contracts/chat.ts";
 import { decode, encode } from "#contracts/codec.ts";
-import { JOB_VERSION, type Job, type JobResult } from "#contracts/job.ts";
+import { JOB_VERSION, type Job, type JobResult, resultId } from "#contracts/job.ts";
 import { CLASSES, inferLaneFilter, inferOfflineFilter, inferStream, type Lane } from "#contracts/subjects.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
@@ -105,7 +105,7 @@ export class Reaper {
     };
     if (job.replyTo) return bus.publish(job.replyTo, encode({ type: "result", result } satisfies ReplyEvent));
     await sendToActor(bus, {
-      id: `${job.id}.r`,
+      id: resultId(job.id),
       tenant: job.tenant,
       kind: CONVERSATION,
       key: job.session,

@@ -3,8 +3,7 @@ import type { ReplyEvent } from "#contracts/chat.ts";
 import { encode } from "#contracts/codec.ts";
 import type { TraceContext } from "#contracts/envelope.ts";
 import { asJetclawError } from "#contracts/errors.ts";
-import { isId, tokenOf } from "#contracts/ids.ts";
-import type { Job, JobResult } from "#contracts/job.ts";
+import { type Job, type JobResult, resultId } from "#contracts/job.ts";
 import { inferStream } from "#contracts/subjects.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
 import { deadBytes } from "#runtime/actor/dead-letter.ts";
@@ -21,12 +20,6 @@ const RETRY_FIRST_MS = 100;
 const RETRY_MOST_MS = 2_000;
 /** An answer was paid for: even past the deadline its result is offered a few times. */
 const TRIES_AT_LEAST = 3;
-
-/** Stable over attempts, so that the conversation drops all results of a job but the first. */
-export function resultId(jobId: string): string {
-  const id = `${jobId}.r`;
-  return isId(id) ? id : `${tokenOf(jobId)}.r`;
-}
 
 export interface Send {
   readonly bus: Bus;
