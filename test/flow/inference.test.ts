@@ -234,7 +234,9 @@ describe("jobs that go wrong", () => {
   test("a worker whose slots are all taken asks for its next job in the message that acknowledges the last", async () => {
     const acks: string[] = [];
     const listening = world.bus.subscribe("$JS.ACK.INFER-default.>", ({ data }) => {
-      acks.push(new TextDecoder().decode(data.subarray(0, 4)));
+      const word = new TextDecoder().decode(data.subarray(0, 4));
+      // On a slow machine a job is held long enough to say that it is alive.
+      if (word !== "+WPI") acks.push(word);
     });
     await world.bus.flush();
     const jobs = Array.from({ length: 12 }, () => jobOf({ cls: "ongoing" }));
