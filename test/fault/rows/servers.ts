@@ -8,8 +8,6 @@ import type { FaultRun } from "../run.ts";
 
 /** A cluster of three that a small machine carries beside its members. */
 export const THREE = { servers: 3, hosts: 2, workers: 2, perSecond: 40, sessions: 60 } as const;
-/** So few in memory that nearly every message reads its actor's state. */
-export const EVICTING = { residency: 4 } as const;
 /** While nodes die nobody sees every message that passes by: only what a stream keeps can be demanded. */
 export const KEPT = { effects: ["record"] } as const;
 
@@ -151,7 +149,8 @@ const nodePaused: Row = {
       {
         ...THREE,
         ...KEPT,
-        ...EVICTING,
+        // So few that nearly every message reads its actor's state.
+        residency: 4,
         unsafe: options.control ? { ignoreFence: true, staleReads: true, stayIsolated: true } : undefined,
       },
       { longestShardGapMs: 12_000 },
