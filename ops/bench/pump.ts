@@ -39,7 +39,7 @@ export async function benchPump(options: PumpBenchOptions): Promise<BenchResult>
   const alone = await measureAlone(options);
   const idle = await measureIdle(options);
   const busy = await measureBusy(options);
-  const bare = await measureBare(options, busy.jobsPerSecond ?? 0);
+  const bare = await measureBare(options, LOAD_SHARE * (busy.jobsPerSecondAtMost ?? 0));
   return resultOf(options, fsync, { ...idle, ...alone, ...busy }, bare);
 }
 
