@@ -173,9 +173,11 @@ export class ConversationClient implements Conversations {
     const remembered = processed.has(message);
     // Neither remembered nor ever forgotten: nobody has seen it.
     if (!remembered && !indexed && !processed.isFull) return undefined;
-    const kept = (): Promise<unknown> => keptOf(this.#past, tenant, session);
-    const last = (await lastTurns(this.#past, tenant, session, state, kept)).find(({ turn }) => has(turn));
-    if (last) return ofPast(last.turn);
+    if (remembered) {
+      const kept = (): Promise<unknown> => keptOf(this.#past, tenant, session);
+      const last = (await lastTurns(this.#past, tenant, session, state, kept)).find(({ turn }) => has(turn));
+      if (last) return ofPast(last.turn);
+    }
     const at = state.places?.turn === state.turn ? state.places.ids : undefined;
     const chunks = indexed ? await readOldIds(this.#past, tenant, session, at) : [];
     const place = placeOf(chunks, message);
