@@ -102,14 +102,14 @@ const everything: Row = {
   fault: 24,
   name: "everything at once, a quarter quiet",
   target: "0 lost, doubled, reordered; all drained",
-  control: "hosts forget what they have processed, and write over what others wrote",
+  control: "hosts forget what they have processed, write over what others wrote, publish no stored outbox",
   run: (options) =>
     underLoad(
       { ...options, minutes: options.minutes ?? 3 },
       {
         ...LOAD,
         ...KEPT,
-        unsafe: options.control ? { ignoreRing: true, ignoreFence: true } : undefined,
+        unsafe: options.control ? { ignoreRing: true, ignoreFence: true, dropOutbox: true } : undefined,
       },
       {},
       async (run) => {
