@@ -128,12 +128,13 @@ class Memory implements SemanticCache {
 
   /**
    * Half of the checks are drawn from all hits alike, as also what seems sure may be wrong; half where errors are
-   * expected. Where as many are expected as the operator accepts, the share of both together is the one that was set.
+   * expected. Where as many are expected as the operator accepts, the share of both together is the one that was set;
+   * a share of one checks all.
    */
   #checkShareAt(confidence: number): number {
     const { checkShare, errorBound } = this.#options;
     const doubt = errorBound > 0 ? (1 - confidence) / errorBound : 1;
-    return (checkShare * (1 + doubt)) / 2;
+    return 1 - (1 - checkShare) ** ((1 + doubt) / 2);
   }
 
   learn(question: Question, outcome: Outcome, verdict: Verdict): SemanticEntry {
