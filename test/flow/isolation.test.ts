@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect } from "@nats-io/transport-node";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { BUCKETS, bucketStream, bucketSubject } from "#contracts/subjects.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
@@ -63,8 +63,7 @@ test("servers that were taken out of the cluster are missed by nobody", async ()
   const alone = await client("alone", home);
   const majority = new Majority(alone.nc, alone.inbox());
   await waitUntil(() => majority.isHeard(), { what: "more than one server to be known" });
-  const operator = await connect({ servers: addressOf(home), user: "operator", pass: "operator" });
-  cleanups.push(() => operator.close());
+  const operator = await operatorAt(home);
   for (const gone of nats.nodes.filter((node) => node !== home)) {
     const { server_name: peer } = (await gone.monitor("varz")) as { server_name: string };
     const removed = (): Promise<boolean> =>
@@ -93,6 +92,7 @@ async function client(name: string, at?: NatsNode): Promise<Bus> {
 
 /** Who leads the cluster can take the others out, and is left with what it stores. @returns where that is */
 async function bucketOnLeader(bus: Bus): Promise<NatsNode> {
+  const operator = await operatorAt(nats.node("n1"));
   return await waitUntil(
     async () => {
       const about = (await nats.node("n1").monitor("jsz")) as
@@ -100,12 +100,19 @@ async function bucketOnLeader(bus: Bus): Promise<NatsNode> {
         | undefined;
       const { cluster } = await bus.jsm.streams.info(CONFIG);
       if (about && cluster?.leader === about.meta_cluster?.leader) return await nats.leaderOf(bus, CONFIG);
-      await bus.jsm.streams.delete(CONFIG);
-      await addBucket(bus);
+      const wish = JSON.stringify({ placement: { preferred: cluster?.leader } });
+      // Refused while there is no leader; then the next look asks again.
+      await operator.request("$JS.API.META.LEADER.STEPDOWN", wish, { timeout: 2_000 }).catch(() => {});
       return undefined;
     },
-    { what: "the bucket to be on the server that leads" },
+    { what: "the server with the bucket to lead", pollMs: 500 },
   );
+}
+
+async function operatorAt(node: NatsNode): Promise<NatsConnection> {
+  const operator = await connect({ servers: addressOf(node), user: "operator", pass: "operator" });
+  cleanups.push(() => operator.close());
+  return operator;
 }
 
 async function addBucket(bus: Bus): Promise<void> {
