@@ -1,12 +1,15 @@
-// A port of this machine for a process that has to be told one. It is free when asked for; nobody holds it until it is used.
-import { createServer } from "node:net";
+/**
+ * A port of this machine for a process that has to be told one. It is free when asked for; nobody holds it until it is
+ * used. It lies below those that systems give to outgoing connections, which would take one in between.
+ */
+import { randomInt } from "node:crypto";
+import { reservePort } from "#runtime/nats/server/probe.ts";
 
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject).listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
+const [FIRST, LAST] = [12_000, 32_000];
+
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = await reservePort("127.0.0.1", randomInt(FIRST, LAST));
+    if (port !== null) return port;
+  }
 }

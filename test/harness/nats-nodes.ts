@@ -5,8 +5,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { templatePath } from "#runtime/nats/server/config.ts";
-import { reservePort } from "#runtime/nats/server/probe.ts";
 import { ensureNatsServer, type NatsServerProcess, startNatsServer } from "#runtime/nats/server.ts";
+import { freePort } from "./free-port.ts";
 import { type Ailments, ailmentsOf, nothingLasts, replicasBehind } from "./health.ts";
 import type { LineFault, LineOptions } from "./line.ts";
 import { Lines } from "./lines.ts";
@@ -310,8 +310,8 @@ export class NatsNodes {
 const routeLine = (from: { name: string }, to: { name: string }): string => `${from.name}>${to.name}`;
 
 async function somePorts(): Promise<Ports> {
-  const free = async (): Promise<number> => (await reservePort("127.0.0.1", 0)) as number;
-  return { client: await free(), route: await free(), monitor: await free(), line: await free() };
+  const [client, route, monitor, line] = [freePort(), freePort(), freePort(), freePort()];
+  return { client: await client, route: await route, monitor: await monitor, line: await line };
 }
 
 const clientLines = (ports: ReadonlyMap<string, Ports>): LineOptions[] =>
@@ -333,7 +333,7 @@ async function routesOf(
         lines.push({
           from,
           name: routeLine({ name: from }, { name: to }),
-          port: (await reservePort("127.0.0.1", 0)) as number,
+          port: await freePort(),
           target: (ports.get(to) as Ports).route,
           client: false,
         });
