@@ -6,6 +6,7 @@ import { streamState } from "#runtime/nats/reader.ts";
 import { startDeployed } from "./deployed.ts";
 import {
   BUSY_SETTLING_SECONDS,
+  cpuFigures,
   JOB_BYTES,
   jobOf,
   type PumpBenchOptions,
@@ -58,15 +59,7 @@ export async function measureBare(
       () => playFor(seconds * SHORT_SHARE, "bareunserved"),
       () => sent,
     );
-    const all = (spent.workers + spent.natsServer) / jobs;
-    return {
-      cpuMsPerJob: round(all),
-      cpuTakingMsPerJob: round(all - storing),
-      cpuWorkersMsPerJob: round(spent.workers / jobs),
-      cpuNatsTakingMsPerJob: round(spent.natsServer / jobs - storing),
-      cpuNatsStoringMsPerJob: round(storing),
-      cpuClientMsPerJob: round(spent.client / jobs),
-    };
+    return cpuFigures(spent, jobs, storing);
   } finally {
     await deployed.stop();
   }

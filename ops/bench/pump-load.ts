@@ -4,6 +4,7 @@ import { CLASSES } from "#contracts/subjects.ts";
 import { poisson } from "./arrivals.ts";
 import { type Child, cpuMsOfProcess } from "./children.ts";
 import type { Deployed, LoadBench } from "./deployed.ts";
+import { round } from "./shape.ts";
 
 export interface PumpBenchOptions extends LoadBench {
   readonly idleWorkers: number;
@@ -77,6 +78,19 @@ export async function storingMs(
   const before = sent();
   const { natsServer } = await spentIn(deployed, during);
   return natsServer / (sent() - before);
+}
+
+/** Of jobs whose storing takes the server so many milliseconds each. */
+export function cpuFigures({ workers, natsServer, client }: Cpu, jobs: number, storing: number) {
+  const all = (workers + natsServer) / jobs;
+  return {
+    cpuMsPerJob: round(all),
+    cpuTakingMsPerJob: round(all - storing),
+    cpuWorkersMsPerJob: round(workers / jobs),
+    cpuNatsTakingMsPerJob: round(natsServer / jobs - storing),
+    cpuNatsStoringMsPerJob: round(storing),
+    cpuClientMsPerJob: round(client / jobs),
+  };
 }
 
 export function jobOf(n: number, question: string, pool: string): Job {

@@ -13,6 +13,7 @@ import { type Deployed, startDeployed } from "./deployed.ts";
 import { measureBare } from "./pump-bare.ts";
 import {
   BUSY_SETTLING_SECONDS,
+  cpuFigures,
   JOB_BYTES,
   jobOf,
   type PumpBenchOptions,
@@ -138,15 +139,9 @@ async function measureBusy(options: PumpBenchOptions): Promise<Record<string, nu
       () => playFor(seconds * SHORT_SHARE, UNSERVED),
       () => counts.jobs,
     );
-    const all = (spent.workers + spent.natsServer) / jobs;
     return {
       ...messages,
-      cpuMsPerJob: round(all),
-      cpuTakingMsPerJob: round(all - storing),
-      cpuWorkersMsPerJob: round(spent.workers / jobs),
-      cpuNatsTakingMsPerJob: round(spent.natsServer / jobs - storing),
-      cpuNatsStoringMsPerJob: round(storing),
-      cpuClientMsPerJob: round(spent.client / jobs),
+      ...cpuFigures(spent, jobs, storing),
       jobsPerSecondAtMost: round(capacity, 1),
       jobsPerSecond: round((jobs * 1_000) / spent.tookMs, 1),
       jobsLeft: left,
