@@ -114,10 +114,15 @@ test("only who is deferred and has the time goes offline; the others are answere
 
 const purgeOf = ({ pool, tenant, session }: Job) =>
   purge(world.bus, inferStream(pool), inferSessionFilter(pool, tenant, session));
+/** Its file too: the next test's provider may know of no files, which to a worker means that there is none left. */
 const cancelled = (known: number) =>
-  waitUntil(() => simulator.batches()[known]?.status === "cancelled", {
-    what: "the batch to be cancelled",
-  });
+  waitUntil(
+    () => {
+      const { status, input_file_id: file = "" } = simulator.batches()[known] ?? {};
+      return status === "cancelled" && !simulator.files().includes(file);
+    },
+    { what: "the batch to be cancelled and its file deleted" },
+  );
 
 test("a request that is refused, or not answered in time, is asked alone; the others have their answers", async () => {
   simulator.set({ contextTokens: 100 });
