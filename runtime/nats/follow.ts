@@ -4,16 +4,9 @@
  * the last message seen. The library's ordered consumers stood still for good when two leaders died in a row.
  */
 import { AckPolicy, type ConsumerInfo, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
+import type { StoredMessage } from "./batch-get.ts";
 import { type Bus, natsError, type Subscription } from "./connect.ts";
 import { type PullChannel, type PullEnd, type Pulled, Puller } from "./pull.ts";
-
-export interface StoredMessage {
-  readonly subject: string;
-  readonly data: Uint8Array;
-  readonly seq: number;
-  /** Ms since the epoch. */
-  readonly at: number;
-}
 
 export interface FollowOptions {
   readonly stream: string;

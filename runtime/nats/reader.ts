@@ -1,17 +1,12 @@
 /** Reading streams without owning their messages: ranges of a subject, single messages, states; and removing some. */
-import { JetStreamApiError, type StoredMsg } from "@nats-io/jetstream";
+import { JetStreamApiError } from "@nats-io/jetstream";
+import { JetclawError } from "#contracts/errors.ts";
+import { batchGet, type StoredMessage } from "./batch-get.ts";
 import { type Bus, natsError } from "./connect.ts";
-import type { StoredMessage } from "./follow.ts";
 import type { WhichMessage } from "./leader-answer.ts";
 
-export { follow, type StoredMessage } from "./follow.ts";
-
-const toStored = (m: StoredMsg): StoredMessage => ({
-  subject: m.subject,
-  data: m.data,
-  seq: m.seq,
-  at: m.time.getTime(),
-});
+export type { StoredMessage } from "./batch-get.ts";
+export { follow } from "./follow.ts";
 
 /** The message at a sequence, read from the leader; undefined when the stream no longer holds it. */
 export function messageAt(bus: Bus, stream: string, seq: number): Promise<StoredMessage | undefined> {
@@ -38,7 +33,7 @@ async function fromLeader(bus: Bus, stream: string, which: WhichMessage): Promis
   return typeof answer === "string" ? undefined : answer;
 }
 
-/** Up to `batch` messages at or after `seq` whose subject matches, in order; batched direct get. */
+/** Up to `batch` messages at or after `seq` whose subject matches, in order; fewer only where there are no more. */
 export async function messagesFrom(
   bus: Bus,
   stream: string,
@@ -46,19 +41,15 @@ export async function messagesFrom(
   seq: number,
   batch: number,
 ): Promise<StoredMessage[]> {
-  try {
-    const messages: StoredMessage[] = [];
-    for await (const m of await bus.jsm.direct.getBatch(stream, {
-      seq: Math.max(1, seq),
-      next_by_subj: filter,
-      batch,
-    }))
-      messages.push(toStored(m));
-    return messages;
-  } catch (error) {
-    if (isNothing(error)) return [];
-    throw natsError(error);
+  const messages: StoredMessage[] = [];
+  for (let from = Math.max(1, seq), hasMore = true; hasMore && messages.length < batch; ) {
+    const asked = { seq: from, next_by_subj: filter, batch: batch - messages.length };
+    const part = await batchGet(bus, stream, asked);
+    for (const message of part.messages) messages.push(message);
+    from = (messages.at(-1)?.seq ?? 0) + 1;
+    hasMore = part.hasMore && part.messages.length > 0;
   }
+  return messages;
 }
 
 /**
@@ -87,27 +78,18 @@ export async function* everyMessage(
   }
 }
 
-/** The last message on each matching subject. */
+/** The last message on each matching subject, of few and small ones. @throws JetclawError `nats.unavailable` */
 export async function lastMessages(
   bus: Bus,
   stream: string,
   filters: readonly string[],
-): Promise<StoredMessage[]> {
-  try {
-    const messages: StoredMessage[] = [];
-    for await (const m of await bus.jsm.direct.getLastMessagesFor(stream, { multi_last: [...filters] }))
-      messages.push(toStored(m));
-    return messages;
-  } catch (error) {
-    if (isNothing(error)) return [];
-    throw natsError(error);
-  }
+): Promise<readonly StoredMessage[]> {
+  const { messages, hasMore } = await batchGet(bus, stream, { multi_last: filters, batch: MOST_LAST });
+  if (hasMore) throw new JetclawError("nats.unavailable", `${stream} holds more of them than can be read`);
+  return messages;
 }
-
-function isNothing(error: unknown): boolean {
-  if (error instanceof JetStreamApiError) return error.code === 10037 || error.status === 404;
-  return error instanceof Error && /no messages|message not found|no results/i.test(error.message);
-}
+/** The server refuses more. */
+const MOST_LAST = 1_024;
 
 /** The subjects that hold a message and match. */
 export async function subjectsOf(bus: Bus, stream: string, filter: string): Promise<ReadonlySet<string>> {

@@ -2,9 +2,10 @@
 // will answer any more, queues that are not there.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { encode } from "#contracts/codec.ts";
-import { BUCKETS } from "#contracts/subjects.ts";
+import { BUCKETS, KNOWLEDGE } from "#contracts/subjects.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
+import { messagesFrom } from "#runtime/nats/reader.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { WorkQueue } from "#runtime/nats/work-queue.ts";
 import { createLog } from "#runtime/observe/log.ts";
@@ -104,4 +105,23 @@ test("a client that moves goes to another server, also the first time", async ()
     await moving.close();
     await other.stop();
   }
+});
+
+test("ranges of a stream are read whole where a part of them fills the server's answer, and leave nothing behind", async () => {
+  const listening = async (): Promise<number> => {
+    const answer = await bus.nc.request("$SYS.REQ.ACCOUNT.PING.STATZ");
+    const { data } = answer.json<{ data: { account_statz: { num_subscriptions: number }[] } }>();
+    return data.account_statz[0]?.num_subscriptions ?? -1;
+  };
+  const large = new Uint8Array(900_000);
+  for (let n = 0; n < 20; n++) await bus.append(`kb.read.large.${n}`, large);
+  const before = await listening();
+  for (let n = 0; n < 20; n++) {
+    const read = await messagesFrom(bus, KNOWLEDGE, "kb.read.large.*", 1, 256);
+    expect(read.map(({ subject }) => subject)).toEqual(
+      Array.from({ length: 20 }, (_, at) => `kb.read.large.${at}`),
+    );
+    expect(await messagesFrom(bus, KNOWLEDGE, "kb.read.none.*", 1, 256)).toEqual([]);
+  }
+  await waitUntil(async () => (await listening()) <= before, { what: "nobody to listen any more" });
 });

@@ -7,7 +7,7 @@ import { actorsBucket, turnsFilter, turnsStream } from "#contracts/subjects.ts";
 import { CONVERSATION, type FeedbackRecord, type TurnRecord } from "#contracts/turn.ts";
 import { decodeRecord, type StoredEffect } from "#runtime/actor/record.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
-import { follow, type StoredMessage } from "#runtime/nats/follow.ts";
+import { follow, type StoredMessage } from "#runtime/nats/reader.ts";
 import type { Deployment } from "#runtime/nats/topology.ts";
 import type { Published } from "./history.ts";
 import type { Recorder } from "./recorder.ts";
