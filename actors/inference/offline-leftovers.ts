@@ -80,7 +80,7 @@ export class Leftovers {
     const { remote, file, at } = leftover;
     try {
       if (!(await this.#delete(leftover, signal))) this.#lookAt = 0;
-      else await this.#kv.purge(key);
+      else await this.#kv.drop(key);
     } catch (err) {
       signal.throwIfAborted();
       this.#lookAt = Math.min(this.#lookAt, clock.now() + AGAIN_LEAST_MS);
@@ -90,7 +90,7 @@ export class Leftovers {
         { err, pool, model, remote, file },
         "offline: the provider did not let files be deleted for a day; delete them there, or wait for their expiry",
       );
-      await this.#kv.purge(key);
+      await this.#kv.drop(key);
     }
   }
 

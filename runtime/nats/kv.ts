@@ -1,10 +1,9 @@
 /** Key-value buckets: reads, compare-and-set writes with an optional lifetime, watches as hints. */
-import { type KV, Kvm } from "@nats-io/kv";
 import { JetclawError } from "#contracts/errors.ts";
-import { type Bus, NO_DATA, natsError } from "./connect.ts";
+import { type Bus, natsError } from "./connect.ts";
 import { follow } from "./follow.ts";
 import { headOf } from "./leader-answer.ts";
-import { messagesFrom, purge } from "./reader.ts";
+import { messagesFrom, purge, subjectsOf } from "./reader.ts";
 
 export interface KvEntry {
   readonly key: string;
@@ -20,7 +19,6 @@ const REMOVED = new Set(["DEL", "PURGE"]);
 export class Kv {
   readonly bucket: string;
   readonly #bus: Bus;
-  #native: Promise<KV> | undefined;
 
   constructor(bus: Bus, bucket: string) {
     this.#bus = bus;
@@ -83,12 +81,7 @@ export class Kv {
     await this.#bus.append(this.subjectOf(key), value, { ...options, ...expected });
   }
 
-  /** Removes the key and everything stored under it. */
-  async purge(key: string): Promise<void> {
-    await (await this.#kv()).purge(key);
-  }
-
-  /** Removes every key that matches and leaves no marker behind: nothing tells a watcher. @returns how many */
+  /** Removes every key that matches, one or many, and leaves no marker behind: nothing tells a watcher. @returns how many */
   async drop(filter: string): Promise<number> {
     return await purge(this.#bus, `KV_${this.bucket}`, this.subjectOf(filter));
   }
@@ -106,11 +99,11 @@ export class Kv {
     }
   }
 
-  /** The live keys that match a filter with NATS wildcards. */
+  /** The keys that match a filter with NATS wildcards, by the leader; for a while those that have expired are among them. */
   async keys(filter: string): Promise<string[]> {
-    const keys: string[] = [];
-    for await (const key of await (await this.#kv()).keys(filter)) keys.push(key);
-    return keys;
+    const prefix = this.subjectOf("").length;
+    const subjects = await subjectsOf(this.#bus, `KV_${this.bucket}`, this.subjectOf(filter));
+    return [...subjects].map((subject) => subject.slice(prefix));
   }
 
   /**
@@ -132,11 +125,4 @@ export class Kv {
     });
     return { stop: () => void follower.stop() };
   }
-
-  #kv(): Promise<KV> {
-    this.#native ??= new Kvm(this.#bus.js).open(this.bucket, { bindOnly: true });
-    return this.#native;
-  }
 }
-
-export { NO_DATA };

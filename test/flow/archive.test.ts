@@ -266,7 +266,7 @@ describe("retention", () => {
       clock: { ...systemClock, now: () => Date.now() + 40 * DAY_MS },
       retention: { days: 30, tenants: { longer: { days: 60 }, "odd.tenant": { days: 10 } } },
     });
-  const giveBack = () => new Kv(world.bus, BUCKETS.placement).purge("lease.keeper");
+  const giveBack = () => new Kv(world.bus, BUCKETS.placement).drop("lease.keeper");
 
   test("ends by tenant, and never before the archive has what it ends", async () => {
     await append("acme", 5);

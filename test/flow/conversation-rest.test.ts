@@ -196,7 +196,7 @@ test("what is kept goes with the oldest turn in it", async () => {
       shards: world.deployment.shards,
       retention: { days },
     });
-    await new Kv(world.bus, BUCKETS.placement).purge("lease.keeper");
+    await new Kv(world.bus, BUCKETS.placement).drop("lease.keeper");
     await keeper.round();
     await keeper.stop();
     return (await kv.getFromLeader(keptKey(route))).value !== undefined;
