@@ -2,6 +2,9 @@
  * Every limit of the runtime, named once, with the relations between them asserted at load.
  * Units are the last word of each name.
  */
+
+export const DAY_MS = 86_400_000;
+
 export const LIMITS = {
   /** Longest id accepted from outside, in UTF-16 code units. */
   idChars: 256,
@@ -44,7 +47,7 @@ export const LIMITS = {
   /** Bytes of history kept in a conversation's state. */
   historyBytes: 24_576,
   /** How long nobody writes before a conversation's record shrinks to what its next turn needs. */
-  idleCloseMs: 24 * 3_600_000,
+  idleCloseMs: DAY_MS,
   /** How long an actor is idle before what its next activation would have to gather is kept beside its record. */
   restMs: 60_000,
   /** New message ids of a conversation after which those it remembers are written down beside its turns. */
@@ -70,13 +73,13 @@ export const LIMITS = {
   /** How long TOKENS keeps a session's events. */
   tokensAgeMs: 900_000,
   /** How long a dead letter is kept. */
-  deadLetterAgeMs: 30 * 24 * 3_600_000,
+  deadLetterAgeMs: 30 * DAY_MS,
   /** How long a tombstone of an erased session is kept; longer than the longest retention. */
-  tombstoneAgeMs: 400 * 24 * 3_600_000,
+  tombstoneAgeMs: 400 * DAY_MS,
   /** Longest retention of turns that may be configured. */
   retentionDays: 365,
   /** How long a response cache entry lives at most. */
-  cacheAgeMs: 24 * 3_600_000,
+  cacheAgeMs: DAY_MS,
   /** How long a turn waits for the answer to the same question of somebody else before it asks itself. */
   flightWaitMs: 8_000,
   /** Grace a stopping process has to finish what it holds. */
@@ -103,7 +106,7 @@ const RELATIONS: readonly (readonly [boolean, string])[] = [
   [LIMITS.turnDeadlineMs < LIMITS.tokensAgeMs, "a stream can be resumed for longer than a turn lives"],
   [LIMITS.flightWaitMs * 4 <= LIMITS.turnDeadlineMs, "a turn that waited in vain has time left to ask"],
   [LIMITS.turnDeadlineMs > 12_000, "a deadline outlives the loss of a stream leader"],
-  [LIMITS.tombstoneAgeMs > LIMITS.retentionDays * 86_400_000, "a tombstone outlives the longest retention"],
+  [LIMITS.tombstoneAgeMs > LIMITS.retentionDays * DAY_MS, "a tombstone outlives the longest retention"],
   [LIMITS.tombstoneAgeMs > LIMITS.deadLetterAgeMs, "a tombstone outlives whatever may be redriven"],
   [
     LIMITS.indexedIds + LIMITS.burstMessages < LIMITS.processedIds,

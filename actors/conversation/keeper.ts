@@ -2,9 +2,11 @@
  * How long turns are kept. One active by lease: exports the days that are over where an archive is configured, then
  * purges by tenant what is older than its time, and never more than what the archive has.
  */
+
 import { decode, encode } from "#contracts/codec.ts";
 import type { RetentionConfig } from "#contracts/config.ts";
 import { tokenOf } from "#contracts/ids.ts";
+import { DAY_MS } from "#contracts/limits.ts";
 import {
   actorsBucket,
   BUCKETS,
@@ -42,7 +44,6 @@ const LEASE_KEY = "lease.keeper";
 const APPLIED_KEY = "keeper.retention";
 const LEASE_MS = 60_000;
 const ROUND_MS = 3_600_000;
-const DAY_MS = 86_400_000;
 const PAGE = 256;
 /** How long a stop waits for the step that is under way. */
 const STOP_MS = 1_000;

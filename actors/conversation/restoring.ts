@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { encode } from "#contracts/codec.ts";
 import { JetclawError } from "#contracts/errors.ts";
-import { LIMITS } from "#contracts/limits.ts";
+import { DAY_MS, LIMITS } from "#contracts/limits.ts";
 import type { TurnRecord } from "#contracts/turn.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
 import { askActor } from "#runtime/actor/client.ts";
@@ -45,7 +45,6 @@ const RECORDS_AT_ONCE = 500;
 /** What an actor is given at once: it fits a message, and the actor's outbox. */
 const BYTES_AT_ONCE = LIMITS.envelopeBytes / 2;
 const ANSWER_MS = 30_000;
-const DAY_MS = 86_400_000;
 
 /** @throws JetclawError `archive.unavailable`, `archive.damaged`, `archive.too-old`, `nats.unavailable` */
 export async function restoreTurns(

@@ -3,6 +3,7 @@
  * for. Written down before they are given up, so that whoever is active deletes them, however often it takes.
  */
 import { decode, encode } from "#contracts/codec.ts";
+import { DAY_MS } from "#contracts/limits.ts";
 import { BUCKETS, leftoverKey } from "#contracts/subjects.ts";
 import type { Clock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
@@ -32,7 +33,7 @@ const AGAIN_SHARE = 0.1;
 const AGAIN_LEAST_MS = 1_000;
 const AGAIN_MOST_MS = 60_000;
 /** As long as a batch may take; what is there after it is left to the provider's own expiry. */
-const GIVE_UP_MS = 24 * 3_600_000;
+const GIVE_UP_MS = DAY_MS;
 
 export class Leftovers {
   readonly #parts: LeftoverParts;

@@ -4,6 +4,7 @@ import { exportShard } from "#actors/conversation/archive.ts";
 import { ConversationClient } from "#actors/conversation/client.ts";
 import { type Restored, type RestoreOptions, restoreTurns } from "#actors/conversation/restoring.ts";
 import { JetclawError } from "#contracts/errors.ts";
+import { DAY_MS } from "#contracts/limits.ts";
 import type { EraseReceipt, Transcript } from "#contracts/turn.ts";
 import { systemClock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
@@ -13,8 +14,6 @@ import { archiveOf } from "../compose/archive.ts";
 import { connectTo, provisionFor } from "../compose/open.ts";
 import { loadConfig } from "../config.ts";
 import { natsUrlOf, readSettings } from "../settings.ts";
-
-const DAY_MS = 86_400_000;
 
 async function onDeployment<T>(
   url: string | undefined,

@@ -21,7 +21,7 @@ import type { Retriever } from "#actors/knowledge/port.ts";
 import { PolicyRouter } from "#actors/routing/router.ts";
 import { liveSignals } from "#actors/routing/signals.ts";
 import type { Config } from "#contracts/config.ts";
-import { LIMITS } from "#contracts/limits.ts";
+import { DAY_MS, LIMITS } from "#contracts/limits.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
 import { tellActor } from "#runtime/actor/client.ts";
 import type { ActorKind } from "#runtime/actor/define.ts";
@@ -64,8 +64,6 @@ function summaryPoolOf({ pools, summaries }: Config): SummaryPool {
   );
   return (tier) => (summaries ? able.find(([name, pool]) => (pool.tier ?? name) === tier)?.[0] : undefined);
 }
-
-const DAY_MS = 86_400_000;
 
 /** The keeper purges turns that are older, and what is kept of them elsewhere may not outlive them. */
 function turnsAgeOf({ retention }: Config): TurnsAge {

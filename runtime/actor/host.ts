@@ -106,7 +106,7 @@ export class ActorHost implements HostContext {
   readonly #leaving = new Set<Activation>();
   readonly #restMs: number;
   readonly #resting: NodeJS.Timeout;
-  #restingNow = 0;
+  #isResting = false;
   #resident = 0;
   #operations = 0;
   #suspects: Promise<unknown> = Promise.resolve();
@@ -207,14 +207,18 @@ export class ActorHost implements HostContext {
 
   /** A host that dies leaves little to be gathered: what is idle for a while has kept what it had. */
   async #rest(): Promise<void> {
+    if (this.#isResting) return;
+    this.#isResting = true;
     const until = performance.now() - this.#restMs;
-    while (this.#restingNow === 0) {
-      const due = [...this.#unkept].slice(0, RESTING_MOST).filter(([, since]) => since <= until);
-      this.#restingNow = due.length;
-      for (const [activation] of due) this.#unkept.delete(activation);
-      await Promise.all(due.map(([activation]) => activation.rest()));
-      this.#restingNow = 0;
-      if (due.length < RESTING_MOST) return;
+    try {
+      for (let due = RESTING_MOST; due === RESTING_MOST; ) {
+        const idle = [...this.#unkept].slice(0, RESTING_MOST).filter(([, since]) => since <= until);
+        due = idle.length;
+        for (const [activation] of idle) this.#unkept.delete(activation);
+        await Promise.all(idle.map(([activation]) => activation.rest()));
+      }
+    } finally {
+      this.#isResting = false;
     }
   }
 
