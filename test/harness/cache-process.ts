@@ -1,5 +1,6 @@
 // A process with an index and caches, or one that hears of changes, which a test can kill: composed as deployed. It is told
 // over IPC what it is; a host then takes { id, question } and gives { id, text, level }.
+import { flushCompileCache } from "node:module";
 import { LeveledCache } from "#actors/cache/answer-cache.ts";
 import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
 import type { RetrievalQuery } from "#actors/knowledge/port.ts";
@@ -114,6 +115,8 @@ async function serveLooks(context: RoleContext, control: boolean): Promise<void>
 }
 
 process.on("disconnect", () => process.exit(0));
+// What is compiled is written down for the next one: who is killed does not come to it.
+flushCompileCache();
 // The modules are loaded: what is left to do takes no time that anybody would notice.
 process.send?.("loaded");
 process.once("message", async ({ role, servers, embeddings }: Orders) => {

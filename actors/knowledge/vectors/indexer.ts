@@ -33,7 +33,7 @@ import { INDEXER_ROLE } from "../readers.ts";
 import { Coalescer } from "./coalescer.ts";
 import { recordOf } from "./passage-vectors.ts";
 import { refill } from "./refill.ts";
-import { TextBatches } from "./text-batches.ts";
+import { PROBE, TextBatches } from "./text-batches.ts";
 import type { VectorDocument, VectorIndex } from "./vector-index.ts";
 import { decodeRecord, encodeMark, encodeRecord, type VectorRecord } from "./vector-record.ts";
 
@@ -42,6 +42,8 @@ const IN_FLIGHT = 64;
 const UPSERT_DOCUMENTS = 32;
 /** A start waits so long to learn how far indexers are. */
 const KNOWN_MS = 5_000;
+/** A start waits so long for embeddings, which may be away. */
+const WARM_MS = 1_000;
 /** So seldom that it costs nothing beside changes, and soon enough for who waits for a document that has no vectors. */
 const MARK_MS = 500;
 /** While embeddings or Qdrant are away, held changes are tried again this often. */
@@ -115,6 +117,7 @@ class StreamIndexer implements Indexer {
   async start(): Promise<void> {
     const { instance, space } = this.#options;
     const known = Promise.withResolvers<void>();
+    await within(this.#warmUp(), WARM_MS);
     this.#reader = await readDurably(this.#bus, {
       stream: KNOWLEDGE,
       name: indexerConsumer(space),
@@ -143,6 +146,20 @@ class StreamIndexer implements Indexer {
       }),
       () => this.#ended.signal.aborted,
     );
+  }
+
+  /**
+   * Makes a record of nothing, as the first change would else wait for the connection and for all that is loaded and
+   * compiled on the way.
+   */
+  async #warmUp(): Promise<void> {
+    const ids = { tenant: PROBE, collection: PROBE, document: PROBE };
+    const event: KnowledgeEvent = { v: 1, ...ids, deleted: false, title: PROBE, text: PROBE, at: 0 };
+    try {
+      encodeRecord(await recordOf(event, 0, undefined, (texts) => this.#texts.embed(texts)));
+    } catch (err) {
+      this.#options.log.debug({ err }, "embeddings do not answer yet");
+    }
   }
 
   async stop(): Promise<void> {

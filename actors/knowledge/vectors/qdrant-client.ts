@@ -3,7 +3,7 @@
  * what Qdrant 1.18 understands is sent.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { QdrantClient } from "@qdrant/js-client-rest";
+import type { QdrantClient } from "@qdrant/js-client-rest";
 import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
 import type { Breaker } from "#runtime/breaker.ts";
 import { Gate } from "#runtime/gate.ts";
@@ -53,7 +53,7 @@ export function addressOf(url: string): { host: string; port: number; https: boo
 }
 
 export class QdrantRequests {
-  readonly #client: QdrantClient;
+  #client: Promise<QdrantClient> | undefined;
   readonly #options: QdrantOptions;
   readonly #gate = new Gate(
     () => new JetclawError("vectors.unavailable", "Qdrant failed a moment ago and is left alone"),
@@ -62,24 +62,33 @@ export class QdrantRequests {
 
   constructor(options: QdrantOptions) {
     this.#options = options;
-    this.#client = new QdrantClient({
-      ...addressOf(options.url),
-      timeout: options.timeoutMs,
-      // Both would write to the console: a version that differs, and a key over plain HTTP.
-      checkCompatibility: false,
-      ...(options.apiKey ? { headers: { "api-key": options.apiKey } } : {}),
-    });
   }
 
   get breaker(): Breaker["state"] {
     return this.#gate.state;
   }
 
+  /** Loading it takes a tenth of a second, which processes without Qdrant are spared. */
+  #made(): Promise<QdrantClient> {
+    const { url, apiKey, timeoutMs } = this.#options;
+    this.#client ??= import("@qdrant/js-client-rest").then(
+      (qdrant) =>
+        new qdrant.QdrantClient({
+          ...addressOf(url),
+          timeout: timeoutMs,
+          // Both would write to the console: a version that differs, and a key over plain HTTP.
+          checkCompatibility: false,
+          ...(apiKey ? { headers: { "api-key": apiKey } } : {}),
+        }),
+    );
+    return this.#client;
+  }
+
   /** @param operation how metrics call it @throws JetclawError `vectors.unavailable`, QdrantRefusal */
   async send<T>(operation: string, call: (client: QdrantClient) => Promise<T>): Promise<T> {
     for (let tries = 0; ; tries++) {
       try {
-        const result = await this.#gate.run(() => call(this.#client).catch(rethrow));
+        const result = await this.#gate.run(() => this.#made().then(call).catch(rethrow));
         metrics.vectors({ operation, result: "ok" });
         return result;
       } catch (error) {

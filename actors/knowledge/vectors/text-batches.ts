@@ -10,7 +10,7 @@ const TEXTS = 32;
 const SLOW_MS = 400;
 const QUICK_MS = 150;
 /** No model refuses it. */
-const PROBE = "shop";
+export const PROBE = "shop";
 
 export class TextBatches {
   readonly #embedder: Embedder;
