@@ -2,7 +2,7 @@
  * API keys: 256 random bits, stored as their SHA-256 in KV `keys`, held in memory and kept fresh by a watch.
  * A key appears in the answer of its creation and nowhere else.
  */
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { hash as digest, randomBytes, timingSafeEqual } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import { z } from "zod";
 import { decode, encode } from "#contracts/codec.ts";
@@ -44,7 +44,7 @@ interface Held {
   confirmedAt: number;
 }
 
-export const hashKey = (key: string): string => createHash("sha256").update(key, "utf8").digest("hex");
+export const hashKey = (key: string): string => digest("sha256", key, "hex");
 
 /** Compares digests without telling by the time taken where they differ. */
 export function sameDigest(a: string, b: string): boolean {

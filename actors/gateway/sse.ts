@@ -142,6 +142,14 @@ export class SseStream {
     this.#write(lines.map((line) => `data: ${line}\n\n`).join(""));
   }
 
+  /** The same, before whatever else this turn of the event loop brings: for the words that somebody waits for. */
+  dataNow(lines: readonly string[]): void {
+    const { socket } = this.#raw;
+    socket?.cork();
+    this.data(lines);
+    socket?.uncork();
+  }
+
   comment(): void {
     this.#write(":\n\n");
   }

@@ -65,6 +65,13 @@ function ask(index: number, batch: number): Ask {
   };
 }
 
+/** How many lanes are in a set. */
+export function bitsOf(set: LaneSet): number {
+  let count = 0;
+  for (let left = set; left !== 0; left &= left - 1) count++;
+  return count;
+}
+
 function lowestBit(set: LaneSet): number {
   return 31 - Math.clz32(set & -set);
 }

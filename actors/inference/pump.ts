@@ -3,7 +3,7 @@
  * Whether it may take is decided in one flat function, `#resume`, which cannot re-enter.
  */
 import { LIMITS } from "#contracts/limits.ts";
-import type { Lane, PriorityClass } from "#contracts/subjects.ts";
+import type { PriorityClass } from "#contracts/subjects.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { untilPulse } from "#runtime/pulse.ts";
@@ -11,6 +11,7 @@ import { within } from "#runtime/within.ts";
 import {
   ALL_LANES,
   type Ask,
+  bitsOf,
   HOT_LANES,
   HOT_PLACES,
   type LaneSet,
@@ -18,28 +19,8 @@ import {
   nextAsk,
   ONGOING_LANES,
 } from "./order.ts";
+import { giveBack, type PumpQueue, quietly, SEATS } from "./pump-queue.ts";
 import { learnReserve, reservedSlots } from "./reserve.ts";
-
-/** The queue of a pool as the pump sees it. */
-export interface PumpQueue {
-  take(cls: PriorityClass, lane: Lane, most: number): Promise<Pulled[]>;
-  /** Rings when a lane may hold something new. `shared`: only for one of the pumps that listen. */
-  onBell(cls: PriorityClass, lane: Lane, shared: boolean, ring: () => void): { stop(): void };
-  /** Rings the bell of a lane for another pump. */
-  passBell(cls: PriorityClass, lane: Lane): void;
-  /** Waits for one job of a lane; exactly one of the two is called. */
-  stand?(
-    cls: PriorityClass,
-    lane: Lane,
-    waitMs: number,
-    onMessage: (message: Pulled) => void,
-    onEnd: () => void,
-  ): void;
-  /** Ends what stands, at one lane or at all; neither is called any more. */
-  sit?(cls?: PriorityClass, lane?: Lane): void;
-  /** Jobs in the stream, held by anyone or waiting. */
-  stored(): Promise<number>;
-}
 
 /**
  * Works on one job. Acks or gives back, and never rejects; when `handBack` aborts it gives back at once, when `leaving`
@@ -54,6 +35,8 @@ export interface PumpOptions {
   readonly run: RunJob;
   readonly log: Log;
 }
+
+type Place = Pick<Ask, "cls" | "lane" | "bit">;
 
 interface Held {
   readonly message: Pulled;
@@ -72,6 +55,8 @@ const STALE_TAKE_MS = (LIMITS.jobAckWaitMs * 2) / 3;
 const ONGOING_MEMORY_MS = 10_000;
 /** With fewer slots none can wait at a lane: it would be the only one for all the others. */
 const STANDING_SLOTS = 4;
+/** So many more free ones, and a second slot waits at a lane: the first one's place is then filled when its job is done. */
+const SPARE_SLOTS = 4;
 /** A slot waits at a lane for so long while there are others for the other lanes, */
 const STAND_MS = 30_000;
 /** when only ongoing jobs could have it, */
@@ -98,8 +83,8 @@ export class Pump {
   #state: "running" | "draining" | "drained" = "running";
   /** Lanes that may hold something. */
   #marked: LaneSet = ALL_LANES;
-  /** Hot lanes at which a slot waits. */
-  #standing: LaneSet = NO_LANES;
+  /** Hot lanes at which a slot waits, by its seat. */
+  readonly #seats: [LaneSet, LaneSet] = [NO_LANES, NO_LANES];
   /** Those of them where it would wait for long. */
   #patient: LaneSet = NO_LANES;
   /** Hot lanes found empty since a slot became free. */
@@ -136,7 +121,7 @@ export class Pump {
   /** After a reconnect: bells were lost for sure, and nobody knows any more of the slots that wait at lanes. */
   renew(): void {
     this.#options.queue.sit?.();
-    this.#sits(ALL_LANES);
+    this.#sits(ALL_LANES, ...SEATS);
     this.#marked = ALL_LANES;
     this.#resume();
   }
@@ -171,7 +156,7 @@ export class Pump {
       if (this.#state !== "running") return;
       if (this.#asking !== undefined) return;
       const { slots } = this;
-      const free = slots - this.#held.size - bitsOf(this.#standing);
+      const free = this.#free(slots);
       if (free <= 0) {
         if (!this.#leave()) return;
         continue;
@@ -182,7 +167,7 @@ export class Pump {
       const next = nextAsk(this.#marked | unknown, free, this.#permits, reserved);
       if (next === undefined) {
         // Everybody had a turn: the hot lanes that were found empty are next again.
-        if ((this.#passed & this.#hot & ~this.#standing) === 0) return;
+        if ((this.#passed & this.#hot & ~this.#standing) === 0) return this.#standTwice(free - reserved);
         this.#passed = NO_LANES;
         continue;
       }
@@ -211,7 +196,7 @@ export class Pump {
     this.#asking = this.#ask(next);
   }
 
-  #listen({ cls, lane, bit }: Pick<Ask, "cls" | "lane" | "bit">): void {
+  #listen({ cls, lane, bit }: Place): void {
     if (this.#bells.has(bit)) return;
     const shared = (bit & HOT_LANES) === 0;
     const bell = this.#options.queue.onBell(cls, lane, shared, () => {
@@ -227,53 +212,83 @@ export class Pump {
     this.#bells.set(bit, bell);
   }
 
+  /** Hot lanes at which a slot waits. */
+  get #standing(): LaneSet {
+    return this.#seats[0] | this.#seats[1];
+  }
+
+  /** Slots that neither hold a job nor wait at a lane. */
+  #free(slots: number): number {
+    return slots - this.#held.size - bitsOf(this.#seats[0]) - bitsOf(this.#seats[1]);
+  }
+
   #hasRoomFor(bit: LaneSet): boolean {
     const { slots } = this;
-    const free = slots - this.#held.size - bitsOf(this.#standing);
-    return free > (bit & ONGOING_LANES ? 0 : this.#reserved(slots));
+    return this.#free(slots) > (bit & ONGOING_LANES ? 0 : this.#reserved(slots));
   }
 
   /** A free slot waits at a lane: the lane's next job comes without a question, and to one worker alone. */
-  #stand({ cls, lane, bit }: Ask, free: number, reserved: number): void {
+  #stand(place: Place, free: number, reserved: number): void {
     const left = free - bitsOf(this.#hot & ~this.#standing);
     const waitMs = left > reserved ? STAND_MS : free <= reserved ? STAND_RESERVED_MS : STAND_LAST_MS;
-    this.#standing |= bit;
-    this.#marked &= ~bit;
-    if (waitMs === STAND_MS) this.#patient |= bit;
+        this.#marked &= ~place.bit;
+    if (waitMs === STAND_MS) this.#patient |= place.bit;
+    this.#wait(place, waitMs);
+  }
+
+  /**
+   * Nothing more is known to wait, and many slots are free: a job that is taken then needs no question before its model
+   * is asked, and the next question travels with its acknowledgement.
+   */
+  #standTwice(free: number): void {
+    let left = free;
+    for (const place of HOT_PLACES) {
+      if (left < SPARE_SLOTS) return;
+      if ((place.bit & this.#patient & ~(this.#seats[0] & this.#seats[1])) === 0) continue;
+      left--;
+      this.#wait(place, STAND_MS);
+    }
+  }
+
+  #wait({ cls, lane, bit }: Place, waitMs: number): void {
+    const seat = this.#seats[0] & bit ? 1 : 0;
+    this.#seats[seat] |= bit;
     this.#options.queue.stand?.(
-      cls,
-      lane,
+      { cls, lane, seat },
       waitMs,
       (message) => {
-        this.#sits(bit);
+        this.#sits(bit, seat);
         this.#accept(cls, bit, [message]);
-        this.#resume();
+        // Another slot still waits here, and nothing waits for it: the next question has time.
+        if ((this.#standing & ~this.#marked & bit) === 0) this.#resume();
       },
       () => {
-        this.#sits(bit);
-        this.#passed |= bit;
+        this.#sits(bit, seat);
+        this.#passed |= bit & ~this.#standing;
         this.#resume();
       },
     );
   }
 
-  #sits(bits: LaneSet): void {
-    this.#standing &= ~bits;
-    this.#patient &= ~bits;
+  #sits(bits: LaneSet, ...seats: (0 | 1)[]): void {
+    for (const seat of seats) this.#seats[seat] &= ~bits;
+    this.#patient &= this.#standing;
   }
 
   /**
-   * Gives up the least of the places where slots wait patiently, if it is wanted elsewhere: at a lane that comes before
+   * Gives up the least of the places where slots wait patiently, two before one, if it is wanted elsewhere: at a lane that comes before
    * it or is known to hold something, or, as the last one, at all of them in turn.
    */
   #leave(): boolean {
-    const place = HOT_PLACES.findLast(({ bit }) => (this.#patient & bit) !== 0);
+    const places = this.#seats[0] & this.#seats[1] || this.#patient;
+    const place = HOT_PLACES.findLast(({ bit }) => (places & bit) !== 0);
     if (!place) return false;
     const { cls, lane, bit } = place;
     const before = this.#hot & (bit - 1);
     if (((this.#marked | before) & ~this.#standing) === 0 && this.#standing !== bit) return false;
-    this.#options.queue.sit?.(cls, lane);
-    this.#sits(bit);
+    const seat = this.#seats[1] & bit ? 1 : 0;
+    this.#options.queue.sit?.({ cls, lane, seat });
+    this.#sits(bit, seat);
     return true;
   }
 
@@ -287,8 +302,8 @@ export class Pump {
       const taken = await this.#options.queue.take(cls, lane, batch);
       // It would have been handed to the slot that waits here: the server has forgotten that one.
       if (taken.length > 0 && (this.#standing & bit) !== 0) {
-        this.#options.queue.sit?.(cls, lane);
-        this.#sits(bit);
+        for (const seat of SEATS) this.#options.queue.sit?.({ cls, lane, seat });
+        this.#sits(bit, ...SEATS);
       }
       if (taken.length < batch) this.#passed |= bit;
       // What is delivered anew is not counted as pending: a batch that was filled may have left some.
@@ -376,25 +391,5 @@ export class Pump {
 
   async #allDone(): Promise<void> {
     await Promise.all([...this.#held].map(({ done }) => done));
-  }
-}
-
-/** How many lanes are in a set. */
-function bitsOf(set: LaneSet): number {
-  let count = 0;
-  for (let left = set; left !== 0; left &= left - 1) count++;
-  return count;
-}
-
-/** Gives a job back; on a closed connection its ack wait does the same a little later. */
-export function giveBack(message: Pulled, delayMs?: number): void {
-  quietly(() => message.nak(delayMs));
-}
-
-function quietly(say: () => void): void {
-  try {
-    say();
-  } catch {
-    // Thrown only by a connection that was closed for good: nothing can be said over it, and nobody is to be told.
   }
 }

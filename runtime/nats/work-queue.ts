@@ -41,6 +41,14 @@ export interface LaneDepth {
   readonly deliveredSeq: number;
 }
 
+/** One of several standing requests at a lane. */
+export interface StandingAt {
+  readonly cls: PriorityClass;
+  readonly lane: Lane;
+  readonly seat: number;
+}
+const keyOf = ({ cls, lane, seat }: StandingAt): string => `${cls}-${lane}.${seat}`;
+
 export class WorkQueue {
   readonly pool: string;
   readonly #bus: Bus;
@@ -135,19 +143,14 @@ export class WorkQueue {
    * Waits for one message of a lane, so that an idle worker is handed it without asking first. `onEnd` is called when
    * none came in time; a message given back or taken counts as delivered like any other.
    */
-  stand(
-    cls: PriorityClass,
-    lane: Lane,
-    waitMs: number,
-    onMessage: (message: Pulled) => void,
-    onEnd: () => void,
-  ): void {
-    const name = inferConsumer(cls, lane);
-    // A channel of its own: messages name their subject, not their request, and would be taken for those of a take.
-    const channel = this.#standing.get(name) ?? this.#puller.channel(this.#stream, name);
-    this.#standing.set(name, channel);
+  stand(at: StandingAt, waitMs: number, onMessage: (message: Pulled) => void, onEnd: () => void): void {
+    const key = keyOf(at);
+    // A channel of its own: messages name their subject, not their request, and would be taken for those of another.
+    const channel =
+      this.#standing.get(key) ?? this.#puller.channel(this.#stream, inferConsumer(at.cls, at.lane));
+    this.#standing.set(key, channel);
     const ended = (): void => {
-      if (this.#standing.get(name) === channel) onEnd();
+      if (this.#standing.get(key) === channel) onEnd();
     };
     channel.request({
       batch: 1,
@@ -163,12 +166,12 @@ export class WorkQueue {
     });
   }
 
-  /** Ends the standing request of a lane, or all; jobs that come now go to others. */
-  sit(cls?: PriorityClass, lane?: Lane): void {
-    const only = cls === undefined ? undefined : inferConsumer(cls, lane ?? 0);
-    for (const [name, channel] of this.#standing) {
-      if (only !== undefined && name !== only) continue;
-      this.#standing.delete(name);
+  /** Ends a standing request, or all; jobs that come now go to others. */
+  sit(at?: StandingAt): void {
+    const only = at && keyOf(at);
+    for (const [key, channel] of this.#standing) {
+      if (only !== undefined && key !== only) continue;
+      this.#standing.delete(key);
       channel.leave();
     }
   }

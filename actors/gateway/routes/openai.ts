@@ -169,7 +169,7 @@ class Exchange {
   #open(...first: string[]): SseStream {
     if (this.#stream) return this.#stream;
     this.#stream = this.#parts.streams.open(this.#reply, { plain: true });
-    this.#stream.data([(this.#chunks as ChunkWriter).role(), ...first]);
+    this.#stream.dataNow([(this.#chunks as ChunkWriter).role(), ...first]);
     return this.#stream;
   }
 

@@ -1,6 +1,7 @@
 // The pump against a queue in memory: bounded, one question at a time, cheap when idle, and gentle when it leaves.
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { Pump, type PumpOptions, type PumpQueue } from "#actors/inference/pump.ts";
+import { Pump, type PumpOptions } from "#actors/inference/pump.ts";
+import { type PumpQueue, SEATS } from "#actors/inference/pump-queue.ts";
 import { CLASSES, type Lane, type PriorityClass } from "#contracts/subjects.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
 import { createLog } from "#runtime/observe/log.ts";
@@ -22,7 +23,7 @@ type Place = `${PriorityClass}-${Lane}`;
 function fakeQueue({ standing = false } = {}): Fake {
   const waiting = new Map<Place, Pulled[]>();
   const bells = new Map<Place, () => void>();
-  const stood = new Map<Place, (message: Pulled) => void>();
+  const stood = new Map<string, (message: Pulled) => void>();
   let seq = 0;
   const next = (place: Place, most: number): Pulled[] => {
     const list = waiting.get(place) ?? [];
@@ -58,8 +59,9 @@ function fakeQueue({ standing = false } = {}): Fake {
     },
     arrive(cls, lane) {
       fake.add(cls, lane);
-      const stands = stood.get(`${cls}-${lane}`);
-      stood.delete(`${cls}-${lane}`);
+      const at = SEATS.map((seat) => `${cls}-${lane}.${seat}`).find((each) => stood.has(each)) ?? "";
+      const stands = stood.get(at);
+      stood.delete(at);
       if (stands) for (const message of next(`${cls}-${lane}`, 1)) stands(message);
       else fake.ring(cls, lane);
     },
@@ -83,26 +85,28 @@ function fakeQueue({ standing = false } = {}): Fake {
     },
   };
   if (!standing) return fake;
-  fake.stand = (cls, lane, waitMs, onMessage, onEnd) => {
-    const place: Place = `${cls}-${lane}`;
-    expect(stood.has(place)).toBe(false);
-    fake.stands.push(`${place} ${waitMs}`);
-    const [message] = next(place, 1);
+  fake.stand = ({ cls, lane, seat }, waitMs, onMessage, onEnd) => {
+    const at = `${cls}-${lane}.${seat}`;
+    expect(stood.has(at)).toBe(false);
+    fake.stands.push(`${cls}-${lane} ${waitMs}`);
+    const [message] = next(`${cls}-${lane}`, 1);
     if (message) return void Promise.resolve().then(() => onMessage(message));
-    stood.set(place, onMessage);
+    stood.set(at, onMessage);
     setTimeout(() => {
-      if (stood.get(place) !== onMessage) return;
-      stood.delete(place);
+      if (stood.get(at) !== onMessage) return;
+      stood.delete(at);
       onEnd();
     }, waitMs);
   };
-  fake.sit = (cls, lane) => void (cls === undefined ? stood.clear() : stood.delete(`${cls}-${lane ?? 0}`));
+  fake.sit = (at) => void (at ? stood.delete(`${at.cls}-${at.lane}.${at.seat}`) : stood.clear());
   return fake;
 }
 
 const log = createLog({ level: "silent" });
 /** How free slots wait where there are enough of them. */
 const PATIENT = CLASSES.map((cls) => `${cls}-0 30000`);
+/** And where there are eight: two of them a second time. */
+const TWICE = [...PATIENT, ...PATIENT.slice(0, 2)];
 const settle = () => vi.advanceTimersByTimeAsync(0);
 let queue: Fake;
 let pump: Pump | undefined;
@@ -246,14 +250,33 @@ describe("a pump whose free slots wait at lanes", () => {
     const seen: number[] = [];
     standingPump(8, async ({ seq }) => void seen.push(seq));
     await settle();
-    expect(queue.stands).toEqual(PATIENT);
+    expect(queue.stands).toEqual(TWICE);
     queue.takes.length = 0;
     for (const cls of CLASSES) queue.arrive(cls, 0);
     await settle();
     expect(seen).toEqual([1, 2, 3]);
     expect(queue.takes).toEqual([]);
     // One for each of the three that were filled.
-    expect(queue.stands).toHaveLength(6);
+    expect(queue.stands).toHaveLength(TWICE.length + 3);
+  });
+
+  test("where many slots are free nothing is asked between a job and its end, unless another one comes", async () => {
+    const finish: (() => void)[] = [];
+    const holding = standingPump(8, () => new Promise<void>((done) => finish.push(done)));
+    await settle();
+    queue.stands.length = queue.takes.length = 0;
+    queue.arrive("new", 0);
+    await settle();
+    expect(holding.inFlight).toBe(1);
+    expect(queue.stands).toEqual([]);
+    finish.shift()?.();
+    await settle();
+    expect(queue.stands).toEqual(["new-0 30000"]);
+    for (let i = 0; i < 2; i++) queue.arrive("new", 0);
+    await settle();
+    expect(holding.inFlight).toBe(2);
+    expect(queue.stands).toEqual(["new-0 30000", "new-0 30000"]);
+    expect(queue.takes).toEqual([]);
   });
 
   test.each(CLASSES.flatMap((cls) => [0, 60, 130].map((afterMs) => ({ cls, afterMs }))))(
@@ -328,7 +351,7 @@ describe("a pump whose free slots wait at lanes", () => {
     queue.stands.length = 0;
     waiting.renew();
     await settle();
-    expect(queue.stands).toEqual(PATIENT);
+    expect(queue.stands).toEqual(TWICE);
   });
 
   test("a slot of which the server knows nothing any more is found out, and waits anew", async () => {
@@ -340,7 +363,7 @@ describe("a pump whose free slots wait at lanes", () => {
     queue.add("new", 0);
     await vi.advanceTimersByTimeAsync(5_000);
     expect(seen).toEqual([1]);
-    expect(queue.stands).toEqual(["new-0 30000"]);
+    expect(queue.stands).toEqual(["new-0 30000", "new-0 30000"]);
     queue.takes.length = 0;
     queue.arrive("new", 0);
     await settle();
