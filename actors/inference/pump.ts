@@ -231,7 +231,7 @@ export class Pump {
   #stand(place: Place, free: number, reserved: number): void {
     const left = free - bitsOf(this.#hot & ~this.#standing);
     const waitMs = left > reserved ? STAND_MS : free <= reserved ? STAND_RESERVED_MS : STAND_LAST_MS;
-        this.#marked &= ~place.bit;
+    this.#marked &= ~place.bit;
     if (waitMs === STAND_MS) this.#patient |= place.bit;
     this.#wait(place, waitMs);
   }

@@ -178,7 +178,7 @@ function remoteOf(batch: Json = {}): RemoteBatch {
 async function* linesOf({ body }: ProviderResponse): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = "";
-  for await (const bytes of body ?? []) {
+  for await (const bytes of body) {
     const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
     rest = lines.pop() ?? "";
     if (rest.length > LINE_CHARS) throw new ModelFailure("failed", "a line of a batch's file has no end");

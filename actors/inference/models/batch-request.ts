@@ -9,7 +9,7 @@ import { ModelFailure } from "../failure.ts";
 import type { Entry } from "./batch-entry.ts";
 import { promptOf, STOP_SEQUENCES } from "./chat-template.ts";
 import { refusesStreamOptions } from "./openai-errors.ts";
-import { chunksOf } from "./openai-stream.ts";
+import { readChunks } from "./openai-stream.ts";
 import type { Provider, ProviderResponse } from "./provider.ts";
 
 export type BatchMode = "chat-batch" | "prompt-array";
@@ -88,7 +88,7 @@ function promptArray(provider: Provider, model: string): SendBatch {
   };
   return async (call) => {
     let total: Usage | undefined;
-    for await (const chunks of chunksOf(await open(call))) {
+    await readChunks(await open(call), (chunks) => {
       let progress = false;
       for (const chunk of chunks as Iterable<unknown>) {
         progress = true;
@@ -99,7 +99,8 @@ function promptArray(provider: Provider, model: string): SendBatch {
         else total = usageOf(usage) ?? total;
       }
       if (progress) call.onProgress();
-    }
+      return true;
+    });
     return total;
   };
 }

@@ -1,6 +1,6 @@
 /**
  * One request at a provider as undici's dispatcher tells of it. Its `request` wraps every body in a stream of Node, whose
- * pieces take two turns of the tick queue each to where they are read; here they wait in an array.
+ * pieces take two turns of the tick queue each to where they are read; here whoever reads is called with each.
  */
 import type { Dispatcher } from "undici";
 
@@ -9,10 +9,13 @@ export interface Head {
   readonly headers: Parameters<NonNullable<Dispatcher.DispatchHandler["onResponseStart"]>>[2];
 }
 
+/** What is done with a piece of a body; false ends the request, as what it throws does. */
+export type Sink = (piece: Uint8Array) => boolean | undefined;
+
 /** Bytes that wait to be read before the server is told to wait too. */
 const HELD_BYTES = 1_048_576;
 
-/** Iterating reads the body, once; who leaves early ends the request. */
+/** A body is read once: called back with each piece, or piece by piece as the reader can, which is then waited for. */
 export class Exchange implements Dispatcher.DispatchHandler, AsyncIterable<Uint8Array> {
   /** Rejects with the signal's reason, or with why no answer came. */
   readonly head: Promise<Head>;
@@ -24,6 +27,7 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterable<Uint8
   #over = false;
   #failure: { readonly error: unknown } | undefined;
   #wake: () => void = () => {};
+  #reader: { readonly sink: Sink; resolve(): void; reject(error: unknown): void } | undefined;
 
   constructor(signal: AbortSignal) {
     this.#signal = signal;
@@ -51,6 +55,7 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterable<Uint8
   }
 
   onResponseData(controller: Dispatcher.DispatchController, piece: Uint8Array): void {
+    if (this.#reader) return this.#give(piece);
     this.#pieces.push(piece);
     this.#heldBytes += piece.length;
     if (this.#heldBytes > HELD_BYTES) controller.pause();
@@ -65,6 +70,22 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterable<Uint8
     this.#fail(error);
   }
 
+  /**
+   * Hands the body over, once: what is there now, and the rest in the moment in which it comes. Resolves at its end.
+   * @throws the signal's reason, why the body is not whole, what the sink throws
+   */
+  read(sink: Sink): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#reader = { sink, resolve, reject };
+      const pieces = this.#pieces;
+      this.#pieces = [];
+      for (const piece of pieces) this.#give(piece);
+      if (this.#over) this.#tell();
+      else if (this.#controller?.paused) this.#controller.resume();
+    });
+  }
+
+  /** Who leaves early ends the request. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void> {
     try {
       for (;;) {
@@ -81,17 +102,34 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterable<Uint8
         });
       }
     } finally {
-      if (!this.#over) {
-        this.#end();
-        this.#controller?.abort(new Error("the answer is not read to its end"));
-      }
+      this.#leave();
     }
   }
 
   async text(): Promise<string> {
     const pieces: Uint8Array[] = [];
-    for await (const piece of this) pieces.push(piece);
+    await this.read((piece) => pieces.push(piece) > 0);
     return new TextDecoder().decode(Buffer.concat(pieces));
+  }
+
+  #give(piece: Uint8Array): void {
+    const reader = this.#reader;
+    if (!reader) return;
+    try {
+      if (reader.sink(piece) !== false) return;
+      reader.resolve();
+    } catch (error) {
+      reader.reject(error);
+    }
+    this.#reader = undefined;
+    this.#leave();
+  }
+
+  #leave(): void {
+    if (this.#over) return;
+    this.#end();
+    // Not from inside of undici's parser, which may be who calls.
+    queueMicrotask(() => this.#controller?.abort(new Error("the answer is not read to its end")));
   }
 
   #fail(error: unknown): void {
@@ -105,5 +143,11 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterable<Uint8
     this.#over = true;
     this.#signal.removeEventListener("abort", this.#onAbort);
     this.#wake();
+    this.#tell();
+  }
+
+  #tell(): void {
+    if (this.#failure) this.#reader?.reject(this.#failure.error);
+    else this.#reader?.resolve();
   }
 }

@@ -10,14 +10,21 @@ import type { ProviderResponse } from "./provider.ts";
 /** No event of a sane server is longer. */
 const EVENT_CHARS = 1_048_576;
 
+/** What is done with chunks that arrived together, each parsed as it is read; false ends the request. */
+type OnChunks = (chunks: Iterable<ChatCompletionChunk>) => boolean | undefined;
+
 /**
- * Batches of what arrived together, each parsed as it is read: the first word need not wait for the others. What follows `[DONE]` is read and dropped, so that the connection can be used again;
- * whether the answer was complete is for the caller to see in the chunks. Leaving the loop early cancels the response.
+ * Reads a response to its end. The first word need not wait for what came with it. What follows `[DONE]` is read and
+ * dropped, so that the connection can be used again; whether the answer was complete is for the caller to see in the
+ * chunks.
  * @throws JetclawError `model.unavailable` for what is no JSON, or an error that the server sends as an event
  */
-export async function* chunksOf(response: ProviderResponse): AsyncGenerator<Iterable<ChatCompletionChunk>> {
+export async function readChunks(
+  response: Pick<ProviderResponse, "headers" | "read" | "text">,
+  onChunks: OnChunks,
+): Promise<void> {
   if (response.headers.get("content-type")?.startsWith("application/json")) {
-    yield [wholeChunk(chunkOf(await response.text()))];
+    onChunks([wholeChunk(chunkOf(await response.text()))]);
     return;
   }
   let events: EventSourceMessage[] = [];
@@ -31,13 +38,16 @@ export async function* chunksOf(response: ProviderResponse): AsyncGenerator<Iter
     events = [];
   }
   const decoder = new TextDecoder();
-  for await (const bytes of response.body ?? []) {
+  let enough = false;
+  await response.read((bytes) => {
     parser.feed(decoder.decode(bytes, { stream: true }));
-    if (events.length > 0) yield take();
-  }
+    if (events.length > 0) enough = onChunks(take()) === false;
+    return !enough;
+  });
+  if (enough) return;
   // Some servers leave out the blank line after their last event.
   parser.feed("\n\n");
-  yield take();
+  onChunks(take());
 }
 
 /** An answer that was not streamed, as the one chunk it would have been. @throws JetclawError `model.unavailable` */

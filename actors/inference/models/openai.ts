@@ -8,7 +8,7 @@ import type { ModelAnswer, ModelRun } from "../port.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { AnswerReader, estimateUsage } from "./openai-answer.ts";
 import { modelError, refusesStreamOptions } from "./openai-errors.ts";
-import { chunksOf } from "./openai-stream.ts";
+import { readChunks } from "./openai-stream.ts";
 import { Patience, type Timeouts } from "./patience.ts";
 import { openProvider, type ProviderResponse } from "./provider.ts";
 import { usedUp } from "./rate-limits.ts";
@@ -50,8 +50,11 @@ export function openaiEndpoint({
 
   const open = async (job: Job, run: ModelRun, signal: AbortSignal): Promise<ProviderResponse> => {
     const response = await send(job, run, signal);
-    const ms = usedUp(response.headers, Date.now());
-    if (ms !== undefined) tellUsedUp(ms);
+    // When the first words are on their way.
+    setImmediate(() => {
+      const ms = usedUp(response.headers, Date.now());
+      if (ms !== undefined) tellUsedUp(ms);
+    });
     return response;
   };
 
@@ -64,11 +67,11 @@ export function openaiEndpoint({
       const reader = new AnswerReader(run.onText);
       try {
         patience.arm(isStreamed(job) ? "first" : "whole");
-        for await (const chunks of chunksOf(await open(job, run, patience.signal))) {
+        await readChunks(await open(job, run, patience.signal), (chunks) => {
           for (const chunk of chunks) reader.read(chunk);
-          if (reader.full) break;
           patience.arm(reader.finished ? "finished" : "between");
-        }
+          return !reader.full;
+        });
         return reader.answer(job);
       } catch (error) {
         run.signal.throwIfAborted();

@@ -4,12 +4,14 @@
  * a connection that is given up in time, a status, headers, and the pieces of a body.
  */
 import { FormData, Pool } from "undici";
-import { Exchange, type Head } from "./exchange.ts";
+import { Exchange, type Head, type Sink } from "./exchange.ts";
 
-/** What is read of an answer; a `Response` of `fetch` is one too. */
+/** What is read of an answer: its body once, in one of three ways. */
 export interface ProviderResponse {
   readonly headers: { get(name: string): string | null };
-  readonly body: AsyncIterable<Uint8Array> | null;
+  readonly body: AsyncIterable<Uint8Array>;
+  /** See `Exchange.read`. */
+  read(sink: Sink): Promise<void>;
   text(): Promise<string>;
 }
 
@@ -104,7 +106,12 @@ export function openProvider(
     // A redirect is no success either: it would carry the key and the conversation elsewhere.
     if (head.statusCode < 200 || head.statusCode > 299)
       throw new ProviderRefusal(head.statusCode, await textOf(exchange), read);
-    return { headers: read, body: exchange, text: () => exchange.text() };
+    return {
+      headers: read,
+      body: exchange,
+      read: (sink) => exchange.read(sink),
+      text: () => exchange.text(),
+    };
   };
   return {
     call,
@@ -118,16 +125,14 @@ function headerOf(headers: Head["headers"], name: string): string | null {
 }
 
 /** The beginning of an error's body; what cannot be read says nothing. */
-async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {
+async function textOf(exchange: Exchange): Promise<string> {
   let text = "";
-  try {
-    for await (const piece of body) {
-      text += Buffer.from(piece).toString("latin1");
-      if (text.length > ERROR_CHARS) break;
-    }
-  } catch {
-    // The status alone is enough.
-  }
+  // The status alone is enough.
+  const read = exchange.read((piece) => {
+    text += Buffer.from(piece).toString("latin1");
+    return text.length <= ERROR_CHARS;
+  });
+  await read.catch(() => {});
   return text;
 }
 

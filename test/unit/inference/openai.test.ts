@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { AnswerReader } from "#actors/inference/models/openai-answer.ts";
 import { modelError, refusesStreamOptions } from "#actors/inference/models/openai-errors.ts";
-import { chunksOf } from "#actors/inference/models/openai-stream.ts";
+import { readChunks } from "#actors/inference/models/openai-stream.ts";
 import { Patience } from "#actors/inference/models/patience.ts";
 import { ProviderRefusal } from "#actors/inference/models/provider.ts";
 import { asJetclawError } from "#contracts/errors.ts";
@@ -18,19 +18,23 @@ const DONE = "data: [DONE]\n\n";
 /** Reads a stream that arrives in pieces of a few bytes, as networks like it. */
 async function read(body: string, pieceBytes = 7): Promise<string> {
   const bytes = new TextEncoder().encode(body);
-  const stream = new ReadableStream<Uint8Array>({
-    start(controller) {
+  const response = {
+    headers: new Headers(),
+    async read(sink: (piece: Uint8Array) => boolean | undefined) {
       for (let at = 0; at < bytes.length; at += pieceBytes)
-        controller.enqueue(bytes.slice(at, at + pieceBytes));
-      controller.close();
+        if (sink(bytes.slice(at, at + pieceBytes)) === false) return;
     },
-  });
+    text: async () => body,
+  };
   let heard = "";
   const reader = new AnswerReader((text) => {
     heard += text;
   });
   try {
-    for await (const chunks of chunksOf(new Response(stream))) for (const chunk of chunks) reader.read(chunk);
+    await readChunks(response, (chunks) => {
+      for (const chunk of chunks) reader.read(chunk);
+      return !reader.full;
+    });
     const answer = reader.answer(jobOf({ messages: [{ role: "user", content: "12345678" }] }));
     expect(heard).toBe(answer.text);
     const { inputTokens, outputTokens } = answer.usage;
