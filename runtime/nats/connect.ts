@@ -313,6 +313,8 @@ export class Bus {
   async close(): Promise<void> {
     this.#quorum?.stop();
     if (this.nc.isClosed()) return;
+    // Acknowledgements of this turn leave at its end: a drain before that would lose them, and their jobs be done again.
+    await new Promise((resolve) => setImmediate(resolve));
     // Without a server there is nothing to flush to, and draining says so by throwing.
     const drained = this.nc.drain().catch(() => {});
     await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 2_000).unref())]);

@@ -197,6 +197,8 @@ export class PullChannel {
     const now = Date.now();
     this.#open.set(token, { request, left: batch, silenceMs, lastHeardAt: now });
     this.#watch(now + silenceMs);
+    // On a connection that was closed for good nobody hears it: it ends as a request that was lost does.
+    if (!this.#bus.connected) return;
     const acked = this.#acks?.take();
     const body = bodyOf(batch, expiresMs, beats ? heartbeatMs : undefined, acked !== undefined);
     this.#bus.nc.publish(acked ?? this.#next, body, { reply: `${this.#prefix}.${token}` });

@@ -54,9 +54,9 @@ export class Requests {
       this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
       try {
         this.#nc.publish(subject, data, { reply: this.#prefix + token, ...(headers ? { headers } : {}) });
-      } catch (error) {
+      } catch (cause) {
         this.#forget(token);
-        reject(error);
+        reject(new JetclawError("nats.unavailable", "nothing can be sent", { cause }));
       }
     });
   }

@@ -56,8 +56,12 @@ export class WorkQueue {
   readonly #stream: string;
   readonly #channels = new Map<string, PullChannel>();
   readonly #standing = new Map<string, PullChannel>();
+  /** Ends what is being taken. */
+  readonly #takes = new Set<() => void>();
   /** What was done to its consumers while nobody here could hear of it. */
   readonly #reconnects: Subscription;
+
+  #closed = false;
 
   private constructor(bus: Bus, pool: string) {
     this.pool = pool;
@@ -124,16 +128,22 @@ export class WorkQueue {
     );
   }
 
-  /** At most `free` messages that are there now, never more; resolves within one round trip. */
+  /** At most `free` messages that are there now, never more; resolves within one round trip, or when the queue is closed. */
   take(cls: PriorityClass, lane: Lane, free: number): Promise<Pulled[]> {
     return new Promise((resolve) => {
       const taken: Pulled[] = [];
+      const over = (): void => {
+        this.#takes.delete(over);
+        resolve(taken);
+      };
+      if (this.#closed) return over();
+      this.#takes.add(over);
       this.#channels.get(inferConsumer(cls, lane))?.request({
         batch: free,
         onMessage: (message) => void taken.push(message),
         onEnd: (end) => {
           if (end === "consumer-gone") this.#makeConsumersAgain();
-          resolve(taken);
+          over();
         },
       });
     });
@@ -145,6 +155,7 @@ export class WorkQueue {
    */
   stand(at: StandingAt, waitMs: number, onMessage: (message: Pulled) => void, onEnd: () => void): void {
     const key = keyOf(at);
+    if (this.#closed || !this.#bus.connected) return void setTimeout(onEnd, REFUSED_MS);
     // A channel of its own: messages name their subject, not their request, and would be taken for those of another.
     const channel =
       this.#standing.get(key) ?? this.#puller.channel(this.#stream, inferConsumer(at.cls, at.lane));
@@ -178,6 +189,7 @@ export class WorkQueue {
 
   /** Rings when a job was stored, where `shared` at one of all workers only; bells can be lost, so sweep as well. */
   onBell(cls: PriorityClass, lane: Lane, shared: boolean, ring: () => void): Subscription {
+    if (!this.#bus.connected) return { stop() {} };
     return this.#bus.subscribe(
       bellLaneFilter(this.pool, cls, lane),
       ring,
@@ -187,7 +199,7 @@ export class WorkQueue {
 
   /** Rings for another worker. */
   passBell(cls: PriorityClass, lane: Lane): void {
-    this.#bus.publish(bellPassed(this.pool, cls, lane), NO_DATA);
+    if (this.#bus.connected) this.#bus.publish(bellPassed(this.pool, cls, lane), NO_DATA);
   }
 
   /** Jobs in the queue, held by anyone or waiting. */
@@ -220,6 +232,8 @@ export class WorkQueue {
   }
 
   close(): void {
+    this.#closed = true;
+    for (const over of this.#takes) over();
     this.sit();
     this.#reconnects.stop();
     this.#puller.close();

@@ -1,8 +1,10 @@
 // What a process keeps of its connection when something of its own fails: handlers that throw, requests that nobody
 // will answer any more, queues that are not there.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { Pump } from "#actors/inference/pump.ts";
+import type { PumpQueue } from "#actors/inference/pump-queue.ts";
 import { encode } from "#contracts/codec.ts";
-import { BUCKETS, KNOWLEDGE } from "#contracts/subjects.ts";
+import { BUCKETS, inferStream, KNOWLEDGE } from "#contracts/subjects.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { messagesFrom } from "#runtime/nats/reader.ts";
@@ -124,4 +126,48 @@ test("ranges of a stream are read whole where a part of them fills the server's 
     expect(await messagesFrom(bus, KNOWLEDGE, "kb.read.none.*", 1, 256)).toEqual([]);
   }
   await waitUntil(async () => (await listening()) <= before, { what: "nobody to listen any more" });
+});
+
+test("a pump whose connection is closed for good neither spins nor hangs, and drains", async () => {
+  const pool = "closing";
+  await provision(bus, { shards: 1, pools: [pool] });
+  const other = await connectBus({ servers: nats.url, name: "pumping", log });
+  const queue = await WorkQueue.open(other, pool);
+  let takes = 0;
+  const counted: PumpQueue = {
+    take(cls, lane, most) {
+      takes++;
+      return queue.take(cls, lane, most);
+    },
+    onBell: queue.onBell.bind(queue),
+    passBell: queue.passBell.bind(queue),
+    stand: queue.stand.bind(queue),
+    sit: queue.sit.bind(queue),
+    stored: queue.stored.bind(queue),
+  };
+  const pump = new Pump({ queue: counted, slots: 8, log, run: async (message) => message.ack() });
+  await other.close();
+  // What it has waited for so far is lost: it looks at every lane again.
+  pump.renew();
+  const waited = queue.take("new", 0, 1);
+  await expect(queue.stored()).rejects.toMatchObject({ code: "nats.unavailable" });
+  queue.close();
+  expect(await waited).toEqual([]);
+  expect(await queue.take("new", 0, 1)).toEqual([]);
+  await pump.drain(0);
+  expect(pump.state).toBe("drained");
+  expect(takes).toBeLessThan(50);
+});
+
+test("an acknowledgement that was given leaves before its connection is closed", async () => {
+  const pool = "leaving";
+  await provision(bus, { shards: 1, pools: [pool] });
+  const other = await connectBus({ servers: nats.url, name: "leaving", log });
+  const queue = await WorkQueue.open(other, pool);
+  await bus.append(`infer.${pool}.new.0.t.s`, encode({}));
+  const [message] = await queue.take("new", 0, 1);
+  message?.ack();
+  await other.close();
+  await waitUntil(async () => (await bus.countOf(inferStream(pool))) === 0, IN_TIME);
+  queue.close();
 });
