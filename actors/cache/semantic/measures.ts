@@ -6,29 +6,26 @@ import type { Fit } from "./rests.ts";
 export const FEATURES = [
   "one",
   "cosine",
-  "cosineMargin",
   "cosineOverUngrounded",
   "lexical",
-  "lexicalMargin",
   "lexicalOverUngrounded",
-  "votes",
-  "support",
   "record",
-  "restRecord",
+  "confusion",
   "found",
-  "known",
   "meanCosine",
   "meanCosineMargin",
   "wordsMargin",
   "wordsOverUngrounded",
-  "confusion",
   "size",
-  "agree",
   "remarks",
   "share",
   "shareMargin",
   "shareOverUngrounded",
+  "closeMargin",
+  "wordShareMargin",
   "novelty",
+  "entries",
+  "length",
 ] as const;
 
 export interface Near {
@@ -50,91 +47,79 @@ export const restOf = (documents: readonly DocumentRef[]): string =>
 export interface Records {
   /** Lessons in which the entry was right. */
   entry(id: string): number;
-  /** Lessons in which any entry of this rest was right. */
-  rest(rest: string): number;
   /** Low where the model answered from `other` when an entry of `rest` was the candidate. */
   confusion(rest: string, other: string): number;
 }
 
-/** Votes fall to a third over this difference of nearness. */
-const VOTE_WIDTH = 0.07;
-const NEAREST = 12;
 /** A natural logarithm of likelihoods over this is about 1. */
 const WORDS_SCALE = 8;
-
-export interface Vote {
-  readonly rest: string;
-  readonly share: number;
-}
-
-/** Shares of votes by what the neighbours rest on, largest first. */
-export function votesOf(near: readonly Near[]): Vote[] {
-  const best = near[0]?.score ?? 0;
-  const votes = new Map<string, number>();
-  let all = 0;
-  for (const { rest, score } of near.slice(0, NEAREST)) {
-    const vote = Math.exp((score - best) / VOTE_WIDTH);
-    votes.set(rest, (votes.get(rest) ?? 0) + vote);
-    all += vote;
-  }
-  return [...votes].map(([rest, vote]) => ({ rest, share: vote / all })).sort((a, b) => b.share - a.share);
-}
+/** More entries, or words of a question, than so many tell nothing more. */
+const ENTRIES = 1_000;
+const WORDS = 60;
 
 export interface Situation {
   readonly near: readonly Near[];
-  readonly votes: readonly Vote[];
-  /** Of every rest that has votes. */
+  /** Of every answer that the nearest questions have. */
   readonly fits: ReadonlyMap<string, Fit>;
   readonly records: Records;
-  /** Share of the question's words that the scope has seen. */
-  readonly known: number;
   readonly found: readonly DocumentRef[] | undefined;
   /** Words that narrow a noun in one of both questions. */
   readonly remarks: number;
   /** How much of the question no other is like. */
   readonly novelty: number;
+  /** In the scope: while there are few, a question may well be the first of its answer. */
+  readonly entries: number;
+  /** Words of the question. */
+  readonly length: number;
 }
 
 export function measure(candidate: Near, situation: Situation): number[] {
-  const { near, votes, fits, records, known, found } = situation;
+  const { near, fits, records, found } = situation;
   const { rest, entry } = candidate;
-  const isSame = (one: Near): boolean => one.rest === rest;
-  const isOther = (one: Near): boolean => one.rest !== rest && one.rest !== "";
   const isUngrounded = (one: Near): boolean => one.rest === "";
-  const cosine = best(near, cosineOf, isSame);
-  const lexical = best(near, lexicalOf, isSame);
-  const own = fits.get(rest) ?? { size: 0, cosine: undefined, words: 0, share: 0 };
-  const others = [...fits].filter(([of]) => of !== rest && of !== "").map(([, fit]) => fit);
+  const own = fits.get(rest) ?? NO_FIT;
+  const others = [...fits].filter(([of]) => of !== rest);
+  const grounded = others.filter(([of]) => of !== "").map(([, fit]) => fit);
   const ungrounded = fits.get("");
-  const runnerUp = votes.find((vote) => vote.rest !== rest)?.rest ?? "";
-  const ahead = (words: number): number => clipped((own.words - words) / WORDS_SCALE);
+  const over = (of: (fit: Fit) => number): number => of(own) - Math.max(0, ...grounded.map(of));
+  const ahead = (fit: Fit): number => clipped((own.words - fit.words) / WORDS_SCALE);
+  const rival = most(others, ([, fit]) => fit.share)?.[0] ?? "";
   return [
     1,
     candidate.cosine ?? 0,
-    cosine - best(near, cosineOf, isOther),
-    cosine - best(near, cosineOf, isUngrounded),
+    best(near, cosineOf, (one) => one.rest === rest) - best(near, cosineOf, isUngrounded),
     candidate.lexical,
-    lexical - best(near, lexicalOf, isOther),
-    lexical - best(near, lexicalOf, isUngrounded),
-    logit(votes.find((vote) => vote.rest === rest)?.share ?? 0),
-    near.slice(0, NEAREST).filter(isSame).length / NEAREST,
+    best(near, lexicalOf, (one) => one.rest === rest) - best(near, lexicalOf, isUngrounded),
     logit(records.entry(entry.id)),
-    logit(records.rest(rest)),
+    logit(records.confusion(rest, rival)),
     foundAt(entry.documents, found),
-    known,
     own.cosine ?? 0,
-    own.cosine === undefined ? 0 : own.cosine - Math.max(0, ...others.map((fit) => fit.cosine ?? 0)),
-    others.length === 0 ? LIMIT : ahead(Math.max(...others.map((fit) => fit.words))),
-    ungrounded ? ahead(ungrounded.words) : LIMIT,
-    logit(records.confusion(rest, runnerUp)),
+    own.cosine === undefined ? 0 : over((fit) => fit.cosine ?? 0),
+    grounded.length === 0 ? LIMIT : Math.min(...grounded.map(ahead)),
+    ungrounded ? ahead(ungrounded) : LIMIT,
     Math.log(1 + own.size) / 5,
-    agrees(near, candidate) ? 1 : 0,
     Math.min(3, situation.remarks) / 3,
     own.share,
-    own.share - Math.max(0, ...others.map((fit) => fit.share)),
+    over((fit) => fit.share),
     own.share - (ungrounded?.share ?? 0),
+    over((fit) => fit.closeShare),
+    over((fit) => fit.wordShare),
     situation.novelty,
+    scaled(situation.entries, ENTRIES),
+    scaled(situation.length, WORDS),
   ];
+}
+
+const NO_FIT: Fit = { size: 0, cosine: undefined, words: 0, share: 0, closeShare: 0, wordShare: 0 };
+
+/** From 0 to 1, by orders of size. */
+const scaled = (count: number, most: number): number => Math.min(1, Math.log1p(count) / Math.log1p(most));
+
+/** The first that has most of it. */
+export function most<T>(list: readonly T[], of: (one: T) => number): T | undefined {
+  let top: T | undefined;
+  for (const one of list) if (top === undefined || of(one) > of(top)) top = one;
+  return top;
 }
 
 const cosineOf = (one: Near): number => one.cosine ?? 0;
@@ -144,13 +129,6 @@ function best(near: readonly Near[], of: (one: Near) => number, where: (one: Nea
   let most = 0;
   for (const one of near) if (where(one)) most = Math.max(most, of(one));
   return most;
-}
-
-/** Is the nearest by vector and the nearest by words of the candidate's rest? */
-function agrees(near: readonly Near[], { rest, cosine }: Near): boolean {
-  const nearest = (of: (one: Near) => number): string | undefined =>
-    near.reduce<Near | undefined>((top, one) => (top && of(top) >= of(one) ? top : one), undefined)?.rest;
-  return nearest(lexicalOf) === rest && (cosine === undefined || nearest(cosineOf) === rest);
 }
 
 const LIMIT = 1.5;

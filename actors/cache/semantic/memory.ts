@@ -1,7 +1,7 @@
 /** The semantic cache: entries by scope, and what was learned by tenant, assistant and language. */
 import { Bound } from "./bound.ts";
 import { refusals, remarksOf, type Slot, type SlotReader, slotReader } from "./guards.ts";
-import { measure, type Near, restOf, votesOf } from "./measures.ts";
+import { measure, most, type Near, restOf } from "./measures.ts";
 import type {
   Candidate,
   DocumentRef,
@@ -99,21 +99,21 @@ class Memory implements SemanticCache {
     const seen = (facts: Partial<Evidence>): Evidence =>
       showing({ confidence: 0, ...facts, ...known }, probe.near, refused);
     const miss = (reason: MissReason, evidence: Evidence): Verdict => ({ kind: "miss", reason, evidence });
-    const votes = votesOf(probe.near);
-    const rest = votes.find((vote) => vote.rest !== "")?.rest;
-    const sharing = probe.near.filter((near) => near.rest === rest && rest !== "");
+    const grounded = [...probe.fits].filter(([of]) => of !== "");
+    const [rest] = most(grounded, ([, { share }]) => share) ?? [];
+    const sharing = probe.near.filter((near) => near.rest === rest);
     const allowed = sharing.find((near) => isEmpty(refused(near)));
     const weighed = allowed ?? sharing[0];
-    if (rest === undefined || !weighed) return miss("ungrounded", seen({}));
+    if (!weighed) return miss("ungrounded", seen({}));
     const features = measure(weighed, {
       near: probe.near,
-      votes,
-      fits: new Map(votes.map((vote) => [vote.rest, probe.fitOf(vote.rest)])),
+      fits: probe.fits,
       records: this.#recordsOf(question.scope),
-      known: probe.known,
       found: question.found,
       remarks: remarksOf(probe.reading, shelf.readingOf(weighed), shelf.contextOf(weighed.rest)),
       novelty: probe.novelty,
+      entries: shelf.size,
+      length: probe.reading.words.length,
     });
     const { verifier, bound } = this.#learnerOf(question);
     const confidence = verifier.confidence(features);

@@ -27,10 +27,6 @@ export class LessonRecords implements Records {
     return this.#share(entryKey(id));
   }
 
-  rest(rest: string): number {
-    return this.#share(restKey(rest));
-  }
-
   confusion(rest: string, other: string): number {
     const agreed = this.#counts.get(restKey(rest))?.agreed ?? 0;
     const confused = this.#counts.get(pairKey(rest, other))?.differed ?? 0;

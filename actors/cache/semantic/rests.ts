@@ -6,8 +6,10 @@ export interface Fit {
   readonly cosine: number | undefined;
   /** Log of how much likelier the question's words are among them than among all (naive Bayes). */
   readonly words: number;
-  /** How much the question is of this answer, told from its nearest questions. */
+  /** How much the question is of this answer, told from its nearest questions; the closest ones alone; their words. */
   readonly share: number;
+  readonly closeShare: number;
+  readonly wordShare: number;
 }
 
 interface Group {
@@ -50,7 +52,7 @@ export class Rests {
     return count === this.#words.get(word) ? "alone" : "too";
   }
 
-  fit(rest: string, words: readonly number[], vector: Float32Array | undefined): Omit<Fit, "share"> {
+  fit(rest: string, words: readonly number[], vector: Float32Array | undefined): Omit<Fit, "share" | "closeShare" | "wordShare"> {
     const group = this.#groups.get(rest);
     if (!group) return { size: 0, cosine: undefined, words: 0 };
     let log = 0;

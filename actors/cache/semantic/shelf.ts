@@ -7,7 +7,7 @@ import { Lexicon } from "./lexicon.ts";
 import { type Near, restOf } from "./measures.ts";
 import type { SemanticEntry } from "./port.ts";
 import { type Fit, Rests } from "./rests.ts";
-import { type Shares, sharesOf } from "./shares.ts";
+import { sharesOf } from "./shares.ts";
 import { VectorIndex } from "./vector-index.ts";
 import { type Word, wordsOf } from "./words.ts";
 
@@ -21,17 +21,18 @@ const COSINE_SHARE = 0.8;
 const TELLING = 24;
 /** How fast questions grow unlike each other with the cosine of their vectors, or of their words. */
 const STEEPNESS = { vectors: 2, words: 1 };
+/** How much faster where only the closest shall tell. */
+const CLOSE = 3;
 /** Names of documents lately taken apart. */
 const ABOUTS = 4_000;
 
 export interface Probe {
   readonly reading: Reading;
   readonly near: readonly Near[];
-  /** Share of the question's words that the scope has seen. */
-  readonly known: number;
+  /** Answers of the nearest questions. */
+  readonly fits: ReadonlyMap<string, Fit>;
   /** How much of the question no other is like. */
   readonly novelty: number;
-  fitOf(rest: string): Fit;
 }
 
 export class Shelf {
@@ -111,31 +112,32 @@ export class Shelf {
       return score < LEAST ? [] : [{ item, entry, rest: this.#rests[item] ?? "", cosine, lexical, score }];
     });
     near.sort((a, b) => b.score - a.score || a.item - b.item);
-    const shares = this.#sharesOf(near);
-    return {
-      reading,
-      near,
-      known: prepared.words.length / Math.max(1, prepared.words.length + prepared.unknown),
-      novelty: shares.novelty,
-      fitOf: (rest) => ({
-        ...this.#groups.fit(rest, prepared.words, vector),
-        share: shares.of(rest),
-      }),
-    };
+    return { reading, near, ...this.#tell(near, prepared.words, vector) };
   }
 
-  /** By the vectors of the nearest, where the question has one, else by their words. */
-  #sharesOf(near: readonly Near[]): Shares {
+  /** What the nearest questions tell of each of their answers: by their vectors, where there are any, else by their words. */
+  #tell(
+    near: readonly Near[],
+    words: readonly number[],
+    vector: Float32Array | undefined,
+  ): Pick<Probe, "fits" | "novelty"> {
     const hasVector = near.some(({ cosine }) => cosine !== undefined);
     const nearest = near.filter(({ cosine }) => (cosine !== undefined) === hasVector).slice(0, TELLING);
     const items = nearest.map(({ item }) => item);
-    const alike = hasVector ? this.#vectors : this.#lexical;
-    return sharesOf({
-      rests: nearest.map(({ rest }) => rest),
-      own: nearest.map(({ cosine, lexical }) => cosine ?? lexical),
-      between: alike.among(items),
-      steepness: hasVector ? STEEPNESS.vectors : STEEPNESS.words,
+    const rests = nearest.map(({ rest }) => rest);
+    const byWords = { rests, own: nearest.map(({ lexical }) => lexical), between: this.#lexical.among(items) };
+    const wordShares = sharesOf({ ...byWords, steepness: STEEPNESS.words });
+    const byVectors = { rests, own: nearest.map(({ cosine = 0 }) => cosine), between: this.#vectors.among(items) };
+    const [told, steepness] = hasVector ? [byVectors, STEEPNESS.vectors] : [byWords, STEEPNESS.words];
+    const shares = hasVector ? sharesOf({ ...told, steepness }) : wordShares;
+    const close = sharesOf({ ...told, steepness: CLOSE * steepness });
+    const fitOf = (rest: string): Fit => ({
+      ...this.#groups.fit(rest, words, vector),
+      share: shares.of(rest),
+      closeShare: close.of(rest),
+      wordShare: wordShares.of(rest),
     });
+    return { fits: new Map([...new Set(rests)].map((rest) => [rest, fitOf(rest)])), novelty: shares.novelty };
   }
 
   readingOf({ entry, item }: Near): Reading {
