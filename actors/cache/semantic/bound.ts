@@ -3,6 +3,8 @@
  * the operator's bound. Expected errors come from the verifier, and are corrected by how checks ended.
  */
 
+/** Of the bound, so much is spent: how many of the errors expected come about differs from run to run. */
+const SPENT = 0.8;
 /** Confidences of the last look-ups; the threshold follows the traffic. */
 const WINDOW = 400;
 const LEAST = 40;
@@ -63,7 +65,7 @@ export class Bound {
     let last = 0;
     for (const [n, error] of sorted.entries()) {
       sum += error;
-      if (sum > trust * this.#bound * (n + 1)) break;
+      if (sum > trust * SPENT * this.#bound * (n + 1)) break;
       last = error;
     }
     const least = trust === 1 ? SINGLE * this.#bound : this.#bound;

@@ -11,7 +11,7 @@ const FUNCTION_WORDS: ReadonlySet<string> = new Set([
     get got gonna gotta lets let know tell also just still yet ever never always now today tomorrow yesterday ok okay yes
     one two d s t m re ve ll dont can't cant cannot i'd i'm i've i'll don't doesn't didn't isn't wasn't won't wouldn't
     couldn't haven't hasn't shouldn't aren't weren't hadn't there's what's where's it's im ive id u ya ur many much several every various
-    certain additional extra lot lots bit quite really damn damned goddamn bloody fucking freaking`),
+    certain additional extra different multiple couple asap lot lots bit quite really damn damned goddamn bloody fucking freaking`),
   ...list(`de het een dit dat deze die mijn jouw uw zijn haar ons onze jullie hun ik mij me jij je u hij hem ze zij wij we
     wie welke welk wat wanneer waar waarom hoe en of maar dus als dan omdat terwijl hoewel tot van in op aan bij voor met
     over tegen tussen door na naar uit af onder boven om te er hier daar alle elk elke meer meest ander andere geen niet

@@ -1,6 +1,6 @@
 /** What forbids one answer for two questions, however near they are. */
 import { deniedBy, oppositeOf, type QuestionType, questionType } from "./grammar.ts";
-import type { Lexicon, Spoken, Tells } from "./lexicon.ts";
+import type { Answer, Lexicon, Spoken } from "./lexicon.ts";
 import { type Word, wordsOf } from "./words.ts";
 
 /** A value that a tenant declares: questions share an answer only when they name the same ones. */
@@ -71,20 +71,14 @@ export function read(
   };
 }
 
-export interface Context extends Words {
-  /** Stems of the words that name the answer's documents: what the answer is about is no value in its questions. */
-  readonly about: ReadonlySet<string>;
+export interface Context extends Words, Answer {
   /** Whether no question that had this answer has the word, some have it, or only those. */
   readonly spoken: Spoken;
-  readonly tells: Tells;
 }
 
 /** Each guard that speaks, with what it saw; the cheap ones first, for those who only ask whether one does. */
-export function* refusals(
-  asked: Reading,
-  known: Reading,
-  { lexicon, about, spoken, tells }: Context,
-): Generator<string> {
+export function* refusals(asked: Reading, known: Reading, answer: Context): Generator<string> {
+  const { lexicon, spoken, tells } = answer;
   if (differ(asked.numbers, known.numbers)) yield `number: ${against(asked.numbers, known.numbers)}`;
   if (differ(asked.slots, known.slots)) yield `slot: ${against(asked.slots, known.slots)}`;
   const denied = deniedOf(asked, known, lexicon) ?? deniedOf(known, asked, lexicon);
@@ -92,8 +86,8 @@ export function* refusals(
   if (asked.type !== known.type && asked.type !== "other" && known.type !== "other")
     yield `question type: ${asked.type} / ${known.type}`;
   const values = [
-    ...lexicon.differencesOf(asked, known.texts, about, tells).values,
-    ...lexicon.differencesOf(known, asked.texts, about, tells).values,
+    ...lexicon.differencesOf(asked, known.texts, answer).values,
+    ...lexicon.differencesOf(known, asked.texts, answer).values,
   ];
   if (values.length > 0) yield `value: ${values.join(", ")}`;
   const contrast = lexicon.contrastOf(asked, known, tells);
@@ -113,10 +107,11 @@ function deniedOf(one: Reading, other: Reading, lexicon: Lexicon): string | unde
 }
 
 /** How many words narrow a noun in one of both, where no guard speaks. */
-export function remarksOf(asked: Reading, known: Reading, { lexicon, about, tells }: Context): number {
+export function remarksOf(asked: Reading, known: Reading, answer: Context): number {
+  const { lexicon } = answer;
   return (
-    lexicon.differencesOf(asked, known.texts, about, tells).remarks.length +
-    lexicon.differencesOf(known, asked.texts, about, tells).remarks.length
+    lexicon.differencesOf(asked, known.texts, answer).remarks.length +
+    lexicon.differencesOf(known, asked.texts, answer).remarks.length
   );
 }
 

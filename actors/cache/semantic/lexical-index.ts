@@ -105,6 +105,11 @@ export class LexicalIndex {
     return [...(this.#terms[item] ?? [])].filter((id) => this.#weights[id] === WORD_WEIGHT);
   }
 
+  /** The number of a word, told by its stem. */
+  idOf(stem: string): number | undefined {
+    return this.#ids.get(stem);
+  }
+
   prepare(features: ReadonlyMap<string, number>): Prepared {
     const terms: number[] = [];
     let sum = 0;

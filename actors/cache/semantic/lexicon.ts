@@ -56,6 +56,15 @@ export type Tells = (place: {
   readonly narrows: boolean;
 }) => boolean;
 
+/** What is known of the answer that two questions may share. */
+export interface Answer {
+  /** Stems of the words that name the answer's documents: what the answer is about is no value in its questions. */
+  readonly about: ReadonlySet<string>;
+  /** Is the word said with so many other answers that none can be told by it? */
+  readonly isCommon: (text: string) => boolean;
+  readonly tells: Tells;
+}
+
 export interface Differences {
   readonly values: readonly string[];
   /** Words that narrow a noun on which the answer does not depend. */
@@ -125,8 +134,7 @@ export class Lexicon {
   differencesOf(
     { words }: Phrase,
     other: ReadonlySet<string>,
-    about: ReadonlySet<string>,
-    tells: Tells,
+    { about, isCommon, tells }: Answer,
   ): Differences {
     const narrowing = new Set(modifiersOf(words).map(([modifier]) => modifier));
     const values = new Set<string>();
@@ -135,7 +143,7 @@ export class Lexicon {
       const { text, number } = word;
       if (number || this.#has(other, text)) continue;
       if (isClosedValue(text)) values.add(text);
-      if (isFunctionWord(text)) continue;
+      if (isFunctionWord(text) || isCommon(text)) continue;
       if (this.#isName(word)) values.add(text);
       if (about.has(this.stemOf(text)) || this.#isGeneric(text)) continue;
       const next = words[at + 1]?.text;

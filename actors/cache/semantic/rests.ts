@@ -24,6 +24,8 @@ const SMOOTH = 2;
 export class Rests {
   readonly #groups = new Map<string, Group>();
   readonly #words = new Map<number, number>();
+  /** How many answers have questions with the word. */
+  readonly #answers = new Map<number, number>();
   #size = 0;
 
   /** Adds a question that rests so, or with -1 takes it away. */
@@ -33,7 +35,8 @@ export class Rests {
     group.size += by;
     this.#size += by;
     for (const word of words) {
-      countIn(group.words, word, by);
+      const count = countIn(group.words, word, by);
+      if (rest !== "" && count === (by === 1 ? 1 : 0)) countIn(this.#answers, word, by);
       countIn(this.#words, word, by);
     }
     if (vector) {
@@ -52,7 +55,16 @@ export class Rests {
     return count === this.#words.get(word) ? "alone" : "too";
   }
 
-  fit(rest: string, words: readonly number[], vector: Float32Array | undefined): Omit<Fit, "share" | "closeShare" | "wordShare"> {
+  /** How many answers have questions with the word. */
+  answersWith(word: number): number {
+    return this.#answers.get(word) ?? 0;
+  }
+
+  fit(
+    rest: string,
+    words: readonly number[],
+    vector: Float32Array | undefined,
+  ): Omit<Fit, "share" | "closeShare" | "wordShare"> {
     const group = this.#groups.get(rest);
     if (!group) return { size: 0, cosine: undefined, words: 0 };
     let log = 0;
@@ -68,10 +80,11 @@ export class Rests {
   }
 }
 
-function countIn(counts: Map<number, number>, word: number, by: 1 | -1): void {
+function countIn(counts: Map<number, number>, word: number, by: 1 | -1): number {
   const count = (counts.get(word) ?? 0) + by;
   if (count === 0) counts.delete(word);
   else counts.set(word, count);
+  return count;
 }
 
 /** The vector has unit length; the sum has not. */

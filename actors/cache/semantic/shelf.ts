@@ -23,6 +23,8 @@ const TELLING = 24;
 const STEEPNESS = { vectors: 2, words: 1 };
 /** How much faster where only the closest shall tell. */
 const CLOSE = 3;
+/** A word that questions with so many answers have is no value. */
+const COMMON = 8;
 /** Names of documents lately taken apart. */
 const ABOUTS = 4_000;
 
@@ -125,9 +127,17 @@ export class Shelf {
     const nearest = near.filter(({ cosine }) => (cosine !== undefined) === hasVector).slice(0, TELLING);
     const items = nearest.map(({ item }) => item);
     const rests = nearest.map(({ rest }) => rest);
-    const byWords = { rests, own: nearest.map(({ lexical }) => lexical), between: this.#lexical.among(items) };
+    const byWords = {
+      rests,
+      own: nearest.map(({ lexical }) => lexical),
+      between: this.#lexical.among(items),
+    };
     const wordShares = sharesOf({ ...byWords, steepness: STEEPNESS.words });
-    const byVectors = { rests, own: nearest.map(({ cosine = 0 }) => cosine), between: this.#vectors.among(items) };
+    const byVectors = {
+      rests,
+      own: nearest.map(({ cosine = 0 }) => cosine),
+      between: this.#vectors.among(items),
+    };
     const [told, steepness] = hasVector ? [byVectors, STEEPNESS.vectors] : [byWords, STEEPNESS.words];
     const shares = hasVector ? sharesOf({ ...told, steepness }) : wordShares;
     const close = sharesOf({ ...told, steepness: CLOSE * steepness });
@@ -151,11 +161,16 @@ export class Shelf {
       about = new Set(wordsOf(rest.replaceAll("_", " ")).map(({ text }) => this.#words.lexicon.stemOf(text)));
       this.#abouts.set(rest, about);
     }
-    const spoken: Context["spoken"] = (word) => {
-      const [id] = this.#lexical.prepare(featuresOf([word], this.#words.language)).words;
+    const { lexicon } = this.#words;
+    const idOf = (text: string): number | undefined => this.#lexical.idOf(lexicon.stemOf(text));
+    const spoken: Context["spoken"] = ({ text }) => {
+      const id = idOf(text);
       return id === undefined ? "never" : this.#groups.says(rest, id);
     };
-    const { lexicon } = this.#words;
+    const isCommon: Context["isCommon"] = (text) => {
+      const id = idOf(text);
+      return id !== undefined && this.#groups.answersWith(id) >= COMMON;
+    };
     const isVerb = (text: string): boolean => lexicon.isTransitive(text);
     const tells: Context["tells"] = ({ text, head, shared, narrows }) => {
       const stem = lexicon.stemOf(head);
@@ -171,6 +186,6 @@ export class Shelf {
         [...lexicon.headsOf(text)].some((one) => this.#fillers.decides(rest, one, { isVerb, shared: false }))
       );
     };
-    return { ...this.#words, about, spoken, tells };
+    return { ...this.#words, about, spoken, isCommon, tells };
   }
 }

@@ -18,7 +18,12 @@ const SEEN = [
   "is delivery free",
 ];
 
-function guardsBetween(one: string, other: string, slots: readonly Slot[] = []): string[] {
+function guardsBetween(
+  one: string,
+  other: string,
+  slots: readonly Slot[] = [],
+  isCommon: (text: string) => boolean = () => false,
+): string[] {
   const lexicon = new Lexicon("en");
   for (const text of SEEN) lexicon.count(wordsOf(text), 1);
   const reader = slotReader(slots);
@@ -26,6 +31,7 @@ function guardsBetween(one: string, other: string, slots: readonly Slot[] = []):
   const refused = refusals(read(one, reader, words), read(other, reader, words), {
     ...words,
     about: new Set(),
+    isCommon,
     spoken: () => "too",
     tells: ({ narrows }) => narrows,
   });
@@ -61,6 +67,12 @@ test.each([
   ["the scanner does not work", "the scanner is broken"],
 ])("nothing forbids: %s / %s", (one, other) => {
   expect(guardsBetween(one, other)).toEqual([]);
+});
+
+test("a word that many answers have in common is no value, capitals or not", () => {
+  const [one, other] = ["close the account at an ATM", "close the account at a counter"];
+  expect(guardsBetween(one, other)).toContain("value");
+  expect(guardsBetween(one, other, [], (text) => text === "atm")).toEqual([]);
 });
 
 test("a declared slot tells values apart that words do not", () => {
