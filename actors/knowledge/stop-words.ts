@@ -19,7 +19,7 @@ const ENGLISH = list(`
   really right same say says see seem seems seen several shall she should shouldn show since so some somebody someone
   something soon still such sure take taken takes taking tell than thank thanks that thats the their theirs them then
   there these they thing things think this those though through till time to today together told tomorrow too took
-  toward try trying tried two under until up upon us use used using usually ve very via wait waiting want wanted wants
+  toward try trying tried under until up upon us use used using usually ve very via wait waiting want wanted wants
   was wasn way we well went were weren what whats whatever when where whether which while who whole whom whose why will
   with within without won wont would wouldn yes yesterday yet you your yours yourself advise assist assistance ask
   asking explain idea inform information issue issues option options problem problems question
@@ -35,7 +35,7 @@ const DUTCH = list(`
   maak maakt maken man me mee meer meest meestal men met mij mijn minder misschien moest moet moeten mocht mag mogelijk
   mogen na naar nadat natuurlijk nee neem neemt nemen net niet niets niks nodig nog nooit nou nu of om omdat onder ons
   onze ook op over paar per precies recht rond s sinds snel soms staan staat steeds straks t te tegen ten ter terwijl
-  toch toe toen tot tussen twee u uit uw vaak vaker van vandaag vanaf vanuit vast veel ver verder via volgende
+  toch toe toen tot tussen u uit uw vaak vaker van vandaag vanaf vanuit vast veel ver verder via volgende
   voor vooral voordat waar waarom waarop wanneer want waren was wat we weer weet weg wel welk welke weten werd werden wie
   wij wil willen wilt worden word wordt wou ze zeg zeggen zegt zeer zelf zelfs zich zie zien ziet zij zijn zit zitten zo
   zoals zoek zonder zou zouden zullen zul zult gisteren morgen help helpen alstublieft alsjeblieft bedankt dankjewel

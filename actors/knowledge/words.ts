@@ -2,6 +2,7 @@
  * Text to index terms: Unicode words, lower case, diacritics folded, without the stop words of the language, stemmed.
  * The same function makes the terms of passages and of questions, or they would not meet.
  */
+import { numeralAt } from "#contracts/numerals.ts";
 import { stemmerOf } from "./stem.ts";
 import { stopWordsOf } from "./stop-words.ts";
 
@@ -129,9 +130,15 @@ export function termsOf(text: string, language: string): string[] {
   const words = wordsOf(text);
   for (let at = 0; at < words.length; at++) {
     const word = words[at] as string;
+    const numeral = numeralAt(words, at, language);
+    if (numeral) {
+      terms.push(numeral.digits);
+      at += numeral.words - 1;
+      continue;
+    }
     const term = asksHowLong(word, words[at + 1]) ? TIME_TERM : termOf(word, language, cached);
     if (term === NOTHING) continue;
-    // "3 weeks" is one length of time.
+    // "3 weeks" is one length of time, and "three weeks" is the same one.
     if (term === TIME_TERM && /^\d+$/.test(terms.at(-1) ?? "")) terms.pop();
     terms.push(term);
   }

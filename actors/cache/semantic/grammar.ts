@@ -9,7 +9,7 @@ const FUNCTION_WORDS: ReadonlySet<string> = new Set([
     only own same too very can could will would shall should may might must ought do does did doing done am is are was were
     be been being have has had having want wanna wants need needs needed would like please help hi hello hey thanks thank
     get got gonna gotta lets let know tell also just still yet ever never always now today tomorrow yesterday ok okay yes
-    one two d s t m re ve ll dont can't cant cannot i'd i'm i've i'll don't doesn't didn't isn't wasn't won't wouldn't
+    one d s t m re ve ll dont can't cant cannot i'd i'm i've i'll don't doesn't didn't isn't wasn't won't wouldn't
     couldn't haven't hasn't shouldn't aren't weren't hadn't there's what's where's it's im ive id u ya ur many much several every various
     certain additional extra different multiple couple asap lot lots bit quite really damn damned goddamn bloody fucking freaking`),
   ...list(`de het een dit dat deze die mijn jouw uw zijn haar ons onze jullie hun ik mij me jij je u hij hem ze zij wij we
@@ -43,10 +43,9 @@ const PREPOSITIONS: ReadonlySet<string> = new Set(
 
 export const isPreposition = (word: string): boolean => PREPOSITIONS.has(word);
 
-/** Classes whose members are values wherever they stand: numerals, days, months, colours, sizes. */
+/** Classes whose members are values wherever they stand: ordinals, days, months, colours, sizes. */
 const CLOSED_VALUES: ReadonlySet<string> = new Set([
-  ...list(`three four five six seven eight nine ten eleven twelve twenty hundred second third fourth fifth
-    drie vier vijf zes zeven acht negen tien elf twaalf twintig honderd tweede derde vierde vijfde
+  ...list(`hundred second third fourth fifth honderd tweede derde vierde vijfde
     monday tuesday wednesday thursday friday saturday sunday maandag dinsdag woensdag donderdag vrijdag zaterdag zondag
     january february april june july august september october november december
     januari februari maart juni juli augustus oktober

@@ -1,4 +1,5 @@
-/** A question as words: folded, with the casing and position that tell names from other words. */
+/** A question as words: folded, with the casing and position that tell names from other words; numbers in digits. */
+import { numeralAt } from "#contracts/numerals.ts";
 
 export interface Word {
   /** Folded: compatibility forms, diacritics and case removed. */
@@ -33,7 +34,7 @@ export function wordsOf(text: string): Word[] {
   const capitals = found.filter(([word]) => isCapital(word)).length;
   const telling = capitals <= 2 || capitals < 0.6 * found.length;
   let end = 0;
-  return found.map((match, index) => {
+  const words = found.map((match, index) => {
     const [word] = match;
     const between = plain.slice(Math.max(0, end - 6), match.index);
     end = match.index + word.length;
@@ -47,6 +48,20 @@ export function wordsOf(text: string): Word[] {
       capital: telling && !first && isCapital(word) && word !== "I" && !word.startsWith("I'"),
     };
   });
+  return inDigits(words);
+}
+
+/** "Three" is 3, or the guard of numbers would see neither that they are the same nor that two others differ. */
+function inDigits(words: readonly Word[]): Word[] {
+  const texts = words.map(({ text }) => text);
+  const read: Word[] = [];
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] as Word;
+    const numeral = numeralAt(texts, at);
+    read.push(numeral ? { ...word, text: numeral.digits, number: true, capital: false } : word);
+    if (numeral) at += numeral.words - 1;
+  }
+  return read;
 }
 
 const isCapital = (word: string): boolean => /^\p{Lu}/u.test(word);

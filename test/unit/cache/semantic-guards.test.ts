@@ -41,6 +41,8 @@ function guardsBetween(
 test.each([
   ["change order 12345", "change order 12346", "number"],
   ["do you have size 42", "do you have size 43", "number"],
+  ["the parcel of two kilos", "the parcel of three kilos", "number"],
+  ["een pakket van vijfentwintig kilo", "een pakket van 20 kilo", "number"],
   ["invoice of Mr. Jones", "invoice of Mr. Smith", "value"],
   ["do you deliver to Rome", "do you deliver to Paris", "value"],
   ["ship a parcel to rome", "ship a parcel to paris", "contrast"],
@@ -61,6 +63,7 @@ test.each([
 });
 
 test.each([
+  ["a parcel of twenty five kilos", "a parcel of 25 kilos"],
   ["how do I close the account", "i dont know how to close the account"],
   ["how long does delivery take", "How long does the delvery take?"],
   ["please help me to open the parcel", "I need help to open the parcel"],

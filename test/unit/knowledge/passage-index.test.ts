@@ -32,6 +32,8 @@ describe("the demo shop", () => {
     ["How long does delivery take?", "delivery-en"],
     ["Hoe lang duurt de levering?", "delivery-nl"],
     ["can i return something after 3 weeks", "returns-en"],
+    ["can i return something after three weeks", "returns-en"],
+    ["kan ik na drie weken nog iets retourneren", "returns-nl"],
     ["I forgot my password", "password-en"],
     ["Ik ben mijn wachtwoord vergeten", "password-nl"],
   ])("%s -> %s, also when nobody says the language", (question, document) => {

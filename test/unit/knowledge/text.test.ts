@@ -17,6 +17,13 @@ describe("words", () => {
   test("lengths of time become one term", () => {
     expect(termsOf("How long does a return take?", "en")).toEqual([TIME_TERM, "return"]);
     expect(termsOf("retourneren na 3 weken", "nl")).toEqual(["retourner", TIME_TERM]);
+    expect(termsOf("a return after twenty-one days", "en")).toEqual(["return", TIME_TERM]);
+    expect(termsOf("retourneren na drieëntwintig dagen", "nl")).toEqual(["retourner", TIME_TERM]);
+  });
+  test("numbers in words are numbers, in their own language", () => {
+    expect(termsOf("sixty-five parcels, two to ten", "en")).toEqual(["65", "parcel", "2", "10"]);
+    expect(termsOf("elf pakketten ten onrechte", "nl")).toEqual(["11", "pakket", "onrech"]);
+    expect(termsOf("elf", "en")).toEqual(["elf"]);
   });
   test("any text gives terms without white space", () => {
     fc.assert(

@@ -1,0 +1,69 @@
+/**
+ * Numbers written in words, in English and Dutch: one to twenty, the tens, and what stands between them. Words are folded:
+ * lower case, without diacritics. "One" and "een" alone are no numbers: they are pronoun and article far more often.
+ */
+
+interface Spelling {
+  /** One to nine, in their order. */
+  readonly units: readonly string[];
+  /** Ten to nineteen. */
+  readonly teens: readonly string[];
+  /** Twenty to ninety. */
+  readonly tens: readonly string[];
+  /** A unit before a ten in one word; absent: behind it, as a word of its own. */
+  readonly joined?: (unit: string, ten: string) => string;
+}
+
+const list = (words: string): string[] => words.split(" ");
+
+const ENGLISH: Spelling = {
+  units: list("one two three four five six seven eight nine"),
+  teens: list("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"),
+  tens: list("twenty thirty forty fifty sixty seventy eighty ninety"),
+};
+const DUTCH: Spelling = {
+  units: list("een twee drie vier vijf zes zeven acht negen"),
+  teens: list("tien elf twaalf dertien veertien vijftien zestien zeventien achttien negentien"),
+  tens: list("twintig dertig veertig vijftig zestig zeventig tachtig negentig"),
+  joined: (unit, ten) => `${unit}en${ten}`,
+};
+
+/** Numbers by their words, and those that may stand behind a ten. */
+interface Numerals {
+  readonly values: ReadonlyMap<string, number>;
+  readonly behindTens: ReadonlyMap<string, number>;
+}
+
+function numeralsOf({ units, teens, tens, joined }: Spelling): Numerals {
+  const behindTens = new Map(joined ? [] : units.map((unit, n) => [unit, n + 1]));
+  const values = new Map([...units.slice(1), ...teens].map((word, n) => [word, n + 2]));
+  for (const [n, ten] of tens.entries()) {
+    values.set(ten, 10 * (n + 2));
+    if (joined) for (const [m, unit] of units.entries()) values.set(joined(unit, ten), 10 * (n + 2) + m + 1);
+  }
+  return { values, behindTens };
+}
+
+const BY_LANGUAGE: Readonly<Record<string, Numerals>> = { en: numeralsOf(ENGLISH), nl: numeralsOf(DUTCH) };
+const EVERY = Object.values(BY_LANGUAGE);
+
+/**
+ * The number whose words begin here.
+ * @param language ISO 639-1; left out: any that is known @returns its digits, and how many words it takes
+ */
+export function numeralAt(
+  words: readonly string[],
+  at: number,
+  language?: string,
+): { readonly digits: string; readonly words: number } | undefined {
+  const known = language === undefined ? EVERY : BY_LANGUAGE[language] ? [BY_LANGUAGE[language]] : [];
+  for (const { values, behindTens } of known) {
+    const value = values.get(words[at] ?? "");
+    if (value === undefined) continue;
+    const unit = value >= 20 && value % 10 === 0 ? behindTens.get(words[at + 1] ?? "") : undefined;
+    return unit === undefined
+      ? { digits: String(value), words: 1 }
+      : { digits: String(value + unit), words: 2 };
+  }
+  return undefined;
+}
