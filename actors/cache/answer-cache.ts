@@ -64,7 +64,6 @@ export class LeveledCache implements AnswerCache {
     this.#log = log;
     this.#clock = clock;
     this.#entries = new Entries(bus, {
-      log,
       clock,
       memoryBytes,
       onAdded: (entry) => this.#semantic?.add(entry),
@@ -82,7 +81,7 @@ export class LeveledCache implements AnswerCache {
 
   async stop(): Promise<void> {
     this.#flights.stop();
-    await this.#entries.stop();
+    this.#entries.stop();
   }
 
   judge(turn: TurnAtHand): Judgement {

@@ -9,10 +9,9 @@ import { LIMITS } from "#contracts/limits.ts";
 import { BUCKETS, bucketStream, bucketSubject } from "#contracts/subjects.ts";
 import type { Clock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
-import { follow } from "#runtime/nats/follow.ts";
+import { keepFollowing } from "#runtime/nats/follow.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import type { StoredMessage } from "#runtime/nats/reader.ts";
-import type { Log } from "#runtime/observe/log.ts";
 import { decodeEntry, type Entry, encodeEntry } from "./entry.ts";
 import {
   dependencyKey,
@@ -33,7 +32,6 @@ const BANNED_MS = 3_600_000;
 /** What a session caused comes in later than this no more: checks are the last. */
 const ERASED_MS = 2 * LIMITS.dedupeWindowMs;
 const REMEMBERED_REMOVALS = 10_000;
-const RETRY_MS = 2_000;
 
 interface Removal {
   /** Ms since the epoch. */
@@ -49,7 +47,6 @@ interface Held {
 }
 
 export interface EntriesOptions {
-  readonly log: Log;
   readonly clock: Clock;
   /** Bound of what this process holds. */
   readonly memoryBytes: number;
@@ -61,7 +58,6 @@ export interface EntriesOptions {
 export class Entries {
   readonly #bus: Bus;
   readonly #kv: Kv;
-  readonly #log: Log;
   readonly #clock: Clock;
   readonly #onAdded: ((entry: Entry) => void) | undefined;
   readonly #held: LRUCache<string, Held>;
@@ -71,13 +67,11 @@ export class Entries {
   readonly #banned = new LRUCache<string, number>({ max: REMEMBERED_REMOVALS });
   /** Keys of erased sessions, of which an answer may still be on its way into the store. */
   readonly #erased = new LRUCache<string, true>({ max: REMEMBERED_REMOVALS, ttl: ERASED_MS });
-  #follower: { stop(): Promise<void> } | undefined;
-  #stopped = false;
+  #follower: { stop(): void } | undefined;
 
-  constructor(bus: Bus, { log, clock, memoryBytes, onAdded, onRemoved }: EntriesOptions) {
+  constructor(bus: Bus, { clock, memoryBytes, onAdded, onRemoved }: EntriesOptions) {
     this.#bus = bus;
     this.#kv = new Kv(bus, BUCKETS.cache);
-    this.#log = log;
     this.#clock = clock;
     this.#onAdded = onAdded;
     this.#held = new LRUCache({
@@ -90,12 +84,16 @@ export class Entries {
 
   /** Begins to follow, however long the store takes to answer. */
   start(): void {
-    void this.#follow();
+    this.#follower = keepFollowing(this.#bus, {
+      stream: bucketStream(BUCKETS.cache),
+      filter: ["a.>", "e.>", "r.>"].map((keys) => bucketSubject(BUCKETS.cache, keys)),
+      from: "last",
+      onMessage: (message) => this.#hear(message),
+    });
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    await this.#follower?.stop();
+  stop(): void {
+    this.#follower?.stop();
   }
 
   get size(): number {
@@ -172,23 +170,6 @@ export class Entries {
   /** The session was erased, here or on another host. */
   isErased(tenant: string, origin: string): boolean {
     return this.#erased.has(erasureKey(tenant, origin));
-  }
-
-  async #follow(): Promise<void> {
-    while (!this.#stopped && !this.#follower)
-      try {
-        const follower = await follow(this.#bus, {
-          stream: bucketStream(BUCKETS.cache),
-          filter: ["a.>", "e.>", "r.>"].map((keys) => bucketSubject(BUCKETS.cache, keys)),
-          from: "last",
-          onMessage: (message) => this.#hear(message),
-        });
-        if (this.#stopped) await follower.stop();
-        this.#follower = follower;
-      } catch (err) {
-        this.#log.warn({ err }, "the cache is not followed yet, trying again");
-        await this.#clock.sleep(RETRY_MS);
-      }
   }
 
   #hear({ subject, data, seq }: StoredMessage): void {

@@ -108,9 +108,17 @@ export class PassageIndex {
     return [];
   }
 
-  /** The languages a question is asked in, those of a group together, one group after the other. */
-  languagesFor(query: RetrievalQuery): string[][] {
-    return preference(query, [...(this.#tenants.get(query.tenant)?.keys() ?? [])]);
+  /**
+   * The languages a question is asked in, those of a group together, one group after the other. Its own is only recognised
+   * when the asker's has nothing: that takes longer than the search for its words.
+   */
+  *languagesFor({ tenant, locale, question }: RetrievalQuery): Generator<string[]> {
+    const asked = locale ? baseLanguage(locale) : undefined;
+    if (asked !== undefined) yield [asked];
+    const own = languageOf(question);
+    if (own !== undefined && own !== asked) yield [own];
+    const others = [...(this.#tenants.get(tenant)?.keys() ?? [])];
+    yield others.filter((language) => language !== asked && language !== own);
   }
 
   /** Passages in these languages whose words answer the question, best first. */
@@ -200,12 +208,4 @@ function entryOf(event: KnowledgeEvent, revision: number): Entry {
     passages.push({ entry, meta, collection, document, at, title, context, above, heading, body });
   }
   return entry;
-}
-
-function preference(query: RetrievalQuery, languages: readonly string[]): string[][] {
-  const asked = query.locale ? baseLanguage(query.locale) : undefined;
-  const first = [...new Set([asked, languageOf(query.question)])].filter(
-    (language) => language !== undefined,
-  );
-  return [...first.map((language) => [language]), languages.filter((language) => !first.includes(language))];
 }

@@ -134,7 +134,8 @@ export class LocalRetriever implements ProvenRetriever {
   /** Leaves the readers. */
   async stop(): Promise<void> {
     this.#indexers?.stop();
-    await Promise.all([this.#reader.stop(), this.#follower?.stop()]);
+    this.#follower?.stop();
+    await this.#reader.stop();
     await this.#vectors?.index.close();
   }
 

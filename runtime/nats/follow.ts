@@ -3,6 +3,7 @@
  * server keeps in memory and forgets soon; when it goes silent, is gone or misses something, another one begins after
  * the last message seen. The library's ordered consumers stood still for good when two leaders died in a row.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { AckPolicy, type ConsumerInfo, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
 import type { StoredMessage } from "./batch-get.ts";
 import { type Bus, natsError, type Subscription } from "./connect.ts";
@@ -28,6 +29,8 @@ const SLICE_MS = 8;
 const EXPIRES_MS = 30_000;
 /** How long the server keeps the consumer of a follower that is gone. */
 const FORGOTTEN_MS = 15_000;
+/** After a follower could not begin. */
+const AGAIN_MS = 2_000;
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 2_000;
 const POLICIES = {
@@ -46,6 +49,35 @@ export async function follow(bus: Bus, options: FollowOptions): Promise<{ stop()
     throw natsError(error);
   }
   return { stop: async () => follower.stop() };
+}
+
+/**
+ * For who goes on meanwhile: returns at once, and tries again until NATS answers.
+ * @param onCaughtUp everything that was in the stream when it began has been delivered
+ */
+export function keepFollowing(
+  bus: Bus,
+  options: FollowOptions,
+  onCaughtUp = (): void => {},
+): { stop(): void } {
+  const ended = new AbortController();
+  const { signal } = ended;
+  const onMessage: FollowOptions["onMessage"] = (message) =>
+    signal.aborted ? undefined : options.onMessage(message);
+  const begin = async (): Promise<void> => {
+    while (!signal.aborted)
+      try {
+        const { stop } = await follow(bus, { ...options, onMessage });
+        if (signal.aborted) return void stop();
+        signal.addEventListener("abort", () => void stop());
+        return onCaughtUp();
+      } catch (err) {
+        bus.log.warn({ err, stream: options.stream }, "cannot follow yet, trying again");
+        await sleep(AGAIN_MS, undefined, { signal }).catch(() => {});
+      }
+  };
+  void begin();
+  return { stop: () => ended.abort() };
 }
 
 class Follower {

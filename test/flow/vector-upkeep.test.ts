@@ -1,10 +1,12 @@
 // What becomes of vectors over time: a Qdrant that lost them, a model that was replaced, documents that are gone.
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { VECTORS } from "#contracts/subjects.ts";
+import { encode } from "#contracts/codec.ts";
+import { VECTORS, vectorsSubject } from "#contracts/subjects.ts";
 import type { RoleContext } from "#ops/compose/context.ts";
 import { startIndexerRole } from "#ops/compose/indexer.ts";
 import { isUnused, knownSpaces, removeVectors } from "#ops/compose/vector-spaces.ts";
 import { streamState } from "#runtime/nats/reader.ts";
+import { provision } from "#runtime/nats/topology.ts";
 import { Presence } from "#runtime/observe/presence.ts";
 import type { EmbeddingModel } from "#test/harness/embedding-model.ts";
 import { fakeQdrant } from "#test/harness/qdrant.ts";
@@ -96,4 +98,29 @@ test("vectors in JetStream are a record a document, without the ones that are go
   const after = await streamState(bus, VECTORS);
   expect(after.messages).toBe(3 + 1);
   expect(after.bytes).toBeLessThan(filled.bytes - 64);
+});
+
+test("a process that starts while vectors cannot be read reads them as soon as they can be", async () => {
+  await world.indexerOf("indexer");
+  const bus = await world.connect("operator");
+  await bus.jsm.streams.delete(VECTORS);
+  const one = await world.retrievalOf("one");
+  expect(one.readiness()).toBeDefined();
+  await provision(bus, { shards: 1, pools: [] });
+  await waitUntil(() => one.readiness() === undefined, { what: "the vectors to be read" });
+  await indexed(one, await fill(one));
+  await waitUntil(async () => documentsOf(await ask(one, BY_MEANING)).includes("delivery"), {
+    what: "a document to be found by its meaning",
+  });
+});
+
+test("a record that nobody can read is replaced when its document changes", async () => {
+  const one = await world.retrievalOf("one");
+  const bus = await world.connect("newer");
+  await bus.append(vectorsSubject("concepts", "acme", "shop", "delivery"), encode({ v: 1_000 }));
+  await world.indexerOf("indexer");
+  await indexed(one, await fill(one));
+  await waitUntil(async () => documentsOf(await ask(one, BY_MEANING)).includes("delivery"), {
+    what: "a document to be found by its meaning",
+  });
 });

@@ -232,7 +232,7 @@ class StreamIndexer implements Indexer {
     await this.#upserts.add(record);
     // Another process may have indexed a newer revision between our record and our points.
     const newest = await this.#last(subject);
-    if (newest && newest.record.revision > revision)
+    if ((newest?.record?.revision ?? 0) > revision)
       await index.remove([{ tenant, collection, document, revision }]);
   }
 
@@ -240,8 +240,8 @@ class StreamIndexer implements Indexer {
   async #record(subject: string, event: KnowledgeEvent, revision: number): Promise<VectorRecord | undefined> {
     for (;;) {
       const last = await this.#last(subject);
-      if (last && last.record.revision > revision) return undefined;
-      if (last?.record.revision === revision) return last.record;
+      if ((last?.record?.revision ?? 0) > revision) return undefined;
+      if (last?.record?.revision === revision) return last.record;
       const record = await recordOf(event, revision, last?.record, (texts) => this.#texts.embed(texts));
       try {
         await this.#bus.append(subject, encodeRecord(record), { expectedRevision: last?.seq ?? 0 });
@@ -252,10 +252,10 @@ class StreamIndexer implements Indexer {
     }
   }
 
-  async #last(subject: string): Promise<{ record: VectorRecord; seq: number } | undefined> {
+  /** A record that cannot be read is there all the same: it is replaced. */
+  async #last(subject: string): Promise<{ record: VectorRecord | undefined; seq: number } | undefined> {
     const message = await lastMessage(this.#bus, VECTORS, subject);
-    const record = message && decodeRecord(message.data);
-    return message && record ? { record, seq: message.seq } : undefined;
+    return message && { record: decodeRecord(message.data), seq: message.seq };
   }
 
   #tellFailing(reason: string | undefined): void {

@@ -53,7 +53,7 @@ export function addressOf(url: string): { host: string; port: number; https: boo
 }
 
 export class QdrantRequests {
-  #client: Promise<QdrantClient> | undefined;
+  readonly #client: Promise<QdrantClient>;
   readonly #options: QdrantOptions;
   readonly #gate = new Gate(
     () => new JetclawError("vectors.unavailable", "Qdrant failed a moment ago and is left alone"),
@@ -62,33 +62,20 @@ export class QdrantRequests {
 
   constructor(options: QdrantOptions) {
     this.#options = options;
+    this.#client = clientOf(options);
+    // Whoever sends hears of it.
+    this.#client.catch(() => {});
   }
 
   get breaker(): Breaker["state"] {
     return this.#gate.state;
   }
 
-  /** Loading it takes a tenth of a second, which processes without Qdrant are spared. */
-  #made(): Promise<QdrantClient> {
-    const { url, apiKey, timeoutMs } = this.#options;
-    this.#client ??= import("@qdrant/js-client-rest").then(
-      (qdrant) =>
-        new qdrant.QdrantClient({
-          ...addressOf(url),
-          timeout: timeoutMs,
-          // Both would write to the console: a version that differs, and a key over plain HTTP.
-          checkCompatibility: false,
-          ...(apiKey ? { headers: { "api-key": apiKey } } : {}),
-        }),
-    );
-    return this.#client;
-  }
-
   /** @param operation how metrics call it @throws JetclawError `vectors.unavailable`, QdrantRefusal */
   async send<T>(operation: string, call: (client: QdrantClient) => Promise<T>): Promise<T> {
     for (let tries = 0; ; tries++) {
       try {
-        const result = await this.#gate.run(() => this.#made().then(call).catch(rethrow));
+        const result = await this.#gate.run(() => this.#client.then(call).catch(rethrow));
         metrics.vectors({ operation, result: "ok" });
         return result;
       } catch (error) {
@@ -99,6 +86,18 @@ export class QdrantRequests {
       }
     }
   }
+}
+
+/** Loaded by who uses it: it takes a tenth of a second of each start. */
+async function clientOf({ url, apiKey, timeoutMs }: QdrantOptions): Promise<QdrantClient> {
+  const { QdrantClient } = await import("@qdrant/js-client-rest");
+  return new QdrantClient({
+    ...addressOf(url),
+    timeout: timeoutMs,
+    // Both would write to the console: a version that differs, and a key over plain HTTP.
+    checkCompatibility: false,
+    ...(apiKey ? { headers: { "api-key": apiKey } } : {}),
+  });
 }
 
 export const isMissing = (error: unknown): boolean =>

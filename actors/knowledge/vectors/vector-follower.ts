@@ -4,7 +4,7 @@
  */
 import { VECTORS, vectorsFilter, vectorsMark } from "#contracts/subjects.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
-import { follow } from "#runtime/nats/reader.ts";
+import { type FollowOptions, keepFollowing } from "#runtime/nats/follow.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import type { EmbeddedIndex } from "./embedded-index.ts";
 import type { DocumentAddress } from "./vector-index.ts";
@@ -30,7 +30,7 @@ export interface VectorFollower {
   readonly indexed: number | undefined;
   /** Changes of KNOWLEDGE, in their order. One that is replaced before it had vectors is waited for no more. */
   expect(change: DocumentAddress, revision: number): void;
-  stop(): Promise<void>;
+  stop(): void;
 }
 
 /** Returns at once: words are searched while the vectors are still read. */
@@ -64,22 +64,19 @@ export function followVectors(bus: Bus, options: FollowVectors): VectorFollower 
     }
     onMoved();
   };
-  const following = follow(bus, {
+  const followed: FollowOptions = {
     stream: VECTORS,
     filter: vectorsFilter(space),
     from: "last",
     // One after the other, so that a mark comes after the records before it.
     onMessage: ({ subject, data, seq }) =>
       subject === markSubject ? giveUp(decodeMark(data)?.indexed ?? 0) : take(data, seq),
+  };
+  const following = keepFollowing(bus, followed, () => {
+    caughtUp = true;
+    log.info("vectors are searchable");
+    onMoved();
   });
-  following.then(
-    () => {
-      caughtUp = true;
-      log.info("vectors are searchable");
-      onMoved();
-    },
-    (err) => log.error({ err }, "vectors cannot be followed, words are searched alone"),
-  );
   return {
     get caughtUp() {
       return caughtUp;
@@ -94,12 +91,7 @@ export function followVectors(bus: Bus, options: FollowVectors): VectorFollower 
       missing.delete(key);
       if (revision > Math.max(marked, index.revisionOf(change) ?? 0)) missing.set(key, revision);
     },
-    async stop() {
-      await following.then(
-        (follower) => follower.stop(),
-        () => {},
-      );
-    },
+    stop: () => following.stop(),
   };
 }
 
