@@ -20,7 +20,7 @@ export interface Figures {
   /** Publications of an effect beyond the first, and deliveries beyond the first of a turn's record. */
   readonly duplicateEffects: number;
   readonly duplicateRecords: number;
-  /** Attempts that came to a result beyond the first of their job: what a model was paid for twice. */
+  /** Results seen beyond the first of their job: of a second run, or sent again where the acknowledgement was lost. */
   readonly jobsRunTwice: number;
   /** Whole answers on the provider's bill beyond the first of their job; 0 where no provider was simulated. */
   readonly paidTwice: number;
