@@ -19,6 +19,7 @@ import { type Appended, type AppendOptions, headersOf, readAck, StaleRevision } 
 import { readDirectly } from "./direct-reads.ts";
 import { type LeaderMessage, readCount, readLeaderAnswer, type WhichMessage } from "./leader-answer.ts";
 import { ASK_SUBJECT, Majority } from "./majority.ts";
+import { pingOnPulse } from "./ping-pulse.ts";
 import { Quorum } from "./quorum.ts";
 import { Requests } from "./requests.ts";
 import { tryOthersFirst } from "./server-order.ts";
@@ -50,6 +51,8 @@ const encoder = new TextEncoder();
 const NO_DATA = encoder.encode("");
 /** How long an append waits for its acknowledgement unless told otherwise. */
 const APPEND_MS = 5_000;
+/** A server that left two of them unanswered is taken for gone. An idle process beats as often. */
+const PING_MS = 4_000;
 /** Longer than from one time-out of an append to the next. */
 const STALLED_MS = 8_000;
 /** After a move the new server gets this long: what is under way stays unanswered together. */
@@ -331,7 +334,7 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
       maxReconnectAttempts: -1,
       reconnectTimeWait: 250,
       reconnectJitter: 250,
-      pingInterval: 5_000,
+      pingInterval: PING_MS,
       maxPingOut: 2,
       // A stack kept for every request costs a tenth of a host's CPU; our errors carry their own.
       noAsyncTraces: true,
@@ -341,6 +344,7 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
     const writes = batchWrites(nc);
     readDirectly(nc, options.log);
     tryOthersFirst(nc);
+    pingOnPulse(nc, PING_MS);
     return new Bus(nc, await jetstreamManager(nc, { timeout: 5_000 }), options.log, writes);
   } catch (cause) {
     // A connection that nobody holds reconnects for ever and keeps the process alive.

@@ -16,7 +16,7 @@ interface Pending {
 
 /** What was sent over a connection that is gone is answered so soon or never. */
 const AFTER_LOSS_MS = 500;
-/** How late a time-out may be noticed. */
+/** Those whose time is over at about the same time are looked for once. */
 const SWEEP_MS = 100;
 /** No append was acknowledged for so long while some waited: something may be wrong with more than a stream. */
 const SILENCE_MS = 2_000;
@@ -27,6 +27,7 @@ export class Requests {
   readonly #pending = new Map<string, Pending>();
   #last = 0;
   #timer: NodeJS.Timeout | undefined;
+  #timerAt = 0;
   /** Appends that wait for their acknowledgement. */
   #appends = 0;
   /** When an append was acknowledged last, or the first one after a quiet time was made. */
@@ -49,9 +50,10 @@ export class Requests {
     return new Promise((resolve, reject) => {
       const token = (++this.#last).toString(36);
       const append = !subject.startsWith("$JS.API.");
-      if (append && this.#appends++ === 0) this.#heardAt = Date.now();
-      this.#pending.set(token, { resolve, reject, until: Date.now() + timeoutMs, append });
-      this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
+      const now = Date.now();
+      if (append && this.#appends++ === 0) this.#heardAt = now;
+      this.#pending.set(token, { resolve, reject, until: now + timeoutMs, append });
+      this.#watch(now, append ? Math.min(timeoutMs, SILENCE_MS) : timeoutMs);
       try {
         this.#nc.publish(subject, data, { reply: this.#prefix + token, ...(headers ? { headers } : {}) });
       } catch (cause) {
@@ -65,6 +67,19 @@ export class Requests {
   hurry(): void {
     const until = Date.now() + AFTER_LOSS_MS;
     for (const pending of this.#pending.values()) pending.until = Math.min(pending.until, until);
+    if (this.#pending.size > 0) this.#watch(Date.now(), AFTER_LOSS_MS);
+  }
+
+  /**
+   * One timer for all, for the one whose time is over first. None that ticks: Node wakes up at the time of a timer that was
+   * cleared if no other one comes before, so a process that asks every four seconds woke once more for each question.
+   */
+  #watch(now: number, inMs: number): void {
+    const at = now + Math.max(SWEEP_MS, inMs);
+    if (this.#timer !== undefined && this.#timerAt <= at) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = at;
+    this.#timer = setTimeout(() => this.#sweep(), at - now);
   }
 
   #receive(message: Msg): void {
@@ -82,18 +97,22 @@ export class Requests {
     if (this.#pending.get(token)?.append) this.#appends--;
     this.#pending.delete(token);
     if (this.#pending.size > 0) return;
-    // At once: a timer that finds nothing left would wake a process that has nothing else to do.
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
   #sweep(): void {
+    this.#timer = undefined;
     const now = Date.now();
-    if (this.#appends > 0 && now - this.#heardAt > SILENCE_MS) {
+    if (this.#appends > 0 && now - this.#heardAt >= SILENCE_MS) {
       this.#heardAt = now;
       this.#onSilence();
     }
     this.#fail(({ until }) => until <= now, "no answer in time");
+    if (this.#pending.size === 0) return;
+    let next = this.#appends > 0 ? this.#heardAt + SILENCE_MS : Number.POSITIVE_INFINITY;
+    for (const { until } of this.#pending.values()) next = Math.min(next, until);
+    this.#watch(now, next - now);
   }
 
   #fail(over: (pending: Pending) => boolean, why: string): void {
