@@ -1,13 +1,14 @@
 /** Solves for a symmetric positive matrix by Cholesky's factors: its lower triangle counts, and is overwritten. */
 export function solve(matrix: Float64Array[], right: Float64Array): Float64Array {
   const size = right.length;
-  const at = (i: number, j: number): number => (matrix[i] as Float64Array)[j] as number;
-  for (let i = 0; i < size; i++)
+  for (const [i, row] of matrix.entries())
     for (let j = 0; j <= i; j++) {
-      let sum = at(i, j);
-      for (let k = 0; k < j; k++) sum -= at(i, k) * at(j, k);
-      (matrix[i] as Float64Array)[j] = i === j ? Math.sqrt(Math.max(sum, 1e-9)) : sum / at(j, j);
+      const other = matrix[j] as Float64Array;
+      let sum = row[j] as number;
+      for (let k = 0; k < j; k++) sum -= (row[k] as number) * (other[k] as number);
+      row[j] = i === j ? Math.sqrt(Math.max(sum, 1e-9)) : sum / (other[j] as number);
     }
+  const at = (i: number, j: number): number => (matrix[i] as Float64Array)[j] as number;
   const x = Float64Array.from(right);
   for (let i = 0; i < size; i++) {
     let sum = x[i] as number;

@@ -170,13 +170,12 @@ export class LexicalIndex {
     return all;
   }
 
-  /** Cosines of these items with each other, by their places in the list. */
-  among(items: readonly number[]): (one: number, other: number) => number {
-    const all = items.map((item) => {
+  /** Cosines of each of these items with those before it. */
+  among(items: readonly number[]): number[][] {
+    return items.map((item, row) => {
       const terms = this.#terms[item] ?? new Uint32Array();
-      return this.similarities({ terms, norm: this.#norms[item] as number }, items);
+      return this.similarities({ terms, norm: this.#norms[item] as number }, items.slice(0, row));
     });
-    return (one, other) => all[one]?.[other] ?? 0;
   }
 
   #name(name: string, weight: number): number {

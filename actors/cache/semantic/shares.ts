@@ -21,21 +21,23 @@ export interface Neighbours {
   readonly rests: readonly string[];
   /** Cosine of the question with each. */
   readonly own: readonly number[];
-  /** Cosine of two of them. */
-  readonly between: (one: number, other: number) => number;
+  /** Of each with those before it. */
+  readonly among: readonly (readonly number[])[];
   /** How fast alikeness falls with the cosine. */
   readonly steepness: number;
 }
 
-export function sharesOf({ rests, own, between, steepness }: Neighbours): Shares {
+export function sharesOf({ rests, own, among, steepness }: Neighbours): Shares {
+  const size = rests.length;
   const alike = (cosine: number): number => Math.exp(steepness * (cosine - 1));
-  const asked = own.map(alike);
-  const matrix = rests.map((_, row) =>
-    Float64Array.from({ length: rests.length }, (_, column) =>
-      column < row ? alike(between(row, column)) : column === row ? 1 + RIDGE : 0,
-    ),
-  );
-  const weights = solve(matrix, Float64Array.from(asked));
+  const asked = Float64Array.from(own, alike);
+  const matrix = among.map((cosines, row) => {
+    const line = new Float64Array(size);
+    for (let column = 0; column < row; column++) line[column] = alike(cosines[column] as number);
+    line[row] = 1 + RIDGE;
+    return line;
+  });
+  const weights = solve(matrix, asked.slice());
   const shares = new Map<string, number>();
   let explained = 0;
   for (const [n, rest] of rests.entries()) {

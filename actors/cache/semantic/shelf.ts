@@ -130,13 +130,13 @@ export class Shelf {
     const byWords = {
       rests,
       own: nearest.map(({ lexical }) => lexical),
-      between: this.#lexical.among(items),
+      among: this.#lexical.among(items),
     };
     const wordShares = sharesOf({ ...byWords, steepness: STEEPNESS.words });
     const byVectors = {
       rests,
       own: nearest.map(({ cosine = 0 }) => cosine),
-      between: this.#vectors.among(items),
+      among: this.#vectors.among(items),
     };
     const [told, steepness] = hasVector ? [byVectors, STEEPNESS.vectors] : [byWords, STEEPNESS.words];
     const shares = hasVector ? sharesOf({ ...told, steepness }) : wordShares;

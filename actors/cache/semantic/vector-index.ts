@@ -56,13 +56,12 @@ export class VectorIndex {
     return other && other.length === vector.length ? product(vector, other) : undefined;
   }
 
-  /** Cosines of these items with each other, by their places in the list. */
-  among(items: readonly number[]): (one: number, other: number) => number {
+  /** Cosines of each of these items with those before it. */
+  among(items: readonly number[]): number[][] {
     const vectors = items.map((item) => this.#vectors.get(item));
-    return (one, other) => {
-      const [left, right] = [vectors[one], vectors[other]];
-      return left && right ? product(left, right) : 0;
-    };
+    return vectors.map((one, row) =>
+      vectors.slice(0, row).map((other) => (one && other ? product(one, other) : 0)),
+    );
   }
 
   /** The nearest items, at most `limit`. */

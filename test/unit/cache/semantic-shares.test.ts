@@ -16,7 +16,7 @@ function sharesAmong(question: Vector, near: readonly (readonly [rest: string, v
   return sharesOf({
     rests: near.map(([rest]) => rest),
     own: vectors.map((vector) => product(vector, unit(question))),
-    between: (one, other) => product(vectors[one] ?? [], vectors[other] ?? []),
+    among: vectors.map((one, row) => vectors.slice(0, row).map((other) => product(one, other))),
     steepness: 2,
   });
 }
