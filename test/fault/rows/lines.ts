@@ -166,14 +166,13 @@ const delay: Row = {
       {},
       async (run) => {
         const { nats } = run.cluster;
-        if (options.times !== 0) {
-          await run.note("delay");
-          const slow = { delayMs: 100, jitterMs: 50 };
-          await nats.disturbClients(slow);
-          await nats.disturbRoutes(slow);
-        }
+        if (options.times === 0) return {};
+        await run.note("delay");
+        const slow = { delayMs: 100, jitterMs: 50 };
+        await nats.disturbClients(slow);
+        await nats.disturbRoutes(slow);
         await pause((options.minutes ?? 0.5) * 60_000);
-        await handovers(run, options.times || 2);
+        await handovers(run, options.times ?? 2);
         await nats.heal();
         return {};
       },
