@@ -4,7 +4,7 @@
  */
 
 /** Of the bound, so much is spent: how many of the errors expected come about differs from run to run. */
-const SPENT = 0.7;
+const SPENT = 0.5;
 /** Confidences of the last look-ups; the threshold follows the traffic. */
 const WINDOW = 400;
 const LEAST = 40;
@@ -22,7 +22,7 @@ const CHECK_WEIGHT = 3;
 /** Never serve what is less sure than this, however good the rest is. */
 const LEAST_CONFIDENCE = 0.85;
 /** A cache that is sure of little would wait long for its mean: an error of so many bounds is always taken, alone. */
-const SINGLE = 4;
+const SINGLE = 3;
 
 export class Bound {
   readonly #bound: number;
