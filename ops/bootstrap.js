@@ -2,7 +2,7 @@
 // and this program started again by that Node. A second start finds all of it in place and costs a hash.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -60,11 +60,22 @@ async function ensureDependencies() {
   await withLock(`install-${hash(ROOT).slice(0, 16)}`, async () => {
     if (fresh()) return;
     if (!installedAsLocked()) {
+      assertOwnFolder();
       say("Installing dependencies (npm ci), once for this clone.");
       await npm(["ci"], "dependencies");
     }
     writeFileSync(stamp, lockHash);
   });
+}
+
+/** `npm ci` empties the folder first, also through a link: another clone's, then. */
+function assertOwnFolder() {
+  const folder = join(ROOT, "node_modules");
+  if (!lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink()) return;
+  throw new Error(
+    `${folder} is a link, and what it leads to has not what package-lock.json here names.\n` +
+      "Remove the link, then run the same command again: this clone gets a folder of its own.",
+  );
 }
 
 /**
