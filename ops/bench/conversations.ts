@@ -46,6 +46,24 @@ export async function benchConversations(options: ConversationsOptions): Promise
   const fsync = fsyncP50Ms(options.folder);
   const written = await writeAll(options, folder);
   options.say("everything is started again after a kill of the server");
+  const { deployed, startMs } = await startAll(options, folder);
+  let seen: Omit<Seen, "startAfterStopMs">;
+  try {
+    const turns = await coldAndWarm(options, deployed);
+    seen = { ...written, startMs, turns, ...(await everNew(options, deployed)) };
+  } finally {
+    await deployed.stop();
+  }
+  options.say("and once more, after an orderly end");
+  const again = await startAll(options, folder);
+  await again.deployed.stop();
+  return resultOf(options, fsync, { ...seen, startAfterStopMs: again.startMs });
+}
+
+async function startAll(
+  options: ConversationsOptions,
+  folder: string,
+): Promise<{ readonly deployed: Deployed; readonly startMs: number }> {
   const from = performance.now();
   const deployed = await startDeployed({
     natsBin: options.natsBin,
@@ -57,14 +75,7 @@ export async function benchConversations(options: ConversationsOptions): Promise
     simulators: [],
     config: () => configOf(options),
   });
-  const startMs = performance.now() - from;
-  try {
-    const turns = await coldAndWarm(options, deployed);
-    const memory = await everNew(options, deployed);
-    return resultOf(options, fsync, { ...written, startMs, turns, ...memory });
-  } finally {
-    await deployed.stop();
-  }
+  return { deployed, startMs: performance.now() - from };
 }
 
 const configOf = ({ residency }: ConversationsOptions) => echoConfig(SLOTS, { residency });
@@ -218,11 +229,13 @@ function unitOf(name: string): string {
   return name === "residentMost" ? "actors" : "conversations";
 }
 
-function resultOf(
-  options: ConversationsOptions,
-  fsync: number,
-  seen: Written & Memory & { readonly startMs: number; readonly turns: readonly Asked[] },
-): BenchResult {
+interface Seen extends Written, Memory {
+  readonly startMs: number;
+  readonly startAfterStopMs: number;
+  readonly turns: readonly Asked[];
+}
+
+function resultOf(options: ConversationsOptions, fsync: number, seen: Seen): BenchResult {
   const latencies = (group: string): number[] =>
     seen.turns.flatMap((asked) =>
       asked.group === group && asked.latencyMs !== undefined ? [asked.latencyMs] : [],
@@ -231,6 +244,7 @@ function resultOf(
   const memory = memoryOf(options, seen);
   const figures = {
     startToReadyMs: round(seen.startMs, 0),
+    startAfterStopToReadyMs: round(seen.startAfterStopMs, 0),
     coldP50Ms: of("cold", 0.5),
     coldP99Ms: of("cold", 0.99),
     coldOverWarmP50Ms: round(of("cold", 0.5) - of("warm", 0.5), 2),
