@@ -146,7 +146,8 @@ export class SemanticLevel {
     }
     if (entry.answer && isCurrent(entry, query.tenant, revisions) && !hasNewText(entry, query)) return entry;
     metrics.cache({ level: "semantic", result: "stale" });
-    entries.release(entry);
+    // While nobody can know what is current nothing is served, and nothing let go.
+    if (revisions.fresh()) entries.release(entry);
     return undefined;
   }
 

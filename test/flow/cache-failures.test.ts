@@ -78,7 +78,13 @@ test("while the store stalls turns are answered without it, and that is counted"
 test("a hit by meaning is checked by a job of its own, while the user has the answer; status, explain and rm tell and end it", async () => {
   const w = await start(CachedWorld.start(2, { cache: { checkShare: 1, errorBound: 0.1 } }));
   const topics = ["zebra", "walrus", "parrot", "salmon"];
-  for (const topic of topics) await w.put(topic, `A ${topic} eats what a ${topic} likes, and it likes food.`);
+  let last = 0;
+  for (const topic of topics)
+    last = await w.put(topic, `A ${topic} eats what a ${topic} likes, and it likes food.`);
+  // Answers of a host that has not heard of a change yet are let go by meaning, each host by itself.
+  await waitUntil(() => w.hosts.every(({ retrieval }) => retrieval.cache.position() >= last), {
+    what: "every host to know that all is indexed",
+  });
   w.model.reply = (question) => `The ${topics.find((topic) => question.includes(topic))} eats [1].`;
   const wordings = [
     (topic: string) => `What does a ${topic} eat?`,
