@@ -2,13 +2,11 @@
 import type { Lane, PriorityClass } from "#contracts/subjects.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
 
-/** Where a slot waits for a job: two can at one lane. */
-export interface Seat {
+/** Where a slot waits for a job. */
+export interface QueueLane {
   readonly cls: PriorityClass;
   readonly lane: Lane;
-  readonly seat: 0 | 1;
 }
-export const SEATS = [0, 1] as const;
 
 /** The queue of a pool as the pump sees it. */
 export interface PumpQueue {
@@ -18,9 +16,9 @@ export interface PumpQueue {
   /** Rings the bell of a lane for another pump. */
   passBell(cls: PriorityClass, lane: Lane): void;
   /** Waits for one job of a lane; exactly one of the two is called. */
-  stand?(seat: Seat, waitMs: number, onMessage: (message: Pulled) => void, onEnd: () => void): void;
-  /** Ends what stands, at one seat or at all; neither is called any more. */
-  sit?(seat?: Seat): void;
+  stand?(at: QueueLane, waitMs: number, onMessage: (message: Pulled) => void, onEnd: () => void): void;
+  /** Ends what stands, at one lane or at all; neither is called any more. */
+  sit?(at?: QueueLane): void;
   /** Jobs in the stream, held by anyone or waiting. */
   stored(): Promise<number>;
 }

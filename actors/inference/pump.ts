@@ -19,7 +19,7 @@ import {
   nextAsk,
   ONGOING_LANES,
 } from "./order.ts";
-import { giveBack, type PumpQueue, quietly, SEATS } from "./pump-queue.ts";
+import { giveBack, type PumpQueue, quietly } from "./pump-queue.ts";
 import { learnReserve, reservedSlots } from "./reserve.ts";
 
 /**
@@ -55,8 +55,6 @@ const STALE_TAKE_MS = (LIMITS.jobAckWaitMs * 2) / 3;
 const ONGOING_MEMORY_MS = 10_000;
 /** With fewer slots none can wait at a lane: it would be the only one for all the others. */
 const STANDING_SLOTS = 4;
-/** So many more free ones, and a second slot waits at a lane: the first one's place is then filled when its job is done. */
-const SPARE_SLOTS = 4;
 /** A slot waits at a lane for so long while there are others for the other lanes, */
 const STAND_MS = 30_000;
 /** when only ongoing jobs could have it, */
@@ -83,8 +81,8 @@ export class Pump {
   #state: "running" | "draining" | "drained" = "running";
   /** Lanes that may hold something. */
   #marked: LaneSet = ALL_LANES;
-  /** Hot lanes at which a slot waits, by its seat. */
-  readonly #seats: [LaneSet, LaneSet] = [NO_LANES, NO_LANES];
+  /** Hot lanes at which a slot waits. */
+  #standing: LaneSet = NO_LANES;
   /** Those of them where it would wait for long. */
   #patient: LaneSet = NO_LANES;
   /** Hot lanes found empty since a slot became free. */
@@ -121,7 +119,7 @@ export class Pump {
   /** After a reconnect: bells were lost for sure, and nobody knows any more of the slots that wait at lanes. */
   renew(): void {
     this.#options.queue.sit?.();
-    this.#sits(ALL_LANES, ...SEATS);
+    this.#sits(ALL_LANES);
     this.#marked = ALL_LANES;
     this.#resume();
   }
@@ -167,7 +165,7 @@ export class Pump {
       const next = nextAsk(this.#marked | unknown, free, this.#permits, reserved);
       if (next === undefined) {
         // Everybody had a turn: the hot lanes that were found empty are next again.
-        if ((this.#passed & this.#hot & ~this.#standing) === 0) return this.#standTwice(free - reserved);
+        if ((this.#passed & this.#hot & ~this.#standing) === 0) return;
         this.#passed = NO_LANES;
         continue;
       }
@@ -212,14 +210,9 @@ export class Pump {
     this.#bells.set(bit, bell);
   }
 
-  /** Hot lanes at which a slot waits. */
-  get #standing(): LaneSet {
-    return this.#seats[0] | this.#seats[1];
-  }
-
   /** Slots that neither hold a job nor wait at a lane. */
   #free(slots: number): number {
-    return slots - this.#held.size - bitsOf(this.#seats[0]) - bitsOf(this.#seats[1]);
+    return slots - this.#held.size - bitsOf(this.#standing);
   }
 
   #hasRoomFor(bit: LaneSet): boolean {
@@ -228,67 +221,45 @@ export class Pump {
   }
 
   /** A free slot waits at a lane: the lane's next job comes without a question, and to one worker alone. */
-  #stand(place: Place, free: number, reserved: number): void {
+  #stand({ cls, lane, bit }: Place, free: number, reserved: number): void {
     const left = free - bitsOf(this.#hot & ~this.#standing);
     const waitMs = left > reserved ? STAND_MS : free <= reserved ? STAND_RESERVED_MS : STAND_LAST_MS;
-    this.#marked &= ~place.bit;
-    if (waitMs === STAND_MS) this.#patient |= place.bit;
-    this.#wait(place, waitMs);
-  }
-
-  /**
-   * Nothing more is known to wait, and many slots are free: a job that is taken then needs no question before its model
-   * is asked, and the next question travels with its acknowledgement.
-   */
-  #standTwice(free: number): void {
-    let left = free;
-    for (const place of HOT_PLACES) {
-      if (left < SPARE_SLOTS) return;
-      if ((place.bit & this.#patient & ~(this.#seats[0] & this.#seats[1])) === 0) continue;
-      left--;
-      this.#wait(place, STAND_MS);
-    }
-  }
-
-  #wait({ cls, lane, bit }: Place, waitMs: number): void {
-    const seat = this.#seats[0] & bit ? 1 : 0;
-    this.#seats[seat] |= bit;
+    this.#standing |= bit;
+    this.#marked &= ~bit;
+    if (waitMs === STAND_MS) this.#patient |= bit;
     this.#options.queue.stand?.(
-      { cls, lane, seat },
+      { cls, lane },
       waitMs,
       (message) => {
-        this.#sits(bit, seat);
+        this.#sits(bit);
         this.#accept(cls, bit, [message]);
-        // Another slot still waits here, and nothing waits for it: the next question has time.
-        if ((this.#standing & ~this.#marked & bit) === 0) this.#resume();
+        this.#resume();
       },
       () => {
-        this.#sits(bit, seat);
-        this.#passed |= bit & ~this.#standing;
+        this.#sits(bit);
+        this.#passed |= bit;
         this.#resume();
       },
     );
   }
 
-  #sits(bits: LaneSet, ...seats: (0 | 1)[]): void {
-    for (const seat of seats) this.#seats[seat] &= ~bits;
-    this.#patient &= this.#standing;
+  #sits(bits: LaneSet): void {
+    this.#standing &= ~bits;
+    this.#patient &= ~bits;
   }
 
   /**
-   * Gives up the least of the places where slots wait patiently, two before one, if it is wanted elsewhere: at a lane that comes before
+   * Gives up the least of the places where slots wait patiently, if it is wanted elsewhere: at a lane that comes before
    * it or is known to hold something, or, as the last one, at all of them in turn.
    */
   #leave(): boolean {
-    const places = this.#seats[0] & this.#seats[1] || this.#patient;
-    const place = HOT_PLACES.findLast(({ bit }) => (places & bit) !== 0);
+    const place = HOT_PLACES.findLast(({ bit }) => (this.#patient & bit) !== 0);
     if (!place) return false;
     const { cls, lane, bit } = place;
     const before = this.#hot & (bit - 1);
     if (((this.#marked | before) & ~this.#standing) === 0 && this.#standing !== bit) return false;
-    const seat = this.#seats[1] & bit ? 1 : 0;
-    this.#options.queue.sit?.({ cls, lane, seat });
-    this.#sits(bit, seat);
+    this.#options.queue.sit?.({ cls, lane });
+    this.#sits(bit);
     return true;
   }
 
@@ -302,8 +273,8 @@ export class Pump {
       const taken = await this.#options.queue.take(cls, lane, batch);
       // It would have been handed to the slot that waits here: the server has forgotten that one.
       if (taken.length > 0 && (this.#standing & bit) !== 0) {
-        for (const seat of SEATS) this.#options.queue.sit?.({ cls, lane, seat });
-        this.#sits(bit, ...SEATS);
+        this.#options.queue.sit?.({ cls, lane });
+        this.#sits(bit);
       }
       if (taken.length < batch) this.#passed |= bit;
       // What is delivered anew is not counted as pending: a batch that was filled may have left some.

@@ -15,7 +15,12 @@ import { type Bus, NO_DATA, natsError, type Subscription } from "./connect.ts";
 import { resumeIfPaused } from "./paused.ts";
 import { type PullChannel, type Pulled, Puller } from "./pull.ts";
 
-export const LANES: readonly { cls: PriorityClass; lane: Lane }[] = CLASSES.flatMap((cls) => [
+interface QueueLane {
+  readonly cls: PriorityClass;
+  readonly lane: Lane;
+}
+
+export const LANES: readonly QueueLane[] = CLASSES.flatMap((cls) => [
   { cls, lane: 0 as Lane },
   { cls, lane: 1 as Lane },
 ]);
@@ -40,14 +45,6 @@ export interface LaneDepth {
   /** Stream sequence of the newest delivered message: what waits for its first delivery is behind it. */
   readonly deliveredSeq: number;
 }
-
-/** One of several standing requests at a lane. */
-export interface StandingAt {
-  readonly cls: PriorityClass;
-  readonly lane: Lane;
-  readonly seat: number;
-}
-const keyOf = ({ cls, lane, seat }: StandingAt): string => `${cls}-${lane}.${seat}`;
 
 export class WorkQueue {
   readonly pool: string;
@@ -153,15 +150,14 @@ export class WorkQueue {
    * Waits for one message of a lane, so that an idle worker is handed it without asking first. `onEnd` is called when
    * none came in time; a message given back or taken counts as delivered like any other.
    */
-  stand(at: StandingAt, waitMs: number, onMessage: (message: Pulled) => void, onEnd: () => void): void {
-    const key = keyOf(at);
+  stand(at: QueueLane, waitMs: number, onMessage: (message: Pulled) => void, onEnd: () => void): void {
+    const name = inferConsumer(at.cls, at.lane);
     if (this.#closed || !this.#bus.connected) return void setTimeout(onEnd, REFUSED_MS);
     // A channel of its own: messages name their subject, not their request, and would be taken for those of another.
-    const channel =
-      this.#standing.get(key) ?? this.#puller.channel(this.#stream, inferConsumer(at.cls, at.lane));
-    this.#standing.set(key, channel);
+    const channel = this.#standing.get(name) ?? this.#puller.channel(this.#stream, name);
+    this.#standing.set(name, channel);
     const ended = (): void => {
-      if (this.#standing.get(key) === channel) onEnd();
+      if (this.#standing.get(name) === channel) onEnd();
     };
     channel.request({
       batch: 1,
@@ -177,12 +173,12 @@ export class WorkQueue {
     });
   }
 
-  /** Ends a standing request, or all; jobs that come now go to others. */
-  sit(at?: StandingAt): void {
-    const only = at && keyOf(at);
-    for (const [key, channel] of this.#standing) {
-      if (only !== undefined && key !== only) continue;
-      this.#standing.delete(key);
+  /** Ends the standing request of a lane, or all; jobs that come now go to others. */
+  sit(at?: QueueLane): void {
+    const only = at && inferConsumer(at.cls, at.lane);
+    for (const [name, channel] of this.#standing) {
+      if (only !== undefined && name !== only) continue;
+      this.#standing.delete(name);
       channel.leave();
     }
   }

@@ -1,6 +1,6 @@
 /** A pool's queue in memory, for the pump. */
 import { expect } from "vitest";
-import { type PumpQueue, SEATS } from "#actors/inference/pump-queue.ts";
+import type { PumpQueue } from "#actors/inference/pump-queue.ts";
 import type { Lane, PriorityClass } from "#contracts/subjects.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
 
@@ -57,7 +57,7 @@ export function fakeQueue({ standing = false } = {}): Fake {
     },
     arrive(cls, lane) {
       fake.add(cls, lane);
-      const at = SEATS.map((seat) => `${cls}-${lane}.${seat}`).find((each) => stood.has(each)) ?? "";
+      const at = `${cls}-${lane}`;
       const stands = stood.get(at);
       stood.delete(at);
       if (stands) for (const message of next(`${cls}-${lane}`, 1)) stands(message);
@@ -83,8 +83,8 @@ export function fakeQueue({ standing = false } = {}): Fake {
     },
   };
   if (!standing) return fake;
-  fake.stand = ({ cls, lane, seat }, waitMs, onMessage, onEnd) => {
-    const at = `${cls}-${lane}.${seat}`;
+  fake.stand = ({ cls, lane }, waitMs, onMessage, onEnd) => {
+    const at = `${cls}-${lane}`;
     expect(stood.has(at)).toBe(false);
     fake.stands.push(`${cls}-${lane} ${waitMs}`);
     const [message] = next(`${cls}-${lane}`, 1);
@@ -96,6 +96,6 @@ export function fakeQueue({ standing = false } = {}): Fake {
       onEnd();
     }, waitMs);
   };
-  fake.sit = (at) => void (at ? stood.delete(`${at.cls}-${at.lane}.${at.seat}`) : stood.clear());
+  fake.sit = (at) => void (at ? stood.delete(`${at.cls}-${at.lane}`) : stood.clear());
   return fake;
 }
