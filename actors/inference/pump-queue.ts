@@ -1,12 +1,7 @@
 /** The queue of a pool as its pump sees it, and what is said of its messages whether or not anybody hears it. */
 import type { Lane, PriorityClass } from "#contracts/subjects.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
-
-/** Where a slot waits for a job. */
-export interface QueueLane {
-  readonly cls: PriorityClass;
-  readonly lane: Lane;
-}
+import type { QueueLane } from "#runtime/nats/work-queue.ts";
 
 /** The queue of a pool as the pump sees it. */
 export interface PumpQueue {

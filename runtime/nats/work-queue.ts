@@ -15,7 +15,8 @@ import { type Bus, NO_DATA, natsError, type Subscription } from "./connect.ts";
 import { resumeIfPaused } from "./paused.ts";
 import { type PullChannel, type Pulled, Puller } from "./pull.ts";
 
-interface QueueLane {
+/** Where a job waits, and a slot for it. */
+export interface QueueLane {
   readonly cls: PriorityClass;
   readonly lane: Lane;
 }
