@@ -45,25 +45,21 @@ function numeralsOf({ units, teens, tens, joined }: Spelling): Numerals {
 }
 
 const BY_LANGUAGE: Readonly<Record<string, Numerals>> = { en: numeralsOf(ENGLISH), nl: numeralsOf(DUTCH) };
-const EVERY = Object.values(BY_LANGUAGE);
 
 /**
  * The number whose words begin here.
- * @param language ISO 639-1; left out: any that is known @returns its digits, and how many words it takes
+ * @param language ISO 639-1; one that is not known here has no numerals @returns its digits, and how many words it takes
  */
 export function numeralAt(
   words: readonly string[],
   at: number,
-  language?: string,
+  language: string,
 ): { readonly digits: string; readonly words: number } | undefined {
-  const known = language === undefined ? EVERY : BY_LANGUAGE[language] ? [BY_LANGUAGE[language]] : [];
-  for (const { values, behindTens } of known) {
-    const value = values.get(words[at] ?? "");
-    if (value === undefined) continue;
-    const unit = value >= 20 && value % 10 === 0 ? behindTens.get(words[at + 1] ?? "") : undefined;
-    return unit === undefined
-      ? { digits: String(value), words: 1 }
-      : { digits: String(value + unit), words: 2 };
-  }
-  return undefined;
+  const known = BY_LANGUAGE[language];
+  const value = known?.values.get(words[at] ?? "");
+  if (known === undefined || value === undefined) return undefined;
+  const unit = value >= 20 && value % 10 === 0 ? known.behindTens.get(words[at + 1] ?? "") : undefined;
+  return unit === undefined
+    ? { digits: String(value), words: 1 }
+    : { digits: String(value + unit), words: 2 };
 }

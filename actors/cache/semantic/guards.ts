@@ -54,8 +54,8 @@ const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\
 export function read(
   text: string,
   slots: SlotReader,
-  { lexicon }: Words,
-  written: readonly Word[] = wordsOf(text),
+  { lexicon, language }: Words,
+  written: readonly Word[] = wordsOf(text, language),
 ): Reading {
   const words = lexicon.meant(written);
   return {

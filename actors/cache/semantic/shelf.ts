@@ -67,7 +67,7 @@ export class Shelf {
     this.#items[item] = entry;
     const rest = restOf(entry.documents);
     this.#rests[item] = rest;
-    const words = this.#words.lexicon.kept(wordsOf(entry.text));
+    const words = this.#words.lexicon.kept(wordsOf(entry.text, this.#words.language));
     this.#written[item] = words;
     this.#count(rest, words, 1);
     this.#lexical.add(item, featuresOf(this.#words.lexicon.meant(words), this.#words.language));
@@ -155,13 +155,14 @@ export class Shelf {
   }
 
   contextOf(rest: string): Context {
+    const { lexicon, language } = this.#words;
     let about = this.#abouts.get(rest);
     if (!about) {
       if (this.#abouts.size >= ABOUTS) this.#abouts.clear();
-      about = new Set(wordsOf(rest.replaceAll("_", " ")).map(({ text }) => this.#words.lexicon.stemOf(text)));
+      const names = wordsOf(rest.replaceAll("_", " "), language);
+      about = new Set(names.map(({ text }) => lexicon.stemOf(text)));
       this.#abouts.set(rest, about);
     }
-    const { lexicon } = this.#words;
     const idOf = (text: string): number | undefined => this.#lexical.idOf(lexicon.stemOf(text));
     const spoken: Context["spoken"] = ({ text }) => {
       const id = idOf(text);

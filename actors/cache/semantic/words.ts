@@ -27,7 +27,8 @@ const ABBREVIATION = /(?:^|\s)\p{L}{1,3}\.\s*$/u;
 
 export const fold = (text: string): string => text.normalize("NFKD").replace(MARKS, "").toLowerCase();
 
-export function wordsOf(text: string): Word[] {
+/** @param language ISO 639-1: an "elf" is 11 in Dutch alone, and "ten" is 10 in English alone */
+export function wordsOf(text: string, language: string): Word[] {
   const plain = text.normalize("NFKC").replace(GLUED, "$1 $2");
   const found = [...plain.matchAll(WORD)].slice(0, WORDS);
   // Where nearly every word has a capital, capitals mark nothing.
@@ -48,16 +49,16 @@ export function wordsOf(text: string): Word[] {
       capital: telling && !first && isCapital(word) && word !== "I" && !word.startsWith("I'"),
     };
   });
-  return inDigits(words);
+  return inDigits(words, language);
 }
 
 /** "Three" is 3, or the guard of numbers would see neither that they are the same nor that two others differ. */
-function inDigits(words: readonly Word[]): Word[] {
+function inDigits(words: readonly Word[], language: string): Word[] {
   const texts = words.map(({ text }) => text);
   const read: Word[] = [];
   for (let at = 0; at < words.length; at++) {
     const word = words[at] as Word;
-    const numeral = numeralAt(texts, at);
+    const numeral = numeralAt(texts, at, language);
     read.push(numeral ? { ...word, text: numeral.digits, number: true, capital: false } : word);
     if (numeral) at += numeral.words - 1;
   }

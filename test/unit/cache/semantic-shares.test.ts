@@ -54,7 +54,8 @@ test("the order of neighbours does not matter, and none say nothing", () => {
 
 test("an answer depends on the word before a noun where its questions nearly always have one there", () => {
   const fillers = new Fillers();
-  const count = (rest: string, text: string): void => fillers.count(rest, wordsOf(text), (word) => word, 1);
+  const count = (rest: string, text: string): void =>
+    fillers.count(rest, wordsOf(text, "en"), (word) => word, 1);
   for (const kind of ["gold", "free", "basic", "gold", "free", "basic", "gold", "family"])
     count("open", `open a ${kind} plan`);
   for (const text of [

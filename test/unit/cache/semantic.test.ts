@@ -145,7 +145,7 @@ test("what came and went leaves nothing in the index, and the rest is found as b
     fc.property(fc.array(fc.tuple(fc.nat(11), fc.nat(40)), { minLength: 1, maxLength: 120 }), (steps) => {
       const index = new LexicalIndex();
       const textOf = (n: number) =>
-        featuresOf(wordsOf(`what does thing${n % 7} number${n} cost abroad`), "en");
+        featuresOf(wordsOf(`what does thing${n % 7} number${n} cost abroad`, "en"), "en");
       const held = new Map<number, number>();
       for (const [item, text] of steps) {
         if (held.delete(item)) index.remove(item);
