@@ -23,6 +23,7 @@ import { pingOnPulse } from "./ping-pulse.ts";
 import { Quorum } from "./quorum.ts";
 import { Requests } from "./requests.ts";
 import { tryOthersFirst } from "./server-order.ts";
+import { Stalls } from "./stalls.ts";
 import { batchWrites, type Writes } from "./write-batching.ts";
 
 export interface CoreMessage {
@@ -53,8 +54,6 @@ const NO_DATA = encoder.encode("");
 const APPEND_MS = 5_000;
 /** A server that left two of them unanswered is taken for gone. An idle process beats as often. */
 const PING_MS = 4_000;
-/** Longer than from one time-out of an append to the next. */
-const STALLED_MS = 8_000;
 /** After a move the new server gets this long: what is under way stays unanswered together. */
 const REST_MS = 4_000;
 /** Permissions are told apart by the beginning of their subject, and so many are named. */
@@ -77,6 +76,9 @@ export class Bus {
   staysIsolated = false;
   #probing = false;
   #online = true;
+  /** When the connection was lost or came back last. */
+  #turnedAt = 0;
+  readonly #stalls = new Stalls();
   #movedAt = 0;
   #provenAt = 0;
   readonly #onReconnect = new Set<() => void>();
@@ -106,12 +108,14 @@ export class Bus {
     for await (const status of this.nc.status()) {
       if (status.type === "reconnect") {
         this.#online = true;
+        this.#turnedAt = Date.now();
         // As loud as the loss: who reads of that wants to read that it is over.
         this.log.warn("reconnected to NATS");
         this.#requests.hurry();
         for (const listener of this.#onReconnect) listener();
       } else if (status.type === "disconnect") {
         this.#online = false;
+        this.#turnedAt = Date.now();
         this.log.warn("lost the connection to NATS, reconnecting");
         for (const listener of this.#onDisconnect) listener();
       } else if (status.type === "error" && status.error instanceof PermissionViolationError)
@@ -224,23 +228,26 @@ export class Bus {
    */
   async append(subject: string, data: Uint8Array, options: AppendOptions = {}): Promise<Appended> {
     assertFits(data);
+    const headers = headersOf(options);
+    const sentAt = Date.now();
     try {
-      const answer = this.#requests.send(subject, data, headersOf(options), options.timeoutMs ?? APPEND_MS);
+      const answer = this.#requests.send(subject, data, headers, options.timeoutMs ?? APPEND_MS);
       if (options.hurried) this.writes.now();
       const appended = readAck((await answer).string());
       this.#provenAt = Date.now();
+      this.#stalls.stored(subject, appended.stream, this.#provenAt);
       return appended;
     } catch (error) {
       if (error instanceof StaleRevision) throw error;
-      this.#notStoredAt = Date.now();
+      const lost = !this.online || sentAt <= this.#turnedAt;
+      this.#stalls.failed(subject, { sentAt, lost }, Date.now());
       throw natsError(error);
     }
   }
-  #notStoredAt = 0;
 
-  /** True while appends fail: a full disk, a stream without a leader, a node that is alone. Whoever needs them is not ready. */
+  /** True while a stream stores nothing: a full disk, no leader, a node that is alone. Whoever needs it is not ready. */
   get stalled(): boolean {
-    return Date.now() - this.#notStoredAt < STALLED_MS;
+    return this.#stalls.any(Date.now());
   }
 
   /**

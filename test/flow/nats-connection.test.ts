@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { Pump } from "#actors/inference/pump.ts";
 import type { PumpQueue } from "#actors/inference/pump-queue.ts";
 import { encode } from "#contracts/codec.ts";
-import { BUCKETS, inferStream, KNOWLEDGE } from "#contracts/subjects.ts";
+import { BUCKETS, inferStream, inferSubject, KNOWLEDGE } from "#contracts/subjects.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { messagesFrom } from "#runtime/nats/reader.ts";
@@ -80,6 +80,42 @@ test("what waits for an acknowledgement fails at once when its connection is clo
   await other.close();
   await failed;
   deaf.stop();
+});
+
+test("a stream that stores nothing shows until it does, whatever else is stored", async () => {
+  const pool = "late";
+  const subject = inferSubject({ pool, cls: "new", lane: 0, tenant: "t", session: "s" });
+  expect(bus.stalled).toBe(false);
+  await expect(bus.append(subject, encode({}))).rejects.toMatchObject({ code: "nats.unavailable" });
+  expect(bus.stalled).toBe(true);
+  await new Kv(bus, BUCKETS.config).put("other", encode(1));
+  expect(bus.stalled).toBe(true);
+  await provision(bus, { shards: 1, pools: [pool] });
+  await bus.append(subject, encode({}));
+  expect(bus.stalled).toBe(false);
+});
+
+test("what went down with its connection counts until anything is stored again", async () => {
+  const own = await startTestNats();
+  const other = await connectBus({ servers: own.url, name: "loses", log });
+  try {
+    await provision(other, { shards: 1, pools: [] });
+    // Somebody listens and never answers: nothing but the loss can end the wait.
+    other.subscribe("deaf", () => {});
+    const lost = expect(other.append("deaf", encode({}), { timeoutMs: 600_000 })).rejects.toMatchObject({
+      code: "nats.unavailable",
+    });
+    await other.flush();
+    await own.kill();
+    await own.restart();
+    await lost;
+    await waitUntil(() => other.online, IN_TIME);
+    await new Kv(other, BUCKETS.config).put("any", encode(1));
+    expect(other.stalled).toBe(false);
+  } finally {
+    await other.close();
+    await own.stop();
+  }
 });
 
 test("a queue that cannot be opened leaves nothing behind", async () => {
