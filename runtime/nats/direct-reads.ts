@@ -1,6 +1,7 @@
 /**
  * What a socket hears goes to the parser of nats.js at once. nats.js hands every piece over in an asynchronous generator:
- * half a dozen promises for each, and a process that is handed one job at a time hears one piece a job.
+ * half a dozen promises for each, and a process that is handed one job at a time hears one piece a job. It does not go
+ * through the stream's queue either, which nobody needs who never pauses.
  */
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Log } from "../observe/log.ts";
@@ -18,11 +19,8 @@ interface Transport {
   /** Pieces that wait for the generator. */
   readonly yields?: readonly Uint8Array[];
   readonly signal?: { resolve?: () => void };
-  readonly socket?: {
-    listeners(event: "data"): ((bytes: Uint8Array) => void)[];
-    removeAllListeners(event: "data"): unknown;
-    on(event: "data", listener: (bytes: Uint8Array) => void): unknown;
-  };
+  /** `push` is how Node hands over what a socket read; null is its end. */
+  readonly socket?: { push?: (bytes: Uint8Array | null) => boolean };
   disconnect?: () => void;
 }
 
@@ -32,19 +30,19 @@ export function readDirectly(nc: NatsConnection, log: Log): void {
   if (!protocol?.transport || typeof protocol.prepare !== "function" || !protocol.parser?.parse) return;
   const listen = (transport: Transport): void => {
     const { socket } = transport;
-    const [generator] = socket?.listeners("data") ?? [];
-    if (!socket || !generator) return;
-    socket.removeAllListeners("data");
-    socket.on("data", (bytes) => {
+    const push = socket?.push?.bind(socket);
+    if (!socket || !push) return;
+    socket.push = (bytes) => {
       // Behind what the generator still has, in order.
-      if (transport.yields?.length !== 0) return generator(bytes);
+      if (bytes === null || transport.yields?.length !== 0) return push(bytes);
       try {
         protocol.parser?.parse?.(bytes);
       } catch (err) {
         log.error({ err }, "the NATS server cannot be understood, connecting anew");
         transport.disconnect?.();
       }
-    });
+      return true;
+    };
   };
   listen(protocol.transport);
   const prepare = protocol.prepare.bind(protocol);

@@ -17,10 +17,19 @@ interface Inside {
     flushPending?: () => void;
     readonly connected?: boolean;
     readonly infoReceived?: boolean;
-    readonly transport?: {
-      readonly isClosed?: boolean;
-      readonly socket?: { write(bytes: Uint8Array): unknown };
-    };
+    readonly transport?: Transport;
+  };
+}
+interface Transport {
+  readonly isClosed?: boolean;
+  isEncrypted?(): boolean;
+  readonly socket?: {
+    write(bytes: Uint8Array): unknown;
+    readonly writable?: boolean;
+    /** What a stream still has of its own; what the system has is not counted. */
+    readonly writableLength?: number;
+    _write?(bytes: Uint8Array, encoding: "buffer", written: (error?: Error | null) => void): void;
+    destroy?(error: Error): unknown;
   };
 }
 
@@ -50,11 +59,8 @@ export function batchWrites(nc: NatsConnection): Writes {
   const outbound = new Outbound();
   protocol.outbound = outbound;
   const write = (): void => {
-    const { transport } = protocol;
     if (outbound.size() === 0 || !protocol.infoReceived || !protocol.connected) return;
-    // An error of the socket ends the connection by itself.
-    const bytes = outbound.drain();
-    if (!transport?.isClosed) transport?.socket?.write(bytes);
+    writeTo(protocol.transport, outbound.drain());
   };
   const before: (() => void)[] = [];
   let waiting = false;
@@ -88,4 +94,16 @@ export function batchWrites(nc: NatsConnection): Writes {
       writeSoon();
     },
   };
+}
+
+/**
+ * Past the stream's own queue, which is for writers that wait for a drain. An error of the socket ends the connection.
+ * TLS takes one write at a time, which its queue sees to.
+ */
+function writeTo(transport: Transport | undefined, bytes: Uint8Array): void {
+  const socket = transport?.socket;
+  if (!socket || transport.isClosed) return;
+  if (socket._write && socket.writable && socket.writableLength === 0 && transport.isEncrypted?.() === false)
+    socket._write(bytes, "buffer", (error) => void (error && socket.destroy?.(error)));
+  else socket.write(bytes);
 }
