@@ -1,8 +1,8 @@
 /**
  * `jetclaw bench pump`: what taking jobs costs. Idle: whole workers that wait for jobs, beside a server without any. Busy:
  * bare pumps whose jobs only wait, at nine tenths of what they can hold, so that pulls, acknowledgements and bells are
- * all that is left; the same jobs stored with nobody to take them, since the server's CPU holds that as well; and as many
- * through a bare consumer.
+ * all that is left; the same jobs stored with nobody to take them, since the server's CPU holds that as well; as many through
+ * a bare consumer; and the same with all slots in one process.
  */
 import { join } from "node:path";
 import { encode } from "#contracts/codec.ts";
@@ -41,8 +41,26 @@ export async function benchPump(options: PumpBenchOptions): Promise<BenchResult>
   const idle = await measureIdle(options);
   const busy = await measureBusy(options);
   const bare = await measureBare(options, LOAD_SHARE * (busy.jobsPerSecondAtMost ?? 0));
-  return resultOf(options, fsync, { ...idle, ...alone, ...busy }, bare);
+  const together = await measureTogether(options);
+  return resultOf(options, fsync, { ...idle, ...alone, ...busy, ...together }, bare);
 }
+
+/** As many slots, all of one worker: how much of a job's cost is that processes are woken for few jobs at a time. */
+async function measureTogether(options: PumpBenchOptions): Promise<Record<string, number>> {
+  const { workers, slots } = options;
+  if (workers === 1) return {};
+  const busy = await measureBusy({ ...options, workers: 1, slots: workers * slots });
+  return Object.fromEntries(
+    ALSO_TOGETHER.map((name) => [`oneWorker${name[0]?.toUpperCase()}${name.slice(1)}`, busy[name] ?? 0]),
+  );
+}
+const ALSO_TOGETHER = [
+  "pullsPerJob",
+  "cpuMsPerJob",
+  "cpuTakingMsPerJob",
+  "cpuWorkersMsPerJob",
+  "jobsPerSecond",
+] as const;
 
 function deploy(
   { folder, natsBin, slots, modelMs }: PumpBenchOptions,
@@ -200,7 +218,7 @@ function unitOf(name: string): string {
   if (name.includes("CoreShare")) return "cores";
   if (name.endsWith("MsPerJob")) return "ms/job";
   if (name.endsWith("PerJob")) return "1/job";
-  return name.startsWith("jobsPerSecond") ? "jobs/s" : "jobs";
+  return /jobsPerSecond/i.test(name) ? "jobs/s" : "jobs";
 }
 
 function resultOf(
