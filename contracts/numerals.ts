@@ -1,6 +1,7 @@
 /**
- * Numbers written in words, in English and Dutch: one to twenty, the tens, and what stands between them. Words are folded:
- * lower case, without diacritics. "One" and "een" alone are no numbers: they are pronoun and article far more often.
+ * Numbers written in words, in English and Dutch: one to twenty, the tens, and what stands between them; and lengths of
+ * time. Words are folded: lower case, without diacritics. "One" and "een" alone are no numbers: they are pronoun and
+ * article far more often.
  */
 
 interface Spelling {
@@ -63,3 +64,38 @@ export function numeralAt(
     ? { digits: String(value), words: 1 }
     : { digits: String(value + unit), words: 2 };
 }
+
+/**
+ * Stands for any length of time: what a question with "how long" or "after 3 weeks" asks for is where the text has "30
+ * days". It ranks what is found and says nothing about its topic.
+ */
+export const TIME_TERM = "@time";
+const TIME_WORDS: ReadonlySet<string> = new Set(
+  list(
+    "minute minutes hour hours day days week weeks month months year years minuut minuten uur uren dag dagen weken maand maanden jaar jaren",
+  ),
+);
+
+/**
+ * The number in words or the length of time that begins here. "3 weeks" is one length of time, and "three weeks" is the
+ * same one. @returns its digits or `TIME_TERM`, and how many words it takes
+ */
+export function quantityAt(
+  words: readonly string[],
+  at: number,
+  language: string,
+): { readonly term: string; readonly words: number } | undefined {
+  const numeral = numeralAt(words, at, language);
+  const word = words[at] ?? "";
+  const end = at + (numeral?.words ?? 1);
+  if ((numeral || isNumber(word)) && TIME_WORDS.has(words[end] ?? ""))
+    return { term: TIME_TERM, words: end + 1 - at };
+  if (numeral) return { term: numeral.digits, words: numeral.words };
+  return TIME_WORDS.has(word) || asksHowLong(word, words[at + 1]) ? { term: TIME_TERM, words: 1 } : undefined;
+}
+
+// Most words are told by their first character; this runs for every word of every document.
+const isNumber = (word: string): boolean => word.charCodeAt(0) <= 0x39 && /^\d+$/.test(word);
+
+const asksHowLong = (word: string, next: string | undefined): boolean =>
+  (word === "how" || word === "hoe") && next !== undefined && (next.startsWith("long") || next === "lang");

@@ -10,11 +10,12 @@
  * Coverage is what makes it fast, too: a passage that holds none of a question's most informative terms cannot cover
  * enough, so only the postings of those open candidates, and only candidates that cover enough are scored.
  */
+import { TIME_TERM } from "#contracts/numerals.ts";
 import { Best, betterFirst, type IndexedPassage, likeness, type TermHit } from "./hits.ts";
 import { grown, Postings } from "./postings.ts";
 import { ACCEPTED, type Scratch, scratchFor } from "./scratch.ts";
 import { Vocabulary } from "./vocabulary.ts";
-import { TIME_TERM, termsOf, wordsOf } from "./words.ts";
+import { termsOf, wordsOf } from "./words.ts";
 
 export interface TermQuery<P> {
   readonly question: string;

@@ -2,7 +2,7 @@
  * Text to index terms: Unicode words, lower case, diacritics folded, without the stop words of the language, stemmed.
  * The same function makes the terms of passages and of questions, or they would not meet.
  */
-import { numeralAt } from "#contracts/numerals.ts";
+import { quantityAt } from "#contracts/numerals.ts";
 import { stemmerOf } from "./stem.ts";
 import { stopWordsOf } from "./stop-words.ts";
 
@@ -85,16 +85,6 @@ export function wordsOf(text: string): string[] {
   return words;
 }
 
-/**
- * Stands for any length of time: what a question with "how long" or "after 3 weeks" asks for is where the text has "30
- * days". It ranks passages and says nothing about their topic.
- */
-export const TIME_TERM = "@time";
-const TIME_WORDS: ReadonlySet<string> = new Set(
-  "minute minutes hour hours day days week weeks month months year years minuut minuten uur uren dag dagen weken maand maanden jaar jaren".split(
-    " ",
-  ),
-);
 /** In a language without a list of stop words the shortest words are taken for them. */
 const SHORT = /^[a-z]{1,4}$/;
 /** A stop word has no term. */
@@ -110,11 +100,8 @@ function termOf(word: string, language: string, terms: Map<string, string>): str
   if (terms.size >= MOST_KNOWN) terms.clear();
   const own = ownCopy(word);
   const stopWords = stopWordsOf(language);
-  const term = TIME_WORDS.has(own)
-    ? TIME_TERM
-    : stopWords.has(own) || (stopWords.size === 0 && SHORT.test(own))
-      ? NOTHING
-      : stemmerOf(language)(own);
+  const term =
+    stopWords.has(own) || (stopWords.size === 0 && SHORT.test(own)) ? NOTHING : stemmerOf(language)(own);
   terms.set(own, term);
   return term;
 }
@@ -129,21 +116,10 @@ export function termsOf(text: string, language: string): string[] {
   const terms: string[] = [];
   const words = wordsOf(text);
   for (let at = 0; at < words.length; at++) {
-    const word = words[at] as string;
-    const numeral = numeralAt(words, at, language);
-    if (numeral) {
-      terms.push(numeral.digits);
-      at += numeral.words - 1;
-      continue;
-    }
-    const term = asksHowLong(word, words[at + 1]) ? TIME_TERM : termOf(word, language, cached);
-    if (term === NOTHING) continue;
-    // "3 weeks" is one length of time, and "three weeks" is the same one.
-    if (term === TIME_TERM && /^\d+$/.test(terms.at(-1) ?? "")) terms.pop();
-    terms.push(term);
+    const quantity = quantityAt(words, at, language);
+    const term = quantity?.term ?? termOf(words[at] as string, language, cached);
+    if (term !== NOTHING) terms.push(term);
+    if (quantity) at += quantity.words - 1;
   }
   return terms;
 }
-
-const asksHowLong = (word: string, next: string | undefined): boolean =>
-  (word === "how" || word === "hoe") && next !== undefined && (next.startsWith("long") || next === "lang");

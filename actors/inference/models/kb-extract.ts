@@ -58,39 +58,48 @@ export function extract(question: string, passages: readonly Passage[], locale: 
   // What shares no word with the question may be its answer all the same, where its meaning was found to be.
   const section = found.section ?? sections.find(({ passage }) => passage.near);
   if (!section) return { text: UNKNOWN[language] ?? (UNKNOWN.en as string), citations: [] };
-  const text = quote(section, found.terms, found.weights);
+  const text = quote(section, found);
   return { text, citations: [{ ...citationOf(section.passage), passage: text }] };
 }
 
-interface Found {
-  readonly section: Section | undefined;
-  readonly score: number;
+interface Asked {
   readonly terms: readonly Term[];
   readonly weights: ReadonlyMap<string, number>;
+  readonly language: string;
+}
+interface Found extends Asked {
+  readonly section: Section | undefined;
+  readonly score: number;
 }
 
 function bestFor(question: string, sections: readonly Section[], language: string): Found {
-  const terms = uniqueTerms(question);
-  const weights = weigh(terms, sections);
-  let found: Found = { section: undefined, score: 0, terms, weights };
+  const terms = uniqueTerms(question, language);
+  const asked: Asked = { terms, weights: weigh(terms, sections, language), language };
+  let found: Found = { ...asked, section: undefined, score: 0 };
   // Words such as "how long" say nothing about a subject.
   if (terms.every(({ weak }) => weak)) return found;
   for (const section of sections) {
-    const score = scoreOf(section, terms, weights, language);
-    if (score > found.score) found = { section, score, terms, weights };
+    const score = scoreOf(section, asked);
+    if (score > found.score) found = { ...asked, section, score };
   }
   return found;
 }
 
 const languageOf = (locale: string): string => locale.slice(0, 2).toLowerCase();
 
-function uniqueTerms(text: string): Term[] {
-  return [...new Map(termsOf(text).map((term) => [term.stem, term])).values()];
+/** The language of a section's document; one that nobody knows is taken for the question's. */
+const spokenIn = ({ passage }: Section, asked: string): string =>
+  passage.locale === undefined ? asked : languageOf(passage.locale);
+
+function uniqueTerms(text: string, language: string): Term[] {
+  return [...new Map(termsOf(text, language).map((term) => [term.stem, term])).values()];
 }
 
 /** Rare words weigh more; a word that no passage has weighs most: it is what the answer would have to be about. */
-function weigh(terms: readonly Term[], sections: readonly Section[]): Map<string, number> {
-  const texts = sections.map(({ heading, blocks }) => termsOf(`${heading}\n${blocks.join("\n")}`));
+function weigh(terms: readonly Term[], sections: readonly Section[], language: string): Map<string, number> {
+  const texts = sections.map((section) =>
+    termsOf(`${section.heading}\n${section.blocks.join("\n")}`, spokenIn(section, language)),
+  );
   return new Map(
     terms.map(({ stem, weak }) => {
       const holding = texts.filter((words) => words.some((word) => likeness(word.stem, stem) > 0)).length;
@@ -101,15 +110,11 @@ function weigh(terms: readonly Term[], sections: readonly Section[]): Map<string
 }
 
 /** 0 for a section that is about something else; else how well it fits. */
-function scoreOf(
-  section: Section,
-  terms: readonly Term[],
-  weights: ReadonlyMap<string, number>,
-  language: string,
-): number {
-  const heading = termsOf(section.heading);
-  const body = termsOf(section.blocks.join("\n"));
-  const title = termsOf(section.passage.title);
+function scoreOf(section: Section, { terms, weights, language }: Asked): number {
+  const spoken = spokenIn(section, language);
+  const heading = termsOf(section.heading, spoken);
+  const body = termsOf(section.blocks.join("\n"), spoken);
+  const title = termsOf(section.passage.title, spoken);
   const subject = { covered: 0, all: 0 };
   const whole = { covered: 0, all: 0 };
   for (const { stem, weak } of terms) {
@@ -126,9 +131,10 @@ function scoreOf(
   // the section wins whose heading asks just this.
   const asked =
     heading.length === 0 ? 0 : heading.filter(({ stem }) => best(stem, terms) > 0).length / heading.length;
-  const spoken = section.passage.locale === undefined || languageOf(section.passage.locale) === language;
   const trust = RETRIEVAL_SHARE * section.standing + 1 - RETRIEVAL_SHARE;
-  return (whole.covered / whole.all) * (spoken ? 1 : OTHER_LANGUAGE) * (1 + 0.15 * asked) * trust;
+  return (
+    (whole.covered / whole.all) * (spoken === language ? 1 : OTHER_LANGUAGE) * (1 + 0.15 * asked) * trust
+  );
 }
 
 function best(stem: string, words: readonly Term[]): number {
@@ -136,10 +142,11 @@ function best(stem: string, words: readonly Term[]): number {
 }
 
 /** The whole section where it is short; else its best sentences, or its list with the line that leads to it. */
-function quote(section: Section, terms: readonly Term[], weights: ReadonlyMap<string, number>): string {
+function quote(section: Section, asked: Asked): string {
   const whole = section.blocks.join("\n\n");
   if (whole.length <= SECTION_CHARS) return whole;
-  const scored = section.blocks.map((block, at) => ({ block, at, score: overlap(block, terms, weights) }));
+  const spoken = spokenIn(section, asked.language);
+  const scored = section.blocks.map((block, at) => ({ block, at, score: overlap(block, spoken, asked) }));
   const chosen = scored.reduce((a, b) => (b.score > a.score ? b : a));
   if (isList(chosen.block)) {
     const lead = section.blocks[chosen.at - 1];
@@ -149,13 +156,13 @@ function quote(section: Section, terms: readonly Term[], weights: ReadonlyMap<st
   let start = 0;
   let most = -1;
   for (const [at, sentence] of sentences.entries()) {
-    const score = overlap(sentence, terms, weights);
+    const score = overlap(sentence, spoken, asked);
     if (score > most) [start, most] = [at, score];
   }
   return sentences.slice(start, start + QUOTED_SENTENCES).join(" ");
 }
 
-function overlap(text: string, terms: readonly Term[], weights: ReadonlyMap<string, number>): number {
-  const words = termsOf(text);
+function overlap(text: string, language: string, { terms, weights }: Asked): number {
+  const words = termsOf(text, language);
   return terms.reduce((sum, { stem }) => sum + (weights.get(stem) ?? 0) * best(stem, words), 0);
 }

@@ -1,4 +1,5 @@
 /** Words of a question or passage, reduced so that "deliveries", "delivered" and "delivery" meet. English and Dutch. */
+import { quantityAt, TIME_TERM } from "#contracts/numerals.ts";
 
 // What questions are made of besides their subject. Kept apart from WEAK: those say which of several answers is meant.
 const EMPTY = new Set(
@@ -23,15 +24,24 @@ export interface Term {
   readonly weak: boolean;
 }
 
-/** The meaningful words of a text, in order, repeats kept. */
-export function termsOf(text: string): Term[] {
+/**
+ * The meaningful words of a text in a language (ISO 639-1), in order, repeats kept. Numbers in words are the same as in
+ * digits, and a length of time is not what a text is about: "after three weeks" asks about the same as "after 30 days".
+ */
+export function termsOf(text: string, language: string): Term[] {
   const terms: Term[] = [];
   const plain = text
     .normalize("NFKD")
     .replace(/\p{M}+/gu, "")
     .toLowerCase();
-  for (const [word] of plain.matchAll(/[\p{L}\p{N}]+/gu))
-    if (!EMPTY.has(word)) terms.push({ stem: stemOf(word), weak: WEAK.has(word) });
+  const words = [...plain.matchAll(/[\p{L}\p{N}]+/gu)].map(([word]) => word);
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] as string;
+    const quantity = quantityAt(words, at, language);
+    if (quantity) terms.push({ stem: quantity.term, weak: quantity.term === TIME_TERM });
+    else if (!EMPTY.has(word)) terms.push({ stem: stemOf(word), weak: WEAK.has(word) });
+    if (quantity) at += quantity.words - 1;
+  }
   return terms;
 }
 

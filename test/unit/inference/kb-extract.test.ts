@@ -53,6 +53,50 @@ describe("what the documents say", () => {
   });
 });
 
+describe("numbers and lengths of time", () => {
+  test.each([
+    ["Can I return a product after three weeks?", "Can I return a product after 3 weeks?", "en"],
+    ["Is my gift card valid after ten years?", "Is my gift card valid after 10 years?", "en"],
+    [
+      "I returned my order two weeks ago, where is my refund?",
+      "I returned my order 2 weeks ago, where is my refund?",
+      "en",
+    ],
+    [
+      "Mag ik iets na drie\u00ebntwintig dagen nog retourneren?",
+      "Mag ik iets na 23 dagen nog retourneren?",
+      "nl",
+    ],
+    ["Kan ik na elf dagen nog ruilen?", "Kan ik na 11 dagen nog ruilen?", "nl"],
+  ])("in words or in digits, the same answer: %s", (inWords, inDigits, locale) => {
+    const { text, citations } = answer(inWords, locale);
+    expect(citations).toHaveLength(1);
+    expect(answer(inDigits, locale).text).toBe(text);
+  });
+
+  test("a length of time is not the matter asked about, and tells which of the answers about the matter is meant", () => {
+    const passage = (document: string, text: string): Passage => ({
+      collection: "c",
+      document,
+      revision: 1,
+      title: document,
+      text,
+      score: 1,
+    });
+    const passages = [
+      passage("stock", "A product that is out of stock is back within 2 to 3 weeks."),
+      passage("steps", "To return a product, print the label."),
+      passage("returns", "You return a product within 30 days."),
+    ];
+    for (const question of [
+      "Can I return a product after 3 weeks?",
+      "Can I return a product after three weeks?",
+    ])
+      expect(extract(question, passages, "en").citations[0]?.document).toBe("returns");
+    expect(extract("Will it snow in 3 weeks?", passages, "en").citations).toEqual([]);
+  });
+});
+
 describe("what they do not say", () => {
   test.each([
     ["What is the capital of France?", "en"],

@@ -5,7 +5,8 @@ import { Freshness } from "#actors/knowledge/freshness.ts";
 import { baseLanguage, languageOf } from "#actors/knowledge/language.ts";
 import { stemDutch, stemEnglish } from "#actors/knowledge/stem.ts";
 import { Vocabulary } from "#actors/knowledge/vocabulary.ts";
-import { TIME_TERM, termsOf, wordsOf } from "#actors/knowledge/words.ts";
+import { termsOf, wordsOf } from "#actors/knowledge/words.ts";
+import { TIME_TERM } from "#contracts/numerals.ts";
 
 describe("words", () => {
   test("diacritics, case, apostrophes and hyphens do not keep words apart", () => {
