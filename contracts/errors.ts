@@ -187,6 +187,12 @@ export const ERRORS = {
     "The vector index is not available.",
     "Try again later; documents are found by their words meanwhile.",
   ),
+  "vectors.rejected": entry(
+    502,
+    "never",
+    "The vector index refused the vectors.",
+    "Look at what it says: jetclaw dead ls --stream KNOWLEDGE.",
+  ),
   "vectors.dimension": entry(
     500,
     "never",

@@ -188,7 +188,7 @@ export function deadLetterFilter({ stream, kind, tenant, key, reference }: DeadL
 
 /**
  * Dead letter of bytes that nobody can read: of their ids only the tokens in their subject are known.
- * `kind` is that of the actor behind a job, whose subject does not name it.
+ * `kind` is that of the actor behind a job, whose subject does not name it, or stands for what is no actor.
  */
 export function deadLetterSubjectOf(
   stream: string,
@@ -202,7 +202,9 @@ export function deadLetterSubjectOf(
       ? parts.slice(2)
       : parts[0] === "infer" && parts.length === 6
         ? [tokenOf(kind), ...parts.slice(4)]
-        : ["unknown", "unknown", "unknown"];
+        : parts[0] === "kb" && parts.length === 4
+          ? [tokenOf(kind), parts[1], parts[3]]
+          : ["unknown", "unknown", "unknown"];
   return `dead.${tokenOf(stream)}.${known.join(".")}.${reference}`;
 }
 

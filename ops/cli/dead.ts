@@ -1,4 +1,4 @@
-/** `jetclaw dead`: messages and jobs that could not be processed; look at them, return them, drop them. */
+/** `jetclaw dead`: messages, jobs and documents that could not be processed; look at them, return them, drop them. */
 import { Command } from "commander";
 import type {
   DeadLetterLine,
@@ -38,7 +38,7 @@ const UNITS_MS: Readonly<Record<string, number>> = { s: 1e3, m: 6e4, h: 3.6e6, d
 
 export function deadCommand(): Command {
   return new Command("dead")
-    .description("messages that could not be processed: ls, show, redrive, rm")
+    .description("messages, jobs and documents that could not be processed: ls, show, redrive, rm")
     .addHelpText(
       "after",
       `

@@ -114,14 +114,14 @@ async function store(bus: Bus, { stream, route }: Pick<GivenUp, "stream" | "rout
   metrics.deadLetters({ kind: route.kind });
 }
 
-/** Stores bytes that are not a message at all. `kind`: of the actor behind a job. */
+/** Stores bytes that are not a message at all. `kind`: of the actor behind a job. @returns its reference */
 export async function deadBytes(
   bus: Bus,
   message: { readonly stream: string; readonly subject: string; readonly data: Uint8Array },
   reason: string,
   at: number,
   kind = "unknown",
-): Promise<void> {
+): Promise<string> {
   const { stream, subject, data } = message;
   const reference = digestOf(Buffer.concat([Buffer.from(`${subject}\n`), data]));
   const cut = data.length > LIMITS.stateBytes;
@@ -137,6 +137,7 @@ export async function deadBytes(
   };
   await bus.append(deadLetterSubjectOf(stream, subject, kind, reference), encode(letter));
   metrics.deadLetters({ kind });
+  return reference;
 }
 
 const digestOf = (what: string | Uint8Array): string =>

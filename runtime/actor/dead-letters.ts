@@ -58,7 +58,7 @@ export type RedriveResult = "redriven" | "settled";
 
 /** What the rest of the deployment says of bytes that only it can read. */
 export interface DeadJobs {
-  /** Returns a job to its queue while its turn waits for it. @throws JetclawError `dead.unreadable` */
+  /** Returns a job to its queue while its turn waits for it, or what else the bytes stand for. @throws JetclawError `dead.unreadable` */
   redrive(letter: DeadBytes): Promise<RedriveResult>;
 }
 

@@ -43,6 +43,9 @@ class Refused extends Error {
   }
 }
 
+/** @returns whether it has answered, or never will */
+type Interfering = (path: string, response: ServerResponse, body: Json | undefined) => boolean;
+
 export interface FakeQdrant {
   readonly url: string;
   /** `METHOD /path` of every request, path parameters by name. */
@@ -52,7 +55,7 @@ export interface FakeQdrant {
   readonly collections: ReadonlyMap<string, Collection>;
   readonly aliases: ReadonlyMap<string, string>;
   /** Answers what comes instead of the real answer; undefined goes on as ever. */
-  interfere(answer: ((path: string, response: ServerResponse) => boolean) | undefined): void;
+  interfere(answer: Interfering | undefined): void;
   /** As after a restart without its disk. */
   lose(): void;
   /** Nobody listens any more; what was stored stays. */
@@ -70,7 +73,7 @@ export async function fakeQdrant(options: { apiKey?: string } = {}): Promise<Fak
   const check = description && requestCheck(description);
   const requests: string[] = [];
   const store = new Store();
-  let interfering: ((path: string, response: ServerResponse) => boolean) | undefined;
+  let interfering: Interfering | undefined;
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(request.url ?? "/", "http://qdrant");
@@ -80,7 +83,7 @@ export async function fakeQdrant(options: { apiKey?: string } = {}): Promise<Fak
     const route = routeOf(request.method ?? "", url.pathname);
     requests.push(route.name);
     if (check) faults?.push(...check(route.name, [...url.searchParams.keys()], body));
-    if (interfering?.(route.name, response)) return;
+    if (interfering?.(route.name, response, body)) return;
     if (options.apiKey !== undefined && request.headers["api-key"] !== options.apiKey)
       return answer(response, 401, { error: "Must provide an API key" });
     try {

@@ -6,7 +6,8 @@
  *
  *   KNOWLEDGE ─► passages ─► embed what is new ─► record (compare-and-set) ─► Qdrant ─► ack ─► beat: passed ─► mark
  *                  ▲ older than the record: ack       │ stale: once more        │ newer meanwhile: take out
- *                  └── embeddings or Qdrant away: wait, try again; told as failing, nobody waits for vectors
+ *                  ├── embeddings or Qdrant away: wait, try again; told as failing, nobody waits for vectors
+ *                  └── this document refused, others not: a dead letter, ack
  */
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -30,11 +31,13 @@ import { announce } from "#runtime/observe/presence.ts";
 import { within } from "#runtime/within.ts";
 import type { Embedder } from "../port.ts";
 import { INDEXER_ROLE } from "../readers.ts";
+import { takeIn } from "./apart.ts";
 import { Coalescer } from "./coalescer.ts";
+import { giveUp } from "./given-up.ts";
 import { recordOf } from "./passage-vectors.ts";
 import { refill } from "./refill.ts";
 import { PROBE, TextBatches } from "./text-batches.ts";
-import type { VectorDocument, VectorIndex } from "./vector-index.ts";
+import type { DocumentAddress, VectorDocument, VectorIndex } from "./vector-index.ts";
 import { decodeRecord, encodeMark, encodeRecord, type VectorRecord } from "./vector-record.ts";
 
 /** Changes worked on at once. */
@@ -49,6 +52,8 @@ const MARK_MS = 500;
 /** While embeddings or Qdrant are away, held changes are tried again this often. */
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 5_000;
+/** What the index alone refuses is tried so often: those who wait for other documents wait for it meanwhile. */
+const MOST_REFUSALS = 3;
 
 export interface IndexerOptions {
   readonly instance: string;
@@ -83,7 +88,7 @@ class StreamIndexer implements Indexer {
   readonly #bus: Bus;
   readonly #options: IndexerOptions;
   readonly #texts: TextBatches;
-  readonly #upserts: Coalescer<VectorDocument, undefined>;
+  readonly #upserts: Coalescer<VectorDocument, JetclawError | undefined>;
   readonly #ended = new AbortController();
   #reader: DurableReader | undefined;
   #beats: { now(): void; stop(): void } | undefined;
@@ -100,10 +105,9 @@ class StreamIndexer implements Indexer {
     this.#options = options;
     const { embedder, index, batchTexts } = options;
     this.#texts = new TextBatches(embedder, batchTexts);
-    this.#upserts = new Coalescer({ most: () => UPSERT_DOCUMENTS, concurrent: 1 }, async (documents) => {
-      await index?.upsert(documents);
-      return documents.map(() => undefined);
-    });
+    this.#upserts = new Coalescer({ most: () => UPSERT_DOCUMENTS, concurrent: 1 }, async (documents) =>
+      index ? takeIn(index, documents) : documents.map(() => undefined),
+    );
   }
 
   get position(): number {
@@ -187,7 +191,7 @@ class StreamIndexer implements Indexer {
     for (let pause = RETRY_FIRST_MS; index && !this.#ended.signal.aborted; ) {
       try {
         if (!emptied && (await index.count()) > 0) return;
-        const documents = await refill(this.#bus, space, index);
+        const documents = await refill(this.#bus, space, index, (record, why) => this.#giveUp(record, why));
         if (documents > 0) log.info({ documents }, "an empty index was filled from the records");
         return;
       } catch (err) {
@@ -207,6 +211,7 @@ class StreamIndexer implements Indexer {
   async #handle(message: Pulled): Promise<void> {
     const event = decodeKnowledgeEvent(message.data);
     if (!event) return this.#options.log.warn({ seq: message.seq }, "not a knowledge event, skipped");
+    let refusals = 0;
     for (let pause = RETRY_FIRST_MS; ; pause = Math.min(RETRY_MOST_MS, 2 * pause)) {
       try {
         await this.#index(event, message.seq);
@@ -214,12 +219,21 @@ class StreamIndexer implements Indexer {
         return;
       } catch (error) {
         if (!(error instanceof JetclawError) || this.#ended.signal.aborted) throw error;
-        if (error.code === "embeddings.rejected" || error.code === "nats.too-large")
-          return this.#options.log.error({ err: error, seq: message.seq }, "document has no vectors");
-        this.#tellFailing(error.message);
+        const { code } = error;
+        if (code === "vectors.rejected") refusals++;
+        else if (code !== "embeddings.rejected" && code !== "nats.too-large")
+          this.#tellFailing(error.message);
+        else refusals = MOST_REFUSALS;
+        if (refusals >= MOST_REFUSALS) return await this.#giveUp({ ...event, revision: message.seq }, error);
         await this.#pause(pause);
       }
     }
+  }
+
+  #giveUp(refused: DocumentAddress & { readonly revision: number }, why: JetclawError): Promise<void> {
+    const { tenant, collection, document, revision } = refused;
+    const { space } = this.#options;
+    return giveUp(this.#bus, { space, tenant, collection, document, revision }, why);
   }
 
   async #index(event: KnowledgeEvent, revision: number): Promise<void> {
@@ -229,7 +243,8 @@ class StreamIndexer implements Indexer {
     if (!index || !record) return;
     const { tenant, collection, document } = record;
     if (record.vectors.length === 0) return index.remove([{ tenant, collection, document, revision }]);
-    await this.#upserts.add(record);
+    const refused = await this.#upserts.add(record);
+    if (refused) throw refused;
     // Another process may have indexed a newer revision between our record and our points.
     const newest = await this.#last(subject);
     if ((newest?.record?.revision ?? 0) > revision)

@@ -33,7 +33,8 @@ export class QdrantRefusal extends JetclawError {
 function codeOf(status: number, detail: string): ErrorCode {
   if (status >= 500 || [401, 403, 408, 429].includes(status)) return "vectors.unavailable";
   // Somebody else has put a collection of other vectors behind the name meanwhile.
-  return status === 400 && /dimension error/i.test(detail) ? "vectors.dimension" : "internal.bug";
+  if (status === 400 && /dimension error/i.test(detail)) return "vectors.dimension";
+  return status >= 400 && status !== 404 ? "vectors.rejected" : "internal.bug";
 }
 
 /**

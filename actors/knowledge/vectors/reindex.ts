@@ -15,6 +15,7 @@ import { KNOWLEDGE, knowledgeFilter, VECTORS, vectorsSubject } from "#contracts/
 import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
 import { lastMessage, messagesFrom, type StoredMessage, streamState } from "#runtime/nats/reader.ts";
 import type { Embedder } from "../port.ts";
+import { takeIn } from "./apart.ts";
 import { recordOf } from "./passage-vectors.ts";
 import { TextBatches } from "./text-batches.ts";
 import type { VectorDocument, VectorIndex } from "./vector-index.ts";
@@ -48,7 +49,7 @@ export interface Reindexed {
   readonly passages: number;
   /** Passages whose vector was not known. */
   readonly embedded: number;
-  /** Documents that the model refused, or of which a newer revision is indexed already. */
+  /** Documents that the model or the index refused, or of which a newer revision is indexed already. */
   readonly skipped: number;
 }
 
@@ -109,7 +110,10 @@ class Reindexing {
     this.#done.documents += records.length;
     this.#done.skipped += records.length - documents.length;
     this.#done.passages += documents.reduce((sum, { vectors }) => sum + vectors.length, 0);
-    await this.#options.replacement?.index.upsert(documents);
+    const { replacement } = this.#options;
+    if (!replacement || documents.length === 0) return;
+    const refusals = await takeIn(replacement.index, documents);
+    this.#done.skipped += refusals.filter((why) => why !== undefined).length;
   }
 
   /** The record of a document as the code of today cuts it; undefined where a newer revision is there already. */

@@ -1,6 +1,7 @@
 /** Texts of many documents embedded together, so that a model gets full batches and one bad text fails alone. */
 import { JetclawError } from "#contracts/errors.ts";
 import type { Embedder } from "../port.ts";
+import { apart } from "./apart.ts";
 import { Coalescer } from "./coalescer.ts";
 
 /** Requests under way at once: one that is read while the other one is computed. */
@@ -13,15 +14,18 @@ const QUICK_MS = 150;
 export const PROBE = "shop";
 
 export class TextBatches {
-  readonly #embedder: Embedder;
+  /** One text must not cost the others their vectors. */
+  readonly #embedApart: (texts: readonly string[]) => Promise<(Float32Array | JetclawError)[]>;
   readonly #batches: Coalescer<string, Float32Array | JetclawError>;
 
   constructor(embedder: Embedder, batchTexts = TEXTS) {
-    this.#embedder = embedder;
+    const embedApart = (texts: readonly string[]): Promise<(Float32Array | JetclawError)[]> =>
+      apart(texts, "embeddings.rejected", (some) => embedder.embed(some));
+    this.#embedApart = embedApart;
     let size = Math.min(batchTexts, TEXTS);
     this.#batches = new Coalescer({ most: () => size, concurrent: REQUESTS }, async (texts) => {
       const began = performance.now();
-      const vectors = await embedApart(embedder, texts);
+      const vectors = await embedApart(texts);
       const took = performance.now() - began;
       if (took > SLOW_MS) size = Math.max(1, Math.min(size, texts.length) >> 1);
       else if (took < QUICK_MS) size = Math.min(batchTexts, 2 * size);
@@ -35,25 +39,9 @@ export class TextBatches {
     const refused = vectors.find((each) => each instanceof JetclawError);
     if (!refused) return vectors as Float32Array[];
     // A wrong key or model refuses everything: that is nothing to give a document up for.
-    const [probed] = await embedApart(this.#embedder, [PROBE]);
+    const [probed] = await this.#embedApart([PROBE]);
     if (probed instanceof JetclawError)
       throw new JetclawError("embeddings.unavailable", refused.detail, { cause: refused });
     throw refused;
-  }
-}
-
-/** What the model refuses in a batch is asked for alone: one text must not cost the others their vectors. */
-async function embedApart(
-  embedder: Embedder,
-  texts: readonly string[],
-): Promise<(Float32Array | JetclawError)[]> {
-  try {
-    return await embedder.embed(texts);
-  } catch (error) {
-    if (!(error instanceof JetclawError) || error.code !== "embeddings.rejected") throw error;
-    if (texts.length === 1) return [error];
-    const half = texts.length >> 1;
-    const first = await embedApart(embedder, texts.slice(0, half));
-    return [...first, ...(await embedApart(embedder, texts.slice(half)))];
   }
 }

@@ -49,7 +49,8 @@ export interface VectorIndex {
    * Takes in revisions and takes out the lower ones of the same documents. A revision below one that is there changes
    * nothing; the same one again replaces itself.
    * @throws JetclawError `vectors.dimension` where a vector has another length than those that are there, and nothing
-   * is taken in; `vectors.unavailable`
+   * is taken in; `vectors.rejected` where the index takes none of the documents for what one of them is;
+   * `vectors.unavailable`
    */
   upsert(documents: readonly VectorDocument[]): Promise<void>;
   /** Takes out every revision up to this one. @throws JetclawError `vectors.unavailable` */

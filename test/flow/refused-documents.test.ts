@@ -1,0 +1,106 @@
+// Documents whose vectors are refused, by the model or by the index alone: dead letters, which hold up nobody.
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { deadLettersOf } from "#ops/compose/dead-letters.ts";
+import { reindexDocuments } from "#ops/compose/reindex.ts";
+import type { Retrieval } from "#ops/compose/retrieval.ts";
+import type { DeadLetters } from "#runtime/actor/dead-letters.ts";
+import { type FakeQdrant, fakeQdrant } from "#test/harness/qdrant.ts";
+import { ask, BY_MEANING, documentsOf, fill, indexed, VectorWorld } from "#test/harness/vectors.ts";
+import { waitUntil } from "#test/harness/wait.ts";
+
+let world: VectorWorld;
+let qdrant: FakeQdrant;
+let dead: DeadLetters;
+let one: Retrieval;
+
+beforeEach(async () => {
+  world = await VectorWorld.start();
+  qdrant = await fakeQdrant();
+  const playing = qdrant;
+  world.cleanups.push(async () => {
+    await playing.stop();
+    expect(playing.faults ?? []).toEqual([]);
+  });
+  const { bus, deployment } = await world.contextOf("operator", qdrant);
+  dead = deadLettersOf(bus, deployment);
+  await world.indexerOf("indexer", qdrant);
+  one = await world.retrievalOf("one", qdrant);
+});
+afterEach(() => world.stop());
+
+const put = async (text = "Two years on everything."): Promise<number> =>
+  (await one.store.put("acme", "shop", "warranty", { title: "Warranty", text, locale: "en" })).revision;
+
+/** Answers 400 to upserts that name the document; to all of them when none is named. */
+function refuse(document = ""): { readonly refused: number } {
+  const counts = { refused: 0 };
+  qdrant.interfere((path, response, body) => {
+    if (!path.startsWith("PUT") || !path.endsWith("/points")) return false;
+    if (!JSON.stringify(body).includes(`"document":"${document}`)) return false;
+    counts.refused++;
+    response.writeHead(400, { "content-type": "application/json" });
+    response.end(JSON.stringify({ status: { error: "Wrong input" }, time: 0 }));
+    return true;
+  });
+  return counts;
+}
+
+let asked = 0;
+/** In words of its own each time, so that nothing remembered answers. */
+const findsByMeaning = async (question: string, document: string): Promise<boolean> =>
+  documentsOf(await ask(one, `${question} Case ${asked++}.`)).includes(document);
+
+test("a document that the index alone refuses is given up, and nobody else waits for it", async () => {
+  refuse("warranty");
+  const revision = await put();
+  await indexed(one, await fill(one));
+  expect(await findsByMeaning(BY_MEANING, "delivery")).toBe(true);
+  expect(documentsOf(await ask(one, "How long is the warranty?"))).toEqual(["warranty"]);
+  expect(await findsByMeaning("My lamp is broken.", "warranty")).toBe(false);
+  const { letters } = await dead.list({ stream: "KNOWLEDGE", kind: "knowledge", tenant: "acme" });
+  expect(letters).toMatchObject([{ reason: expect.stringMatching(/shop\/warranty.*400: Wrong input/) }]);
+  const letter = JSON.stringify(await dead.show(letters[0]?.reference ?? ""));
+  expect(letter).not.toContain("Two years");
+
+  // Whoever fills an empty index, or makes a new one, leaves it out as well.
+  qdrant.lose();
+  await world.indexerOf("second", qdrant);
+  await waitUntil(() => findsByMeaning(BY_MEANING, "delivery"), { what: "the others in the index again" });
+  const { bus, config } = await world.contextOf("reindex", qdrant);
+  expect(await reindexDocuments(bus, config, {})).toMatchObject({ documents: 4, skipped: 1 });
+
+  qdrant.interfere(undefined);
+  expect(await dead.redrive(letters[0]?.reference ?? "")).toBe("redriven");
+  await waitUntil(() => findsByMeaning("My lamp is broken.", "warranty"), { what: "its vectors" });
+  expect(one.retriever.revisionOf("acme", "shop", "warranty")).toBeGreaterThan(revision);
+  await waitUntil(async () => (await dead.list({})).letters.length === 0, { what: "no letter" });
+});
+
+test("changed it is tried again, and its letter asks for nothing any more", async () => {
+  refuse("warranty");
+  await indexed(one, await put());
+  const [letter] = (await dead.list({})).letters;
+  qdrant.interfere(undefined);
+  await indexed(one, await put("Three years on everything."));
+  expect(await findsByMeaning("My lamp is broken.", "warranty")).toBe(true);
+  expect(await dead.redrive(letter?.reference ?? "")).toBe("settled");
+});
+
+test("an index that refuses everything has no document given up: it is tried until it takes them", async () => {
+  const counts = refuse();
+  const revision = await put();
+  // Each try is a refusal of the document and one of what is nobody's; three tries would be all for a document.
+  await waitUntil(() => counts.refused >= 8, { what: "four tries" });
+  expect((await dead.list({})).letters).toEqual([]);
+  qdrant.interfere(undefined);
+  await indexed(one, revision);
+  await waitUntil(() => findsByMeaning("My lamp is broken.", "warranty"), { what: "its vectors" });
+});
+
+test("a document that the model refuses is a letter too", async () => {
+  await indexed(one, await fill(one));
+  world.model.refuses = "Two years";
+  await indexed(one, await put());
+  const { letters } = await dead.list({ kind: "knowledge" });
+  expect(letters).toMatchObject([{ reason: expect.stringContaining("embeddings.rejected") }]);
+});
