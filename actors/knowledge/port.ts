@@ -83,6 +83,8 @@ export interface ProvenRetriever extends Retriever {
 /** A model that turns texts into vectors. */
 export interface Embedder {
   readonly model: string;
+  /** Opens the way to the model, so that the first text does not wait for that; nothing is embedded. Never throws. */
+  connect?(): Promise<void>;
   /** Numbers of a vector; undefined until the first answer where the configuration names none. */
   readonly dimensions: number | undefined;
   /**

@@ -45,6 +45,7 @@ export async function embeddingModel(dimensions = DIMENSIONS): Promise<Embedding
     let body = "";
     for await (const chunk of request) body += chunk;
     if (model.mood === "silent") return;
+    if (request.method === "GET") return response.end('{"data":[]}');
     if (model.mood !== "fine") {
       response.writeHead(model.mood);
       return response.end("{}");

@@ -29,6 +29,10 @@ export class RememberingEmbedder implements Embedder {
     return this.#embedder.dimensions;
   }
 
+  async connect(): Promise<void> {
+    await this.#embedder.connect?.();
+  }
+
   /** Only texts that are not known are asked for, each once. Nobody may change what is returned. */
   async embed(
     texts: readonly string[],

@@ -58,6 +58,7 @@ class Passing extends Error {
 class OpenAiEmbeddings implements EmbeddingsClient {
   readonly model: string;
   readonly #options: EmbeddingsOptions;
+  readonly #baseUrl: string;
   readonly #url: string;
   readonly #agent = new Agent({ connect: { timeout: CONNECT_MS } });
   readonly #gate = new Gate(
@@ -71,7 +72,8 @@ class OpenAiEmbeddings implements EmbeddingsClient {
   constructor(options: EmbeddingsOptions) {
     this.model = options.model;
     this.#options = options;
-    this.#url = `${options.baseUrl.replace(/\/+$/, "")}/embeddings`;
+    this.#baseUrl = options.baseUrl.replace(/\/+$/, "");
+    this.#url = `${this.#baseUrl}/embeddings`;
     this.#dimensions = options.dimensions;
   }
 
@@ -81,6 +83,27 @@ class OpenAiEmbeddings implements EmbeddingsClient {
 
   get breaker(): Breaker["state"] {
     return this.#gate.state;
+  }
+
+  /** The list of models is what costs nothing at a provider; a server that has none answers all the same. */
+  async connect(): Promise<void> {
+    try {
+      const signal = AbortSignal.timeout(CONNECT_MS);
+      const url = `${this.#baseUrl}/models`;
+      const { body } = await request(url, {
+        dispatcher: this.#agent,
+        signal,
+        headers: this.#authorization(),
+      });
+      await body.dump();
+    } catch {
+      // Whoever embeds hears of it.
+    }
+  }
+
+  #authorization(): { authorization?: string } {
+    const { apiKey } = this.#options;
+    return apiKey ? { authorization: `Bearer ${apiKey}` } : {};
   }
 
   async embed(
@@ -134,7 +157,7 @@ class OpenAiEmbeddings implements EmbeddingsClient {
   }
 
   async #ask(texts: readonly string[], signal: AbortSignal): Promise<Float32Array[]> {
-    const { apiKey, dimensions } = this.#options;
+    const { dimensions } = this.#options;
     let response: Dispatcher.ResponseData;
     let body: string;
     try {
@@ -142,10 +165,7 @@ class OpenAiEmbeddings implements EmbeddingsClient {
         method: "POST",
         dispatcher: this.#agent,
         signal,
-        headers: {
-          "content-type": "application/json",
-          ...(apiKey ? { authorization: `Bearer ${apiKey}` } : {}),
-        },
+        headers: { "content-type": "application/json", ...this.#authorization() },
         body: JSON.stringify({
           model: this.model,
           input: texts,

@@ -153,17 +153,14 @@ class StreamIndexer implements Indexer {
   }
 
   /**
-   * Makes a record of nothing, as the first change would else wait for the connection and for all that is loaded and
-   * compiled on the way.
+   * The first change would else wait for the connection and for all that is loaded and compiled on the way. Nothing is
+   * embedded: a start costs nothing at a provider.
    */
   async #warmUp(): Promise<void> {
     const ids = { tenant: PROBE, collection: PROBE, document: PROBE };
     const event: KnowledgeEvent = { v: 1, ...ids, deleted: false, title: PROBE, text: PROBE, at: 0 };
-    try {
-      encodeRecord(await recordOf(event, 0, undefined, (texts) => this.#texts.embed(texts)));
-    } catch (err) {
-      this.#options.log.debug({ err }, "embeddings do not answer yet");
-    }
+    encodeRecord(await recordOf(event, 0, undefined, async (texts) => texts.map(() => Float32Array.of(1))));
+    await this.#options.embedder.connect?.();
   }
 
   async stop(): Promise<void> {
