@@ -7,6 +7,7 @@ import { encode } from "#contracts/codec.ts";
 import { BUCKETS, inferStream, inferSubject, KNOWLEDGE } from "#contracts/subjects.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
+import { Outbound } from "#runtime/nats/outbound.ts";
 import { messagesFrom } from "#runtime/nats/reader.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { WorkQueue } from "#runtime/nats/work-queue.ts";
@@ -142,6 +143,33 @@ test("a client that moves goes to another server, also the first time", async ()
   } finally {
     await moving.close();
     await other.stop();
+  }
+});
+
+test("reads and writes go past the queues of the nats.js that is installed, also after a reconnect", async () => {
+  const other = await connectBus({ servers: nats.url, name: "direct", log });
+  const { protocol } = other.nc as unknown as {
+    protocol: { outbound: unknown; transport: { socket: NodeJS.ReadableStream } };
+  };
+  const expectDirect = (): void => {
+    expect(protocol.outbound).toBeInstanceOf(Outbound);
+    expect(Object.hasOwn(protocol.transport.socket, "push")).toBe(true);
+  };
+  try {
+    expectDirect();
+    const back = Promise.withResolvers<void>();
+    other.onReconnect(back.resolve);
+    await other.nc.reconnect();
+    await back.promise;
+    expectDirect();
+    const heard: number[] = [];
+    other.subscribe("direct.>", ({ data }) => void heard.push(data.length));
+    const large = new Uint8Array(900_000);
+    for (let n = 0; n < 20; n++) other.publish(`direct.${n}`, large.subarray(n));
+    await other.flush();
+    expect(heard).toEqual(Array.from({ length: 20 }, (_, n) => large.length - n));
+  } finally {
+    await other.close();
   }
 });
 
