@@ -51,11 +51,20 @@ export async function invalidate(
   for await (const { key, value } of kv.entries(
     dependencyFilter(changed.tenant, changed.collection, changed.document),
   )) {
-    if (!value || decode<{ revision: number }>(value).revision >= revision) continue;
+    if (!value || revisionIn(value) >= revision) continue;
     // The entry before its index key: broken off between the two, the next run finds it again.
     if (await dropEntry(kv, changed.tenant, fingerprintOfKey(key))) deleted++;
     await kv.drop(key);
   }
   if (deleted > 0) metrics.cache({ level: "shared", result: "invalidated" }, deleted);
   return deleted;
+}
+
+/** What nobody can read rests on nothing that is current: tried again, it would hold up its document's change for ever. */
+function revisionIn(value: Uint8Array): number {
+  try {
+    return Number(decode<{ revision?: unknown } | null>(value)?.revision) || 0;
+  } catch {
+    return 0;
+  }
 }

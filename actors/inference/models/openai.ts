@@ -43,8 +43,14 @@ export function openaiEndpoint({
       return await provider.post(PATH, requestOf(name, job, { own, stream, usage: asksUsage }), options);
     } catch (error) {
       if (!asksUsage || !refusesStreamOptions(error)) throw error;
+      const response = await provider.post(
+        PATH,
+        requestOf(name, job, { own, stream, usage: false }),
+        options,
+      );
+      // Known by what it takes: a request that is refused without it as well was refused for something else.
       asksUsage = false;
-      return await provider.post(PATH, requestOf(name, job, { own, stream, usage: false }), options);
+      return response;
     }
   };
 

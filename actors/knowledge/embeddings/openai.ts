@@ -156,7 +156,11 @@ class OpenAiEmbeddings implements EmbeddingsClient {
     }
   }
 
-  async #ask(texts: readonly string[], signal: AbortSignal): Promise<Float32Array[]> {
+  async #ask(
+    texts: readonly string[],
+    signal: AbortSignal,
+    encoding = this.#encoding,
+  ): Promise<Float32Array[]> {
     const { dimensions } = this.#options;
     let response: Dispatcher.ResponseData;
     let body: string;
@@ -169,7 +173,7 @@ class OpenAiEmbeddings implements EmbeddingsClient {
         body: JSON.stringify({
           model: this.model,
           input: texts,
-          encoding_format: this.#encoding,
+          encoding_format: encoding,
           ...(dimensions === undefined ? {} : { dimensions }),
         }),
       });
@@ -182,9 +186,11 @@ class OpenAiEmbeddings implements EmbeddingsClient {
     if (statusCode === 200) return this.#read(body, texts.length);
     if (statusCode === 429 || statusCode === 408 || statusCode >= 500)
       throw new Passing(`HTTP ${statusCode}`, retryAfterMs(headers["retry-after"]));
-    if ((statusCode === 400 || statusCode === 422) && this.#encoding === "base64") {
+    if ((statusCode === 400 || statusCode === 422) && encoding === "base64") {
+      const vectors = await this.#ask(texts, signal, "float");
+      // Known by what it takes: a text may be refused whatever it is asked for as.
       this.#encoding = "float";
-      return this.#ask(texts, signal);
+      return vectors;
     }
     // Neither the server's words nor the texts: both would travel to logs.
     throw rejected(`HTTP ${statusCode} from ${this.#url}`);

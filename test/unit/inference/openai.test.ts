@@ -1,6 +1,9 @@
 // What a streamed response of an OpenAI-compatible server is read as, whole, cut, spoiled or silent.
 
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
+import { openaiEndpoint } from "#actors/inference/models/openai.ts";
 import { AnswerReader } from "#actors/inference/models/openai-answer.ts";
 import { modelError, refusesStreamOptions } from "#actors/inference/models/openai-errors.ts";
 import { readChunks } from "#actors/inference/models/openai-stream.ts";
@@ -117,6 +120,29 @@ describe("an error", () => {
     expect(refusesStreamOptions(of(400, "context length exceeded"))).toBe(false);
     expect(refusesStreamOptions(of(500, "stream_options"))).toBe(false);
   });
+});
+
+test("a request that is refused for another field says nothing about stream_options", async () => {
+  const asked: { stream_options?: object; messages: { content: string }[] }[] = [];
+  const server = createServer(async (request, response) => {
+    let body = "";
+    for await (const piece of request) body += piece;
+    asked.push(JSON.parse(body));
+    if (asked.at(-1)?.messages[0]?.content !== "odd")
+      return response.end(`${delta("fine", "stop")}${usage(7, 1)}${DONE}`);
+    response.writeHead(400, { "content-type": "application/json" });
+    response.end(JSON.stringify({ error: { message: "unknown field: min_p" } }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const { model } = openaiEndpoint({ name: "m", baseUrl: `http://127.0.0.1:${port}/v1` });
+  const run = { signal: new AbortController().signal, attempt: 1, onText: () => {} };
+  const ask = (content: string) => model.run(jobOf({ messages: [{ role: "user", content }] }), run);
+  await expect(ask("odd")).rejects.toMatchObject({ code: "model.rejected" });
+  expect((await ask("plain")).usage.inputTokens).toBe(7);
+  expect(asked.map((each) => each.stream_options !== undefined)).toEqual([true, false, true]);
+  server.closeAllConnections();
+  server.close();
 });
 
 test("patience leaves time for another try, and ends with its caller", async () => {

@@ -97,6 +97,18 @@ describe("an OpenAI-compatible server", () => {
     expect(asked.map((each) => each.encoding_format)).toEqual(["base64", "float", "float"]);
   });
 
+  test("a text that is refused in either encoding says nothing about the encoding", async () => {
+    const { baseUrl, asked } = await serverOf((each, response, request) => {
+      if (each.input[0] !== "bad") return asFloats(each, response, request);
+      response.writeHead(400);
+      response.end("{}");
+    });
+    const embedder = client(baseUrl);
+    await expect(embedder.embed(["bad"])).rejects.toMatchObject({ code: "embeddings.rejected" });
+    await embedder.embed(["good"]);
+    expect(asked.map((each) => each.encoding_format)).toEqual(["base64", "float", "base64"]);
+  });
+
   test("what passes is tried again, what does not is said at once and without the server's words", async () => {
     let failures = 2;
     const { baseUrl, asked } = await serverOf((each, response, request) => {
