@@ -4,7 +4,7 @@ import { quantityAt, TIME_TERM } from "#contracts/numerals.ts";
 // What questions are made of besides their subject. Kept apart from WEAK: those say which of several answers is meant.
 const EMPTY = new Set(
   (
-    "a about am an and any are as at be been but by can could did do does doing for from had has have hello hey hi i if in into is it " +
+    "a about after am an and any are as at be been before but by can could did do does doing for from had has have hello hey hi i if in into is it " +
     "its just let like me my of on or our please say should so some tell than thank thanks that the their them then there these they " +
     "this those to up us want was we were what which will with would yes you your " +
     "aan af al als ben bent bij dan dat de der deze die dit doe doen doet door dus een en er ga gaan gaat geen graag had heb hebben hebt heeft het hier " +
