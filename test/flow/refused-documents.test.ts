@@ -1,9 +1,11 @@
 // Documents whose vectors are refused, by the model or by the index alone: dead letters, which hold up nobody.
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { INDEXER_ROLE } from "#actors/knowledge/readers.ts";
 import { deadLettersOf } from "#ops/compose/dead-letters.ts";
 import { reindexDocuments } from "#ops/compose/reindex.ts";
 import type { Retrieval } from "#ops/compose/retrieval.ts";
 import type { DeadLetters } from "#runtime/actor/dead-letters.ts";
+import { Presence } from "#runtime/observe/presence.ts";
 import { type FakeQdrant, fakeQdrant } from "#test/harness/qdrant.ts";
 import { ask, BY_MEANING, documentsOf, fill, indexed, VectorWorld } from "#test/harness/vectors.ts";
 import { waitUntil } from "#test/harness/wait.ts";
@@ -97,10 +99,21 @@ test("an index that refuses everything has no document given up: it is tried unt
   await waitUntil(() => findsByMeaning("My lamp is broken.", "warranty"), { what: "its vectors" });
 });
 
-test("a document that the model refuses is a letter too", async () => {
+test("a document that the model refuses is a letter too, and an indexer that was failing is so no more", async () => {
+  const indexers = new Presence(await world.connect("looks"), INDEXER_ROLE);
+  world.cleanups.push(async () => indexers.stop());
+  const tells = (failing: number) => (): boolean =>
+    indexers.live().some(({ info }) => info.failing === failing);
   await indexed(one, await fill(one));
   world.model.refuses = "Two years";
-  await indexed(one, await put());
+  world.model.mood = 503;
+  await put();
+  await waitUntil(tells(1), { what: "the indexer to say that it fails" });
+  world.model.mood = "fine";
+  await waitUntil(async () => (await dead.list({ kind: "knowledge" })).letters.length === 1, {
+    what: "a letter",
+  });
   const { letters } = await dead.list({ kind: "knowledge" });
   expect(letters).toMatchObject([{ reason: expect.stringContaining("embeddings.rejected") }]);
+  await waitUntil(tells(0), { what: "the indexer to say that it works" });
 });

@@ -221,7 +221,11 @@ class StreamIndexer implements Indexer {
         else if (code !== "embeddings.rejected" && code !== "nats.too-large")
           this.#tellFailing(error.message);
         else refusals = MOST_REFUSALS;
-        if (refusals >= MOST_REFUSALS) return await this.#giveUp({ ...event, revision: message.seq }, error);
+        if (refusals >= MOST_REFUSALS) {
+          // Who refuses one of many is there.
+          this.#tellFailing(undefined);
+          return await this.#giveUp({ ...event, revision: message.seq }, error);
+        }
         await this.#pause(pause);
       }
     }
