@@ -2,7 +2,6 @@
 import { z } from "zod";
 import { chatRequestSchema, toolCallSchema } from "./chat.ts";
 import { citationSchema } from "./content.ts";
-import { isId, tokenOf } from "./ids.ts";
 import { CLASSES } from "./subjects.ts";
 import { usageSchema } from "./usage.ts";
 
@@ -122,9 +121,3 @@ export type JobResult = z.infer<typeof jobResultSchema>;
 /** True when more is asked than texts and a temperature: only the provider's chat completions can serve it. */
 export const needsChatApi = ({ chat }: Pick<Job, "chat">): boolean =>
   !!chat && (!!chat.messages || Object.keys(chat.options).some((name) => name !== "temperature"));
-
-/** The same for all attempts and for whoever gives the job up, so that the conversation drops all results of a job but the first. */
-export function resultId(jobId: string): string {
-  const id = `${jobId}.r`;
-  return isId(id) ? id : `${tokenOf(jobId)}.r`;
-}

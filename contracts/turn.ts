@@ -1,8 +1,9 @@
 /** Messages a conversation receives, the record of a closed turn, and the events of a session's stream. */
 import { z } from "zod";
 import { citationSchema, partsSchema } from "./content.ts";
-import { isId } from "./ids.ts";
-import { jobResultSchema } from "./job.ts";
+import type { Envelope } from "./envelope.ts";
+import { isId, tokenOf } from "./ids.ts";
+import { type Job, type JobResult, jobResultSchema } from "./job.ts";
 import { usageSchema } from "./usage.ts";
 
 export const CONVERSATION = "conversation";
@@ -130,6 +131,17 @@ export const conversationMessages = {
   /** Nobody has written for a while, as far as was known when this was scheduled. */
   idle: z.object({}),
 } as const;
+
+/**
+ * What tells a conversation the result of its job, at a time in ms since the epoch. Its id is the same for all attempts and
+ * for whoever gives the job up, so that the conversation drops all results of a job but the first.
+ */
+export function resultMessage(job: Job, result: JobResult, at: number): Omit<Envelope<JobResult>, "v"> {
+  const plain = `${job.id}.r`;
+  const id = isId(plain) ? plain : `${tokenOf(job.id)}.r`;
+  const { tenant, session: key, id: causation } = job;
+  return { id, tenant, kind: CONVERSATION, key, type: "result", body: result, at, causation };
+}
 
 /**
  * One event of a session's stream, captured by TOKENS. Its id for clients is `turn.attempt.number`.

@@ -4,9 +4,9 @@
  */
 import type { ReplyEvent } from "#contracts/chat.ts";
 import { decode, encode } from "#contracts/codec.ts";
-import { JOB_VERSION, type Job, type JobResult, resultId } from "#contracts/job.ts";
+import { JOB_VERSION, type Job, type JobResult } from "#contracts/job.ts";
 import { CLASSES, inferLaneFilter, inferOfflineFilter, inferStream, type Lane } from "#contracts/subjects.ts";
-import { CONVERSATION } from "#contracts/turn.ts";
+import { resultMessage } from "#contracts/turn.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
 import type { Clock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
@@ -104,17 +104,8 @@ export class Reaper {
       worker: `reaper ${instance}`,
     };
     if (job.replyTo) return bus.publish(job.replyTo, encode({ type: "result", result } satisfies ReplyEvent));
-    await sendToActor(bus, {
-      id: resultId(job.id),
-      tenant: job.tenant,
-      kind: CONVERSATION,
-      key: job.session,
-      type: "result",
-      body: result,
-      at: clock.now(),
-      causation: job.id,
-      ...(job.trace ? { trace: { traceparent: job.trace.traceparent } } : {}),
-    });
+    const trace = job.trace ? { trace: { traceparent: job.trace.traceparent } } : {};
+    await sendToActor(bus, { ...resultMessage(job, result, clock.now()), ...trace });
   }
 }
 

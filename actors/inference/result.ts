@@ -3,9 +3,9 @@ import type { ReplyEvent } from "#contracts/chat.ts";
 import { encode } from "#contracts/codec.ts";
 import type { TraceContext } from "#contracts/envelope.ts";
 import { asJetclawError } from "#contracts/errors.ts";
-import { type Job, type JobResult, resultId } from "#contracts/job.ts";
+import type { Job, JobResult } from "#contracts/job.ts";
 import { inferStream } from "#contracts/subjects.ts";
-import { CONVERSATION } from "#contracts/turn.ts";
+import { CONVERSATION, resultMessage } from "#contracts/turn.ts";
 import { deadBytes } from "#runtime/actor/dead-letter.ts";
 import type { Clock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
@@ -46,18 +46,8 @@ export async function sendResult(
   }
   for (let tries = 1; ; tries++) {
     try {
-      await sendToActor(bus, {
-        id: resultId(job.id),
-        tenant: job.tenant,
-        kind: CONVERSATION,
-        key: job.session,
-        type: "result",
-        body: result,
-        at: clock.now(),
-        causation: job.id,
-        deadline: job.deadline,
-        ...(trace ? { trace } : {}),
-      });
+      const message = resultMessage(job, result, clock.now());
+      await sendToActor(bus, { ...message, deadline: job.deadline, ...(trace ? { trace } : {}) });
       return;
     } catch (thrown) {
       const error = asJetclawError(thrown);
