@@ -2,7 +2,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { hashKey, KvKeyStore } from "#actors/gateway/keys.ts";
 import type { ActorMessage } from "#actors/gateway/port.ts";
 import { decode, encode } from "#contracts/codec.ts";
@@ -11,10 +11,10 @@ import { systemClock } from "#runtime/clock.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { messagesFrom } from "#runtime/nats/reader.ts";
 import {
+  gatewayForEach,
   rawExchange,
   readEvents,
   startTestGateway,
-  startTestKeys,
   statusOf,
   type TestGateway,
   type TestKeys,
@@ -24,14 +24,10 @@ import { waitUntil } from "#test/harness/wait.ts";
 let store: TestKeys;
 let gateway: TestGateway;
 
-beforeAll(async () => {
-  store = await startTestKeys();
+gatewayForEach({}, (each, keys) => {
+  gateway = each;
+  store = keys;
 });
-afterAll(() => store.stop());
-beforeEach(async () => {
-  gateway = await startTestGateway({ keys: store.keys });
-});
-afterEach(() => gateway.stop());
 
 const ANN = "/v1/conversations/ann";
 const MESSAGES = `${ANN}/messages`;

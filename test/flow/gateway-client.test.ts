@@ -2,10 +2,10 @@
 
 import type { AddressInfo } from "node:net";
 import { createServer, connect as dial, type Server, type Socket } from "node:net";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { IncomingMessage } from "#actors/conversation/port.ts";
 import { type Client, createClient, JetclawClientError, type TurnEvent } from "#ops/package/client.ts";
-import { startTestGateway, startTestKeys, type TestGateway, type TestKeys } from "#test/harness/gateway.ts";
+import { gatewayForEach, startTestGateway, type TestGateway, type TestKeys } from "#test/harness/gateway.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
 let store: TestKeys;
@@ -13,17 +13,15 @@ let gateway: TestGateway;
 let client: Client;
 const settings = { repeatCheckMs: 20, quietCheckMs: 60 };
 
-beforeAll(async () => {
-  store = await startTestKeys();
+gatewayForEach({ settings }, (each, keys) => {
+  gateway = each;
+  store = keys;
 });
-afterAll(() => store.stop());
-beforeEach(async () => {
-  gateway = await startTestGateway({ keys: store.keys, settings });
+beforeEach(() => {
   client = createClient({ url: gateway.url, key: "demo" });
 });
 afterEach(async () => {
   await client[Symbol.asyncDispose]();
-  await gateway.stop();
 });
 
 async function eventsOf(turn: AsyncIterable<TurnEvent>): Promise<TurnEvent[]> {

@@ -1,11 +1,11 @@
 // Messages and their answers over HTTP, with conversations that lose, delay and repeat events as the test says.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { IncomingMessage } from "#actors/conversation/port.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import {
+  gatewayForEach,
   readEvents,
   startTestGateway,
-  startTestKeys,
   type TestGateway,
   type TestKeys,
   textOfEvents,
@@ -17,18 +17,13 @@ let store: TestKeys;
 let gateway: TestGateway;
 const settings = { repeatCheckMs: 20, quietCheckMs: 60 };
 
-beforeAll(async () => {
-  store = await startTestKeys();
+gatewayForEach({ settings }, (each, keys) => {
+  gateway = each;
+  store = keys;
 });
-afterAll(() => store.stop());
-beforeEach(async () => {
-  gateway = await startTestGateway({ keys: store.keys, settings });
-});
-afterEach(() => gateway.stop());
 
 const stream = { accept: "text/event-stream" };
 const messages = (session: string): string => `/v1/conversations/${encodeURIComponent(session)}/messages`;
-const _events = (session: string): string => `/v1/conversations/${encodeURIComponent(session)}/events`;
 const DEMO = { tenant: "demo", session: "ann" };
 
 /** Collects messages instead of answering them. */

@@ -1,9 +1,9 @@
 // The events of a session as one stream: resumed, merged with the store, closed whatever was lost.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import {
+  gatewayForEach,
   readEvents,
   startTestGateway,
-  startTestKeys,
   type TestGateway,
   type TestKeys,
   untilDone,
@@ -13,19 +13,20 @@ let store: TestKeys;
 let gateway: TestGateway;
 const settings = { repeatCheckMs: 20, quietCheckMs: 60 };
 
-beforeAll(async () => {
-  store = await startTestKeys();
+gatewayForEach({ settings }, (each, keys) => {
+  gateway = each;
+  store = keys;
 });
-afterAll(() => store.stop());
-beforeEach(async () => {
-  gateway = await startTestGateway({ keys: store.keys, settings });
-});
-afterEach(() => gateway.stop());
 
 const stream = { accept: "text/event-stream" };
 const messages = (session: string): string => `/v1/conversations/${encodeURIComponent(session)}/messages`;
 const events = (session: string): string => `/v1/conversations/${encodeURIComponent(session)}/events`;
-const DEMO = { tenant: "demo", session: "ann" };
+const message = {
+  tenant: "demo",
+  session: "ann",
+  id: "m1",
+  body: { parts: [{ type: "text" as const, text: "x" }], channel: "web" },
+};
 
 describe("events of a session", () => {
   const at = (id: string) => ({ headers: { ...stream, "last-event-id": id } });
@@ -49,11 +50,6 @@ describe("events of a session", () => {
 
   test("live events that come while the store is read are merged once", async () => {
     const { conversations } = gateway;
-    const message = {
-      ...DEMO,
-      id: "m1",
-      body: { parts: [{ type: "text" as const, text: "x" }], channel: "web" },
-    };
     const turn = conversations.open(message);
     conversations.delta(message, turn, 1, 1, "a");
     const replay = conversations.replay.bind(conversations);
@@ -71,11 +67,6 @@ describe("events of a session", () => {
 
   test("without Last-Event-ID a stream begins now, with the running turn from its start", async () => {
     const { conversations } = gateway;
-    const message = {
-      ...DEMO,
-      id: "m1",
-      body: { parts: [{ type: "text" as const, text: "x" }], channel: "web" },
-    };
     conversations.answer({ ...message, id: "m0" }, "old");
     const turn = conversations.open(message);
     conversations.delta(message, turn, 1, 1, "a");
@@ -88,11 +79,6 @@ describe("events of a session", () => {
 
   test("a done that was lost live comes from the store when the turn goes quiet", async () => {
     const { conversations } = gateway;
-    const message = {
-      ...DEMO,
-      id: "m1",
-      body: { parts: [{ type: "text" as const, text: "x" }], channel: "web" },
-    };
     const response = await gateway.ask(events("ann"), { headers: stream });
     const turn = conversations.open(message);
     conversations.close(message, turn, "quiet", { attempt: 1, number: 1 }, { live: false });
@@ -102,11 +88,6 @@ describe("events of a session", () => {
 
   test("an answer closed by a reaper ends a turn in which a worker had spoken", async () => {
     const { conversations } = gateway;
-    const message = {
-      ...DEMO,
-      id: "m1",
-      body: { parts: [{ type: "text" as const, text: "x" }], channel: "web" },
-    };
     const response = await gateway.ask(events("ann"), { headers: stream });
     const turn = conversations.open(message);
     conversations.delta(message, turn, 1, 1, "I was");

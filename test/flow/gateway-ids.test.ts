@@ -1,25 +1,17 @@
 // Ids as they come: what is a plain id, what is refused, and what stays data.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import {
   expectProblem,
+  gatewayForEach,
   rawExchange,
-  startTestGateway,
-  startTestKeys,
   statusOf,
   type TestGateway,
-  type TestKeys,
 } from "#test/harness/gateway.ts";
 
-let store: TestKeys;
 let gateway: TestGateway;
-beforeAll(async () => {
-  store = await startTestKeys();
+gatewayForEach({}, (each) => {
+  gateway = each;
 });
-afterAll(() => store.stop());
-beforeEach(async () => {
-  gateway = await startTestGateway({ keys: store.keys });
-});
-afterEach(() => gateway.stop());
 
 const messages = (encoded: string): string => `/v1/conversations/${encoded}/messages`;
 const head = (method: string, path: string, more = ""): string =>

@@ -1,12 +1,12 @@
 // What arrives at the socket: slow, huge, malformed, hostile.
 import { connect } from "node:net";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { LIMITS } from "#contracts/limits.ts";
 import {
   expectProblem,
+  gatewayForEach,
   rawExchange,
   startTestGateway,
-  startTestKeys,
   statusOf,
   type TestGateway,
   type TestKeys,
@@ -19,14 +19,10 @@ const settings = { streamBufferBytes: 64 * 1_024, heartbeatMs: 200 };
 /** Of a gateway of its own: a machine that is busy takes its time for requests that are not slow. */
 const hurried = { headersTimeoutMs: 1_000, requestTimeoutMs: 2_000 };
 
-beforeAll(async () => {
-  store = await startTestKeys();
+gatewayForEach({ settings }, (each, keys) => {
+  gateway = each;
+  store = keys;
 });
-afterAll(() => store.stop());
-beforeEach(async () => {
-  gateway = await startTestGateway({ keys: store.keys, settings });
-});
-afterEach(() => gateway.stop());
 
 const messages = (encoded: string): string => `/v1/conversations/${encoded}/messages`;
 const head = (method: string, path: string, more = ""): string =>

@@ -2,7 +2,7 @@
 import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
 import { Writable } from "node:stream";
-import { expect } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
 import { createGateway } from "#actors/gateway/app.ts";
 import { KvKeyStore } from "#actors/gateway/keys.ts";
 import type { ActorMailer, AdminStatus, KeyStore, Readiness } from "#actors/gateway/port.ts";
@@ -178,6 +178,24 @@ export async function startTestGateway(
       await app.close();
     },
   };
+}
+
+/** A gateway for each test of a file, in front of one store of keys; told before each test. */
+export function gatewayForEach(
+  deps: Pick<GatewayDeps, "settings">,
+  use: (gateway: TestGateway, store: TestKeys) => void,
+): void {
+  let store: TestKeys;
+  let gateway: TestGateway;
+  beforeAll(async () => {
+    store = await startTestKeys();
+  });
+  afterAll(() => store.stop());
+  beforeEach(async () => {
+    gateway = await startTestGateway({ keys: store.keys, ...deps });
+    use(gateway, store);
+  });
+  afterEach(() => gateway.stop());
 }
 
 /** Writes raw bytes and reads until the server closes. For what no HTTP client would send. */
