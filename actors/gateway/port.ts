@@ -1,38 +1,10 @@
 /** What the gateway asks of others, and the shapes that the command line and the console share with it. */
 
-import type { TraceContext } from "#contracts/envelope.ts";
+import type { ActorMailer as RuntimeMailer } from "#runtime/actor/mailer.ts";
 import type { Beat } from "#runtime/observe/presence.ts";
 
-/** A message to an actor of the user's own. */
-export interface ActorMessage {
-  readonly tenant: string;
-  readonly kind: string;
-  readonly key: string;
-  readonly type: string;
-  readonly body: unknown;
-  /** Idempotency key: the client's own, or a fresh one. */
-  readonly id: string;
-  /** How long the caller waits for the handler's reply; 0: not at all. */
-  readonly waitMs: number;
-  readonly trace?: TraceContext | undefined;
-}
-
-/** `replied` is false when the message is stored and nothing came back: no wait, no reply, or not in time. */
-export type ActorReply = { readonly replied: true; readonly reply: unknown } | { readonly replied: false };
-
-export interface ActorMailer {
-  /**
-   * Publishes a message durably, then waits for the reply of its handler; resolves as soon as the message is known
-   * to be processed without one.
-   * @throws JetclawError `actor.kind-unknown`, `actor.message-unknown`, `request.invalid`, `nats.unavailable`
-   */
-  send(message: ActorMessage): Promise<ActorReply>;
-  /**
-   * `view(state)` of the kind; undefined when the actor has no state yet.
-   * @throws JetclawError `actor.kind-unknown`, `nats.unavailable`
-   */
-  view(kind: string, tenant: string, key: string): Promise<{ readonly value: unknown } | undefined>;
-}
+/** Messages to actors of the user's own, and what those show of their state. */
+export type ActorMailer = Pick<RuntimeMailer, "send" | "view">;
 
 export const SCOPES = ["chat", "knowledge", "actors", "admin"] as const;
 /** What a key may do. `admin` is the operator's and reaches over tenants. */

@@ -18,9 +18,9 @@ export interface Mail {
   readonly key: string;
   readonly type: string;
   readonly body: unknown;
-  /** Idempotency key of the message. */
+  /** Idempotency key: the client's own, or a fresh one. */
   readonly id: string;
-  /** How long the caller waits; 0: not at all. */
+  /** How long the caller waits for the handler's reply; 0: not at all. */
   readonly waitMs: number;
   readonly trace?: TraceContext | undefined;
 }

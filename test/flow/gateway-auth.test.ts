@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { hashKey, KvKeyStore } from "#actors/gateway/keys.ts";
-import type { ActorMessage } from "#actors/gateway/port.ts";
 import { decode, encode } from "#contracts/codec.ts";
 import { JetclawError } from "#contracts/errors.ts";
+import type { Mail } from "#runtime/actor/mailer.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { messagesFrom } from "#runtime/nats/reader.ts";
@@ -248,9 +248,9 @@ describe("knowledge, actors, status, page", () => {
   });
 
   test("actors: reply, 202, view, and what cannot be reached", async () => {
-    const sent: ActorMessage[] = [];
+    const sent: Mail[] = [];
     const actors = {
-      async send(message: ActorMessage) {
+      async send(message: Mail) {
         sent.push(message);
         if (message.kind !== "basket") throw new JetclawError("actor.kind-unknown");
         return message.waitMs > 0
