@@ -1,7 +1,7 @@
 /**
  * What a socket hears goes to the parser of nats.js at once. nats.js hands every piece over in an asynchronous generator:
  * half a dozen promises for each, and a process that is handed one job at a time hears one piece a job. It does not go
- * through the stream's queue either, which nobody needs who never pauses.
+ * through the stream's queue either, which nobody needs who never pauses. And a socket that is given up is closed at once.
  */
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Log } from "../observe/log.ts";
@@ -22,6 +22,7 @@ interface Transport {
   /** `push` is how Node hands over what a socket read; null is its end. */
   readonly socket?: { push?: (bytes: Uint8Array | null) => boolean };
   disconnect?: () => void;
+  close?: () => Promise<void>;
 }
 
 /** To be called once, when the connection stands. */
@@ -30,6 +31,8 @@ export function readDirectly(nc: NatsConnection, log: Log): void {
   if (!protocol?.transport || typeof protocol.prepare !== "function" || !protocol.parser?.parse) return;
   const listen = (transport: Transport): void => {
     const { socket } = transport;
+    // nats.js writes out first what still waits to be written, for ever where the server does not read any more.
+    if (transport.close) transport.disconnect = () => void transport.close?.();
     const push = socket?.push?.bind(socket);
     if (!socket || !push) return;
     socket.push = (bytes) => {

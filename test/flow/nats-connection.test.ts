@@ -146,6 +146,25 @@ test("a client that moves goes to another server, also the first time", async ()
   }
 });
 
+test("a client leaves a server that reads nothing any more, whatever still waits to be written to it", async () => {
+  const servers = [await startTestNats(), await startTestNats()];
+  const leaving = await connectBus({ servers: servers.map(({ url }) => url), name: "leaving", log });
+  const before = leaving.nc.getServer();
+  const deaf = servers.find(({ port }) => before.endsWith(`:${port}`));
+  try {
+    deaf?.freeze();
+    // More than the system takes for both ends of a socket.
+    for (let n = 0; n < 40; n++) leaving.publish("nobody", new Uint8Array(1_000_000));
+    await new Promise(setImmediate);
+    await leaving.nc.reconnect();
+    await waitUntil(() => leaving.nc.getServer() !== before && leaving.online, { what: "another server" });
+  } finally {
+    deaf?.thaw();
+    await leaving.close();
+    for (const server of servers) await server.stop();
+  }
+});
+
 test("reads and writes go past the queues of the nats.js that is installed, also after a reconnect", async () => {
   const other = await connectBus({ servers: nats.url, name: "direct", log });
   const { protocol } = other.nc as unknown as {

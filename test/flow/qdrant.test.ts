@@ -50,6 +50,23 @@ test("what passes is tried again: 503 and 429 while writing", async () => {
   expect(await index.search(ask)).toHaveLength(1);
 });
 
+test.each([400, 404])("a page (%i) of what stands before Qdrant says nothing of it", async (status) => {
+  const fake = await started();
+  const index = indexOf(fake);
+  await index.upsert([document("a", [X])]);
+  fake.interfere((_, response) => {
+    response.writeHead(status, { "content-type": "text/html" });
+    response.end("<h1>No</h1>");
+    return true;
+  });
+  await expect(index.upsert([document("b", [X])])).rejects.toMatchObject(unavailable);
+  // Else nothing would be removed, and nobody told.
+  await expect(index.remove([document("a", [])])).rejects.toMatchObject(unavailable);
+  await expect(index.erase("acme")).rejects.toMatchObject(unavailable);
+  fake.interfere(undefined);
+  expect(await index.search(ask)).toHaveLength(1);
+});
+
 test("a search does not wait for an answer that does not come, then Qdrant is left alone until it is back", async () => {
   const fake = await started();
   stretchPatience(1);

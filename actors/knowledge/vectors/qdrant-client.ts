@@ -23,18 +23,24 @@ const QDRANT_PORT = 6_333;
 /** What Qdrant answered with, where it did; for telling "there is none" from "it is gone". */
 export class QdrantRefusal extends JetclawError {
   readonly upstreamStatus: number;
-  constructor(status: number, detail: string) {
-    super(codeOf(status, detail), detail);
+  /** @param said in Qdrant's own words; undefined where it has none, as in a page of what stands before it */
+  constructor(status: number, said: string | undefined) {
+    super(
+      codeOf(status, said),
+      `Qdrant answers ${status}${said === undefined ? "" : `: ${said.slice(0, 200)}`}`,
+    );
     this.upstreamStatus = status;
   }
 }
 
 /** A key that is refused now may be right after the next start of either side; nothing of ours is wrong then. */
-function codeOf(status: number, detail: string): ErrorCode {
+function codeOf(status: number, said: string | undefined): ErrorCode {
   if (status >= 500 || [401, 403, 408, 429].includes(status)) return "vectors.unavailable";
+  // Who stands before Qdrant knows of what it was sent how large it is, and neither documents nor collections.
+  if (said === undefined) return status === 413 ? "vectors.rejected" : "vectors.unavailable";
   // Somebody else has put a collection of other vectors behind the name meanwhile.
-  if (status === 400 && /dimension error/i.test(detail)) return "vectors.dimension";
-  return status >= 400 && status !== 404 ? "vectors.rejected" : "internal.bug";
+  if (status === 400 && /dimension error/i.test(said)) return "vectors.dimension";
+  return status === 404 ? "internal.bug" : "vectors.rejected";
 }
 
 /**
@@ -102,7 +108,7 @@ async function clientOf({ url, apiKey, timeoutMs }: QdrantOptions): Promise<Qdra
 }
 
 export const isMissing = (error: unknown): boolean =>
-  error instanceof QdrantRefusal && error.upstreamStatus === 404;
+  error instanceof QdrantRefusal && error.upstreamStatus === 404 && !isPassing(error);
 
 const isPassing = (error: unknown): boolean =>
   error instanceof JetclawError && error.code === "vectors.unavailable";
@@ -112,10 +118,7 @@ function rethrow(error: unknown): never {
   const { status, data } = error as { status?: unknown; data?: { status?: { error?: unknown } } };
   if (typeof status === "number") {
     const said = data?.status?.error;
-    throw new QdrantRefusal(
-      status,
-      `Qdrant answers ${status}${typeof said === "string" ? `: ${said.slice(0, 200)}` : ""}`,
-    );
+    throw new QdrantRefusal(status, typeof said === "string" ? said : undefined);
   }
   throw new JetclawError("vectors.unavailable", `Qdrant does not answer (${reasonOf(error)})`, {
     cause: error,
