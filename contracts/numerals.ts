@@ -45,7 +45,11 @@ function numeralsOf({ units, teens, tens, joined }: Spelling): Numerals {
   return { values, behindTens };
 }
 
-const BY_LANGUAGE: Readonly<Record<string, Numerals>> = { en: numeralsOf(ENGLISH), nl: numeralsOf(DUTCH) };
+/** A map, since a language is what a client says: no object may answer for "constructor". */
+const BY_LANGUAGE: ReadonlyMap<string, Numerals> = new Map([
+  ["en", numeralsOf(ENGLISH)],
+  ["nl", numeralsOf(DUTCH)],
+]);
 
 /**
  * The number whose words begin here.
@@ -56,7 +60,7 @@ export function numeralAt(
   at: number,
   language: string,
 ): { readonly digits: string; readonly words: number } | undefined {
-  const known = BY_LANGUAGE[language];
+  const known = BY_LANGUAGE.get(language);
   const value = known?.values.get(words[at] ?? "");
   if (known === undefined || value === undefined) return undefined;
   const unit = value >= 20 && value % 10 === 0 ? known.behindTens.get(words[at + 1] ?? "") : undefined;

@@ -40,10 +40,9 @@ export class Assistants {
 export function instructionsFor(assistant: AssistantConfig, locale: string): string {
   const { instructions } = assistant;
   if (typeof instructions === "string") return instructions;
+  const byLocale = new Map(Object.entries(instructions));
   const base = locale.toLowerCase().split("-")[0] ?? "";
-  return (
-    instructions[locale] ?? instructions[base] ?? instructions.en ?? Object.values(instructions)[0] ?? ""
-  );
+  return byLocale.get(locale) ?? byLocale.get(base) ?? byLocale.get("en") ?? [...byLocale.values()][0] ?? "";
 }
 
 function versionOf(assistant: AssistantConfig, models: unknown): string {

@@ -87,8 +87,11 @@ export function stemDutch(word: string): string {
   return stem.replace(/v$/, "f").replace(/z$/, "s");
 }
 
-const STEMMERS: Readonly<Record<string, (word: string) => string>> = { en: stemEnglish, nl: stemDutch };
+const STEMMERS: ReadonlyMap<string, (word: string) => string> = new Map([
+  ["en", stemEnglish],
+  ["nl", stemDutch],
+]);
 const same = (word: string): string => word;
 
 /** The stemmer of a language; languages without one keep their words whole. */
-export const stemmerOf = (language: string): ((word: string) => string) => STEMMERS[language] ?? same;
+export const stemmerOf = (language: string): ((word: string) => string) => STEMMERS.get(language) ?? same;

@@ -42,7 +42,10 @@ const DUTCH = list(`
   optie opties manier manieren mogelijkheden vertel vertellen vraag vragen gebruik gebruiken hulp
   informatie leg uitleg probleem problemen toon tonen`);
 
-const BY_LANGUAGE: Readonly<Record<string, ReadonlySet<string>>> = { en: ENGLISH, nl: DUTCH };
+const BY_LANGUAGE: ReadonlyMap<string, ReadonlySet<string>> = new Map([
+  ["en", ENGLISH],
+  ["nl", DUTCH],
+]);
 const NONE: ReadonlySet<string> = new Set();
 
-export const stopWordsOf = (language: string): ReadonlySet<string> => BY_LANGUAGE[language] ?? NONE;
+export const stopWordsOf = (language: string): ReadonlySet<string> => BY_LANGUAGE.get(language) ?? NONE;

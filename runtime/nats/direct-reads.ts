@@ -41,7 +41,9 @@ export function readDirectly(nc: NatsConnection, log: Log): void {
       try {
         protocol.parser?.parse?.(bytes);
       } catch (err) {
-        log.error({ err }, "the NATS server cannot be understood, connecting anew");
+        // What comes behind is all that was read: messages, which nobody wants in a log.
+        const reason = String(err).split(":", 2).join(":");
+        log.error({ reason }, "the NATS server cannot be understood, connecting anew");
         transport.disconnect?.();
       }
       return true;

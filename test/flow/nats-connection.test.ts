@@ -192,6 +192,27 @@ test("reads and writes go past the queues of the nats.js that is installed, also
   }
 });
 
+test("what cannot be understood ends the connection for another one, and is not told to the log", async () => {
+  const told: string[] = [];
+  const listening = Object.assign(Object.create(log), {
+    error: (what: unknown) => void told.push(JSON.stringify(what)),
+  });
+  const other = await connectBus({ servers: nats.url, name: "misled", log: listening });
+  try {
+    const back = Promise.withResolvers<void>();
+    other.onReconnect(back.resolve);
+    const { protocol } = other.nc as unknown as {
+      protocol: { transport: { socket: NodeJS.ReadableStream & { push(bytes: Uint8Array): boolean } } };
+    };
+    protocol.transport.socket.push(new TextEncoder().encode("NONSENSE\r\nMSG a 1 6\r\nsecret\r\n"));
+    await back.promise;
+    expect(told).toEqual([expect.stringContaining("parse error")]);
+    expect(told[0]).not.toContain("secret");
+  } finally {
+    await other.close();
+  }
+});
+
 test("ranges of a stream are read whole where a part of them fills the server's answer, and leave nothing behind", async () => {
   const listening = async (): Promise<number> => {
     const answer = await bus.nc.request("$SYS.REQ.ACCOUNT.PING.STATZ");

@@ -30,7 +30,7 @@ interface Measured {
 export class Thresholds {
   readonly #bus: Bus;
   readonly #space: string;
-  readonly #given: Readonly<Record<string, number>>;
+  readonly #given: ReadonlyMap<string, number>;
   readonly #log: Log;
   readonly #measured = new Map<string, Measured>();
   readonly #measuring = new Map<string, Promise<void>>();
@@ -42,7 +42,7 @@ export class Thresholds {
   ) {
     this.#bus = bus;
     this.#space = options.space;
-    this.#given = options.given ?? {};
+    this.#given = new Map(Object.entries(options.given ?? {}));
     this.#log = options.log;
   }
 
@@ -55,7 +55,7 @@ export class Thresholds {
   }
 
   of(tenant: string, language: string): number {
-    return this.#given[language] ?? this.#measured.get(tenant)?.byLanguage.get(language) ?? UNKNOWN;
+    return this.#given.get(language) ?? this.#measured.get(tenant)?.byLanguage.get(language) ?? UNKNOWN;
   }
 
   #measure(tenant: string): Promise<void> {

@@ -76,12 +76,9 @@ describe("the prompt", () => {
 describe("an assistant", () => {
   test("speaks the language asked for, its base, English, or the first it has", () => {
     const shop = assistants.get("shop");
-    expect(["nl", "nl-BE", "fr-CA", "de"].map((locale) => instructionsFor(shop, locale))).toEqual([
-      "Verkoop.",
-      "Verkoop.",
-      "Vendez.",
-      "Sell.",
-    ]);
+    expect(
+      ["nl", "nl-BE", "fr-CA", "de", "constructor"].map((locale) => instructionsFor(shop, locale)),
+    ).toEqual(["Verkoop.", "Verkoop.", "Vendez.", "Sell.", "Sell."]);
     expect(instructionsFor({ ...shop, instructions: { ja: "x" } }, "de")).toBe("x");
   });
 
