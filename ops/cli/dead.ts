@@ -85,7 +85,7 @@ function listCommand(): Command {
           letter.tenant ?? "?",
           letter.kind ?? letter.stream,
           letter.key ?? "?",
-          letter.type ?? "not readable",
+          letter.type ?? "no message",
           letter.attempts,
           letter.reason.split("\n")[0]?.slice(0, 80),
         ]),

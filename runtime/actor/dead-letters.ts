@@ -22,7 +22,7 @@ import { decodeRecord } from "./record.ts";
 export interface DeadLetterLine {
   readonly reference: string;
   readonly stream: string;
-  /** Undefined where nobody could read the message. */
+  /** Undefined where nobody could read the message, and its subject does not say it. */
   readonly kind?: string | undefined;
   readonly tenant?: string | undefined;
   readonly key?: string | undefined;
@@ -90,7 +90,7 @@ export class DeadLetters {
         const letter = decode<DeadLetter>(message.data);
         if (letter.at < sinceAt) continue;
         if (letters.length === limit) return { letters, next: message.seq };
-        letters.push(lineOf(letter));
+        letters.push(lineOf(letter, message.subject));
       }
       if (page.length < READ_AT_ONCE) return { letters };
     }
@@ -156,9 +156,12 @@ export class DeadLetters {
 
 const REFERENCE = /^[0-9a-f]{12}$/;
 
-function lineOf(letter: DeadLetter): DeadLetterLine {
+function lineOf(letter: DeadLetter, subject: string): DeadLetterLine {
   const { reference, stream, reason, at } = letter;
-  if (!("envelope" in letter)) return { reference, stream, reason, at, attempts: 0, redriven: 0 };
+  if (!("envelope" in letter)) {
+    const [kind, tenant, key] = subject.split(".").slice(2).map(idOfToken);
+    return { reference, stream, kind, tenant, key, reason, at, attempts: 0, redriven: 0 };
+  }
   const { kind, tenant, key, type, id, digest, attempts, envelope } = letter;
   return {
     reference,
@@ -175,3 +178,7 @@ function lineOf(letter: DeadLetter): DeadLetterLine {
     at,
   };
 }
+
+/** Of bytes the subject alone says whose they are, where the id is its own token. */
+const idOfToken = (token: string): string | undefined =>
+  token === "unknown" || token.startsWith("=") ? undefined : token;

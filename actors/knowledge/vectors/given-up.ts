@@ -21,18 +21,19 @@ interface Refused extends DocumentAddress {
 
 /** @throws JetclawError `nats.unavailable` */
 export async function giveUp(bus: Bus, refused: Refused, why: JetclawError): Promise<void> {
-  const { tenant, collection, document } = refused;
+  // Whoever gives up a whole event must not leave its text here.
+  const { space, tenant, collection, document, revision } = refused;
   const subject = knowledgeSubject(tenant, collection, document);
   const reason = `${collection}/${document} has no vectors: ${why.message}`;
   const reference = await deadBytes(
     bus,
-    { stream: KNOWLEDGE, subject, data: encode(refused) },
+    { stream: KNOWLEDGE, subject, data: encode({ space, tenant, collection, document, revision }) },
     reason,
     Date.now(),
     KIND,
   );
   bus.log.error(
-    { err: why, tenant, collection, document, revision: refused.revision },
+    { err: why, tenant, collection, document, revision },
     `document has no vectors and is found by its words alone: change it, or mend the cause, then jetclaw dead redrive ${reference}`,
   );
 }

@@ -232,9 +232,7 @@ class StreamIndexer implements Indexer {
   }
 
   #giveUp(refused: DocumentAddress & { readonly revision: number }, why: JetclawError): Promise<void> {
-    const { tenant, collection, document, revision } = refused;
-    const { space } = this.#options;
-    return giveUp(this.#bus, { space, tenant, collection, document, revision }, why);
+    return giveUp(this.#bus, { ...refused, space: this.#options.space }, why);
   }
 
   async #index(event: KnowledgeEvent, revision: number): Promise<void> {

@@ -16,6 +16,7 @@ import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
 import { lastMessage, messagesFrom, type StoredMessage, streamState } from "#runtime/nats/reader.ts";
 import type { Embedder } from "../port.ts";
 import { takeIn } from "./apart.ts";
+import { giveUp } from "./given-up.ts";
 import { recordOf } from "./passage-vectors.ts";
 import { TextBatches } from "./text-batches.ts";
 import type { VectorDocument, VectorIndex } from "./vector-index.ts";
@@ -49,7 +50,7 @@ export interface Reindexed {
   readonly passages: number;
   /** Passages whose vector was not known. */
   readonly embedded: number;
-  /** Documents that the model or the index refused, or of which a newer revision is indexed already. */
+  /** Documents that the model or the index refused, a dead letter each, or of which a newer revision is indexed already. */
   readonly skipped: number;
 }
 
@@ -110,10 +111,13 @@ class Reindexing {
     this.#done.documents += records.length;
     this.#done.skipped += records.length - documents.length;
     this.#done.passages += documents.reduce((sum, { vectors }) => sum + vectors.length, 0);
-    const { replacement } = this.#options;
+    const { replacement, space } = this.#options;
     if (!replacement || documents.length === 0) return;
-    const refusals = await takeIn(replacement.index, documents);
-    this.#done.skipped += refusals.filter((why) => why !== undefined).length;
+    for (const [n, why] of (await takeIn(replacement.index, documents)).entries()) {
+      if (!why) continue;
+      this.#done.skipped++;
+      await giveUp(this.#bus, { ...(documents[n] as VectorDocument), space }, why);
+    }
   }
 
   /** The record of a document as the code of today cuts it; undefined where a newer revision is there already. */
@@ -132,7 +136,8 @@ class Reindexing {
           await this.#bus.append(subject, encodeRecord(record), { expectedRevision: stored?.seq ?? 0 });
         return record;
       } catch (error) {
-        if (error instanceof JetclawError && error.code === "embeddings.rejected") return undefined;
+        if (error instanceof JetclawError && error.code === "embeddings.rejected")
+          return void (await giveUp(this.#bus, { ...event, revision, space }, error));
         // The indexer was here a moment ago; what it wrote is looked at.
         if (!(error instanceof StaleRevision)) throw error;
       }
