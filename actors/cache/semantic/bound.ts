@@ -4,7 +4,7 @@
  */
 
 /** Of the bound, so much is spent: how many of the errors expected come about differs from run to run. */
-const SPENT = 0.5;
+const SPENT = 0.7;
 /** Confidences of the last look-ups; the threshold follows the traffic. */
 const WINDOW = 400;
 const LEAST = 40;
@@ -21,19 +21,24 @@ const BELIEF = 6;
 const CHECK_WEIGHT = 3;
 /** Never serve what is less sure than this, however good the rest is. */
 const LEAST_CONFIDENCE = 0.85;
-/** A cache that is sure of little would wait long for its mean: an error of so many bounds is always taken, alone. */
-const SINGLE = 3;
+/**
+ * A cache that is sure of little would wait long for its mean: an error of so many bounds is always taken, alone. With
+ * vectors half of the errors expected there come about, by words two thirds.
+ */
+const SINGLE = { vectors: 5, words: 4 };
 
 export class Bound {
   readonly #bound: number;
+  readonly #single: number;
   #errors: number[] = [];
   #threshold: number;
   #since = 0;
   #expected = BELIEF;
   #differed = BELIEF;
 
-  constructor(bound: number) {
+  constructor(bound: number, by: keyof typeof SINGLE) {
     this.#bound = bound;
+    this.#single = SINGLE[by] * bound;
     this.#threshold = 1 - bound;
   }
 
@@ -68,7 +73,7 @@ export class Bound {
       if (sum > trust * SPENT * this.#bound * (n + 1)) break;
       last = error;
     }
-    const least = trust === 1 ? SINGLE * this.#bound : this.#bound;
+    const least = trust === 1 ? this.#single : this.#bound;
     this.#threshold = Math.max(LEAST_CONFIDENCE, 1 - Math.max(last, least));
   }
 }

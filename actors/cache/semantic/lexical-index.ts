@@ -38,8 +38,6 @@ export interface Prepared {
   /** Features that the index knows. */
   readonly terms: Uint32Array;
   readonly norm: number;
-  /** Of the terms, those that are words. */
-  readonly words: readonly number[];
   /** How many further words it has never seen. */
   readonly unknown: number;
 }
@@ -100,9 +98,9 @@ export class LexicalIndex {
     for (const id of terms) this.#unpost(id, item);
   }
 
-  /** The words of an item. */
-  wordsOf(item: number): number[] {
-    return [...(this.#terms[item] ?? [])].filter((id) => this.#weights[id] === WORD_WEIGHT);
+  /** The features of an item. */
+  termsOf(item: number): Uint32Array {
+    return this.#terms[item] ?? new Uint32Array();
   }
 
   /** The number of a word, told by its stem. */
@@ -120,8 +118,7 @@ export class LexicalIndex {
       else if (weight === WORD_WEIGHT) unknown++;
       sum += id === undefined ? (weight * this.#idf(0)) ** 2 : (this.#values[id] as number);
     }
-    const words = terms.filter((id) => this.#weights[id] === WORD_WEIGHT);
-    return { terms: Uint32Array.from(terms), norm: Math.sqrt(sum), words, unknown };
+    return { terms: Uint32Array.from(terms), norm: Math.sqrt(sum), unknown };
   }
 
   /** Best first, at most `limit`. Exact over the features that were read. */

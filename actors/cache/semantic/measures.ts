@@ -6,12 +6,14 @@ import type { Fit } from "./rests.ts";
 export const FEATURES = [
   "one",
   "cosine",
+  "cosineMargin",
   "cosineOverUngrounded",
   "lexical",
   "lexicalOverUngrounded",
   "record",
   "confusion",
   "found",
+  "otherFound",
   "meanCosine",
   "meanCosineMargin",
   "wordsMargin",
@@ -22,8 +24,10 @@ export const FEATURES = [
   "shareMargin",
   "shareOverUngrounded",
   "closeMargin",
-  "wordShareMargin",
   "novelty",
+  "wordNovelty",
+  "doubt",
+  "rivalSize",
   "entries",
   "length",
 ] as const;
@@ -51,8 +55,9 @@ export interface Records {
   confusion(rest: string, other: string): number;
 }
 
-/** A natural logarithm of likelihoods over this is about 1. */
-const WORDS_SCALE = 8;
+/** A natural logarithm of likelihoods over this is about 1, and more than so much tells no more. */
+const WORDS_SCALE = 12;
+const WORDS_LIMIT = 4;
 /** More entries, or words of a question, than so many tell nothing more. */
 const ENTRIES = 1_000;
 const WORDS = 60;
@@ -65,8 +70,11 @@ export interface Situation {
   readonly found: readonly DocumentRef[] | undefined;
   /** Words that narrow a noun in one of both questions. */
   readonly remarks: number;
-  /** How much of the question no other is like. */
+  /** How much of the question no other is like, and how much of its words. */
   readonly novelty: number;
+  readonly wordNovelty: number;
+  /** How badly the nearest questions would be told from each other, where this answer is meant. */
+  readonly doubt: (rest: string) => number;
   /** In the scope: while there are few, a question may well be the first of its answer. */
   readonly entries: number;
   /** Words of the question. */
@@ -76,41 +84,49 @@ export interface Situation {
 export function measure(candidate: Near, situation: Situation): number[] {
   const { near, fits, records, found } = situation;
   const { rest, entry } = candidate;
+  const isOwn = (one: Near): boolean => one.rest === rest;
   const isUngrounded = (one: Near): boolean => one.rest === "";
   const own = fits.get(rest) ?? NO_FIT;
   const others = [...fits].filter(([of]) => of !== rest);
   const grounded = others.filter(([of]) => of !== "").map(([, fit]) => fit);
   const ungrounded = fits.get("");
   const over = (of: (fit: Fit) => number): number => of(own) - Math.max(0, ...grounded.map(of));
-  const ahead = (fit: Fit): number => clipped((own.words - fit.words) / WORDS_SCALE);
+  const ahead = (fit: Fit): number => clipped((own.words - fit.words) / WORDS_SCALE, WORDS_LIMIT);
   const rival = most(others, ([, fit]) => fit.share)?.[0] ?? "";
+  const groundedRival = most(grounded, (fit) => fit.share) ?? NO_FIT;
   return [
     1,
     candidate.cosine ?? 0,
-    best(near, cosineOf, (one) => one.rest === rest) - best(near, cosineOf, isUngrounded),
+    best(near, cosineOf, isOwn) - best(near, cosineOf, (one) => !isOwn(one)),
+    best(near, cosineOf, isOwn) - best(near, cosineOf, isUngrounded),
     candidate.lexical,
-    best(near, lexicalOf, (one) => one.rest === rest) - best(near, lexicalOf, isUngrounded),
+    best(near, lexicalOf, isOwn) - best(near, lexicalOf, isUngrounded),
     logit(records.entry(entry.id)),
     logit(records.confusion(rest, rival)),
-    foundAt(entry.documents, found),
+    foundAt(found, entry.documents, true),
+    foundAt(found, entry.documents, false),
     own.cosine ?? 0,
     own.cosine === undefined ? 0 : over((fit) => fit.cosine ?? 0),
     grounded.length === 0 ? LIMIT : Math.min(...grounded.map(ahead)),
     ungrounded ? ahead(ungrounded) : LIMIT,
-    Math.log(1 + own.size) / 5,
+    sized(own),
     Math.min(3, situation.remarks) / 3,
     own.share,
     over((fit) => fit.share),
     own.share - (ungrounded?.share ?? 0),
     over((fit) => fit.closeShare),
-    over((fit) => fit.wordShare),
     situation.novelty,
+    situation.wordNovelty,
+    situation.doubt(rest),
+    sized(groundedRival),
     scaled(situation.entries, ENTRIES),
     scaled(situation.length, WORDS),
   ];
 }
 
-const NO_FIT: Fit = { size: 0, cosine: undefined, words: 0, share: 0, closeShare: 0, wordShare: 0 };
+const NO_FIT: Fit = { size: 0, cosine: undefined, words: 0, share: 0, closeShare: 0 };
+
+const sized = ({ size }: Fit): number => Math.log1p(size) / 5;
 
 /** From 0 to 1, by orders of size. */
 const scaled = (count: number, most: number): number => Math.min(1, Math.log1p(count) / Math.log1p(most));
@@ -132,16 +148,18 @@ function best(near: readonly Near[], of: (one: Near) => number, where: (one: Nea
 }
 
 const LIMIT = 1.5;
-const clipped = (x: number): number => Math.max(-LIMIT, Math.min(LIMIT, x));
+const clipped = (x: number, limit = LIMIT): number => Math.max(-limit, Math.min(limit, x));
 /** A share on the scale on which evidence adds up. */
 const logit = (share: number): number => clipped(Math.log((share + 0.001) / (1 - share + 0.001)) / 4);
 
-function foundAt(documents: readonly DocumentRef[], found: readonly DocumentRef[] | undefined): number {
-  const at =
-    found?.findIndex((one) =>
-      documents.some(
-        ({ collection, document }) => collection === one.collection && document === one.document,
-      ),
-    ) ?? -1;
+/** How early retrieval found one of the documents, or one that is none of them. */
+function foundAt(
+  found: readonly DocumentRef[] | undefined,
+  documents: readonly DocumentRef[],
+  own: boolean,
+): number {
+  const isOwn = (one: DocumentRef): boolean =>
+    documents.some(({ collection, document }) => collection === one.collection && document === one.document);
+  const at = found?.findIndex((one) => isOwn(one) === own) ?? -1;
   return at < 0 ? 0 : 1 / (1 + at);
 }

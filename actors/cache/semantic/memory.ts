@@ -112,6 +112,8 @@ class Memory implements SemanticCache {
       found: question.found,
       remarks: remarksOf(probe.reading, shelf.readingOf(weighed), shelf.contextOf(weighed.rest)),
       novelty: probe.novelty,
+      wordNovelty: probe.wordNovelty,
+      doubt: probe.doubt,
       entries: shelf.size,
       length: probe.reading.words.length,
     });
@@ -247,8 +249,11 @@ class Memory implements SemanticCache {
     const key = learnerKey(asked);
     let learner = this.#learners.get(key);
     if (!learner) {
-      const verifier = new Verifier(asked.vector ? VECTOR_PRIOR : LEXICAL_PRIOR);
-      learner = { verifier, bound: new Bound(this.#options.errorBound), sessions: new Map() };
+      const [prior, by] = asked.vector
+        ? ([VECTOR_PRIOR, "vectors"] as const)
+        : ([LEXICAL_PRIOR, "words"] as const);
+      const bound = new Bound(this.#options.errorBound, by);
+      learner = { verifier: new Verifier(prior), bound, sessions: new Map() };
       this.#learners.set(key, learner);
     }
     return learner;

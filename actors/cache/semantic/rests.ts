@@ -1,21 +1,20 @@
-/** What the questions of one answer have in common: their mean vector, and how often each word occurs among them. */
+/** What the questions of one answer have in common: their mean vector, and how often each of their features occurs among them: words, pairs, parts of words. */
 
 export interface Fit {
   readonly size: number;
   /** With the mean of their vectors. */
   readonly cosine: number | undefined;
-  /** Log of how much likelier the question's words are among them than among all (naive Bayes). */
+  /** Log of how much likelier the question's features are among them than among all (naive Bayes). */
   readonly words: number;
-  /** How much the question is of this answer, told from its nearest questions; the closest ones alone; their words. */
+  /** How much the question is of this answer, told from its nearest questions; the closest ones alone. */
   readonly share: number;
   readonly closeShare: number;
-  readonly wordShare: number;
 }
 
 interface Group {
   size: number;
   sum: Float64Array | undefined;
-  readonly words: Map<number, number>;
+  readonly terms: Map<number, number>;
 }
 
 /** What a group is believed to have in common with all others, in questions. */
@@ -23,21 +22,21 @@ const SMOOTH = 2;
 
 export class Rests {
   readonly #groups = new Map<string, Group>();
-  readonly #words = new Map<number, number>();
+  readonly #terms = new Map<number, number>();
   /** How many answers have questions with the word. */
   readonly #answers = new Map<number, number>();
   #size = 0;
 
   /** Adds a question that rests so, or with -1 takes it away. */
-  count(rest: string, words: readonly number[], vector: Float32Array | undefined, by: 1 | -1): void {
-    const group: Group = this.#groups.get(rest) ?? { size: 0, sum: undefined, words: new Map() };
+  count(rest: string, terms: Iterable<number>, vector: Float32Array | undefined, by: 1 | -1): void {
+    const group: Group = this.#groups.get(rest) ?? { size: 0, sum: undefined, terms: new Map() };
     this.#groups.set(rest, group);
     group.size += by;
     this.#size += by;
-    for (const word of words) {
-      const count = countIn(group.words, word, by);
-      if (rest !== "" && count === (by === 1 ? 1 : 0)) countIn(this.#answers, word, by);
-      countIn(this.#words, word, by);
+    for (const term of terms) {
+      const count = countIn(group.terms, term, by);
+      if (rest !== "" && count === (by === 1 ? 1 : 0)) countIn(this.#answers, term, by);
+      countIn(this.#terms, term, by);
     }
     if (vector) {
       group.sum ??= new Float64Array(vector.length);
@@ -50,9 +49,9 @@ export class Rests {
 
   /** Whether no question that rests so has the word, some have it, or only those. */
   says(rest: string, word: number): "never" | "too" | "alone" {
-    const count = this.#groups.get(rest)?.words.get(word) ?? 0;
+    const count = this.#groups.get(rest)?.terms.get(word) ?? 0;
     if (count === 0) return "never";
-    return count === this.#words.get(word) ? "alone" : "too";
+    return count === this.#terms.get(word) ? "alone" : "too";
   }
 
   /** How many answers have questions with the word. */
@@ -60,22 +59,25 @@ export class Rests {
     return this.#answers.get(word) ?? 0;
   }
 
-  fit(
-    rest: string,
-    words: readonly number[],
+  /** What each answer's questions have in common with one of these features. */
+  fits(
+    terms: Iterable<number>,
     vector: Float32Array | undefined,
-  ): Omit<Fit, "share" | "closeShare" | "wordShare"> {
-    const group = this.#groups.get(rest);
-    if (!group) return { size: 0, cosine: undefined, words: 0 };
-    let log = 0;
-    for (const word of words) {
-      const share = ((this.#words.get(word) ?? 0) + 0.5) / (this.#size + 1);
-      log += Math.log(((group.words.get(word) ?? 0) + SMOOTH * share) / (group.size + SMOOTH) / share);
-    }
-    return {
-      size: group.size,
-      cosine: vector && group.sum ? cosineOf(vector, group.sum) : undefined,
-      words: log,
+  ): (rest: string) => Omit<Fit, "share" | "closeShare"> {
+    const shares = [...terms].map(
+      (term) => [term, ((this.#terms.get(term) ?? 0) + 0.5) / (this.#size + 1)] as const,
+    );
+    return (rest) => {
+      const group = this.#groups.get(rest);
+      if (!group) return { size: 0, cosine: undefined, words: 0 };
+      const never = Math.log(SMOOTH / (group.size + SMOOTH));
+      let log = 0;
+      for (const [term, share] of shares) {
+        const count = group.terms.get(term);
+        log += count === undefined ? never : never + Math.log1p(count / (SMOOTH * share));
+      }
+      const cosine = vector && group.sum ? cosineOf(vector, group.sum) : undefined;
+      return { size: group.size, cosine, words: log };
     };
   }
 }

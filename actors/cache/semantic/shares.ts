@@ -3,7 +3,7 @@
  * Neighbours that say the same count once, and where two answers lie close together only that counts in which they
  * differ: neither is seen by nearness alone. Looked at anew a question, so nothing is kept, and what goes leaves nothing.
  */
-import { solve } from "./cholesky.ts";
+import { type Factored, factored } from "./cholesky.ts";
 
 /** What the belief that nothing tells anything weighs, in questions. */
 const RIDGE = 0.1;
@@ -14,6 +14,8 @@ export interface Shares {
   readonly novelty: number;
   /** How much it is of this answer: 1 for surely, 0 for not at all. */
   of(rest: string): number;
+  /** How badly the neighbours would be told from each other, were each asked without its own answer known: mean square. */
+  doubt(rest: string): number;
 }
 
 export interface Neighbours {
@@ -37,7 +39,8 @@ export function sharesOf({ rests, own, among, steepness }: Neighbours): Shares {
     line[row] = 1 + RIDGE;
     return line;
   });
-  const weights = solve(matrix, asked.slice());
+  const factors = factored(matrix);
+  const weights = factors.solve(asked);
   const shares = new Map<string, number>();
   let explained = 0;
   for (const [n, rest] of rests.entries()) {
@@ -45,5 +48,32 @@ export function sharesOf({ rests, own, among, steepness }: Neighbours): Shares {
     shares.set(rest, (shares.get(rest) ?? 0) + weight);
     explained += weight * (asked[n] as number);
   }
-  return { novelty: 1 - explained, of: (rest) => shares.get(rest) ?? 0 };
+  return {
+    novelty: 1 - explained,
+    of: (rest) => shares.get(rest) ?? 0,
+    doubt: (rest) =>
+      leftOut(
+        factors,
+        Float64Array.from(rests, (one) => (one === rest ? 1 : 0)),
+        weights,
+      ),
+  };
+}
+
+/**
+ * What each would be taken for without its own label follows from the inverse of the whole matrix; the square of the
+ * error counts by its variance, and by what the neighbour weighs for the question.
+ * Source: leave-one-out residuals of Gaussian processes (Rasmussen and Williams, 2006, section 5.4.2).
+ */
+function leftOut(factors: Factored, labels: Float64Array, weights: Float64Array): number {
+  const solved = factors.solve(labels);
+  const variance = factors.inverseDiagonal();
+  let sum = 0;
+  let all = 0;
+  for (let n = 0; n < weights.length; n++) {
+    const weight = Math.abs(weights[n] as number);
+    sum += (weight * (solved[n] as number) ** 2) / (variance[n] as number);
+    all += weight;
+  }
+  return sum / (all || 1);
 }

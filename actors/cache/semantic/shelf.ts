@@ -7,7 +7,7 @@ import { Lexicon } from "./lexicon.ts";
 import { type Near, restOf } from "./measures.ts";
 import type { SemanticEntry } from "./port.ts";
 import { type Fit, Rests } from "./rests.ts";
-import { sharesOf } from "./shares.ts";
+import { type Shares, sharesOf } from "./shares.ts";
 import { VectorIndex } from "./vector-index.ts";
 import { type Word, wordsOf } from "./words.ts";
 
@@ -33,8 +33,11 @@ export interface Probe {
   readonly near: readonly Near[];
   /** Answers of the nearest questions. */
   readonly fits: ReadonlyMap<string, Fit>;
-  /** How much of the question no other is like. */
+  /** How much of the question no other is like, and how much of its words. */
   readonly novelty: number;
+  readonly wordNovelty: number;
+  /** How badly the nearest questions would be told from each other by their words, where this answer is meant. */
+  readonly doubt: (rest: string) => number;
 }
 
 export class Shelf {
@@ -72,7 +75,7 @@ export class Shelf {
     this.#count(rest, words, 1);
     this.#lexical.add(item, featuresOf(this.#words.lexicon.meant(words), this.#words.language));
     if (entry.vector) this.#vectors.add(item, entry.vector);
-    this.#groups.count(rest, this.#lexical.wordsOf(item), entry.vector, 1);
+    this.#groups.count(rest, this.#lexical.termsOf(item), entry.vector, 1);
     return item;
   }
 
@@ -82,7 +85,7 @@ export class Shelf {
     const rest = this.#rests[item] ?? "";
     this.#items[item] = undefined;
     this.#free.push(item);
-    this.#groups.count(rest, this.#lexical.wordsOf(item), entry.vector, -1);
+    this.#groups.count(rest, this.#lexical.termsOf(item), entry.vector, -1);
     this.#lexical.remove(item);
     this.#vectors.remove(item);
     this.#count(rest, this.#written[item] ?? [], -1);
@@ -114,15 +117,15 @@ export class Shelf {
       return score < LEAST ? [] : [{ item, entry, rest: this.#rests[item] ?? "", cosine, lexical, score }];
     });
     near.sort((a, b) => b.score - a.score || a.item - b.item);
-    return { reading, near, ...this.#tell(near, prepared.words, vector) };
+    return { reading, near, ...this.#tell(near, prepared.terms, vector) };
   }
 
   /** What the nearest questions tell of each of their answers: by their vectors, where there are any, else by their words. */
   #tell(
     near: readonly Near[],
-    words: readonly number[],
+    terms: Iterable<number>,
     vector: Float32Array | undefined,
-  ): Pick<Probe, "fits" | "novelty"> {
+  ): Omit<Probe, "reading" | "near"> {
     const hasVector = near.some(({ cosine }) => cosine !== undefined);
     const nearest = near.filter(({ cosine }) => (cosine !== undefined) === hasVector).slice(0, TELLING);
     const items = nearest.map(({ item }) => item);
@@ -132,22 +135,32 @@ export class Shelf {
       own: nearest.map(({ lexical }) => lexical),
       among: this.#lexical.among(items),
     };
-    const wordShares = sharesOf({ ...byWords, steepness: STEEPNESS.words });
-    const byVectors = {
-      rests,
-      own: nearest.map(({ cosine = 0 }) => cosine),
-      among: this.#vectors.among(items),
-    };
-    const [told, steepness] = hasVector ? [byVectors, STEEPNESS.vectors] : [byWords, STEEPNESS.words];
-    const shares = hasVector ? sharesOf({ ...told, steepness }) : wordShares;
-    const close = sharesOf({ ...told, steepness: CLOSE * steepness });
+    const closeWords = sharesOf({ ...byWords, steepness: CLOSE * STEEPNESS.words });
+    const [shares, close] = hasVector
+      ? this.#sharesByVectors(nearest)
+      : [sharesOf({ ...byWords, steepness: STEEPNESS.words }), closeWords];
+    const common = this.#groups.fits(terms, vector);
     const fitOf = (rest: string): Fit => ({
-      ...this.#groups.fit(rest, words, vector),
+      ...common(rest),
       share: shares.of(rest),
       closeShare: close.of(rest),
-      wordShare: wordShares.of(rest),
     });
-    return { fits: new Map([...new Set(rests)].map((rest) => [rest, fitOf(rest)])), novelty: shares.novelty };
+    return {
+      fits: new Map([...new Set(rests)].map((rest) => [rest, fitOf(rest)])),
+      novelty: shares.novelty,
+      wordNovelty: closeWords.novelty,
+      doubt: closeWords.doubt,
+    };
+  }
+
+  #sharesByVectors(nearest: readonly Near[]): [all: Shares, close: Shares] {
+    const told = {
+      rests: nearest.map(({ rest }) => rest),
+      own: nearest.map(({ cosine = 0 }) => cosine),
+      among: this.#vectors.among(nearest.map(({ item }) => item)),
+    };
+    const { vectors } = STEEPNESS;
+    return [sharesOf({ ...told, steepness: vectors }), sharesOf({ ...told, steepness: CLOSE * vectors })];
   }
 
   readingOf({ entry, item }: Near): Reading {

@@ -4,7 +4,7 @@
  * Idea: vCache (Schroeder et al., 2025), error-bounded semantic caching; there one regression an entry, here one a
  * language over measures that hold the entry's record, because entries alone warm up slowly.
  */
-import { solve } from "./cholesky.ts";
+import { factored } from "./cholesky.ts";
 import type { Trial } from "./port.ts";
 
 /** Lessons that count: older ones fall out. */
@@ -94,7 +94,7 @@ export class Verifier {
           for (let j = 0; j <= i; j++) row[j] = (row[j] as number) + bend * x * (features[j] as number);
         }
       }
-      const change = solve(curve, slope);
+      const change = factored(curve).solve(slope);
       let largest = 0;
       for (let i = 0; i < size; i++) {
         const delta = Math.max(-5, Math.min(5, change[i] as number));

@@ -32,6 +32,16 @@ test("what two answers have in common tells nothing, what they differ in tells a
   expect(sharesAmong([0, 0, 0, 0, 1], near).novelty).toBeGreaterThan(shares.novelty + 0.3);
 });
 
+test("neighbours that would be taken for each other are doubted, those of one kind are not", () => {
+  const near = [0.1, 0.2, 0.3, 0.4].map((way, n) => [n, [1, way]] as const);
+  const doubt = (of: (n: number) => string): number =>
+    sharesAmong(
+      [1, 0.25],
+      near.map(([n, vector]) => [of(n), vector] as const),
+    ).doubt("refund");
+  expect(doubt(() => "refund")).toBeLessThan(0.5 * doubt((n) => (n % 2 ? "refund" : "parcel")));
+});
+
 test("many neighbours that say the same do not outvote one that says more", () => {
   const crowd = [0.5, 0.51, 0.49, 0.505].map((x) => ["crowd", [1, x]] as const);
   const shares = sharesAmong([1, 0.05], [...crowd, ["one", [1, 0]]]);
@@ -46,7 +56,10 @@ test("the order of neighbours does not matter, and none say nothing", () => {
     fc.property(vector, fc.array(neighbour, { maxLength: 12 }), (question, near) => {
       const [one, other] = [sharesAmong(question, near), sharesAmong(question, near.toReversed())];
       expect(other.novelty).toBeCloseTo(one.novelty, 6);
-      for (const rest of ["x", "y", "z"]) expect(other.of(rest)).toBeCloseTo(one.of(rest), 6);
+      for (const rest of ["x", "y", "z"]) {
+        expect(other.of(rest)).toBeCloseTo(one.of(rest), 6);
+        expect(other.doubt(rest)).toBeCloseTo(one.doubt(rest), 6);
+      }
     }),
   );
   expect(sharesAmong([1, 0], [])).toMatchObject({ novelty: 1 });
