@@ -122,4 +122,10 @@ test("a document that the model refuses is a letter too, and an indexer that was
   const { letters } = await dead.list({ kind: "knowledge" });
   expect(letters).toMatchObject([{ reason: expect.stringContaining("embeddings.rejected") }]);
   await waitUntil(tells(0), { what: "the indexer to say that it works" });
+
+  // A key that is refused from now on refuses whatever was taken before, remembered or not.
+  world.model.mood = 401;
+  await put("Three years on everything.");
+  await waitUntil(tells(1), { what: "the indexer to say that it fails again" });
+  expect((await dead.list({ kind: "knowledge" })).letters).toHaveLength(1);
 });

@@ -1,4 +1,5 @@
 /** Texts of many documents embedded together, so that a model gets full batches and one bad text fails alone. */
+import { randomUUID } from "node:crypto";
 import { JetclawError } from "#contracts/errors.ts";
 import type { Embedder } from "../port.ts";
 import { apart } from "./apart.ts";
@@ -38,8 +39,9 @@ export class TextBatches {
     const vectors = await Promise.all(texts.map((text) => this.#batches.add(text)));
     const refused = vectors.find((each) => each instanceof JetclawError);
     if (!refused) return vectors as Float32Array[];
-    // A wrong key or model refuses everything: that is nothing to give a document up for.
-    const [probed] = await this.#embedApart([PROBE]);
+    // A wrong key or model refuses everything: that is nothing to give a document up for. What was asked before may be
+    // remembered, and would be taken whatever the model says now.
+    const [probed] = await this.#embedApart([`${PROBE} ${randomUUID()}`]);
     if (probed instanceof JetclawError)
       throw new JetclawError("embeddings.unavailable", refused.detail, { cause: refused });
     throw refused;
