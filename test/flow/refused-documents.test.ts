@@ -105,6 +105,25 @@ test("an index that refuses everything has no document given up: it is tried unt
   await waitUntil(() => findsByMeaning("My lamp is broken.", "warranty"), { what: "its vectors" });
 });
 
+test("a removal that the index refuses is tried until it is done: vectors of what is gone do not stay", async () => {
+  await indexed(one, await put());
+  let refused = 0;
+  qdrant.interfere((path, response) => {
+    if (!path.endsWith("/points/delete")) return false;
+    refused++;
+    response.writeHead(400, { "content-type": "application/json" });
+    response.end(JSON.stringify({ status: { error: "Wrong input" }, time: 0 }));
+    return true;
+  });
+  await one.store.delete("acme", "shop", "warranty");
+  await waitUntil(() => refused >= 4, { what: "four tries" });
+  expect((await dead.list({})).letters).toEqual([]);
+  qdrant.interfere(undefined);
+  const points = (): number =>
+    [...qdrant.collections.values()].reduce((sum, each) => sum + each.points.size, 0);
+  await waitUntil(() => points() === 0, { what: "its vectors to be gone" });
+});
+
 test("a document that the model refuses is a letter too, and an indexer that was failing is so no more", async () => {
   const indexers = new Presence(await world.connect("looks"), INDEXER_ROLE);
   world.cleanups.push(async () => indexers.stop());

@@ -37,10 +37,9 @@ export class QdrantRefusal extends JetclawError {
 function codeOf(status: number, said: string | undefined): ErrorCode {
   if (status >= 500 || [401, 403, 408, 429].includes(status)) return "vectors.unavailable";
   // Who stands before Qdrant knows of what it was sent how large it is, and neither documents nor collections.
-  if (said === undefined) return status === 413 ? "vectors.rejected" : "vectors.unavailable";
+  if (said === undefined && status !== 413) return "vectors.unavailable";
   // Somebody else has put a collection of other vectors behind the name meanwhile.
-  if (status === 400 && /dimension error/i.test(said)) return "vectors.dimension";
-  return status === 404 ? "internal.bug" : "vectors.rejected";
+  return status === 400 && /dimension error/i.test(said ?? "") ? "vectors.dimension" : "internal.bug";
 }
 
 /**
@@ -109,6 +108,12 @@ async function clientOf({ url, apiKey, timeoutMs }: QdrantOptions): Promise<Qdra
 
 export const isMissing = (error: unknown): boolean =>
   error instanceof QdrantRefusal && error.upstreamStatus === 404 && !isPassing(error);
+
+/** A refusal of what was to be taken in. Refused elsewhere it says nothing of a document. */
+export const asRejected = (error: unknown): unknown =>
+  error instanceof QdrantRefusal && error.code === "internal.bug" && !isMissing(error)
+    ? new JetclawError("vectors.rejected", error.detail, { cause: error })
+    : error;
 
 const isPassing = (error: unknown): boolean =>
   error instanceof JetclawError && error.code === "vectors.unavailable";

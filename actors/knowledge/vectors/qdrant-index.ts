@@ -5,7 +5,7 @@
  */
 import type { Breaker } from "#runtime/breaker.ts";
 import { patience } from "#runtime/within.ts";
-import { isMissing, QdrantRequests } from "./qdrant-client.ts";
+import { asRejected, isMissing, QdrantRequests } from "./qdrant-client.ts";
 import { QdrantCollections } from "./qdrant-collections.ts";
 import { documentKey, pointId } from "./qdrant-names.ts";
 import {
@@ -90,7 +90,13 @@ export class QdrantIndex implements VectorIndex {
     }
   }
 
-  async #write(name: string, documents: readonly VectorDocument[]): Promise<void> {
+  #write(name: string, documents: readonly VectorDocument[]): Promise<void> {
+    return this.#replace(name, documents).catch((error) => {
+      throw asRejected(error);
+    });
+  }
+
+  async #replace(name: string, documents: readonly VectorDocument[]): Promise<void> {
     const known = await this.#revisionsOf(name, documents);
     const current = newest(documents).filter(
       ({ revision, ...address }) => revision >= (known.get(documentKey(address))?.highest ?? 0),
