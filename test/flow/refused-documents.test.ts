@@ -33,13 +33,13 @@ afterEach(() => world.stop());
 const put = async (text = "Two years on everything."): Promise<number> =>
   (await one.store.put("acme", "shop", "warranty", { title: "Warranty", text, locale: "en" })).revision;
 
-/** Answers 400 to upserts that name the document; to all of them when none is named. */
-function refuse(document = ""): { readonly refused: number } {
+/** Answers 400 to the first so many upserts that name the document; to any of them when none is named. */
+function refuse(document = "", most = Number.POSITIVE_INFINITY): { readonly refused: number } {
   const counts = { refused: 0 };
   qdrant.interfere((path, response, body) => {
     if (!path.startsWith("PUT") || !path.endsWith("/points")) return false;
     if (!JSON.stringify(body).includes(`"document":"${document}`)) return false;
-    counts.refused++;
+    if (++counts.refused > most) return false;
     response.writeHead(400, { "content-type": "application/json" });
     response.end(JSON.stringify({ status: { error: "Wrong input" }, time: 0 }));
     return true;
@@ -92,6 +92,14 @@ test("changed it is tried again, and its letter asks for nothing any more", asyn
   await indexed(one, await put("Three years on everything."));
   expect(await findsByMeaning("My lamp is broken.", "warranty")).toBe(true);
   expect(await dead.redrive(letter?.reference ?? "")).toBe("settled");
+});
+
+test("what refuses a document in passing costs it nothing", async () => {
+  const counts = refuse("warranty", 2);
+  await indexed(one, await put());
+  expect(counts.refused).toBeGreaterThan(2);
+  expect((await dead.list({})).letters).toEqual([]);
+  expect(await findsByMeaning("My lamp is broken.", "warranty")).toBe(true);
 });
 
 test("an index that refuses everything has no document given up: it is tried until it takes them", async () => {

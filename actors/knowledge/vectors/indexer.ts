@@ -11,7 +11,7 @@
  */
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { JetclawError } from "#contracts/errors.ts";
+import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
 import { decodeKnowledgeEvent, type KnowledgeEvent } from "#contracts/knowledge.ts";
 import {
   indexerConsumer,
@@ -52,7 +52,13 @@ const MARK_MS = 500;
 /** While embeddings or Qdrant are away, held changes are tried again this often. */
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 5_000;
-/** What the index alone refuses is tried so often: those who wait for other documents wait for it meanwhile. */
+/** What is said of a document, others being taken. One of many servers behind an address may say it of any. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  "embeddings.rejected",
+  "vectors.rejected",
+  "nats.too-large",
+]);
+/** It is tried so often: those who wait for other documents wait for it meanwhile. */
 const MOST_REFUSALS = 3;
 
 export interface IndexerOptions {
@@ -216,11 +222,8 @@ class StreamIndexer implements Indexer {
         return;
       } catch (error) {
         if (!(error instanceof JetclawError) || this.#ended.signal.aborted) throw error;
-        const { code } = error;
-        if (code === "vectors.rejected") refusals++;
-        else if (code !== "embeddings.rejected" && code !== "nats.too-large")
-          this.#tellFailing(error.message);
-        else refusals = MOST_REFUSALS;
+        if (REFUSALS.has(error.code)) refusals++;
+        else this.#tellFailing(error.message);
         if (refusals >= MOST_REFUSALS) {
           // Who refuses one of many is there.
           this.#tellFailing(undefined);
