@@ -17,7 +17,8 @@ import { CORE } from "#contracts/subjects.ts";
 import type { Log } from "../observe/log.ts";
 import { type Appended, type AppendOptions, headersOf, readAck, StaleRevision } from "./append.ts";
 import { readDirectly } from "./direct-reads.ts";
-import { type LeaderMessage, readCount, readLeaderAnswer, type WhichMessage } from "./leader-answer.ts";
+import type { ConsumerState, LeaderMessage, WhichMessage } from "./leader-answer.ts";
+import { readConsumer, readCount, readLeaderAnswer } from "./leader-answer.ts";
 import { ASK_SUBJECT, Majority } from "./majority.ts";
 import { pingOnPulse } from "./ping-pulse.ts";
 import { Quorum } from "./quorum.ts";
@@ -282,14 +283,21 @@ export class Bus {
    */
   async leaderGet(stream: string, which: WhichMessage): Promise<LeaderMessage | "no-message" | "no-stream"> {
     const query = encoder.encode(JSON.stringify(which));
-    const subject = `$JS.API.STREAM.MSG.GET.${stream}`;
-    return readLeaderAnswer((await this.#requests.send(subject, query, undefined, APPEND_MS)).string());
+    return readLeaderAnswer(await this.#askLeader(`STREAM.MSG.GET.${stream}`, query));
   }
 
   /** How many messages a stream holds, by its leader. @throws JetclawError `nats.unavailable` */
   async countOf(stream: string): Promise<number> {
-    const subject = `$JS.API.STREAM.INFO.${stream}`;
-    return readCount((await this.#requests.send(subject, NO_DATA, undefined, APPEND_MS)).string());
+    return readCount(await this.#askLeader(`STREAM.INFO.${stream}`));
+  }
+
+  /** How far a consumer is, by its leader; undefined where there is none. @throws JetclawError `nats.unavailable` */
+  async consumerState(stream: string, consumer: string): Promise<ConsumerState | undefined> {
+    return readConsumer(await this.#askLeader(`CONSUMER.INFO.${stream}.${consumer}`));
+  }
+
+  async #askLeader(what: string, body = NO_DATA): Promise<string> {
+    return (await this.#requests.send(`$JS.API.${what}`, body, undefined, APPEND_MS)).string();
   }
 
   /**

@@ -4,6 +4,7 @@
  * everybody looks whether the others are still there.
  */
 import { AckPolicy, DeliverPolicy, JetStreamApiError } from "@nats-io/jetstream";
+import { JetclawError } from "#contracts/errors.ts";
 import { CoReaders } from "./co-readers.ts";
 import { type Bus, NO_DATA, natsError, type Subscription } from "./connect.ts";
 import { resumeIfPaused } from "./paused.ts";
@@ -252,14 +253,11 @@ class Reader implements DurableReader {
 
   async #progress(): Promise<Progress & { readonly givenOut: number }> {
     const { stream, name } = this.#options;
-    try {
-      const info = await this.#bus.jsm.consumers.info(stream, name);
-      const pending = info.num_pending + info.num_ack_pending;
-      const floor = pending === 0 ? info.delivered.stream_seq : info.ack_floor.stream_seq;
-      return { pending, floor, givenOut: info.num_ack_pending };
-    } catch (error) {
-      throw natsError(error);
-    }
+    const state = await this.#bus.consumerState(stream, name);
+    if (!state) throw new JetclawError("nats.unavailable", `there is no consumer ${name}`);
+    const { num_pending, num_ack_pending: givenOut, delivered, ack_floor } = state;
+    const pending = num_pending + givenOut;
+    return { pending, floor: (pending === 0 ? delivered : ack_floor).stream_seq, givenOut };
   }
 
   /** More is given out than anybody holds who is known: somebody was gone before this process came. */

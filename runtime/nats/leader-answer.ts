@@ -1,5 +1,5 @@
 /**
- * What a stream's leader answers when it is asked for one message, or how many it holds. nats.js makes two errors with their stacks of every
+ * What a stream's leader answers when it is asked for one message, or how many it holds, and a consumer's how far it is. nats.js makes two errors with their stacks of every
  * "there is none", which an actor that is activated hears most of the time: a fifth of a host's CPU.
  */
 import { JetclawError } from "#contracts/errors.ts";
@@ -32,6 +32,16 @@ interface Answer {
   };
 }
 
+/** How far a consumer is. */
+export interface ConsumerState {
+  readonly delivered: { readonly consumer_seq: number; readonly stream_seq: number };
+  readonly ack_floor: { readonly consumer_seq: number; readonly stream_seq: number };
+  /** Not yet delivered to anybody, and delivered but not yet acknowledged. */
+  readonly num_pending: number;
+  readonly num_ack_pending: number;
+}
+
+const NO_CONSUMER = 10014;
 const NO_MESSAGE = 10037;
 const NO_STREAM = 10059;
 
@@ -61,6 +71,14 @@ export function readCount(text: string): number {
   if (count !== undefined) return Number(count);
   const { error } = JSON.parse(text) as Answer;
   throw new JetclawError("nats.unavailable", error?.description ?? "not a description of a stream");
+}
+
+/** Undefined where there is no such consumer. @throws JetclawError `nats.unavailable` with what the server said */
+export function readConsumer(text: string): ConsumerState | undefined {
+  const { error, ...state } = JSON.parse(text) as Answer & ConsumerState;
+  if (!error) return state;
+  if (error.err_code === NO_CONSUMER || error.err_code === NO_STREAM) return undefined;
+  throw new JetclawError("nats.unavailable", error.description);
 }
 
 /** A header's value; empty where it is not set. */

@@ -204,26 +204,15 @@ export class WorkQueue {
     return this.#bus.countOf(this.#stream);
   }
 
-  /** Depth of each lane, from the leader. */
+  /** Depth of each lane, from the leader. @throws JetclawError `nats.unavailable` */
   async depth(): Promise<LaneDepth[]> {
     return Promise.all(
       LANES.map(async ({ cls, lane }) => {
-        try {
-          const info = await this.#bus.jsm.consumers.info(this.#stream, inferConsumer(cls, lane));
-          const inFlight = info.num_ack_pending;
-          return {
-            cls,
-            lane,
-            waiting: info.num_pending,
-            inFlight,
-            settled: info.delivered.consumer_seq - inFlight,
-            deliveredSeq: info.delivered.stream_seq,
-          };
-        } catch (error) {
-          if (error instanceof JetStreamApiError)
-            return { cls, lane, waiting: 0, inFlight: 0, settled: 0, deliveredSeq: 0 };
-          throw natsError(error);
-        }
+        const state = await this.#bus.consumerState(this.#stream, inferConsumer(cls, lane));
+        if (!state) return { cls, lane, waiting: 0, inFlight: 0, settled: 0, deliveredSeq: 0 };
+        const { num_pending: waiting, num_ack_pending: inFlight, delivered } = state;
+        const settled = delivered.consumer_seq - inFlight;
+        return { cls, lane, waiting, inFlight, settled, deliveredSeq: delivered.stream_seq };
       }),
     );
   }
