@@ -1,6 +1,7 @@
 /**
- * What a stream's leader answers when it is asked for one message, or how many it holds, and a consumer's how far it is. nats.js makes two errors with their stacks of every
- * "there is none", which an actor that is activated hears most of the time: a fifth of a host's CPU.
+ * What a stream's leader answers when it is asked for one message, or how many it holds, and a consumer's how far it is.
+ * nats.js makes two errors with their stacks of every "there is none", which an actor that is activated hears most of the
+ * time: a fifth of a host's CPU.
  */
 import { JetclawError } from "#contracts/errors.ts";
 

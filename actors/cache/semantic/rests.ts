@@ -1,4 +1,7 @@
-/** What the questions of one answer have in common: their mean vector, and how often each of their features occurs among them: words, pairs, parts of words. */
+/**
+ * What the questions of one answer have in common: their mean vector, and how often each of their features occurs among
+ * them: words, pairs, parts of words.
+ */
 
 export interface Fit {
   readonly size: number;

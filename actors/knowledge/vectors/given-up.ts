@@ -42,7 +42,7 @@ export async function giveUp(bus: Bus, refused: Refused, why: JetclawError): Pro
 export async function redriveDocument(bus: Bus, { subject, bytes }: DeadBytes): Promise<RedriveResult> {
   const { revision } = decodeUntrusted<Partial<Refused>>(bytes);
   const stored = await lastMessage(bus, KNOWLEDGE, subject);
-  if (stored?.seq !== revision || !stored) return "settled";
+  if (!stored || stored.seq !== revision) return "settled";
   try {
     await bus.append(subject, stored.data, { expectedRevision: stored.seq });
     return "redriven";
