@@ -67,6 +67,27 @@ test.each([400, 404])("a page (%i) of what stands before Qdrant says nothing of 
   expect(await index.search(ask)).toHaveLength(1);
 });
 
+test.each([
+  ["points", "/points", 400, "vectors.rejected"],
+  ["points, too large a request", "/points", 413, "vectors.rejected"],
+  ["where there is no collection", "/points", 404, "vectors.unavailable"],
+  ["the revisions that are there", "/points/scroll", 400, "vectors.unavailable"],
+  ["the end of what is below", "/points/delete", 400, "vectors.unavailable"],
+])("what Qdrant refuses is one error: %s", async (_, end, status, code) => {
+  const fake = await started();
+  const index = indexOf(fake);
+  await index.upsert([document("a", [X])]);
+  fake.interfere((path, response) => {
+    if (!path.endsWith(end)) return false;
+    response.writeHead(status, { "content-type": "application/json" });
+    response.end(JSON.stringify({ status: { error: "Wrong input" }, time: 0 }));
+    return true;
+  });
+  const refused = await index.upsert([document("a", [Y], 2)]).catch((error: Error) => error);
+  expect(refused).toMatchObject({ code, detail: `Qdrant answers ${status}: Wrong input` });
+  expect(index.breaker).toBe("closed");
+});
+
 test("a search does not wait for an answer that does not come, then Qdrant is left alone until it is back", async () => {
   const fake = await started();
   stretchPatience(1);

@@ -42,11 +42,12 @@ async function takesOthers(index: VectorIndex, like: readonly VectorDocument[]):
   const dimensions = like.flatMap(({ vectors }) => [...vectors])[0]?.length ?? 1;
   const nobodys = { tenant: "", collection: "", document: "", revision: 0 };
   const vectors = [new Float32Array(dimensions).fill(1, 0, 1)];
-  const probe = { ...nobodys, language: UNKNOWN_LANGUAGE, hashes: [""], vectors };
-  const [refused] = await apart([probe], "vectors.rejected", async (some) => {
-    await index.upsert(some);
-    await index.remove([nobodys]);
-    return [undefined];
-  });
-  return refused === undefined;
+  try {
+    await index.upsert([{ ...nobodys, language: UNKNOWN_LANGUAGE, hashes: [""], vectors }]);
+  } catch (error) {
+    if (error instanceof JetclawError && error.code === "vectors.rejected") return false;
+    throw error;
+  }
+  await index.remove([nobodys]);
+  return true;
 }

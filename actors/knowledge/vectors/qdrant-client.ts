@@ -23,23 +23,32 @@ const QDRANT_PORT = 6_333;
 /** What Qdrant answered with, where it did; for telling "there is none" from "it is gone". */
 export class QdrantRefusal extends JetclawError {
   readonly upstreamStatus: number;
+  /** The same request may be taken in a moment. */
+  readonly passing: boolean;
   /** @param said in Qdrant's own words; undefined where it has none, as in a page of what stands before it */
-  constructor(status: number, said: string | undefined) {
+  constructor(operation: string, status: number, said: string | undefined) {
+    const passing = isPassingStatus(status, said);
     super(
-      codeOf(status, said),
+      passing ? "vectors.unavailable" : codeOf(operation, status, said),
       `Qdrant answers ${status}${said === undefined ? "" : `: ${said.slice(0, 200)}`}`,
     );
     this.upstreamStatus = status;
+    this.passing = passing;
   }
 }
 
-/** A key that is refused now may be right after the next start of either side; nothing of ours is wrong then. */
-function codeOf(status: number, said: string | undefined): ErrorCode {
-  if (status >= 500 || [401, 403, 408, 429].includes(status)) return "vectors.unavailable";
+/** A key that is refused now may be right after the next start of either side. */
+const isPassingStatus = (status: number, said: string | undefined): boolean =>
+  status >= 500 ||
+  [401, 403, 408, 429].includes(status) ||
   // Who stands before Qdrant knows of what it was sent how large it is, and neither documents nor collections.
-  if (said === undefined && status !== 413) return "vectors.unavailable";
+  (said === undefined && status !== 413);
+
+function codeOf(operation: string, status: number, said: string | undefined): ErrorCode {
   // Somebody else has put a collection of other vectors behind the name meanwhile.
-  return status === 400 && /dimension error/i.test(said ?? "") ? "vectors.dimension" : "internal.bug";
+  if (status === 400 && /dimension error/i.test(said ?? "")) return "vectors.dimension";
+  // Only a refusal of points says something of a document, and none where there is nothing to put them into.
+  return operation === "upsert" && status !== 404 ? "vectors.rejected" : "vectors.unavailable";
 }
 
 /**
@@ -77,11 +86,16 @@ export class QdrantRequests {
     return this.#gate.state;
   }
 
-  /** @param operation how metrics call it @throws JetclawError `vectors.unavailable`, QdrantRefusal */
+  /**
+   * @param operation how metrics call it; `upsert`: a refusal is one of points
+   * @throws JetclawError `vectors.unavailable`, `vectors.rejected`, `vectors.dimension`; a QdrantRefusal where it answered
+   */
   async send<T>(operation: string, call: (client: QdrantClient) => Promise<T>): Promise<T> {
     for (let tries = 0; ; tries++) {
       try {
-        const result = await this.#gate.run(() => this.#client.then(call).catch(rethrow));
+        const result = await this.#gate.run(() =>
+          this.#client.then(call).catch((error) => rethrow(operation, error)),
+        );
         metrics.vectors({ operation, result: "ok" });
         return result;
       } catch (error) {
@@ -107,23 +121,19 @@ async function clientOf({ url, apiKey, timeoutMs }: QdrantOptions): Promise<Qdra
 }
 
 export const isMissing = (error: unknown): boolean =>
-  error instanceof QdrantRefusal && error.upstreamStatus === 404 && !isPassing(error);
-
-/** A refusal of what was to be taken in. Refused elsewhere it says nothing of a document. */
-export const asRejected = (error: unknown): unknown =>
-  error instanceof QdrantRefusal && error.code === "internal.bug" && !isMissing(error)
-    ? new JetclawError("vectors.rejected", error.detail, { cause: error })
-    : error;
+  error instanceof QdrantRefusal && error.upstreamStatus === 404 && !error.passing;
 
 const isPassing = (error: unknown): boolean =>
-  error instanceof JetclawError && error.code === "vectors.unavailable";
+  error instanceof QdrantRefusal
+    ? error.passing
+    : error instanceof JetclawError && error.code === "vectors.unavailable";
 
 /** Status and reason only: what Qdrant says may repeat what it was sent, and the error travels to logs. */
-function rethrow(error: unknown): never {
+function rethrow(operation: string, error: unknown): never {
   const { status, data } = error as { status?: unknown; data?: { status?: { error?: unknown } } };
   if (typeof status === "number") {
     const said = data?.status?.error;
-    throw new QdrantRefusal(status, typeof said === "string" ? said : undefined);
+    throw new QdrantRefusal(operation, status, typeof said === "string" ? said : undefined);
   }
   throw new JetclawError("vectors.unavailable", `Qdrant does not answer (${reasonOf(error)})`, {
     cause: error,

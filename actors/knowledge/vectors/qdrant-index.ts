@@ -5,7 +5,7 @@
  */
 import type { Breaker } from "#runtime/breaker.ts";
 import { patience } from "#runtime/within.ts";
-import { asRejected, isMissing, QdrantRequests } from "./qdrant-client.ts";
+import { isMissing, QdrantRequests } from "./qdrant-client.ts";
 import { QdrantCollections } from "./qdrant-collections.ts";
 import { documentKey, pointId } from "./qdrant-names.ts";
 import {
@@ -80,20 +80,14 @@ export class QdrantIndex implements VectorIndex {
     for (const { vectors } of documents) for (const vector of vectors) assertDimension(dimensions, vector);
     this.#dimensions = dimensions;
     try {
-      await this.#write(await this.#collections.ensure(dimensions), documents);
+      await this.#replace(await this.#collections.ensure(dimensions), documents);
     } catch (error) {
       if (!isMissing(error)) throw error;
       // Qdrant came back without what it held, or somebody has dropped it.
       this.#collections.forget(dimensions);
-      await this.#write(await this.#collections.ensure(dimensions), documents);
+      await this.#replace(await this.#collections.ensure(dimensions), documents);
       this.#onRemade?.();
     }
-  }
-
-  #write(name: string, documents: readonly VectorDocument[]): Promise<void> {
-    return this.#replace(name, documents).catch((error) => {
-      throw asRejected(error);
-    });
   }
 
   async #replace(name: string, documents: readonly VectorDocument[]): Promise<void> {
