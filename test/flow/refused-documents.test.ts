@@ -102,6 +102,28 @@ test("what refuses a document in passing costs it nothing", async () => {
   expect(await findsByMeaning("My lamp is broken.", "warranty")).toBe(true);
 });
 
+test("a request that is too large for the model or for who stands before Qdrant is halved, and no document is given up", async () => {
+  world.model.mostTexts = 5;
+  const most = 7;
+  let tooLarge = 0;
+  qdrant.interfere((path, response, body) => {
+    if (!path.startsWith("PUT") || !path.endsWith("/points")) return false;
+    if ((body as { points: unknown[] }).points.length <= most) return false;
+    tooLarge++;
+    response.writeHead(413, { "content-type": "text/html" });
+    response.end("<h1>413 Request Entity Too Large</h1>");
+    return true;
+  });
+  const rooms = Array.from({ length: 40 }, (_, n) => `# Room ${n}\nTable ${n} stands there.`);
+  await indexed(one, await put([...rooms, "# Cover\nTwo years on everything."].join("\n\n")));
+  expect((await dead.list({})).letters).toEqual([]);
+  expect(await findsByMeaning("My lamp is broken.", "warranty")).toBe(true);
+  // The next one begins with what is taken.
+  const before = tooLarge;
+  await indexed(one, await put([...rooms, "# Cover\nThree years on everything."].join("\n\n")));
+  expect([before, tooLarge]).toEqual([3, 3]);
+});
+
 test("an index that refuses everything has no document given up: it is tried until it takes them", async () => {
   const counts = refuse();
   const revision = await put();

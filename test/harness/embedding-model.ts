@@ -33,6 +33,8 @@ export interface EmbeddingModel {
   mood: "fine" | "silent" | number;
   /** Refuses every request with a text that holds it. */
   refuses: string | undefined;
+  /** A request with more texts is too large for it (413). */
+  mostTexts: number;
   /** Of each answer. */
   delayMs: number;
   stop(): Promise<void>;
@@ -56,6 +58,10 @@ export async function embeddingModel(dimensions = DIMENSIONS): Promise<Embedding
       response.writeHead(400);
       return response.end("{}");
     }
+    if (input.length > model.mostTexts) {
+      response.writeHead(413);
+      return response.end("{}");
+    }
     texts.push(...input);
     const data = input.map((text, index) => ({ index, embedding: meaningOf(text, dimensions) }));
     return response.end(JSON.stringify({ data }));
@@ -66,6 +72,7 @@ export async function embeddingModel(dimensions = DIMENSIONS): Promise<Embedding
     texts,
     mood: "fine",
     refuses: undefined,
+    mostTexts: Number.POSITIVE_INFINITY,
     delayMs: 0,
     async stop() {
       server.closeAllConnections();

@@ -123,6 +123,10 @@ async function clientOf({ url, apiKey, timeoutMs }: QdrantOptions): Promise<Qdra
 export const isMissing = (error: unknown): boolean =>
   error instanceof QdrantRefusal && error.upstreamStatus === 404 && !error.passing;
 
+/** As many points are more than somebody on the way takes at once. */
+export const isTooLarge = (error: unknown): boolean =>
+  error instanceof QdrantRefusal && error.upstreamStatus === 413;
+
 const isPassing = (error: unknown): boolean =>
   error instanceof QdrantRefusal
     ? error.passing

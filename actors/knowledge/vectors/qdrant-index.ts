@@ -5,7 +5,7 @@
  */
 import type { Breaker } from "#runtime/breaker.ts";
 import { patience } from "#runtime/within.ts";
-import { isMissing, QdrantRequests } from "./qdrant-client.ts";
+import { isMissing, isTooLarge, QdrantRequests } from "./qdrant-client.ts";
 import { QdrantCollections } from "./qdrant-collections.ts";
 import { documentKey, pointId } from "./qdrant-names.ts";
 import {
@@ -38,7 +38,7 @@ const WRITE_MS = 30_000;
 const WRITE_RETRIES = 3;
 /** A turn waits so long for a search. */
 const SEARCH_MS = 200;
-/** Points of one request: a body of a few megabytes. */
+/** Points of one request: a body of a few megabytes. A proxy may take less, nginx one megabyte. */
 const UPSERT_POINTS = 256;
 
 interface Payload {
@@ -59,6 +59,7 @@ export class QdrantIndex implements VectorIndex {
   readonly #collections: QdrantCollections;
   readonly #onRemade: (() => void) | undefined;
   #dimensions: number | undefined;
+  #upsertPoints = UPSERT_POINTS;
 
   constructor(options: QdrantIndexOptions) {
     this.#onRemade = options.onRemade;
@@ -95,11 +96,7 @@ export class QdrantIndex implements VectorIndex {
     const current = newest(documents).filter(
       ({ revision, ...address }) => revision >= (known.get(documentKey(address))?.highest ?? 0),
     );
-    const points = current.flatMap(pointsOf);
-    for (let at = 0; at < points.length; at += UPSERT_POINTS)
-      await this.#writes.send("upsert", (client) =>
-        client.upsert(name, { wait: true, points: points.slice(at, at + UPSERT_POINTS) }),
-      );
+    await this.#put(name, current.flatMap(pointsOf));
     // The old ones last: at no time a document is missing.
     await this.#removeBelow(
       name,
@@ -107,6 +104,20 @@ export class QdrantIndex implements VectorIndex {
         .filter((each) => known.has(documentKey(each)))
         .map((each) => ({ ...each, passages: each.vectors.length })),
     );
+  }
+
+  /** Points are equally large: a request that is too large is halved, and so are all after it. */
+  async #put(name: string, points: readonly Point[]): Promise<void> {
+    for (let at = 0; at < points.length; ) {
+      const some = points.slice(at, at + this.#upsertPoints);
+      try {
+        await this.#writes.send("upsert", (client) => client.upsert(name, { wait: true, points: some }));
+        at += some.length;
+      } catch (error) {
+        if (!isTooLarge(error) || some.length === 1) throw error;
+        this.#upsertPoints = some.length >> 1;
+      }
+    }
   }
 
   async remove(deleted: readonly Deleted[]): Promise<void> {
@@ -241,6 +252,8 @@ function newest(documents: readonly VectorDocument[]): VectorDocument[] {
   }
   return [...byKey.values()];
 }
+
+type Point = ReturnType<typeof pointsOf>[number];
 
 function pointsOf(given: VectorDocument) {
   const { tenant, collection, document, revision, language, hashes, vectors } = given;
