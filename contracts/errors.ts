@@ -193,6 +193,12 @@ export const ERRORS = {
     "The vector index refused the vectors.",
     "Look at what it says: jetclaw dead ls --stream KNOWLEDGE.",
   ),
+  "vectors.incomplete": entry(
+    502,
+    "later",
+    "Too many documents were refused.",
+    "Mend what detail names and index again, or do without these documents: jetclaw kb reindex --force.",
+  ),
   "vectors.dimension": entry(
     500,
     "never",

@@ -7,6 +7,7 @@ import { print, printJson, progressLine } from "./print.ts";
 interface ReindexFlags {
   readonly nats?: string;
   readonly embedAll?: boolean;
+  readonly force?: boolean;
   readonly json?: boolean;
 }
 
@@ -17,13 +18,17 @@ export function reindexCommand(): Command {
       new Option("--nats <url>", "NATS server (default: JETCLAW_NATS_URL, else the one of `jetclaw up`)"),
     )
     .option("--embed-all", "embed every text again, also those whose vectors are known")
+    .option("--force", "use the new vectors however many documents were refused")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
       `
 Embeddings and Qdrant are those of jetclaw.config.ts and the environment. With Qdrant a new collection is filled and
-takes over in one step; in memory each document is replaced. A new model is filled ahead of time, before any process is
-started with it:
+takes over in one step; in memory each document is replaced. A document that the model or Qdrant refuses is left out and
+becomes a dead letter (jetclaw dead ls --stream KNOWLEDGE). When more than 5 documents and more than 1 % of all are
+refused, it ends with exit code 1 and what was in use stays in use; the next run embeds only what this one did not.
+
+A new model is filled ahead of time, before any process is started with it:
 
 Examples:
   jetclaw kb reindex
@@ -57,6 +62,7 @@ async function reindexAll(flags: ReindexFlags): Promise<void> {
     await provisionFor(bus, config);
     const done = await reindexDocuments(bus, config, {
       embedAll: flags.embedAll,
+      force: flags.force,
       onProgress: ({ documents, total, embedded }) => {
         const perSecond = documents / ((performance.now() - began) / 1_000);
         const share = Math.min(100, Math.round((100 * documents) / Math.max(1, total)));
@@ -69,7 +75,7 @@ async function reindexAll(flags: ReindexFlags): Promise<void> {
     line.end(`${done.documents} documents in ${seconds.toFixed(1)} s`);
     if (flags.json) return printJson({ ...done, seconds: Number(seconds.toFixed(3)) });
     print(
-      `${done.passages} passages of ${done.documents} documents are indexed, ${done.embedded} of them embedded anew, ${done.skipped} documents skipped.`,
+      `${done.passages} passages of ${done.documents} documents are indexed, ${done.embedded} of them embedded anew, ${done.skipped} documents were newer already, ${done.refused} were refused.`,
     );
   } finally {
     await bus.close();

@@ -5,12 +5,13 @@ import { JetclawError } from "#contracts/errors.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { documentEmbedder, replacementOf, spaceOf } from "./vectors.ts";
 
-/** @throws JetclawError `embeddings.unavailable`, `vectors.unavailable`, `nats.unavailable`, `config.invalid` */
+/** @throws JetclawError as `reindex`, and `config.invalid` */
 export async function reindexDocuments(
   bus: Bus,
   config: Config,
   options: {
     readonly embedAll?: boolean | undefined;
+    readonly force?: boolean | undefined;
     readonly onProgress?: (done: Reindexed) => void;
   },
 ): Promise<Reindexed> {

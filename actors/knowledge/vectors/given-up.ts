@@ -3,7 +3,7 @@
  * tried again when they are changed.
  */
 import { decodeUntrusted, encode } from "#contracts/codec.ts";
-import type { JetclawError } from "#contracts/errors.ts";
+import type { ErrorCode, JetclawError } from "#contracts/errors.ts";
 import { KNOWLEDGE, knowledgeSubject } from "#contracts/subjects.ts";
 import { type DeadBytes, deadBytes } from "#runtime/actor/dead-letter.ts";
 import type { RedriveResult } from "#runtime/actor/dead-letters.ts";
@@ -12,8 +12,16 @@ import { lastMessage } from "#runtime/nats/reader.ts";
 import type { DocumentAddress } from "./vector-index.ts";
 
 const KIND = "knowledge";
+const REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  "embeddings.rejected",
+  "vectors.rejected",
+  "nats.too-large",
+]);
 
-interface Refused extends DocumentAddress {
+/** What is said of a document, others being taken. One of many servers behind an address may say it of any. */
+export const isRefusal = ({ code }: JetclawError): boolean => REFUSALS.has(code);
+
+export interface Refused extends DocumentAddress {
   /** Another model or index may take it. */
   readonly space: string;
   readonly revision: number;

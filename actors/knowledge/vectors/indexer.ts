@@ -11,7 +11,7 @@
  */
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
+import { JetclawError } from "#contracts/errors.ts";
 import { decodeKnowledgeEvent, type KnowledgeEvent } from "#contracts/knowledge.ts";
 import {
   indexerConsumer,
@@ -33,7 +33,7 @@ import type { Embedder } from "../port.ts";
 import { INDEXER_ROLE } from "../readers.ts";
 import { takeIn } from "./apart.ts";
 import { Coalescer } from "./coalescer.ts";
-import { giveUp } from "./given-up.ts";
+import { giveUp, isRefusal } from "./given-up.ts";
 import { recordOf } from "./passage-vectors.ts";
 import { refill } from "./refill.ts";
 import { PROBE, TextBatches } from "./text-batches.ts";
@@ -52,12 +52,6 @@ const MARK_MS = 500;
 /** While embeddings or Qdrant are away, held changes are tried again this often. */
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 5_000;
-/** What is said of a document, others being taken. One of many servers behind an address may say it of any. */
-const REFUSALS: ReadonlySet<ErrorCode> = new Set([
-  "embeddings.rejected",
-  "vectors.rejected",
-  "nats.too-large",
-]);
 /** It is tried so often: those who wait for other documents wait for it meanwhile. */
 const MOST_REFUSALS = 3;
 
@@ -222,7 +216,7 @@ class StreamIndexer implements Indexer {
         return;
       } catch (error) {
         if (!(error instanceof JetclawError) || this.#ended.signal.aborted) throw error;
-        if (REFUSALS.has(error.code)) refusals++;
+        if (isRefusal(error)) refusals++;
         else this.#tellFailing(error.message);
         if (refusals >= MOST_REFUSALS) {
           // Who refuses one of many is there.

@@ -4,7 +4,8 @@
  * newer revision wins.
  *
  *   all documents ─► new collection ─► what changed meanwhile, until that is little ─► switch the alias
- *                                                          ─► what changed until the switch ─► drop the old one
+ *         │ refused: counted                               ─► what changed until the switch ─► drop the old one
+ *         └── too many: it ends, the old one stays in use, the next run begins anew with the records of this one
  *
  * A change that is stored after the switch is written to the new collection by the indexer itself. In memory there is no
  * switch: every record that is written replaces its document's vectors in each process.
@@ -16,7 +17,7 @@ import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
 import { lastMessage, messagesFrom, type StoredMessage, streamState } from "#runtime/nats/reader.ts";
 import type { Embedder } from "../port.ts";
 import { takeIn } from "./apart.ts";
-import { giveUp } from "./given-up.ts";
+import { giveUp, isRefusal, type Refused } from "./given-up.ts";
 import { recordOf } from "./passage-vectors.ts";
 import { TextBatches } from "./text-batches.ts";
 import type { VectorDocument, VectorIndex } from "./vector-index.ts";
@@ -38,6 +39,8 @@ export interface ReindexOptions {
   readonly replacement?: Replacement | undefined;
   /** Texts whose vectors are known are embedded again too. */
   readonly embedAll?: boolean | undefined;
+  /** However many documents are refused, the others are indexed and take over. */
+  readonly force?: boolean | undefined;
   /** Texts of one request. */
   readonly batchTexts?: number | undefined;
   readonly onProgress?: (done: Reindexed) => void;
@@ -50,8 +53,10 @@ export interface Reindexed {
   readonly passages: number;
   /** Passages whose vector was not known. */
   readonly embedded: number;
-  /** Documents that the model or the index refused, a dead letter each, or of which a newer revision is indexed already. */
+  /** Documents of which a newer revision is indexed already. */
   readonly skipped: number;
+  /** Documents that the model or the index refused: a dead letter each, once the others have taken over. */
+  readonly refused: number;
 }
 
 /** Documents read, embedded and written together. */
@@ -59,8 +64,14 @@ const PAGE = 256;
 /** Fewer changes than this since the last round, and the alias is switched. */
 const LITTLE = 32;
 const ROUNDS = 20;
+/** More of all documents refused than this share and this number, and it is not them that something is wrong with. */
+const REFUSED_SHARE = 0.01;
+const REFUSED_FEW = 5;
 
-/** @throws JetclawError `embeddings.unavailable`, `vectors.unavailable`, `nats.unavailable`; what is done stays done */
+/**
+ * @throws JetclawError `vectors.incomplete`, `embeddings.unavailable`, `vectors.unavailable`, `nats.unavailable`; what is
+ * done stays done, and what was in use stays in use
+ */
 export async function reindex(bus: Bus, options: ReindexOptions): Promise<Reindexed> {
   return await new Reindexing(bus, options).run();
 }
@@ -69,7 +80,10 @@ class Reindexing {
   readonly #bus: Bus;
   readonly #options: ReindexOptions;
   readonly #texts: TextBatches;
-  readonly #done = { total: 0, documents: 0, passages: 0, embedded: 0, skipped: 0 };
+  readonly #done = { total: 0, documents: 0, passages: 0, embedded: 0, skipped: 0, refused: 0 };
+  /** The old index still has them: they are dead letters when it goes. */
+  readonly #refused: { readonly document: Refused; readonly why: JetclawError }[] = [];
+  #mostRefused = Number.POSITIVE_INFINITY;
 
   constructor(bus: Bus, options: ReindexOptions) {
     this.#bus = bus;
@@ -78,19 +92,27 @@ class Reindexing {
   }
 
   async run(): Promise<Reindexed> {
-    const { replacement } = this.#options;
+    const { replacement, force } = this.#options;
     this.#done.total = (await streamState(this.#bus, KNOWLEDGE)).messages;
+    if (!force) this.#mostRefused = Math.max(REFUSED_FEW, REFUSED_SHARE * this.#done.total);
     let seq = 0;
     for (let round = 0; round < ROUNDS; round++) {
       const from = seq;
       seq = await this.#pass(from);
       if (!replacement || seq - from < LITTLE) break;
     }
+    await this.#giveUp();
     if (!replacement) return this.#done;
     await replacement.takeOver();
+    this.#mostRefused = Number.POSITIVE_INFINITY;
     await this.#pass(seq);
+    await this.#giveUp();
     await replacement.dropPrevious();
     return this.#done;
+  }
+
+  async #giveUp(): Promise<void> {
+    for (const { document, why } of this.#refused.splice(0)) await giveUp(this.#bus, document, why);
   }
 
   /** Everything after a sequence. @returns the last sequence seen */
@@ -100,34 +122,50 @@ class Reindexing {
       const last = page.at(-1);
       if (last === undefined) return seq;
       await this.#index(page);
+      this.#stopWhereRefused();
       seq = last.seq;
       this.#options.onProgress?.(this.#done);
     }
+  }
+
+  /** @throws JetclawError `vectors.incomplete` */
+  #stopWhereRefused(): void {
+    const { refused, total } = this.#done;
+    if (refused <= this.#mostRefused) return;
+    const [first] = this.#refused;
+    const { tenant, collection, document } = first?.document ?? {};
+    throw new JetclawError(
+      "vectors.incomplete",
+      `${refused} of ${total} documents were refused, ${tenant}/${collection}/${document} with ${first?.why.message}`,
+      { cause: first?.why },
+    );
   }
 
   async #index(page: readonly StoredMessage[]): Promise<void> {
     const records = await Promise.all(eventsOf(page).map(({ event, seq }) => this.#record(event, seq)));
     const documents = records.filter((record) => record !== undefined);
     this.#done.documents += records.length;
-    this.#done.skipped += records.length - documents.length;
     this.#done.passages += documents.reduce((sum, { vectors }) => sum + vectors.length, 0);
-    const { replacement, space } = this.#options;
+    const { replacement } = this.#options;
     if (!replacement || documents.length === 0) return;
-    for (const [n, why] of (await takeIn(replacement.index, documents)).entries()) {
-      if (!why) continue;
-      this.#done.skipped++;
-      await giveUp(this.#bus, { ...(documents[n] as VectorDocument), space }, why);
-    }
+    for (const [n, why] of (await takeIn(replacement.index, documents)).entries())
+      if (why) this.#refuse(documents[n] as VectorDocument, why);
   }
 
-  /** The record of a document as the code of today cuts it; undefined where a newer revision is there already. */
+  #refuse({ tenant, collection, document, revision }: Omit<Refused, "space">, why: JetclawError): void {
+    this.#done.refused++;
+    const { space } = this.#options;
+    this.#refused.push({ document: { space, tenant, collection, document, revision }, why });
+  }
+
+  /** The record of a document as the code of today cuts it; undefined where a newer one is there, or it is refused. */
   async #record(event: KnowledgeEvent, revision: number): Promise<VectorDocument | undefined> {
     const { space, embedAll } = this.#options;
     const subject = vectorsSubject(space, event.tenant, event.collection, event.document);
     for (;;) {
       const stored = await lastMessage(this.#bus, VECTORS, subject);
       const earlier = stored && decodeRecord(stored.data);
-      if (earlier && earlier.revision > revision) return undefined;
+      if (earlier && earlier.revision > revision) return void this.#done.skipped++;
       try {
         const known = embedAll ? undefined : earlier;
         const record = await recordOf(event, revision, known, (texts) => this.#embed(texts));
@@ -136,8 +174,10 @@ class Reindexing {
           await this.#bus.append(subject, encodeRecord(record), { expectedRevision: stored?.seq ?? 0 });
         return record;
       } catch (error) {
-        if (error instanceof JetclawError && error.code === "embeddings.rejected")
-          return void (await giveUp(this.#bus, { ...event, revision, space }, error));
+        if (error instanceof JetclawError && isRefusal(error)) {
+          this.#refuse({ ...event, revision }, error);
+          return undefined;
+        }
         // The indexer was here a moment ago; what it wrote is looked at.
         if (!(error instanceof StaleRevision)) throw error;
       }
