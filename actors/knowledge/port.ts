@@ -89,7 +89,8 @@ export interface Embedder {
   readonly dimensions: number | undefined;
   /**
    * One vector a text, of unit length, in the order of the texts. A signal that times out counts as the model's failure.
-   * @throws JetclawError `embeddings.unavailable`, `embeddings.rejected`; the signal's reason once it is aborted.
+   * @throws JetclawError `embeddings.unavailable`, `embeddings.rejected`; `vectors.dimension` where the model gives others
+   * than before or than configured; the signal's reason once it is aborted.
    */
   embed(texts: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<Float32Array[]>;
 }

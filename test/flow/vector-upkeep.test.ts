@@ -1,10 +1,14 @@
 // What becomes of vectors over time: a Qdrant that lost them, a model that was replaced, documents that are gone.
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { dimensionsOf } from "#actors/knowledge/vectors/spaces.ts";
 import { encode } from "#contracts/codec.ts";
 import { VECTORS, vectorsSubject } from "#contracts/subjects.ts";
+import { CHECKS } from "#ops/cli/doctor/checks.ts";
 import type { RoleContext } from "#ops/compose/context.ts";
 import { startIndexerRole } from "#ops/compose/indexer.ts";
+import { reindexDocuments } from "#ops/compose/reindex.ts";
 import { isUnused, knownSpaces, removeVectors } from "#ops/compose/vector-spaces.ts";
+import { readSettings } from "#ops/settings.ts";
 import { streamState } from "#runtime/nats/reader.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { Presence } from "#runtime/observe/presence.ts";
@@ -84,6 +88,74 @@ test("vectors of a model that nobody uses are removed with all they left, those 
   await world.started(startIndexerRole(old as RoleContext));
   await waitUntil(() => qdrant.collections.size === 2, { what: "the collection again" });
 });
+
+async function diagnosis(): Promise<unknown> {
+  const [, check] = CHECKS.find(([name]) => name === "embeddings") ?? [];
+  return check?.({
+    settings: readSettings({
+      JETCLAW_EMBEDDINGS_URL: model.baseUrl,
+      JETCLAW_EMBEDDINGS_MODEL: "concepts",
+    }),
+    natsUrl: world.server.url,
+    gateway: { url: "", key: "" },
+    named: { gateway: false, nats: true },
+  });
+}
+
+test.each([
+  { where: "memory", inQdrant: false },
+  { where: "Qdrant", inQdrant: true },
+])(
+  "a model that gives others under its name is told, and mended by indexing anew: in $where",
+  async ({ inQdrant }) => {
+    const qdrant = inQdrant ? await fakeQdrant() : undefined;
+    world.cleanups.push(() => qdrant?.stop());
+    const told: string[] = [];
+    const listening = async (name: string): Promise<RoleContext> => {
+      const context = await world.contextOf(name, qdrant);
+      const error = (_: unknown, message: string): void => void told.push(message);
+      return { ...context, log: Object.assign(Object.create(context.log), { error }) };
+    };
+    const says = (): boolean => told.some((message) => message.includes("jetclaw kb reindex"));
+    const first = await startIndexerRole(await listening("first"));
+    const one = await world.retrievalOf("one", qdrant);
+    await indexed(one, await fill(one));
+
+    model.dimensions = 96;
+    const warranty = { title: "Warranty", text: "Two years on everything.", locale: "en" };
+    await one.store.put("acme", "shop", "warranty", warranty);
+    await waitUntil(says, { what: "the running indexer to say it" });
+    await first.stop();
+    told.length = 0;
+    const second = await startIndexerRole(await listening("second"));
+    await waitUntil(says, { what: "a new indexer to say it" });
+    // Half of its texts are known, of the other length.
+    await one.store.put("acme", "shop", "login", {
+      ...SHOP.login,
+      text: `${SHOP.login.text}\n\n# More\nNo.`,
+    });
+    const bus = await world.connect("operator");
+    expect(await dimensionsOf(bus, "concepts")).toBe(64);
+    expect(await diagnosis()).toMatchObject({
+      ...{ state: "fail", found: expect.stringMatching(/96 numbers .* have 64/) },
+      next: expect.stringContaining("jetclaw kb reindex"),
+    });
+    await second.stop();
+
+    const { config } = await world.contextOf("reindex", qdrant);
+    expect(await reindexDocuments(bus, config, {})).toMatchObject({ documents: 4, embedded: 5, refused: 0 });
+    expect(await dimensionsOf(bus, "concepts")).toBe(96);
+    expect(await diagnosis()).toMatchObject({ state: "ok" });
+    await world.indexerOf("third", qdrant);
+    const two = await world.retrievalOf("two", qdrant);
+    const last = (
+      await two.store.put("acme", "shop", "warranty", { ...warranty, text: "Three years on everything." })
+    ).revision;
+    await indexed(two, last);
+    expect(documentsOf(await ask(two, BY_MEANING))).toEqual(["delivery"]);
+    expect(documentsOf(await ask(two, "My lamp is broken."))).toEqual(["warranty"]);
+  },
+);
 
 test("vectors in JetStream are a record a document, without the ones that are gone", async () => {
   await world.indexerOf("indexer");

@@ -33,6 +33,8 @@ export interface EmbeddingModel {
   mood: "fine" | "silent" | number;
   /** Refuses every request with a text that holds it. */
   refuses: string | undefined;
+  /** Numbers of a vector. */
+  dimensions: number;
   /** A request with more texts is too large for it (413). */
   mostTexts: number;
   /** Of each answer. */
@@ -63,13 +65,14 @@ export async function embeddingModel(dimensions = DIMENSIONS): Promise<Embedding
       return response.end("{}");
     }
     texts.push(...input);
-    const data = input.map((text, index) => ({ index, embedding: meaningOf(text, dimensions) }));
+    const data = input.map((text, index) => ({ index, embedding: meaningOf(text, model.dimensions) }));
     return response.end(JSON.stringify({ data }));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const model: EmbeddingModel = {
     baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
     texts,
+    dimensions,
     mood: "fine",
     refuses: undefined,
     mostTexts: Number.POSITIVE_INFINITY,

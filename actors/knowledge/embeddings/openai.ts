@@ -136,7 +136,7 @@ class OpenAiEmbeddings implements EmbeddingsClient {
     }
   }
 
-  /** @throws JetclawError `embeddings.unavailable`, `embeddings.rejected`, or the reason of the caller's signal */
+  /** @throws JetclawError as `embed`, or the reason of the caller's signal */
   async #patiently(texts: readonly string[], signal: AbortSignal | undefined): Promise<Float32Array[]> {
     const { timeoutMs = TIMEOUT_MS, retries = RETRIES } = this.#options;
     const own = AbortSignal.timeout(timeoutMs);
@@ -207,7 +207,10 @@ class OpenAiEmbeddings implements EmbeddingsClient {
       if (!vector || !(at in data)) throw rejected("a vector that is none");
       this.#dimensions ??= vector.length;
       if (vector.length !== this.#dimensions)
-        throw rejected(`${vector.length} dimensions instead of ${this.#dimensions}`);
+        throw new JetclawError(
+          "vectors.dimension",
+          `${this.model} gives ${vector.length} numbers a vector, not ${this.#dimensions} as before or as configured`,
+        );
       vectors[at] = vector;
     }
     if (vectors.includes(undefined as never)) throw rejected("the same vector twice");

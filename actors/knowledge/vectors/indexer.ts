@@ -7,6 +7,7 @@
  *   KNOWLEDGE ─► passages ─► embed what is new ─► record (compare-and-set) ─► Qdrant ─► ack ─► beat: passed ─► mark
  *                  ▲ older than the record: ack       │ stale: once more        │ newer meanwhile: take out
  *                  ├── embeddings or Qdrant away: wait, try again; told as failing, nobody waits for vectors
+ *                  ├── the model gives vectors of another length: the same, told with what to do, tried once a minute
  *                  └── this document refused, others not: a dead letter, ack
  */
 import { hostname } from "node:os";
@@ -36,8 +37,14 @@ import { Coalescer } from "./coalescer.ts";
 import { giveUp, isRefusal } from "./given-up.ts";
 import { recordOf } from "./passage-vectors.ts";
 import { refill } from "./refill.ts";
+import { dimensionsOf } from "./spaces.ts";
 import { PROBE, TextBatches } from "./text-batches.ts";
-import type { DocumentAddress, VectorDocument, VectorIndex } from "./vector-index.ts";
+import {
+  assertDimension,
+  type DocumentAddress,
+  type VectorDocument,
+  type VectorIndex,
+} from "./vector-index.ts";
 import { decodeRecord, encodeMark, encodeRecord, type VectorRecord } from "./vector-record.ts";
 
 /** Changes worked on at once. */
@@ -52,6 +59,8 @@ const MARK_MS = 500;
 /** While embeddings or Qdrant are away, held changes are tried again this often. */
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 5_000;
+/** Only an operator ends that the model's vectors do not fit, and until then every try may be paid for. */
+const MISFIT_RETRY_MS = 60_000;
 /** It is tried so often: those who wait for other documents wait for it meanwhile. */
 const MOST_REFUSALS = 3;
 
@@ -95,7 +104,9 @@ class StreamIndexer implements Indexer {
   #marking: NodeJS.Timeout | undefined;
   /** -1 until it is known: a first mark says that there is an indexer, also where nothing is indexed yet. */
   #position = -1;
-  #failing: string | undefined;
+  #failing: JetclawError | undefined;
+  /** Numbers of a vector in the records of the space. */
+  #dimensions: number | undefined;
   #filling: Promise<void> | undefined;
   /** Works through what was there when it began: nobody who waits for a change now waits for all that. */
   #behind = true;
@@ -115,7 +126,7 @@ class StreamIndexer implements Indexer {
   }
 
   get failing(): string | undefined {
-    return this.#failing;
+    return this.#failing?.message;
   }
 
   async start(): Promise<void> {
@@ -193,8 +204,8 @@ class StreamIndexer implements Indexer {
         return;
       } catch (err) {
         log.debug({ err }, "the index is not filled yet, trying again");
+        await this.#pause(isMisfit(err) ? MISFIT_RETRY_MS : pause);
       }
-      await this.#pause(pause);
       pause = Math.min(RETRY_MOST_MS, 2 * pause);
     }
   }
@@ -212,18 +223,19 @@ class StreamIndexer implements Indexer {
     for (let pause = RETRY_FIRST_MS; ; pause = Math.min(RETRY_MOST_MS, 2 * pause)) {
       try {
         await this.#index(event, message.seq);
-        this.#tellFailing(undefined);
+        // A deletion says nothing of the model.
+        if (!event.deleted || !isMisfit(this.#failing)) this.#tellFailing(undefined);
         return;
       } catch (error) {
         if (!(error instanceof JetclawError) || this.#ended.signal.aborted) throw error;
         if (isRefusal(error)) refusals++;
-        else this.#tellFailing(error.message);
+        else this.#tellFailing(error);
         if (refusals >= MOST_REFUSALS) {
           // Who refuses one of many is there.
           this.#tellFailing(undefined);
           return await this.#giveUp({ ...event, revision: message.seq }, error);
         }
-        await this.#pause(pause);
+        await this.#pause(isMisfit(error) ? MISFIT_RETRY_MS : pause);
       }
     }
   }
@@ -254,6 +266,7 @@ class StreamIndexer implements Indexer {
       if ((last?.record?.revision ?? 0) > revision) return undefined;
       if (last?.record?.revision === revision) return last.record;
       const record = await recordOf(event, revision, last?.record, (texts) => this.#texts.embed(texts));
+      await this.#assertFits(record);
       try {
         await this.#bus.append(subject, encodeRecord(record), { expectedRevision: last?.seq ?? 0 });
         return record;
@@ -263,21 +276,35 @@ class StreamIndexer implements Indexer {
     }
   }
 
+  /**
+   * Among vectors of another length nobody would find it. They may have been made anew since they were looked at.
+   * @throws JetclawError `vectors.dimension`
+   */
+  async #assertFits({ vectors: [vector] }: VectorRecord): Promise<void> {
+    if (!vector || vector.length === this.#dimensions) return;
+    this.#dimensions = await dimensionsOf(this.#bus, this.#options.space);
+    assertDimension(this.#dimensions ?? vector.length, vector);
+  }
+
   /** A record that cannot be read is there all the same: it is replaced. */
   async #last(subject: string): Promise<{ record: VectorRecord | undefined; seq: number } | undefined> {
     const message = await lastMessage(this.#bus, VECTORS, subject);
     return message && { record: decodeRecord(message.data), seq: message.seq };
   }
 
-  #tellFailing(reason: string | undefined): void {
-    if ((this.#failing === undefined) === (reason === undefined)) return;
-    this.#failing = reason;
-    if (reason === undefined) this.#options.log.info("vectors are indexed again");
-    else
-      this.#options.log.warn(
+  #tellFailing(error: JetclawError | undefined): void {
+    const before = this.#failing;
+    if ((before === undefined) === (error === undefined) && (isMisfit(before) || !isMisfit(error))) return;
+    this.#failing = error;
+    const { log } = this.#options;
+    const reason = error?.message;
+    if (error === undefined) log.info("vectors are indexed again");
+    else if (isMisfit(error))
+      log.error(
         { reason },
-        "vectors are not indexed, trying again; words are searched meanwhile",
+        "the model gives other vectors than those in use, so changes are not indexed: go back to the model before, or make all vectors anew (jetclaw kb reindex) and start the processes again",
       );
+    else log.warn({ reason }, "vectors are not indexed, trying again; words are searched meanwhile");
     this.#beats?.now();
   }
 
@@ -299,3 +326,6 @@ class StreamIndexer implements Indexer {
     }
   }
 }
+
+const isMisfit = (error: unknown): boolean =>
+  error instanceof JetclawError && error.code === "vectors.dimension";

@@ -32,7 +32,10 @@ export function knownVectors(record: VectorRecord | undefined): Map<string, Floa
   return known;
 }
 
-/** The record of an event, with the vectors that `embed` gives for the texts nobody has embedded before. */
+/**
+ * The record of an event, with the vectors that `embed` gives for the texts nobody has embedded before; for all of them
+ * where the earlier ones are of another length, which nobody could compare with the new ones.
+ */
 export async function recordOf(
   event: KnowledgeEvent,
   revision: number,
@@ -44,6 +47,9 @@ export async function recordOf(
   const known = knownVectors(earlier);
   const missing = texts.filter((_, n) => !known.has(hashes[n] as string));
   const vectors = missing.length > 0 ? await embed(missing) : [];
+  const [before] = earlier?.vectors ?? [];
+  if (before && vectors[0] && vectors[0].length !== before.length)
+    return recordOf(event, revision, undefined, embed);
   for (const [n, text] of missing.entries()) known.set(textHash(text), vectors[n] as Float32Array);
   const { tenant, collection, document } = event;
   return {

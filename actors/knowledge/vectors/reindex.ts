@@ -160,17 +160,17 @@ class Reindexing {
 
   /** The record of a document as the code of today cuts it; undefined where a newer one is there, or it is refused. */
   async #record(event: KnowledgeEvent, revision: number): Promise<VectorDocument | undefined> {
-    const { space, embedAll } = this.#options;
+    const { space } = this.#options;
     const subject = vectorsSubject(space, event.tenant, event.collection, event.document);
     for (;;) {
       const stored = await lastMessage(this.#bus, VECTORS, subject);
       const earlier = stored && decodeRecord(stored.data);
       if (earlier && earlier.revision > revision) return void this.#done.skipped++;
       try {
-        const known = embedAll ? undefined : earlier;
+        const known = earlier && this.#counts(earlier) ? earlier : undefined;
         const record = await recordOf(event, revision, known, (texts) => this.#embed(texts));
-        const same = earlier?.revision === revision && earlier.hashes.join() === record.hashes.join();
-        if (!same || embedAll)
+        const same = known?.revision === revision && known.hashes.join() === record.hashes.join();
+        if (!same)
           await this.#bus.append(subject, encodeRecord(record), { expectedRevision: stored?.seq ?? 0 });
         return record;
       } catch (error) {
@@ -182,6 +182,13 @@ class Reindexing {
         if (!(error instanceof StaleRevision)) throw error;
       }
     }
+  }
+
+  /** Vectors of another length are those of a model that was replaced under its name. */
+  #counts({ vectors: [vector] }: VectorDocument): boolean {
+    const { embedAll, embedder } = this.#options;
+    const { dimensions = vector?.length } = embedder;
+    return !embedAll && (vector === undefined || vector.length === dimensions);
   }
 
   async #embed(texts: readonly string[]): Promise<Float32Array[]> {

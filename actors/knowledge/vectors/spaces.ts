@@ -2,13 +2,20 @@
  * The spaces of vectors that a deployment holds, and the end of those that no process uses any more: a model that was
  * replaced leaves its records, its reader and, in Qdrant, its collection.
  */
-import { indexerConsumer, KNOWLEDGE, VECTORS, vectorsMarks, vectorsSpace } from "#contracts/subjects.ts";
+import {
+  indexerConsumer,
+  KNOWLEDGE,
+  VECTORS,
+  vectorsFilter,
+  vectorsMarks,
+  vectorsSpace,
+} from "#contracts/subjects.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { removeReader } from "#runtime/nats/durable.ts";
-import { lastMessages, purge } from "#runtime/nats/reader.ts";
+import { everyMessage, lastMessage, lastMessages, purge } from "#runtime/nats/reader.ts";
 import type { Presence } from "#runtime/observe/presence.ts";
 import { INDEXER_ROLE, READER_ROLE } from "../readers.ts";
-import { decodeMark } from "./vector-record.ts";
+import { decodeMark, decodeRecord } from "./vector-record.ts";
 
 export interface VectorSpace {
   readonly space: string;
@@ -26,6 +33,24 @@ export async function vectorSpaces(bus: Bus, presence: Presence): Promise<Vector
     const mark = decodeMark(data);
     return mark ? [{ ...mark, users: beats.filter(({ info }) => info.space === mark.space).length }] : [];
   });
+}
+
+/**
+ * Numbers of a vector in a space, as the newest record has them; undefined while there is none.
+ * @throws JetclawError `nats.unavailable`
+ */
+export async function dimensionsOf(bus: Bus, space: string): Promise<number | undefined> {
+  const filter = vectorsFilter(space);
+  const lengthIn = (data: Uint8Array): number | undefined => decodeRecord(data)?.vectors[0]?.length;
+  const newest = await lastMessage(bus, VECTORS, filter);
+  const length = newest && lengthIn(newest.data);
+  if (!newest || length !== undefined) return length;
+  // A deletion came last, and has none.
+  for await (const { data } of everyMessage(bus, VECTORS, filter, { batch: 16, replicas: 1 })) {
+    const another = lengthIn(data);
+    if (another !== undefined) return another;
+  }
+  return undefined;
 }
 
 /**

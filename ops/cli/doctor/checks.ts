@@ -2,10 +2,12 @@
 import { access, constants, mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { QdrantRequests } from "#actors/knowledge/vectors/qdrant-client.ts";
+import { dimensionsOf } from "#actors/knowledge/vectors/spaces.ts";
+import { ERRORS } from "#contracts/errors.ts";
 import { natsServerVersion } from "#ops/bench/nats-version.ts";
 import { fsyncP50Ms } from "#ops/bench/shape.ts";
 import { connectTo } from "#ops/compose/open.ts";
-import { documentEmbedder, qdrantOptions } from "#ops/compose/vectors.ts";
+import { documentEmbedder, qdrantOptions, spaceOf } from "#ops/compose/vectors.ts";
 import { modelsOf } from "#ops/config/model.ts";
 import { loadConfig } from "#ops/config.ts";
 import { type Settings, splitNatsUrl } from "#ops/settings.ts";
@@ -196,7 +198,7 @@ const checkModels: Check = async ({ settings }) => {
 };
 
 /** One text is embedded: that shows the address, the key, the model and its dimensions at once. */
-const checkEmbeddings: Check = async ({ settings }) => {
+const checkEmbeddings: Check = async ({ settings, natsUrl }) => {
   const { config } = await loadConfig(settings, { callsModels: false, asks: "embeddings" });
   if (!config.embeddings) return ok("none: documents are found by their words");
   const { baseUrl, model } = config.embeddings;
@@ -204,9 +206,11 @@ const checkEmbeddings: Check = async ({ settings }) => {
   const began = performance.now();
   try {
     const [vector] = await client.embed(["How long does delivery take?"]);
-    return ok(
-      `${model} at ${baseUrl}: ${vector?.length} numbers in ${(performance.now() - began).toFixed(0)} ms`,
-    );
+    const found = `${model} at ${baseUrl}: ${vector?.length} numbers in ${(performance.now() - began).toFixed(0)} ms`;
+    const stored = await storedDimensions(natsUrl, spaceOf(config.embeddings));
+    return stored === undefined || stored === vector?.length
+      ? ok(found)
+      : fail(`${found}, but the vectors in use have ${stored}`, ERRORS["vectors.dimension"].next);
   } catch (error) {
     return fail(
       `${model} at ${baseUrl}: ${reasonOf(error)}`,
@@ -216,6 +220,19 @@ const checkEmbeddings: Check = async ({ settings }) => {
     await client.close();
   }
 };
+
+/** Undefined also where NATS or the stream is missing: others say that. */
+async function storedDimensions(natsUrl: string, space: string): Promise<number | undefined> {
+  const connecting = connectTo(natsUrl, "jetclaw-doctor", createLog({ level: "silent" }));
+  const bus = await connecting.catch(() => undefined);
+  try {
+    return bus && (await dimensionsOf(bus, space));
+  } catch {
+    return undefined;
+  } finally {
+    await bus?.close();
+  }
+}
 
 const checkVectors: Check = async ({ settings }) => {
   const { config } = await loadConfig(settings, { callsModels: false, asks: "embeddings" });

@@ -14,6 +14,7 @@ import { questionVectors } from "#actors/knowledge/embeddings/questions.ts";
 import { recordedEmbedder } from "#actors/knowledge/embeddings/recorded.ts";
 import { dot, unitLength } from "#actors/knowledge/embeddings/unit-length.ts";
 import type { Embedder } from "#actors/knowledge/port.ts";
+import { recordOf } from "#actors/knowledge/vectors/passage-vectors.ts";
 
 interface Asked {
   readonly model: string;
@@ -134,12 +135,12 @@ describe("an OpenAI-compatible server", () => {
     ["an index that was not asked for", { data: [{ index: 7, embedding: [1, 2] }] }],
     ["zeros", { data: [{ index: 0, embedding: [0, 0] }] }],
     ["no numbers", { data: [{ index: 0, embedding: { a: 1 } }] }],
-    ["another dimension", { data: [{ index: 0, embedding: [1, 2, 3] }] }],
     ["no object", null],
-  ])("%s is refused", async (_, answer) => {
+    ["another dimension", { data: [{ index: 0, embedding: [1, 2, 3] }] }, "vectors.dimension"],
+  ])("%s is refused", async (_, answer, code = "embeddings.rejected") => {
     const { baseUrl } = await serverOf((_each, response) => response.end(JSON.stringify(answer)));
     const embedder = client(baseUrl, { dimensions: 2 });
-    await expect(embedder.embed(["a"])).rejects.toMatchObject({ code: "embeddings.rejected" });
+    await expect(embedder.embed(["a"])).rejects.toMatchObject({ code });
   });
 
   test("a breaker leaves a failing server alone", async () => {
@@ -217,4 +218,29 @@ describe("recorded vectors", () => {
     await expect(embedder.embed(["three"])).rejects.toMatchObject({ code: "embeddings.rejected" });
     await expect(recordedEmbedder(`${prefix}-not`)).rejects.toMatchObject({ code: "config.invalid" });
   });
+});
+
+test("a record holds vectors of one length: known texts are embedded again where the model gives others", async () => {
+  const event = {
+    v: 1,
+    tenant: "t",
+    collection: "c",
+    document: "d",
+    deleted: false,
+    title: "A",
+    at: 0,
+  } as const;
+  const asked: number[] = [];
+  const embed =
+    (dimensions: number) =>
+    async (texts: readonly string[]): Promise<Float32Array[]> => {
+      asked.push(texts.length);
+      return texts.map(() => unitLength(new Float32Array(dimensions).fill(1))!);
+    };
+  const first = await recordOf({ ...event, text: "# One\nx" }, 1, undefined, embed(2));
+  const second = await recordOf({ ...event, text: "# One\nx\n\n# Two\ny" }, 2, first, embed(3));
+  expect(second.vectors.map(({ length }) => length)).toEqual([3, 3]);
+  const third = await recordOf({ ...event, text: "# Two\ny\n\n# Three\nz" }, 3, second, embed(3));
+  expect(third.vectors.map(({ length }) => length)).toEqual([3, 3]);
+  expect(asked).toEqual([1, 1, 2, 1]);
 });
