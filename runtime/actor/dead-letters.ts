@@ -56,16 +56,11 @@ export type ShownLetter = DeadMessage | (Omit<DeadBytes, "bytes"> & { readonly b
 /** `redriven`: it is on its way. `settled`: nobody waits for it any more, nothing was sent. */
 export type RedriveResult = "redriven" | "settled";
 
-/** What the rest of the deployment says of bytes that only it can read. */
-export interface DeadJobs {
-  /** Returns a job to its queue while its turn waits for it, or what else the bytes stand for. @throws JetclawError `dead.unreadable` */
-  redrive(letter: DeadBytes): Promise<RedriveResult>;
-}
-
 export interface DeadLettersOptions {
   readonly bus: Bus;
   readonly deployment: Pick<Deployment, "shards">;
-  readonly jobs: DeadJobs;
+  /** Returns what only the rest of the deployment can read, such as a job. @throws JetclawError `dead.unreadable` */
+  redriveBytes(letter: DeadBytes): Promise<RedriveResult>;
 }
 
 const LINES = 100;
@@ -110,11 +105,11 @@ export class DeadLetters {
    * @throws JetclawError `dead.not-found`, `dead.unreadable`, `nats.unavailable`
    */
   async redrive(reference: string): Promise<RedriveResult> {
-    const { bus, jobs } = this.#options;
+    const { bus } = this.#options;
     const { data, seq } = await this.#find(reference);
     const letter = decode<DeadLetter>(data);
     if (!("envelope" in letter)) {
-      const result = await jobs.redrive(letter);
+      const result = await this.#options.redriveBytes(letter);
       if (result === "redriven") await remove(bus, DEADLETTER, seq);
       return result;
     }
