@@ -69,6 +69,25 @@ export function numeralAt(
     : { digits: String(value + unit), words: 2 };
 }
 
+const OTHER: ReadonlyMap<string, string> = new Map([
+  ["en", "nl"],
+  ["nl", "en"],
+]);
+/** Numbers in one of the two and something else in the other: "ten eerste", "an elf". */
+const AMBIGUOUS: ReadonlySet<string> = new Set(["ten", "elf"]);
+
+/** As `numeralAt`, for a text whose writer may have taken the other of the two languages. */
+export function numeralInEitherAt(
+  words: readonly string[],
+  at: number,
+  language: string,
+): ReturnType<typeof numeralAt> {
+  const own = numeralAt(words, at, language);
+  const other = OTHER.get(language);
+  if (own || other === undefined || AMBIGUOUS.has(words[at] ?? "")) return own;
+  return numeralAt(words, at, other);
+}
+
 /**
  * Stands for any length of time: what a question with "how long" or "after 3 weeks" asks for is where the text has "30
  * days". It ranks what is found and says nothing about its topic.

@@ -1,5 +1,5 @@
 /** A question as words: folded, with the casing and position that tell names from other words; numbers in digits. */
-import { numeralAt } from "#contracts/numerals.ts";
+import { numeralInEitherAt } from "#contracts/numerals.ts";
 
 export interface Word {
   /** Folded: compatibility forms, diacritics and case removed. */
@@ -27,7 +27,7 @@ const ABBREVIATION = /(?:^|\s)\p{L}{1,3}\.\s*$/u;
 
 export const fold = (text: string): string => text.normalize("NFKD").replace(MARKS, "").toLowerCase();
 
-/** @param language ISO 639-1: an "elf" is 11 in Dutch alone, and "ten" is 10 in English alone */
+/** @param language ISO 639-1, of most texts: an "elf" is 11 in Dutch alone, and "ten" is 10 in English alone */
 export function wordsOf(text: string, language: string): Word[] {
   const plain = text.normalize("NFKC").replace(GLUED, "$1 $2");
   const found = [...plain.matchAll(WORD)].slice(0, WORDS);
@@ -58,7 +58,7 @@ function inDigits(words: readonly Word[], language: string): Word[] {
   const read: Word[] = [];
   for (let at = 0; at < words.length; at++) {
     const word = words[at] as Word;
-    const numeral = numeralAt(texts, at, language);
+    const numeral = numeralInEitherAt(texts, at, language);
     read.push(numeral ? { ...word, text: numeral.digits, number: true, capital: false } : word);
     if (numeral) at += numeral.words - 1;
   }
