@@ -52,6 +52,8 @@ export const LIMITS = {
   restMs: 60_000,
   /** New message ids of a conversation after which those it remembers are written down beside its turns. */
   indexedIds: 64,
+  /** Exported turns that a conversation is given back at once; its outbox has less than a thousand effects. */
+  restoredRecords: 256,
   /** Passages given to a model. */
   passages: 6,
   /** How long a turn may take from its first message to its closing. */

@@ -4,6 +4,7 @@ import { citationSchema, partsSchema } from "./content.ts";
 import type { Envelope } from "./envelope.ts";
 import { isId, tokenOf } from "./ids.ts";
 import { type Job, type JobResult, jobResultSchema } from "./job.ts";
+import { LIMITS } from "./limits.ts";
 import { usageSchema } from "./usage.ts";
 
 export const CONVERSATION = "conversation";
@@ -127,7 +128,9 @@ export const conversationMessages = {
   }),
   erase: z.object({}),
   /** Closed turns from an archive. */
-  restore: z.object({ records: z.array(z.union([turnRecordSchema, feedbackRecordSchema])).max(256) }),
+  restore: z.object({
+    records: z.array(z.union([turnRecordSchema, feedbackRecordSchema])).max(LIMITS.restoredRecords),
+  }),
   /** Nobody has written for a while, as far as was known when this was scheduled. */
   idle: z.object({}),
 } as const;

@@ -2,12 +2,11 @@
  * Bringing exported turns back. They go through their conversation's actor: it alone knows whether the session was erased
  * since, and which of them are still there.
  */
-import { createHash } from "node:crypto";
 import { encode } from "#contracts/codec.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { DAY_MS, LIMITS } from "#contracts/limits.ts";
-import type { TurnRecord } from "#contracts/turn.ts";
-import { CONVERSATION } from "#contracts/turn.ts";
+import type { ActorAddress } from "#contracts/subjects.ts";
+import { CONVERSATION, type TurnRecord } from "#contracts/turn.ts";
 import { askActor } from "#runtime/actor/client.ts";
 import type { SystemActor } from "#runtime/actor/define.ts";
 import type { Clock } from "#runtime/clock.ts";
@@ -27,6 +26,12 @@ export interface Restored {
   readonly erased: number;
 }
 
+/** What is said of a message that was given up. */
+interface Refused {
+  readonly error: string;
+  readonly reference?: string;
+}
+
 export interface RestoreOptions {
   readonly tenant?: string | undefined;
   readonly session?: string | undefined;
@@ -40,13 +45,15 @@ export interface RestoreOptions {
 
 /** That a deployment can have. */
 const MOST_SHARDS = 16;
-/** For each batch the actor reads what is there, so the fewer the better; an outbox has less than a thousand effects. */
-const RECORDS_AT_ONCE = 500;
-/** What an actor is given at once: it fits a message, and the actor's outbox. */
+/** What an actor is given at once, besides so many records: it fits a message, and the actor's outbox. */
 const BYTES_AT_ONCE = LIMITS.envelopeBytes / 2;
 const ANSWER_MS = 30_000;
 
-/** @throws JetclawError `archive.unavailable`, `archive.damaged`, `archive.too-old`, `nats.unavailable` */
+/**
+ * A conversation whose records its actor cannot take holds up no other.
+ * @throws JetclawError `archive.unavailable`, `archive.damaged`, `archive.too-old`, `nats.unavailable`, and at the end
+ * `actor.handler-failed` where there was one
+ */
 export async function restoreTurns(
   bus: Bus,
   clock: Clock,
@@ -56,13 +63,21 @@ export async function restoreTurns(
   const sum = { restored: 0, present: 0, erased: 0 };
   const parts = await partsOf(store, options);
   if (!options.force) assertErasesAreKnown(parts, clock.now());
+  const refused: string[] = [];
   for (const part of parts) {
-    for (const [session, lines] of bySession(await readPart(store, part), options)) {
-      const done = await restoreSession(bus, clock, part, session, lines);
-      for (const key of ["restored", "present", "erased"] as const) sum[key] += done[key];
-    }
+    for (const [to, lines] of bySession(await readPart(store, part), options))
+      for (const records of batchesOf(lines)) {
+        const done = await askActor<Restored | Refused>(bus, clock, to, "restore", { records }, ANSWER_MS);
+        if ("error" in done) refused.push(`${to.tenant}/${to.key} (${done.reference ?? done.error})`);
+        else for (const key of ["restored", "present", "erased"] as const) sum[key] += done[key];
+      }
     options.onPart?.(part);
   }
+  if (refused.length > 0)
+    throw new JetclawError(
+      "actor.handler-failed",
+      `${refused.length} times records were not taken, first those of ${refused[0]}: jetclaw dead says why; the others are back`,
+    );
   return sum;
 }
 
@@ -98,16 +113,11 @@ function assertErasesAreKnown(parts: readonly Part[], now: number): void {
   );
 }
 
-interface SessionOf {
-  readonly tenant: string;
-  readonly session: string;
-}
-
 function bySession(
   lines: readonly ArchivedRecord[],
   { tenant, session }: RestoreOptions,
-): Map<SessionOf, ArchivedRecord[]> {
-  const sessions = new Map<string, [SessionOf, ArchivedRecord[]]>();
+): [ActorAddress, ArchivedRecord[]][] {
+  const sessions = new Map<string, [ActorAddress, ArchivedRecord[]]>();
   for (const line of lines) {
     const { record } = line;
     if (tenant !== undefined && record.tenant !== tenant) continue;
@@ -115,27 +125,9 @@ function bySession(
     const name = JSON.stringify([record.tenant, record.session]);
     const entry = sessions.get(name);
     if (entry) entry[1].push(line);
-    else sessions.set(name, [{ tenant: record.tenant, session: record.session }, [line]]);
+    else sessions.set(name, [{ kind: CONVERSATION, tenant: record.tenant, key: record.session }, [line]]);
   }
-  return new Map(sessions.values());
-}
-
-async function restoreSession(
-  bus: Bus,
-  clock: Clock,
-  part: Part,
-  { tenant, session }: SessionOf,
-  lines: readonly ArchivedRecord[],
-): Promise<Restored> {
-  const sum = { restored: 0, present: 0, erased: 0 };
-  for (const [n, records] of batchesOf(lines).entries()) {
-    const body = { records };
-    const id = createHash("sha256").update(`${part.sha256}.${session}.${n}.${clock.id()}`).digest("hex");
-    const to = { kind: CONVERSATION, tenant, key: session };
-    const done = await askActor<Restored>(bus, clock, to, "restore", body, ANSWER_MS, { id });
-    for (const key of ["restored", "present", "erased"] as const) sum[key] += done[key];
-  }
-  return sum;
+  return [...sessions.values()];
 }
 
 function batchesOf(lines: readonly ArchivedRecord[]): ArchivedRecord["record"][][] {
@@ -144,7 +136,7 @@ function batchesOf(lines: readonly ArchivedRecord[]): ArchivedRecord["record"][]
   for (const { record } of lines) {
     const more = encode(record).length;
     const last = batches.at(-1);
-    if (last && last.length < RECORDS_AT_ONCE && bytes + more <= BYTES_AT_ONCE) last.push(record);
+    if (last && last.length < LIMITS.restoredRecords && bytes + more <= BYTES_AT_ONCE) last.push(record);
     else batches.push([record]);
     bytes = batches.at(-1) === last ? bytes + more : more;
   }

@@ -179,6 +179,36 @@ describe("a conversation of which nothing is left", () => {
     expect(await restore(store)).toEqual({ restored: 30, present: 0, erased: 0 });
     await waitUntil(async () => (await stored("gone")) === 30, { what: "all turns" });
   });
+
+  test("comes back also where it had more turns in a day than an actor is given at once", async () => {
+    const store = inS3();
+    const turns = LIMITS.restoredRecords + 1;
+    const { partition } = routeOf({ kind: CONVERSATION, tenant: "gone", key: "busy" });
+    const subject = turnSubject(shardOf(partition, SHARDS), "web", "gone", "busy");
+    const records = Array.from({ length: turns }, (_, n) => encode(recordOf("gone", "busy", n + 1)));
+    await Promise.all(records.map((record) => world.bus.append(subject, record)));
+    await exportAll(store);
+    await purgeAll();
+    expect(await restore(store)).toEqual({ restored: turns, present: 0, erased: 0 });
+    await waitUntil(async () => (await stored("gone")) === turns, { what: "all turns" });
+  });
+
+  test("is not said to be back where its actor could not take what it was given", async () => {
+    const store = inS3();
+    const { partition } = routeOf({ kind: CONVERSATION, tenant: "gone", key: "odd" });
+    await world.bus.append(
+      turnSubject(shardOf(partition, SHARDS), "web", "gone", "odd"),
+      encode({ ...recordOf("gone", "odd", 1), outcome: "of code to come" }),
+    );
+    await append("gone", 3);
+    await exportAll(store);
+    await purgeAll();
+    await expect(restore(store)).rejects.toMatchObject({
+      code: "actor.handler-failed",
+      detail: expect.stringContaining("gone/odd"),
+    });
+    await waitUntil(async () => (await stored("gone")) === 3, { what: "the turns of the others" });
+  });
 });
 
 describe("an archive that fails", () => {
