@@ -108,7 +108,11 @@ export class SseStream {
     this.#share = share;
     const headers = reply.getHeaders() as OutgoingHttpHeaders;
     reply.hijack();
-    this.#raw.on("close", () => this.#close());
+    this.#raw.on("close", () => {
+      clearTimeout(this.#catchUp);
+      this.#account();
+      this.#close();
+    });
     this.#raw.on("drain", () => this.#account());
     this.#raw.on("error", () => this.#close());
     this.#raw.writeHead(200, {
@@ -154,9 +158,11 @@ export class SseStream {
     this.#write(":\n\n");
   }
 
+  /** What is still on its way counts until it is read, as before. */
   end(): void {
     if (this.#closed) return;
     this.#raw.end();
+    this.#holdToShare();
     this.#close();
   }
 
@@ -179,6 +185,11 @@ export class SseStream {
   #write(text: string): void {
     if (this.#closed) return;
     this.#raw.write(text);
+    this.#holdToShare();
+  }
+
+  /** Drops a client that does not read what it was sent. */
+  #holdToShare(): void {
     const fits = this.#account();
     if (this.#unread === 0) return;
     if (!fits || this.#unread > BURST * this.#share.shareBytes) this.#drop();
@@ -197,7 +208,7 @@ export class SseStream {
   }
 
   #account(): boolean {
-    const unread = this.#closed ? 0 : this.#raw.writableLength;
+    const unread = this.#raw.destroyed ? 0 : this.#raw.writableLength;
     const change = unread - this.#unread;
     this.#unread = unread;
     return this.#share.account(change);
@@ -206,8 +217,6 @@ export class SseStream {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearTimeout(this.#catchUp);
-    this.#account();
     for (const listener of this.#closers) listener();
     this.#closers.clear();
   }

@@ -1,4 +1,5 @@
 // What arrives at the socket: slow, huge, malformed, hostile.
+import type { ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { beforeEach, describe, expect, test } from "vitest";
 import { LIMITS } from "#contracts/limits.ts";
@@ -190,6 +191,39 @@ describe("sockets", () => {
     expect(await (await gateway.ask(messages("bob"), { body: { text: "hi" } })).json()).toMatchObject({
       reply: "fine",
     });
+  });
+
+  test("one that stops to read is dropped as well where its answer has ended", async () => {
+    const { promise: responding, resolve: respond } = Promise.withResolvers<ServerResponse>();
+    gateway.app.server.once("request", (_request, response: ServerResponse) => respond(response));
+    let flood: NodeJS.Timeout | undefined;
+    gateway.conversations.onMessage = async (message) => {
+      const response = await responding;
+      const turn = gateway.conversations.open(message);
+      let number = 0;
+      flood = setInterval(() => {
+        // More than its share waits for it, and no more than a burst may bring.
+        if (response.writableLength > settings.streamBufferBytes) {
+          clearInterval(flood);
+          gateway.conversations.close(message, turn, "the end", { attempt: 1, number: ++number });
+          return;
+        }
+        for (let n = 0; n < 16; n++)
+          gateway.conversations.delta(message, turn, 1, ++number, "x".repeat(16_384), { stored: false });
+      }, 5);
+    };
+    const request = JSON.stringify({ text: "flood me" });
+    const socket = connect(gateway.port, "127.0.0.1").on("error", () => {});
+    socket.pause();
+    socket.write(
+      `${head("POST", messages("ann"), `Accept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: ${request.length}\r\n`)}\r\n${request}`,
+    );
+    try {
+      await waitUntil(() => gateway.logged().includes("dropped a stream"), { what: "the drop" });
+    } finally {
+      clearInterval(flood);
+      socket.destroy();
+    }
   });
 
   test("streams are capped: one more is 429, and a closed one makes room", async () => {
