@@ -15,6 +15,8 @@ export const passageSchema = z.object({
   title: z.string(),
   url: z.string().optional(),
   locale: z.string().optional(),
+  /** Other words for what its document is about. */
+  tags: z.array(z.string()).optional(),
   text: z.string(),
   /** Higher is better; comparable only inside one result. */
   score: z.number(),

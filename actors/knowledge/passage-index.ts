@@ -198,6 +198,7 @@ function entryOf(event: KnowledgeEvent, revision: number): Entry {
     title,
     ...(url ? { url } : {}),
     ...(locale ? { locale } : {}),
+    ...(event.tags?.length ? { tags: [...event.tags] } : {}),
   };
   const passages: StoredPassage[] = [];
   const languages = language === undefined ? UNKNOWN_LANGUAGE : [language];

@@ -114,7 +114,8 @@ function scoreOf(section: Section, { terms, weights, language }: Asked): number 
   const spoken = spokenIn(section, language);
   const heading = termsOf(section.heading, spoken);
   const body = termsOf(section.blocks.join("\n"), spoken);
-  const title = termsOf(section.passage.title, spoken);
+  const { title: named, tags = [] } = section.passage;
+  const title = termsOf([named, ...tags].join("\n"), spoken);
   const subject = { covered: 0, all: 0 };
   const whole = { covered: 0, all: 0 };
   for (const { stem, weak } of terms) {

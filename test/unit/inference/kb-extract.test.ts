@@ -38,6 +38,8 @@ describe("what the documents say", () => {
     ["What are your opening hours?", "en", "stores-en", "9:30 to 20:00"],
     ["Do you ship to Belgium?", "en", "delivery-abroad-en", "Belgium"],
     ["Where is my order?", "en", "tracking-en", "My Acme"],
+    // Its documents say this in their tags alone.
+    ["How long is the guarantee?", "en", "warranty-en", "at least 2 years"],
     ["Hoe lang duurt de levering?", "nl", "delivery-nl", "1 tot 2 werkdagen"],
     ["Wanneer krijg ik mijn geld terug?", "nl", "refunds-nl", "werkdagen"],
     ["Wat zijn de openingstijden?", "nl", "stores-nl", "uur"],
