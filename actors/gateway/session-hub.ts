@@ -50,16 +50,17 @@ export class SessionHub {
    */
   async admit(tenant: string, session: string, id: string): Promise<{ release(): void }> {
     const held = this.#session(tenant, session);
-    if (!held.unanswered.has(id) && held.unanswered.size >= this.#options.unansweredMessages) {
+    // One that is sent again has the place, and the turn, that it has.
+    const isNew = !held.unanswered.has(id);
+    if (isNew && held.unanswered.size >= this.#options.unansweredMessages) {
       metrics.refusals({ reason: "mailbox.full" });
       throw new JetclawError("mailbox.full", `${held.unanswered.size} unanswered`, {
         retryAfterSeconds: RETRY_AFTER_SECONDS,
       });
     }
-    const mine = { turn: undefined, at: this.#options.clock.now() };
-    held.unanswered.set(id, mine);
+    if (isNew) held.unanswered.set(id, { turn: undefined, at: this.#options.clock.now() });
     const release = (): void => {
-      if (held.unanswered.get(id) === mine) held.unanswered.delete(id);
+      if (isNew) held.unanswered.delete(id);
       this.#closeIdle(held);
     };
     try {

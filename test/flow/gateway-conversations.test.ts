@@ -317,6 +317,26 @@ describe("admission", () => {
     expect((await gateway.ask(messages("ann"), { body: { text: "x" }, headers: async_ })).status).toBe(202);
   });
 
+  test("a message that is sent again while its turn runs makes room with its answer like any other", async () => {
+    const small = await startTestGateway({ keys: store.keys, settings: { unansweredMessages: 1 } });
+    const { conversations } = small;
+    conversations.onMessage = () => {};
+    const send = async (id: string): Promise<number> => {
+      const body = { text: "x", id };
+      const headers = { prefer: "respond-async" };
+      return (await small.ask(messages("ann"), { body, headers })).status;
+    };
+    try {
+      expect(await send("m1")).toBe(202);
+      const turn = conversations.open(conversations.sent[0] as IncomingMessage);
+      expect(await send("m1")).toBe(202);
+      conversations.close(conversations.sent[0] as IncomingMessage, turn, "there", { attempt: 1, number: 1 });
+      expect(await send("m2")).toBe(202);
+    } finally {
+      await small.stop();
+    }
+  });
+
   test("requests above a key's rate are 429 with Retry-After", async () => {
     const slow = await startTestGateway({ keys: store.keys, settings: { requestsPerSecond: 3 } });
     try {
