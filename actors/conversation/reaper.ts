@@ -37,6 +37,7 @@ export class Reaper {
   readonly #lease: Lease;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
+  #stopped = false;
 
   constructor(options: ReaperOptions) {
     this.#options = options;
@@ -54,7 +55,9 @@ export class Reaper {
     }, ROUND_MS);
   }
 
+  /** Ends a round where it is: after an outage thousands of jobs are overdue, and whoever drains has no time for them. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     clearInterval(this.#timer);
     await this.#running;
     await this.#lease
@@ -73,7 +76,7 @@ export class Reaper {
 
   async #sweep(pool: string, filter: string): Promise<void> {
     const stream = inferStream(pool);
-    for (;;) {
+    while (!this.#stopped) {
       const oldest = await nextMessage(this.#options.bus, stream, filter);
       if (!oldest) return;
       const job = readJob(oldest.data);

@@ -1,13 +1,21 @@
 // Workers on a real NATS: the order of a backlog, the door bell, stops, providers that fail, jobs that kill or cannot be
 // read, and what a drain does with what it holds. What the provider saw is read from the simulator's bill.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { Reaper } from "#actors/conversation/reaper.ts";
 import { decode, encode } from "#contracts/codec.ts";
 import { attemptOf } from "#contracts/job.ts";
 import { CORE, DEADLETTER, deadLetterFilter, inferSubject } from "#contracts/subjects.ts";
 import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
-import { nextMessage, streamState } from "#runtime/nats/reader.ts";
+import { systemClock } from "#runtime/clock.ts";
+import { nextMessage, purge, streamState } from "#runtime/nats/reader.ts";
 import { WorkQueue } from "#runtime/nats/work-queue.ts";
-import { type InferenceWorld, inferenceWorld, jobOf, type TestWorker } from "#test/harness/inference.ts";
+import {
+  type InferenceWorld,
+  inferenceWorld,
+  jobOf,
+  silentLog,
+  type TestWorker,
+} from "#test/harness/inference.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
 let world: InferenceWorld;
@@ -334,5 +342,24 @@ describe("drain", () => {
     expect(world.results.some(({ body }) => body.job === job.id)).toBe(false);
     await work([echo]);
     expect(await world.resultOf(job)).toMatchObject({ finish: "stop" });
+  });
+
+  test("a reaper that stops leaves what else is overdue to the next one", async () => {
+    const before = world.results.length;
+    const overdue = Array.from({ length: 600 }, () => jobOf({ deadline: Date.now() - 60_000 }));
+    await Promise.all(overdue.map((job) => world.submit(job)));
+    const { bus } = world;
+    const reaper = new Reaper({
+      bus,
+      clock: systemClock,
+      log: silentLog,
+      instance: "reaper",
+      pools: ["default"],
+    });
+    reaper.start();
+    await waitUntil(() => world.results.length > before, { what: "a job that is closed" });
+    await reaper.stop();
+    expect((await streamState(bus, "INFER-default")).messages).toBeGreaterThan(0);
+    await purge(bus, "INFER-default", "infer.>");
   });
 });
