@@ -5,7 +5,7 @@ import type { Envelope } from "./envelope.ts";
 import { isId, tokenOf } from "./ids.ts";
 import { type Job, type JobResult, jobResultSchema } from "./job.ts";
 import { LIMITS } from "./limits.ts";
-import { usageSchema } from "./usage.ts";
+import { NO_USAGE, usageSchema } from "./usage.ts";
 
 export const CONVERSATION = "conversation";
 export const RECORD_VERSION = 1;
@@ -180,7 +180,7 @@ export const answerSchema = z.object({
 });
 export type Answer = z.infer<typeof answerSchema>;
 
-export function answerOf(record: TurnRecord): Answer {
+export function answerOf(record: Omit<TurnRecord, "id">): Answer {
   const { session, turn, reply, citations, model, cached, cacheLevel, usage, outcome, reference } = record;
   return {
     session,
@@ -228,6 +228,19 @@ export interface TranscriptTurn {
   readonly feedback?: "up" | "down" | undefined;
   readonly at: number;
 }
+
+/** What a transcript tells of an answer: not what it used, nor which cache it came from. */
+export const answerOfTurn = (session: string, turn: TranscriptTurn): Answer => ({
+  session,
+  turn: turn.turn,
+  reply: turn.reply ?? "",
+  citations: [...turn.citations],
+  model: turn.model ?? "",
+  cached: turn.cached,
+  usage: NO_USAGE,
+  outcome: turn.outcome ?? "answered",
+});
+
 export interface Transcript {
   readonly session: string;
   readonly status: (typeof TRANSCRIPT_STATUS)[number];

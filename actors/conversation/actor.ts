@@ -170,12 +170,7 @@ function advance(actor: ConversationActor, event: Event, shards: number): void {
 }
 
 function carryOut(actor: ConversationActor, decision: Decision, shards: number): void {
-  if (decision.do === "abandon")
-    return closeWith(actor, shards, {
-      ending: emptyEnding("stopped", phrase("stopped", actor.state.locale)),
-      attempt: 0,
-      lastChunk: 0,
-    });
+  if (decision.do === "abandon") return closeWith(actor, shards, stopped(actor.state.locale));
   if (decision.do === "collect")
     return actor.schedule(COLLECT_TIMER, { at: decision.untilAt }, "collected", { turn: actor.state.turn });
   // A queued job vanishes; a running one is told by the control subject and sends what it has.
@@ -227,13 +222,12 @@ function result(actor: ConversationActor, body: JobResult, answering: Answering)
 
 function settle(actor: ConversationActor, turn: number, shards: number): void {
   const { open } = actor.state;
-  if (open?.turn !== turn) return;
-  closeWith(actor, shards, {
-    ending: emptyEnding("stopped", phrase("stopped", open.job?.locale)),
-    attempt: 0,
-    lastChunk: 0,
-  });
+  if (open?.turn === turn) closeWith(actor, shards, stopped(open.job?.locale));
 }
+
+const stopped = (locale: string | undefined): Closing => ({
+  ending: emptyEnding("stopped", phrase("stopped", locale)),
+});
 
 function say(actor: ConversationActor, message: Envelope, shards: number): void {
   const { text, channel } = message.body as { text: string; channel?: string };
@@ -245,7 +239,7 @@ function say(actor: ConversationActor, message: Envelope, shards: number): void 
     channel: channel ?? state.channel,
     startedAt: message.at,
     assistant: state.assistant ?? "",
-    closing: { ending: { ...emptyEnding("stopped", text), outcome: "said" }, attempt: 0, lastChunk: 0 },
+    closing: { ending: emptyEnding("said", text) },
   });
   appendRecord(actor, shards, record);
   emitDone(actor, record);
@@ -286,8 +280,6 @@ function apologise(actor: ConversationActor, message: Envelope, reference: strin
   const { open, pending } = actor.state;
   const failed = (locale: string | undefined): Closing => ({
     ending: emptyEnding("failed", phrase("failed", locale, reference)),
-    attempt: 0,
-    lastChunk: 0,
     reference,
   });
   if (message.type === "result" && open?.job && jobOf(message, open.job.id) === open.job.id)

@@ -64,8 +64,6 @@ export async function lookUp(
 
 export const closingOf = ({ answer, level }: Hit): Closing => ({
   ending: { outcome: "answered", ...answer, cached: true, usage: NO_USAGE },
-  attempt: 0,
-  lastChunk: 0,
   cacheLevel: level,
 });
 

@@ -13,6 +13,7 @@ import {
   tokensSessionFilter,
 } from "#contracts/subjects.ts";
 import {
+  answerOfTurn,
   CONVERSATION,
   type EraseReceipt,
   type StreamEvent,
@@ -40,7 +41,7 @@ import {
 import type { Conversations, IncomingMessage, SessionPage, SessionQuery } from "./port.ts";
 import { listSessions } from "./sessions.ts";
 import { type StoredState, upgradeState } from "./stored.ts";
-import type { ConversationState, PastTurn } from "./turn.ts";
+import type { ConversationState } from "./turn.ts";
 
 const PAGE = 256;
 const REPLY_MS = 10_000;
@@ -59,7 +60,7 @@ export class ConversationClient implements Conversations {
   }
 
   async send(message: IncomingMessage): Promise<void> {
-    const { tenant, session, id, body, deadline, trace } = message;
+    const { tenant, session, id, body, trace } = message;
     await sendToActor(this.#bus, {
       id,
       tenant,
@@ -68,7 +69,6 @@ export class ConversationClient implements Conversations {
       type: "user",
       body,
       at: this.#clock.now(),
-      ...(deadline === undefined ? {} : { deadline }),
       ...(trace ? { trace } : {}),
     });
   }
@@ -167,7 +167,7 @@ export class ConversationClient implements Conversations {
     const running = runningTurn(state);
     if (running && has(running)) return running;
     const stored = state.history.find(has);
-    if (stored) return ofPast(stored);
+    if (stored) return stored;
     if (state.pending.some(({ id }) => id === message)) return undefined;
     const indexed = state.unindexed !== undefined;
     const remembered = processed.has(message);
@@ -176,7 +176,7 @@ export class ConversationClient implements Conversations {
     if (remembered) {
       const kept = (): Promise<unknown> => keptOf(this.#past, tenant, session);
       const last = (await lastTurns(this.#past, tenant, session, state, kept)).find(({ turn }) => has(turn));
-      if (last) return ofPast(last.turn);
+      if (last) return last.turn;
     }
     const at = state.places?.turn === state.turn ? state.places.ids : undefined;
     const chunks = indexed ? await readOldIds(this.#past, tenant, session, at) : [];
@@ -184,7 +184,7 @@ export class ConversationClient implements Conversations {
     if (place === undefined && indexed && !remembered) return undefined;
     // Not written down yet: then it can only lie behind the last that were.
     const record = await findTurnOf(this.#past, tenant, session, message, place ?? chunks.at(-1)?.seq);
-    return record && ofPast(pastOf(record));
+    return record && pastOf(record);
   }
 
   get #past(): PastTurns {
@@ -196,10 +196,10 @@ export class ConversationClient implements Conversations {
     const feedback = new Map<number, "up" | "down">();
     for await (const { record } of records(this.#past, tenant, session, from)) {
       if (record.type === "feedback") feedback.set(record.turn, record.value);
-      else turns.set(record.turn, ofPast(pastOf(record)));
+      else turns.set(record.turn, pastOf(record));
     }
     // The state is committed before its record is published: what is missing in TURNS is still in the state.
-    for (const past of state.history) if (!turns.has(past.turn)) turns.set(past.turn, ofPast(past));
+    for (const past of state.history) if (!turns.has(past.turn)) turns.set(past.turn, past);
     const running = runningTurn(state);
     if (running) turns.set(running.turn, running);
     const ordered = [...turns.values()].sort((a, b) => a.turn - b.turn);
@@ -271,21 +271,6 @@ function withClosedTurns(
   ]);
   return [...events, ...lost].sort((a, b) => a.turn - b.turn || a.attempt - b.attempt || a.number - b.number);
 }
-
-export function answerOfTurn(session: string, turn: TranscriptTurn): NonNullable<StreamEvent["answer"]> {
-  return {
-    session,
-    turn: turn.turn,
-    reply: turn.reply ?? "",
-    citations: [...turn.citations],
-    model: turn.model ?? "",
-    cached: turn.cached,
-    usage: { inputTokens: 0, outputTokens: 0 },
-    outcome: turn.outcome ?? "answered",
-  };
-}
-
-const ofPast = (p: PastTurn): TranscriptTurn => ({ ...p, messages: [...p.messages] });
 
 /** The turn that is being answered, or the messages that wait for one. */
 function runningTurn(state: ConversationState): TranscriptTurn | undefined {

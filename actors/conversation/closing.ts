@@ -16,10 +16,9 @@ import { type Asked, type ConversationState, closeTurn, type Ending } from "./tu
 
 export interface Closing {
   readonly ending: Ending;
-  /** Attempt that gave the answer; 0 when no worker did. */
-  readonly attempt: number;
-  /** Number of the last chunk of that attempt. */
-  readonly lastChunk: number;
+  /** Attempt that gave the answer, and the number of its last chunk; absent where no worker did. */
+  readonly attempt?: number;
+  readonly lastChunk?: number;
   readonly cacheLevel?: string;
   readonly reference?: string;
   readonly error?: string;
@@ -67,7 +66,7 @@ export function recordOf(actor: ConversationActor, input: RecordInput): Omit<Tur
     usage: ending.usage,
     ...(closing.costUsd === undefined ? {} : { costUsd: closing.costUsd }),
     ...(route ? { route } : {}),
-    attempts: attemptsUpTo(closing.attempt),
+    attempts: attemptsUpTo(closing.attempt ?? 0),
     ...(closing.reference ? { reference: closing.reference } : {}),
     ...(closing.error ? { error: closing.error } : {}),
     startedAt: input.startedAt,
@@ -102,7 +101,7 @@ export function closeWith(actor: ConversationActor, shards: number, closing: Clo
 export function emitDone(
   actor: ConversationActor,
   record: Omit<TurnRecord, "id">,
-  { attempt, lastChunk }: Pick<Closing, "attempt" | "lastChunk"> = { attempt: 0, lastChunk: 0 },
+  { attempt = 0, lastChunk = 0 }: Pick<Closing, "attempt" | "lastChunk"> = {},
 ): void {
   actor.emit(tokensSubject(actor.tenant, actor.key, record.turn), {
     type: "done",
@@ -110,7 +109,7 @@ export function emitDone(
     attempt,
     number: lastChunk + 1,
     text: record.reply,
-    answer: answerOf({ ...record, id: "" }),
+    answer: answerOf(record),
   } satisfies StreamEvent);
 }
 

@@ -10,7 +10,7 @@ import type { RouteDecision } from "#contracts/turn.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
 import type { Closing } from "./closing.ts";
 import { phrase } from "./phrases.ts";
-import type { ConversationState } from "./turn.ts";
+import { type ConversationState, emptyEnding } from "./turn.ts";
 
 /** Answers from passages alone, without a model. */
 export type Extract = (
@@ -68,23 +68,12 @@ export function extractClosing(
       cached: false,
       usage: NO_USAGE,
     },
-    attempt: 0,
-    lastChunk: 0,
     route: unrouted(level, "answered from the documents, no model was asked"),
   };
 }
 
 export const refusal = (level: Level, locale: string): Closing => ({
-  ending: {
-    outcome: "failed",
-    reply: phrase("refused", locale),
-    citations: [],
-    model: "",
-    cached: false,
-    usage: NO_USAGE,
-  },
-  attempt: 0,
-  lastChunk: 0,
+  ending: emptyEnding("failed", phrase("refused", locale)),
   error: "load.refused",
   route: unrouted(level, "a new conversation is refused"),
 });

@@ -8,8 +8,6 @@ export interface IncomingMessage {
   /** Idempotency key of the message: the client's own, or a fresh one. */
   readonly id: string;
   readonly body: UserMessage;
-  /** Absolute, ms since the epoch. */
-  readonly deadline?: number;
   readonly trace?: TraceContext | undefined;
 }
 

@@ -1,7 +1,7 @@
 /** Messages that come again: whoever waits is told the turn that the message has. */
 import type { Envelope } from "#contracts/envelope.ts";
 import { tokensSubject } from "#contracts/subjects.ts";
-import { type Answer, answerOf, type StreamEvent, turnEvent } from "#contracts/turn.ts";
+import { type Answer, answerOf, answerOfTurn, type StreamEvent, turnEvent } from "#contracts/turn.ts";
 import type { SystemActor } from "#runtime/actor/define.ts";
 import type { IdsIndex } from "./old-ids.ts";
 import { REPEATED_ATTEMPT } from "./past-turns.ts";
@@ -17,10 +17,8 @@ export function repeat(actor: ConversationActor, message: Envelope): void {
   if (open?.messages.some(asked)) return announce(actor, open.turn, open.messages);
   const past = history.find((turn) => turn.messages.some(asked));
   if (!past) return;
-  const { turn, messages, reply, citations, model, cached, outcome } = past;
-  announce(actor, turn, messages);
-  const usage = { inputTokens: 0, outputTokens: 0 };
-  end(actor, { session: actor.key, turn, reply, citations: [...citations], model, cached, usage, outcome });
+  announce(actor, past.turn, past.messages);
+  end(actor, answerOfTurn(actor.key, past));
 }
 
 /** A repeat whose id is remembered no more gets the turn that it already has. False: it is a new message. */

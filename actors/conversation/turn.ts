@@ -308,8 +308,8 @@ export function isAwaited(state: ConversationState, result: Pick<JobResult, "job
   return state.open?.job?.id === result.job && state.open.job.step === result.step;
 }
 
-/** How a turn without a usable result ends. */
-export function emptyEnding(outcome: "failed" | "stopped", reply: string): Ending {
+/** How a turn ends in which no model and no cache had a part. */
+export function emptyEnding(outcome: Exclude<Outcome, "answered">, reply: string): Ending {
   return { outcome, reply, citations: [], model: "", cached: false, usage: NO_USAGE };
 }
 

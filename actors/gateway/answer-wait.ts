@@ -4,8 +4,7 @@
  */
 import type { Conversations } from "#actors/conversation/port.ts";
 import { JetclawError } from "#contracts/errors.ts";
-import type { Answer, StreamEvent, TranscriptTurn } from "#contracts/turn.ts";
-import { NO_USAGE } from "#contracts/usage.ts";
+import { type Answer, answerOfTurn, type StreamEvent, type TranscriptTurn } from "#contracts/turn.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { endOfTurn, OrderedEvents } from "./ordered-events.ts";
 import { WaitEnded } from "./problems.ts";
@@ -145,7 +144,7 @@ export class AnswerWait {
     await reading;
     if (found.reply === null || this.#settled) return;
     // The stream kept nothing of it, so the record has to do.
-    const answer = answerFromTranscript(session, found, found.reply);
+    const answer = answerOfTurn(session, found);
     this.#options.onEvent?.({ type: "done", turn: found.turn, ...LAST_KNOWN, text: answer.reply, answer });
     this.#succeed(answer);
   }
@@ -170,16 +169,3 @@ export class AnswerWait {
 
 /** Position of a `done` made from the transcript: after everything else of the turn. */
 const LAST_KNOWN = { attempt: endOfTurn(0).attempt, number: endOfTurn(0).number } as const;
-
-function answerFromTranscript(session: string, turn: TranscriptTurn, reply: string): Answer {
-  return {
-    session,
-    turn: turn.turn,
-    reply,
-    citations: [...turn.citations],
-    model: turn.model ?? "",
-    cached: turn.cached,
-    usage: NO_USAGE,
-    outcome: turn.outcome ?? "answered",
-  };
-}
