@@ -4,6 +4,7 @@ import { SCALE_DEFAULTS } from "#actors/governor/scale.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { natsUrlOf, readSettings } from "../settings.ts";
 import { usage } from "./failure.ts";
+import { count, wholeNumber } from "./number-option.ts";
 import { note } from "./print.ts";
 
 interface AutoscaleFlags {
@@ -23,19 +24,11 @@ export function autoscaleCommand(): Command {
   return new Command("autoscale")
     .description("run as many workers of a pool on this machine as its queue needs")
     .requiredOption("--pool <name>", "whose workers")
-    .addOption(new Option("--min <n>", "fewest workers").default(1).argParser(number("--min")))
-    .addOption(new Option("--max <n>", "most workers").default(4).argParser(number("--max")))
-    .addOption(
-      new Option("--target-drain-ms <ms>", "wait that is aimed at")
-        .default(SCALE_DEFAULTS.targetMs)
-        .argParser(number("--target-drain-ms")),
-    )
-    .addOption(
-      new Option("--hold-ms <ms>", "calm before a worker is ended")
-        .default(SCALE_DEFAULTS.holdMs)
-        .argParser(number("--hold-ms")),
-    )
-    .addOption(new Option("--slots <n>", "jobs at once of each worker").argParser(number("--slots")))
+    .addOption(count("--min <n>", "fewest workers", 1))
+    .addOption(count("--max <n>", "most workers", 4))
+    .addOption(count("--target-drain-ms <ms>", "wait that is aimed at", SCALE_DEFAULTS.targetMs))
+    .addOption(count("--hold-ms <ms>", "calm before a worker is ended", SCALE_DEFAULTS.holdMs))
+    .addOption(new Option("--slots <n>", "jobs at once of each worker").argParser(wholeNumber("--slots")))
     .addOption(
       new Option("--nats <url>", "NATS server (default: JETCLAW_NATS_URL, else the one of `jetclaw up`)"),
     )
@@ -109,12 +102,4 @@ async function run(flags: AutoscaleFlags): Promise<void> {
     ];
     return { command: process.execPath, args: [...process.execArgv, entry, ...args] };
   }
-}
-
-function number(flag: string): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!Number.isInteger(value) || value < 1) throw usage(`${flag} is a whole number from 1, not "${text}"`);
-    return value;
-  };
 }

@@ -3,9 +3,10 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { BatchOptions } from "../bench/batch.ts";
-import type { BenchResult } from "../bench/shape.ts";
 import { readSettings } from "../settings.ts";
+import { tableOf } from "./bench-table.ts";
 import { EXIT } from "./failure.ts";
+import { count } from "./number-option.ts";
 import { note, print, printJson } from "./print.ts";
 
 interface BatchFlags
@@ -17,12 +18,7 @@ interface BatchFlags
   readonly plot?: string;
 }
 
-export interface BenchParts {
-  count(flags: string, description: string, value: number, least?: number): Option;
-  tableOf(result: BenchResult, prefix?: string): string;
-}
-
-export function batchCommand({ count, tableOf }: BenchParts): Command {
+export function batchCommand(): Command {
   return new Command("batch")
     .description("jobs in batches over a backend that gains from them, beside the same one by one")
     .addOption(count("--seed <n>", "of texts and arrivals", 1, 0))

@@ -4,9 +4,10 @@ import { basename, join } from "node:path";
 import { Command, Option } from "commander";
 import type { CacheOptions } from "../bench/cache.ts";
 import type { LabelledRequest } from "../bench/cache-traffic.ts";
-import type { BenchParts } from "./bench-batch.ts";
 import { underWatch } from "./bench-load.ts";
+import { tableOf } from "./bench-table.ts";
 import { usage } from "./failure.ts";
+import { count } from "./number-option.ts";
 import { note, print, printJson } from "./print.ts";
 
 interface CacheFlags extends Omit<CacheOptions, "traffic" | "name" | "say" | "response"> {
@@ -21,7 +22,7 @@ interface CacheFlags extends Omit<CacheOptions, "traffic" | "name" | "say" | "re
 
 const DEFAULT_DATA = "../shared/data";
 
-export function cacheCommand({ count, tableOf }: BenchParts): Command {
+export function cacheCommand(): Command {
   return new Command("cache")
     .description("inference that the caches avoid on labelled questions, and how often they are wrong")
     .addOption(count("--seed <n>", "of the generator, the oracle and the checks", 1, 0))

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { EndpointOptions } from "../bench/endpoint.ts";
 import { readSettings } from "../settings.ts";
-import type { BenchParts } from "./bench-batch.ts";
+import { tableOf } from "./bench-table.ts";
 import { EXIT } from "./failure.ts";
+import { count } from "./number-option.ts";
 import { note, print, printJson } from "./print.ts";
 
 interface EndpointFlags
@@ -17,7 +18,7 @@ interface EndpointFlags
   readonly plot?: string;
 }
 
-export function endpointCommand({ count, tableOf }: BenchParts): Command {
+export function endpointCommand(): Command {
   return new Command("endpoint")
     .description("requests to the OpenAI-compatible endpoint, beside a bare proxy in the same run")
     .addOption(count("--seed <n>", "of texts", 1, 0))

@@ -2,8 +2,9 @@
 import { writeFile } from "node:fs/promises";
 import { Command } from "commander";
 import type { BenchResult } from "../bench/shape.ts";
-import type { BenchParts } from "./bench-batch.ts";
 import { underWatch } from "./bench-load.ts";
+import { tableOf } from "./bench-table.ts";
+import { count } from "./number-option.ts";
 import { note, print, printJson } from "./print.ts";
 
 interface Common {
@@ -26,10 +27,7 @@ interface KnowledgeFlags extends Common {
 }
 
 /** @returns commands for `bench` */
-export const knowledgeCommands = (parts: BenchParts): Command[] => [
-  retrievalCommand(parts),
-  knowledgeCommand(parts),
-];
+export const knowledgeCommands = (): Command[] => [retrievalCommand(), knowledgeCommand()];
 
 async function show(
   result: BenchResult,
@@ -42,7 +40,7 @@ async function show(
   if (plot) await writeFile(plot, (await import("../bench/plot.ts")).plot(result, prefix));
 }
 
-const retrievalCommand = ({ tableOf }: BenchParts): Command =>
+const retrievalCommand = (): Command =>
   new Command("retrieval")
     .description("how often questions find the right document: by words, by vectors, by both")
     .option("--data <folder>", "where evaluation data is", "../shared/data")
@@ -76,7 +74,7 @@ const retrievalCommand = ({ tableOf }: BenchParts): Command =>
       await show(result, flags, tableOf(result, "words"), "words");
     });
 
-const knowledgeCommand = ({ count, tableOf }: BenchParts): Command =>
+const knowledgeCommand = (): Command =>
   new Command("knowledge")
     .description("many documents stored, indexed, asked, changed: time and memory")
     .addOption(count("--seed <n>", "of documents and questions", 1, 0))

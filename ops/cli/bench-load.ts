@@ -6,8 +6,9 @@ import type { LoadBench } from "../bench/deployed.ts";
 import type { BenchResult } from "../bench/shape.ts";
 import type { TracedRequest } from "../bench/trace.ts";
 import { readSettings } from "../settings.ts";
-import type { BenchParts } from "./bench-batch.ts";
+import { tableOf } from "./bench-table.ts";
 import { EXIT, usage } from "./failure.ts";
+import { count } from "./number-option.ts";
 import { note, print, printJson } from "./print.ts";
 
 export interface Common {
@@ -18,12 +19,11 @@ export interface Common {
 }
 
 /** @returns commands for `bench` */
-export const loadCommands = (parts: BenchParts): Command[] =>
-  [overloadCommand, fairnessCommand, trafficCommand, pumpCommand].map((make) => make(parts));
+export const loadCommands = (): Command[] =>
+  [overloadCommand, fairnessCommand, trafficCommand, pumpCommand].map((make) => make());
 
 /** What they have in common: flags, the run, the ways to print. */
 export function loadCommand<Flags extends Common>(
-  { count, tableOf }: BenchParts,
   name: string,
   about: string,
   seconds: readonly [value: number, about: string],
@@ -46,68 +46,59 @@ export function loadCommand<Flags extends Common>(
 }
 
 /** How many processes of each kind take part. */
-const withFleet = ({ count }: BenchParts, slots: number, command: Command): Command =>
+const withFleet = (slots: number, command: Command): Command =>
   command
     .addOption(count("--slots <n>", "jobs at once a worker", slots))
     .addOption(count("--workers <n>", "processes that run jobs", 2))
     .addOption(count("--hosts <n>", "processes that host conversations", 2));
 
-const overloadCommand = (parts: BenchParts): Command =>
+const overloadCommand = (): Command =>
   withFleet(
-    parts,
     8,
     loadCommand<Common & OverloadFlags>(
-      parts,
       "overload",
       "ongoing conversations beside several times more new ones than can be served",
       [15, "of each of the two phases, alone and overloaded"],
       async (flags) => (await import("../bench/overload.ts")).benchOverload(flags),
     )
-      .addOption(parts.count("--factor <n>", "all arrivals, as a multiple of the capacity", 3))
-      .addOption(parts.count("--model-ms <n>", "time of a job at the model", 800)),
+      .addOption(count("--factor <n>", "all arrivals, as a multiple of the capacity", 3))
+      .addOption(count("--model-ms <n>", "time of a job at the model", 800)),
   ).addHelpText(
     "after",
     "\nExamples:\n  jetclaw bench overload\n  jetclaw bench overload --factor 3 --seconds 60 --json --plot overload.svg",
   );
-const fairnessCommand = (parts: BenchParts): Command =>
+const fairnessCommand = (): Command =>
   withFleet(
-    parts,
     64,
     loadCommand<Common & FairnessFlags>(
-      parts,
       "fairness",
       "what tenants at an even rate notice of one that floods",
       [25, "of each of the four phases"],
       async (flags) => (await import("../bench/fairness.ts")).benchFairness(flags),
     )
-      .addOption(parts.count("--tenants <n>", "at an even rate", 200, 2))
-      .addOption(
-        parts.count("--flood <n>", "rate of the flooding tenant, as a multiple of its even rate", 10),
-      )
-      .addOption(parts.count("--model-ms <n>", "time of a job at the model", 400)),
+      .addOption(count("--tenants <n>", "at an even rate", 200, 2))
+      .addOption(count("--flood <n>", "rate of the flooding tenant, as a multiple of its even rate", 10))
+      .addOption(count("--model-ms <n>", "time of a job at the model", 400)),
   ).addHelpText(
     "after",
     "\nExamples:\n  jetclaw bench fairness\n  jetclaw bench fairness --seconds 120 --json --plot fairness.svg",
   );
-const pumpCommand = (parts: BenchParts): Command =>
+const pumpCommand = (): Command =>
   loadCommand<Common & PumpFlags>(
-    parts,
     "pump",
     "what workers cost while they wait, and what taking a job costs",
     [15, "of each of the two measurements"],
     async (flags) => (await import("../bench/pump.ts")).benchPump(flags),
   )
-    .addOption(parts.count("--idle-workers <n>", "worker processes that wait", 16))
-    .addOption(parts.count("--workers <n>", "pump processes under load", 4))
-    .addOption(parts.count("--slots <n>", "jobs at once a pump", 8))
-    .addOption(parts.count("--model-ms <n>", "time that a job waits", 20))
+    .addOption(count("--idle-workers <n>", "worker processes that wait", 16))
+    .addOption(count("--workers <n>", "pump processes under load", 4))
+    .addOption(count("--slots <n>", "jobs at once a pump", 8))
+    .addOption(count("--model-ms <n>", "time that a job waits", 20))
     .addHelpText("after", "\nExamples:\n  jetclaw bench pump\n  jetclaw bench pump --seconds 60 --json");
-const trafficCommand = (parts: BenchParts): Command =>
+const trafficCommand = (): Command =>
   withFleet(
-    parts,
     32,
     loadCommand<Common & TrafficFlags>(
-      parts,
       "traffic",
       "recorded traffic played again, faster: nothing lost, latency, depth of the queue",
       [60, "of the benchmark: the trace is cut after them"],
@@ -119,10 +110,8 @@ const trafficCommand = (parts: BenchParts): Command =>
     )
       .option("--trace <file>", "lines of { t, in, out }, in the folder traffic of --data", DEFAULT_TRACE)
       .option("--data <folder>", "where evaluation data is", DEFAULT_DATA)
-      .addOption(parts.count("--from <n>", "seconds of the recording that are skipped", 0, 0))
-      .addOption(
-        parts.count("--speed <n>", "times as fast as it was recorded, arrivals and model alike", 20),
-      ),
+      .addOption(count("--from <n>", "seconds of the recording that are skipped", 0, 0))
+      .addOption(count("--speed <n>", "times as fast as it was recorded, arrivals and model alike", 20)),
   ).addHelpText(
     "after",
     "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench traffic\n  jetclaw bench traffic --trace azure-code-bursts-30min.jsonl --speed 1 --from 840 --seconds 120 --json --plot traffic.svg",

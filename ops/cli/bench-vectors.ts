@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { Command } from "commander";
 import type { VectorsOptions } from "../bench/vectors.ts";
 import { readSettings } from "../settings.ts";
-import type { BenchParts } from "./bench-batch.ts";
+import { tableOf } from "./bench-table.ts";
+import { count } from "./number-option.ts";
 import { note, print, printJson } from "./print.ts";
 
 interface VectorsFlags extends Pick<VectorsOptions, "seed" | "documents" | "questions" | "changes"> {
@@ -12,7 +13,7 @@ interface VectorsFlags extends Pick<VectorsOptions, "seed" | "documents" | "ques
   readonly json?: boolean;
 }
 
-export function vectorsCommand({ count, tableOf }: BenchParts): Command {
+export function vectorsCommand(): Command {
   return new Command("vectors")
     .description("many documents indexed by words and meaning, searched, changed and indexed anew")
     .addOption(count("--seed <n>", "of texts and vectors", 1, 0))

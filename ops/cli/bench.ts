@@ -11,9 +11,11 @@ import { endpointCommand } from "./bench-endpoint.ts";
 import { hostCommands } from "./bench-hosts.ts";
 import { knowledgeCommands } from "./bench-knowledge.ts";
 import { loadCommands } from "./bench-load.ts";
+import { tableOf } from "./bench-table.ts";
 import { vectorsCommand } from "./bench-vectors.ts";
 import { EXIT, usage } from "./failure.ts";
-import { columns, note, print, printJson } from "./print.ts";
+import { count } from "./number-option.ts";
+import { note, print, printJson } from "./print.ts";
 
 interface TurnsFlags {
   readonly seed: number;
@@ -45,12 +47,12 @@ export function benchCommand(): Command {
     .addCommand(turnsCommand())
     .addCommand(streamCommand())
     .addCommand(affinityCommand())
-    .addCommand(batchCommand({ count, tableOf }))
-    .addCommand(endpointCommand({ count, tableOf }))
-    .addCommand(vectorsCommand({ count, tableOf }))
-    .addCommand(cacheCommand({ count, tableOf }));
+    .addCommand(batchCommand())
+    .addCommand(endpointCommand())
+    .addCommand(vectorsCommand())
+    .addCommand(cacheCommand());
   for (const make of [loadCommands, hostCommands, knowledgeCommands])
-    for (const command of make({ count, tableOf })) bench.addCommand(command);
+    for (const command of make()) bench.addCommand(command);
   return bench;
 }
 
@@ -214,32 +216,4 @@ async function runTurns(flags: TurnsFlags): Promise<void> {
 async function measure({ watchMemory, minutes }: TurnsFlags, options: TurnsOptions): Promise<BenchResult> {
   if (!watchMemory) return (await import("../bench/turns.ts")).benchTurns(options);
   return (await import("../bench/memory.ts")).benchMemory(options, minutes);
-}
-
-function tableOf(
-  { figures, baselines, verdicts, units, config }: BenchResult,
-  prefix = "barePipeline",
-): string {
-  const rows = Object.entries(figures).map(([name, value]) => {
-    const base = baselines[`${prefix}${name[0]?.toUpperCase()}${name.slice(1)}`];
-    return [name, value, base ?? "", units[name] ?? ""];
-  });
-  // Baselines that are no counterpart of a figure stand by themselves.
-  const own = Object.entries(baselines).flatMap(([name, value]) =>
-    name.startsWith(prefix) ? [] : [[name, "", value, units[name] ?? ""]],
-  );
-  const judged = Object.entries(verdicts ?? {}).map(([name, verdict]) => [name, verdict, "", ""]);
-  const setting = Object.entries(config).map(
-    ([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`,
-  );
-  return `${columns(["FIGURE", "JETCLAW", prefix === "barePipeline" ? "BASELINE" : prefix.toUpperCase(), "UNIT"], [...rows, ...judged, ...own])}\n\n${setting.join(", ")}`;
-}
-
-function count(flags: string, description: string, value: number, least = 1): Option {
-  return new Option(flags, description).default(value).argParser((text) => {
-    const number = Number(text);
-    if (!Number.isInteger(number) || number < least)
-      throw usage(`${flags.split(" ")[0]} is a whole number from ${least}, not "${text}"`);
-    return number;
-  });
 }

@@ -1,8 +1,8 @@
 /** `jetclaw cache`: what the caches hold, why a question is or is not answered from them, and ending a bad answer. */
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import type { CacheAdmin, CacheStatus, Explanation } from "#actors/cache/port.ts";
 import { CliFailure } from "./failure.ts";
-import { ask, gatewayOf, reachesGateway } from "./gateway.ts";
+import { adminSubcommand, ask, gatewayOf } from "./gateway.ts";
 import { note, print, printColumns, printJson } from "./print.ts";
 
 interface CacheFlags {
@@ -35,13 +35,8 @@ Examples:
     .addCommand(removeCommand());
 }
 
-const common = (name: string, description: string): Command =>
-  reachesGateway(new Command(name).description(description))
-    .addOption(new Option("--nats <url>", "over NATS directly, without a gateway"))
-    .option("--json", "print JSON");
-
 function statusCommand(): Command {
-  return common("status", "entries, hits by level and wrong checks, by host")
+  return adminSubcommand("status", "entries, hits by level and wrong checks, by host")
     .addHelpText("after", "\nExample:\n  jetclaw cache status --json")
     .action(async (flags: CacheFlags) => {
       const status = await sourceOf(flags).status();
@@ -71,7 +66,7 @@ function showStatus({ keys, bytes, hosts }: CacheStatus): void {
 }
 
 function explainCommand(): Command {
-  return common("explain", "what the caches would do with a question, and why; no model is asked")
+  return adminSubcommand("explain", "what the caches would do with a question, and why; no model is asked")
     .argument("<text>", "what a user would write")
     .option("--tenant <tenant>", "whose conversation", "demo")
     .option("--assistant <name>", "of the configuration (default: the first)")
@@ -145,7 +140,7 @@ function cacheableText(
 }
 
 function removeCommand(): Command {
-  return common("rm", "end one cached answer on every host; it is not kept again for an hour")
+  return adminSubcommand("rm", "end one cached answer on every host; it is not kept again for an hour")
     .argument("<id>", "of the entry, as `jetclaw cache explain` shows it")
     .option("--tenant <tenant>", "whose it is", "demo")
     .addHelpText(
@@ -166,7 +161,7 @@ function sourceOf(flags: CacheFlags): CacheAdmin {
   const { nats } = flags;
   if (nats) {
     const over = async <T>(work: (cache: CacheAdmin) => Promise<T>): Promise<T> =>
-      (await import("./direct-cache.ts")).withCache(nats, work);
+      (await import("./direct.ts")).withCache(nats, work);
     return {
       status: () => over((cache) => cache.status()),
       explain: (asked) => over((cache) => cache.explain(asked)),

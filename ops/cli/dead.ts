@@ -9,6 +9,7 @@ import type {
 } from "#runtime/actor/dead-letters.ts";
 import { usage } from "./failure.ts";
 import { adminSubcommand, ask, gatewayOf } from "./gateway.ts";
+import { wholeNumber } from "./number-option.ts";
 import { note, print, printColumns, printJson, progressLine } from "./print.ts";
 
 interface DeadFlags {
@@ -21,7 +22,7 @@ interface DeadFlags {
   readonly kind?: string;
   readonly stream?: string;
   readonly since?: string;
-  readonly limit?: string;
+  readonly limit?: number;
   readonly all?: boolean;
 }
 
@@ -64,10 +65,10 @@ const filtered = (command: Command): Command =>
 
 function listCommand(): Command {
   return filtered(adminSubcommand("ls", "list them, the oldest first"))
-    .option("--limit <n>", "at most so many")
+    .option("--limit <n>", "at most so many", wholeNumber("--limit"))
     .addHelpText("after", "\nExample:\n  jetclaw dead ls --tenant acme --since 2h")
     .action(async (flags: DeadFlags) => {
-      const limit = limitOf(flags.limit);
+      const { limit } = flags;
       const letters: DeadLetterLine[] = [];
       await withSource(flags, async (source) => {
         for await (const letter of lettersOf(source, queryOf(flags))) {
@@ -214,16 +215,8 @@ function timeOf(text: string): number {
   return at;
 }
 
-function limitOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const limit = Number(text);
-  if (!Number.isInteger(limit) || limit < 1)
-    throw usage(`--limit is a whole number from 1 on, not "${text}"`);
-  return limit;
-}
-
 async function withSource<T>(flags: DeadFlags, work: (source: DeadSource) => Promise<T>): Promise<T> {
-  if (flags.nats) return (await import("./direct-dead.ts")).withDead(flags.nats, work);
+  if (flags.nats) return (await import("./direct.ts")).withDead(flags.nats, work);
   const gateway = gatewayOf(flags);
   const at = (reference: string): string => `/v1/admin/dead/${encodeURIComponent(reference)}`;
   return work({

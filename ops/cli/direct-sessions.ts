@@ -7,27 +7,9 @@ import { JetclawError } from "#contracts/errors.ts";
 import { DAY_MS } from "#contracts/limits.ts";
 import type { EraseReceipt, Transcript } from "#contracts/turn.ts";
 import { systemClock } from "#runtime/clock.ts";
-import type { Bus } from "#runtime/nats/connect.ts";
-import type { Deployment } from "#runtime/nats/topology.ts";
-import { createLog } from "#runtime/observe/log.ts";
 import { archiveOf } from "../compose/archive.ts";
-import { connectTo, provisionFor } from "../compose/open.ts";
-import { loadConfig } from "../config.ts";
-import { natsUrlOf, readSettings } from "../settings.ts";
-
-async function onDeployment<T>(
-  url: string | undefined,
-  work: (bus: Bus, deployment: Deployment) => Promise<T>,
-): Promise<T> {
-  const settings = readSettings();
-  const bus = await connectTo(url ?? natsUrlOf(settings), "jetclaw-cli", createLog({ level: "error" }));
-  try {
-    const { config } = await loadConfig(settings, { callsModels: false, asks: "nothing" });
-    return await work(bus, await provisionFor(bus, config));
-  } finally {
-    await bus.close();
-  }
-}
+import { readSettings } from "../settings.ts";
+import { onDeployment } from "./direct.ts";
 
 interface Sessions extends Pick<ConversationClient, "list"> {
   transcript(tenant: string, session: string): Promise<Transcript>;

@@ -6,6 +6,7 @@ import { type ImportOptions, type ImportReport, type ImportTarget, Refused } fro
 import { CliFailure, usage } from "./failure.ts";
 import { type Answered, type Asked, ask, type GatewayOptions, gatewayOf } from "./gateway.ts";
 import { collectionPath, documentPath, type KbOptions, kbSubcommand, listPages } from "./kb-collection.ts";
+import { wholeNumber } from "./number-option.ts";
 import { note, print, printJson, progressLine } from "./print.ts";
 
 interface Flags extends KbOptions {
@@ -37,12 +38,9 @@ export function importCommand(): Command {
     .option("--prune", "remove every document of the collection that is not among these files")
     .option("--dry-run", "say what would be done and do nothing")
     .addOption(
-      new Option("--in-flight <n>", "documents under way at once").default(16).argParser((text) => {
-        const number = Number(text);
-        if (!Number.isInteger(number) || number < 1 || number > 256)
-          throw usage(`--in-flight is a whole number from 1 to 256, not "${text}"`);
-        return number;
-      }),
+      new Option("--in-flight <n>", "documents under way at once")
+        .default(16)
+        .argParser(wholeNumber("--in-flight", 1, 256)),
     )
     .option("--no-wait", "do not wait until everything can be found")
     .addHelpText(

@@ -1,9 +1,10 @@
 /** `jetclaw kb search` and `status`: what a question finds, and how a collection stands. */
 import type { Command } from "commander";
 import type { Passage } from "#contracts/job.ts";
-import { CliFailure, usage } from "./failure.ts";
+import { CliFailure } from "./failure.ts";
 import { ask, gatewayOf } from "./gateway.ts";
 import { allListed, collectionPath, type KbOptions, kbSubcommand } from "./kb-collection.ts";
+import { count } from "./number-option.ts";
 import { note, print, printColumns, printJson } from "./print.ts";
 
 const SHOWN_CHARS = 300;
@@ -12,12 +13,10 @@ export function searchCommand(): Command {
   return kbSubcommand("search", "the passages that a question finds, best first")
     .argument("<question...>", "as somebody would ask it")
     .option("--locale <locale>", "language of the asker; default: recognised from the question")
-    .option("--limit <n>", "most passages", "5")
+    .addOption(count("--limit <n>", "most passages", 5))
     .addHelpText("after", '\nExample:\n  jetclaw kb search "How long does delivery take?"')
-    .action(async (question: string[], options: KbOptions & { locale?: string; limit: string }) => {
-      const limit = Number(options.limit);
-      if (!Number.isInteger(limit) || limit < 1)
-        throw usage(`--limit is a whole number from 1, not "${options.limit}"`);
+    .action(async (question: string[], options: KbOptions & { locale?: string; limit: number }) => {
+      const { limit } = options;
       const { body } = await ask(gatewayOf(options), `${collectionPath(options.collection)}/search`, {
         method: "POST",
         body: { question: question.join(" "), limit, ...(options.locale ? { locale: options.locale } : {}) },

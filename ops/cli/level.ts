@@ -81,7 +81,7 @@ interface Source {
 async function sourceOf(flags: LevelFlags): Promise<Source> {
   const { nats } = flags;
   if (nats) {
-    const { withLoad } = await import("./direct-load.ts");
+    const { withLoad } = await import("./direct.ts");
     const over = <T>(work: (load: LoadAdmin) => Promise<T>): Promise<T> => withLoad(nats, work);
     return {
       status: () => over((load) => load.status()),

@@ -129,7 +129,10 @@ function signalsOf(level: Level, failing: readonly string[], config: Config): Si
 /** The level and where it is from. Without a deployment the decision is that of a quiet one. */
 async function levelNow(flags: ExplainFlags): Promise<[Level, string]> {
   if (flags.level !== undefined) return [flags.level, "given"];
-  if (flags.nats) return [await (await import("./direct.ts")).readLevel(flags.nats), "live"];
+  if (flags.nats) {
+    const { withLoad } = await import("./direct.ts");
+    return [await withLoad(flags.nats, async (load) => (await load.status()).level), "live"];
+  }
   const live = await ask(gatewayOf(flags), "/v1/admin/level", {
     signal: AbortSignal.timeout(LIVE_LIMIT_MS),
   }).catch(() => undefined);

@@ -3,6 +3,7 @@ import { Command, Option } from "commander";
 import { isRole, ROLES, type Role } from "../compose/roles.ts";
 import { natsUrlOf, readSettings } from "../settings.ts";
 import { usage } from "./failure.ts";
+import { wholeNumber } from "./number-option.ts";
 import { note } from "./print.ts";
 
 interface RunFlags {
@@ -98,12 +99,3 @@ const roleLines = (): string =>
   Object.entries(ROLES)
     .map(([name, { about }]) => `  ${name.padEnd(14)}${about}`)
     .join("\n");
-
-function wholeNumber(flag: string, least = 1): (text: string) => number {
-  return (text) => {
-    const number = Number(text);
-    if (!Number.isInteger(number) || number < least)
-      throw usage(`${flag} is a whole number from ${least}, not "${text}"`);
-    return number;
-  };
-}

@@ -4,6 +4,7 @@ import type { SessionLine, SessionPage } from "#actors/conversation/port.ts";
 import type { EraseReceipt, Transcript } from "#contracts/turn.ts";
 import { usage } from "./failure.ts";
 import { adminSubcommand, ask, gatewayOf } from "./gateway.ts";
+import { wholeNumber } from "./number-option.ts";
 import { note, print, printColumns, printJson, progressLine } from "./print.ts";
 
 interface SessionsFlags {
@@ -13,7 +14,7 @@ interface SessionsFlags {
   readonly json?: boolean;
   readonly tenant?: string;
   readonly session?: string;
-  readonly limit?: string;
+  readonly limit?: number;
   readonly to?: string;
   readonly from?: string;
   readonly before?: string;
@@ -62,12 +63,10 @@ const ofTenant = (command: Command): Command =>
 function listCommand(): Command {
   return adminSubcommand("ls", "list conversations, without their texts")
     .option("--tenant <tenant>", "only of this tenant")
-    .option("--limit <n>", "at most so many")
+    .option("--limit <n>", "at most so many", wholeNumber("--limit"))
     .addHelpText("after", "\nExample:\n  jetclaw sessions ls --tenant acme --limit 50")
     .action(async (flags: SessionsFlags) => {
-      const limit = flags.limit === undefined ? Number.POSITIVE_INFINITY : Number(flags.limit);
-      if (flags.limit !== undefined && !(Number.isSafeInteger(limit) && limit >= 1))
-        throw usage(`--limit is a whole number from 1 on, not "${flags.limit}"`);
+      const { limit = Number.POSITIVE_INFINITY } = flags;
       const sessions: SessionLine[] = [];
       await withSource(flags, async (source) => {
         for (let from: string | undefined; sessions.length < limit; ) {
