@@ -81,6 +81,8 @@ export async function replacementOf(config: Config, dimensions: number): Promise
     takeOver: () => collections.switchTo(dimensions, generation),
     async dropPrevious() {
       if (behind !== undefined) await collections.drop(dimensions, behind);
+      // Where the model gave vectors of another length before, under its name.
+      await collections.dropAll(dimensions);
     },
   };
 }

@@ -146,6 +146,7 @@ test.each([
     expect(await reindexDocuments(bus, config, {})).toMatchObject({ documents: 4, embedded: 5, refused: 0 });
     expect(await dimensionsOf(bus, "concepts")).toBe(96);
     expect(await diagnosis()).toMatchObject({ state: "ok" });
+    if (qdrant) expect(qdrant.collections.size).toBe(1);
     await world.indexerOf("third", qdrant);
     const two = await world.retrievalOf("two", qdrant);
     const last = (

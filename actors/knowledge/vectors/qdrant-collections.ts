@@ -110,10 +110,10 @@ export class QdrantCollections {
     );
   }
 
-  /** All collections of the model, whatever their dimensions. @returns how many */
-  async dropAll(): Promise<number> {
+  /** All collections of the model. @param kept of these dimensions they stay @returns how many went */
+  async dropAll(kept?: number): Promise<number> {
     let dropped = 0;
-    for (const dimensions of await this.dimensions())
+    for (const dimensions of (await this.dimensions()).filter((each) => each !== kept))
       for (const n of await this.numbers(dimensions)) {
         await this.drop(dimensions, n);
         dropped++;
