@@ -3,7 +3,6 @@
  * It joins the readers with position 0 before it reads anything, so that no store overlooks it. What it makes of the
  * changes is its owner's: an index, or the revisions alone.
  */
-import { hostname } from "node:os";
 import { decode } from "#contracts/codec.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { CORE, KNOWLEDGE, knowledgeFilter } from "#contracts/subjects.ts";
@@ -67,12 +66,7 @@ export class KnowledgeReader {
     this.#echo = bus.subscribe(CORE.roleHeartbeat(READER_ROLE), ({ data }) => this.#hear(decode<Beat>(data)));
     this.#beats = announce(
       bus,
-      {
-        role: READER_ROLE,
-        instance: this.#instance,
-        where: `${hostname()}/${process.pid}`,
-        startedAt: clock.now(),
-      },
+      { role: READER_ROLE, instance: this.#instance },
       () => this.#info(),
       () => false,
     );

@@ -1,5 +1,4 @@
 /** Role `conversation`: a host of actors, the conversation kind and the user's own, and the reaper. */
-import { hostname } from "node:os";
 import { serveExplanations } from "#actors/cache/admin.ts";
 import type { AnswerCache } from "#actors/cache/port.ts";
 import { conversationKind } from "#actors/conversation/actor.ts";
@@ -165,7 +164,7 @@ export async function startConversationHost(
   keeper?.start();
   const presence = announce(
     bus,
-    { role: "conversation", instance, where: `${hostname()}/${process.pid}`, startedAt: clock.now() },
+    { role: "conversation", instance },
     () => ({
       partitions: host.partitions.length,
       weight: options.weight ?? 1,

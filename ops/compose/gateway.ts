@@ -1,6 +1,5 @@
 /** The role `gateway`: keys, the operator's view, and the HTTP server in front of the deployment. */
 import type { AddressInfo } from "node:net";
-import { hostname } from "node:os";
 import { createCacheAdmin } from "#actors/cache/admin.ts";
 import type { Conversations } from "#actors/conversation/port.ts";
 import { createAdminSource } from "#actors/gateway/admin-source.ts";
@@ -10,10 +9,8 @@ import { KvKeyStore } from "#actors/gateway/keys.ts";
 import { JobCompletions } from "#actors/gateway/openai/completions.ts";
 import type { ActorMailer, Readiness } from "#actors/gateway/port.ts";
 import type { GatewaySettings } from "#actors/gateway/settings.ts";
-import type { LevelReader } from "#actors/governor/port.ts";
 import { watchHealth } from "#actors/inference/health.ts";
 import type { KnowledgeStore, Retriever } from "#actors/knowledge/port.ts";
-import type { Router } from "#actors/routing/port.ts";
 import { PolicyRouter } from "#actors/routing/router.ts";
 import { liveSignals } from "#actors/routing/signals.ts";
 import { JetclawError } from "#contracts/errors.ts";
@@ -23,8 +20,6 @@ import type { RoleContext, RunningRole } from "./context.ts";
 import { deadLettersOf } from "./dead-letters.ts";
 import { followLoad } from "./load.ts";
 import { readPlacement } from "./placement-summary.ts";
-
-export { readPlacement } from "./placement-summary.ts";
 
 export interface GatewayOptions {
   readonly host: string;
@@ -37,14 +32,8 @@ export interface GatewayOptions {
   readonly actors: ActorMailer;
   /** Of the whole process. */
   readonly readiness: () => Readiness;
-  /** False: the key `demo` is not accepted even on loopback. */
-  readonly demoKey?: boolean;
   /** The built chat page. */
   readonly staticDir?: string | undefined;
-  /** The level in force, where a governor is followed. */
-  readonly level?: LevelReader | undefined;
-  /** Chooses pools for the OpenAI-compatible endpoint; by the live level and health when left out. */
-  readonly router?: Router | undefined;
   readonly corsOrigins?: readonly string[];
   readonly settings?: Partial<GatewaySettings>;
   /** How long a drain lets waits finish. */
@@ -63,11 +52,19 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
   const health = await watchHealth(bus);
   const presence = new Presence(bus);
   const load = followLoad(ctx);
-  const level = options.level ?? load.level;
+  const { level } = load;
   // Without a pool nothing can be completed, and the routes do not exist.
   const completions =
     Object.keys(config.pools).length > 0
-      ? completionsOf(ctx, level, options.router ?? new PolicyRouter(config, liveSignals(level, health)))
+      ? new JobCompletions({
+          bus,
+          clock,
+          log,
+          config,
+          instance,
+          level,
+          router: new PolicyRouter(config, liveSignals(level, health)),
+        })
       : undefined;
   const release = (): void => {
     presence.stop();
@@ -83,7 +80,7 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
     actors,
     readiness,
     keys,
-    level: load.level,
+    level,
     load: load.admin,
     cache: createCacheAdmin(bus, clock),
     dead: deadLettersOf(bus, deployment),
@@ -93,7 +90,7 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
     staticDir,
     corsOrigins: options.corsOrigins,
     onReconnect: (listener) => bus.onReconnect(listener),
-    demoKey: options.demoKey !== false && isLoopback(host),
+    demoKey: isLoopback(host),
     settings: {
       waitMs: (config.turnDeadlineMs ?? LIMITS.turnDeadlineMs) + CLOSING_MS,
       completionMs: config.turnDeadlineMs ?? LIMITS.turnDeadlineMs,
@@ -120,7 +117,7 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
   let draining = false;
   const beat = announce(
     bus,
-    { role: "gateway", instance, where: `${hostname()}/${process.pid}`, startedAt: clock.now() },
+    { role: "gateway", instance },
     () => ({ port: (app.server.address() as AddressInfo | null)?.port ?? port }),
     () => draining,
   );
@@ -148,12 +145,6 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
     },
   };
 }
-
-const completionsOf = (
-  { bus, clock, log, config, instance }: RoleContext,
-  level: LevelReader,
-  router: Router,
-): JobCompletions => new JobCompletions({ bus, clock, log, config, instance, level, router });
 
 /** Connections the kernel keeps for us while we are busy; with the default of 511 it dropped 840 of 10,000 that came at once. */
 const BACKLOG = 4_096;

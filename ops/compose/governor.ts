@@ -1,5 +1,4 @@
 /** Role `governor`: measures the queues, sets the load level. One is active by lease, the others stand by. */
-import { hostname } from "node:os";
 import { Governor } from "#actors/governor/governor.ts";
 import { levelPolicyOf } from "#actors/governor/level.ts";
 import { announce } from "#runtime/observe/presence.ts";
@@ -28,7 +27,7 @@ export async function startGovernor(
   governor.start();
   const presence = announce(
     bus,
-    { role: "governor", instance, where: `${hostname()}/${process.pid}`, startedAt: clock.now() },
+    { role: "governor", instance },
     (): Readonly<Record<string, string | number>> =>
       governor.active ? { state: "active", level: governor.level } : { state: "standby" },
     () => draining,

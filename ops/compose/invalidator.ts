@@ -1,12 +1,11 @@
 /** Role `invalidator`: frees cached answers as soon as a document they rest on changes. */
-import { hostname } from "node:os";
 import { startInvalidator } from "#actors/cache/invalidator.ts";
 import { announce } from "#runtime/observe/presence.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
 
 /** @throws JetclawError `nats.unavailable` */
 export async function startInvalidatorRole(ctx: RoleContext): Promise<RunningRole> {
-  const { bus, log, instance, clock } = ctx;
+  const { bus, log, instance } = ctx;
   const invalidator = await startInvalidator(bus, { log });
   let stopping: Promise<void> | undefined;
   const stop = (): Promise<void> => {
@@ -15,7 +14,7 @@ export async function startInvalidatorRole(ctx: RoleContext): Promise<RunningRol
   };
   const presence = announce(
     bus,
-    { role: "invalidator", instance, where: `${hostname()}/${process.pid}`, startedAt: clock.now() },
+    { role: "invalidator", instance },
     () => ({}),
     () => stopping !== undefined,
   );

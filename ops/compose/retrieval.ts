@@ -2,7 +2,6 @@
  * What a process that holds conversations or answers questions needs of knowledge, composed once a process, whichever
  * roles it runs: the store, retrieval in this process or by the role `retrieval`, and the caches over both.
  */
-import { hostname } from "node:os";
 import type { LeveledCache } from "#actors/cache/answer-cache.ts";
 import type { CurrentRevisions } from "#actors/cache/entry.ts";
 import type { KnowledgeStore, ProvenRetriever, QuestionVectors } from "#actors/knowledge/port.ts";
@@ -105,7 +104,7 @@ function composed(
 
 /** Role `retrieval`: answers the questions of processes that hold no documents. */
 export function startRetrievalRole(
-  { bus, log, instance, clock }: RoleContext,
+  { bus, log, instance }: RoleContext,
   { retriever }: Retrieval,
 ): RunningRole {
   const service = serveRetrieval(bus, retriever, log);
@@ -116,7 +115,7 @@ export function startRetrievalRole(
   };
   const presence = announce(
     bus,
-    { role: "retrieval", instance, where: `${hostname()}/${process.pid}`, startedAt: clock.now() },
+    { role: "retrieval", instance },
     () => ({}),
     () => stopping !== undefined,
   );

@@ -1,5 +1,4 @@
 /** The role `worker`: a pump a pool, the models of the pools, and a beat that says how busy they are. */
-import { hostname } from "node:os";
 import { executor } from "#actors/inference/execute.ts";
 import { publishHealth } from "#actors/inference/health.ts";
 import { Member } from "#actors/inference/member.ts";
@@ -115,12 +114,7 @@ function run(ctx: RoleContext, parts: readonly Part[], stops: Stops, graceMs: nu
   const sum = (of: (part: Part) => number): number => parts.reduce((total, part) => total + of(part), 0);
   const presence = announce(
     ctx.bus,
-    {
-      role: "worker",
-      instance: ctx.instance,
-      where: `${hostname()}/${process.pid}`,
-      startedAt: ctx.clock.now(),
-    },
+    { role: "worker", instance: ctx.instance },
     () => ({
       pools: parts.map(({ pool }) => pool).join(","),
       slots: sum(({ pump }) => pump.slots),

@@ -1,4 +1,5 @@
 /** Roles say that they live, over core NATS; whoever cares keeps the recent ones. Never proof of ownership. */
+import { hostname } from "node:os";
 import { decode, encode } from "#contracts/codec.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { CORE } from "#contracts/subjects.ts";
@@ -24,12 +25,13 @@ export interface Beat {
  */
 export function announce(
   bus: Bus,
-  beat: Omit<Beat, "draining" | "info" | "everyMs">,
+  who: Pick<Beat, "role" | "instance">,
   info: () => Beat["info"],
   draining: () => boolean,
   everyMs: () => number = () => LIMITS.heartbeatMs,
 ): { now(): void; stop(): void } {
-  const subject = CORE.roleHeartbeat(beat.role);
+  const subject = CORE.roleHeartbeat(who.role);
+  const beat = { ...who, where: `${hostname()}/${process.pid}`, startedAt: Date.now() };
   let timer: NodeJS.Timeout | undefined;
   const send = (gone = false): void => {
     const next = everyMs();

@@ -3,7 +3,10 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createLoadAdmin } from "#actors/governor/admin.ts";
+import { systemClock } from "#runtime/clock.ts";
 import { type EndpointWorld, endpointWorld } from "#test/harness/endpoint.ts";
+import { waitUntil } from "#test/harness/wait.ts";
 
 /** Requests that the provider got, and what it says next. */
 const heard: Record<string, unknown>[] = [];
@@ -162,12 +165,17 @@ describe("refused", () => {
   });
 
   test("new requests while the deployment is overloaded, not those of a conversation under way", async () => {
-    const level = { level: () => 2 as const };
-    const loaded = await endpointWorld({ default: { models: [{ name: "m", provider: "echo" }] } }, { level });
+    const loaded = await endpointWorld({ default: { models: [{ name: "m", provider: "echo" }] } });
     try {
       await loaded.worker();
-      const refused = await loaded.post(PLAIN);
-      expect(refused.status).toBe(429);
+      await createLoadAdmin(loaded.bus, systemClock).override(2, "launch", "test");
+      const refused = await waitUntil(
+        async () => {
+          const response = await loaded.post(PLAIN);
+          return response.status === 429 && response;
+        },
+        { what: "the level to be known" },
+      );
       expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
       const messages = [
         ...PLAIN.messages,

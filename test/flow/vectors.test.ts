@@ -74,7 +74,7 @@ describe.each(["in memory", "in Qdrant"])("vectors %s", (where) => {
     await waitUntil(at(revision), { what: "words alone where nobody makes vectors" });
     const slow = announce(
       await world.connect("slow"),
-      { role: INDEXER_ROLE, instance: "slow", where: "", startedAt: 0 },
+      { role: INDEXER_ROLE, instance: "slow" },
       () => ({ space: "concepts", position: revision - 1, vectors: 0, failing: 0 }),
       () => false,
     );

@@ -4,9 +4,8 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import OpenAI from "openai";
 import { ConversationClient } from "#actors/conversation/client.ts";
-import type { GatewaySettings } from "#actors/gateway/settings.ts";
 import { configSchema } from "#contracts/config.ts";
-import { type GatewayOptions, type RunningGateway, startGateway } from "#ops/compose/gateway.ts";
+import { type RunningGateway, startGateway } from "#ops/compose/gateway.ts";
 import { connectTo, contextOf, provisionFor } from "#ops/compose/open.ts";
 import { startWorker } from "#ops/compose/worker.ts";
 import { ActorMailer } from "#runtime/actor/mailer.ts";
@@ -42,10 +41,7 @@ export interface WorkerProcess {
   kill(): Promise<void>;
 }
 
-export async function endpointWorld(
-  pools: Record<string, unknown>,
-  options: Partial<GatewayOptions> & { settings?: Partial<GatewaySettings> } = {},
-): Promise<EndpointWorld> {
+export async function endpointWorld(pools: Record<string, unknown>): Promise<EndpointWorld> {
   const nats = await startTestNats();
   const { log } = capturedLog();
   const config = configSchema.parse({ pools, shards: 1 });
@@ -59,7 +55,6 @@ export async function endpointWorld(
     knowledge: new MemoryKnowledge(),
     actors: new ActorMailer({ bus, deployment, clock: context.clock, kinds: [] }),
     readiness: () => ({ ready: true, reasons: [] }),
-    ...options,
   });
   const workers = new Set<TestWorker>();
   const processes: ChildProcess[] = [];

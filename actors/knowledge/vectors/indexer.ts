@@ -10,7 +10,6 @@
  *                  ├── the model gives vectors of another length: the same, told with what to do, tried once a minute
  *                  └── this document refused, others not: a dead letter, ack
  */
-import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { JetclawError } from "#contracts/errors.ts";
 import { decodeKnowledgeEvent, type KnowledgeEvent } from "#contracts/knowledge.ts";
@@ -152,7 +151,7 @@ class StreamIndexer implements Indexer {
     await within(Promise.all([known.promise, this.#fillOnce(false)]), KNOWN_MS);
     this.#beats = announce(
       this.#bus,
-      { role: INDEXER_ROLE, instance, where: `${hostname()}/${process.pid}`, startedAt: Date.now() },
+      { role: INDEXER_ROLE, instance },
       () => ({
         space,
         position: this.position,
