@@ -13,7 +13,7 @@ import { observeRequests } from "./observe.ts";
 import { describeRoutes } from "./openapi.ts";
 import { PAGE_POLICY, servePage } from "./page.ts";
 import type { App, GatewayParts } from "./parts.ts";
-import { sendProblem, toJetclawError } from "./problems.ts";
+import { refuseBy, sendProblem } from "./problems.ts";
 import { actorRoutes } from "./routes/actors.ts";
 import { adminRoutes } from "./routes/admin.ts";
 import { cacheRoutes } from "./routes/cache.ts";
@@ -60,7 +60,10 @@ export function createGateway(deps: GatewayDeps): FastifyInstance {
   app.setSerializerCompiler(() => JSON.stringify);
   guardTransport(app, settings);
   observeRequests(app, deps.log);
-  refuseAsProblems(app, deps);
+  refuseBy(app, deps.log, sendProblem);
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(request, reply, new JetclawError("route.not-found")),
+  );
   app.decorateRequest("caller", null);
   app.decorateRequest("allowance", null);
   app.addHook("onSend", async (_request, reply) => {
@@ -121,16 +124,4 @@ async function registerV1(
   if (load) v1.register(async (scope) => loadRoutes(typed(scope), load));
   const { completions } = parts.deps;
   if (completions) v1.register(async (scope) => openAiRoutes(typed(scope), parts, completions));
-}
-
-function refuseAsProblems(app: FastifyInstance, { log }: GatewayDeps): void {
-  app.setErrorHandler((thrown, request, reply) => {
-    const error = toJetclawError(thrown);
-    if (error.code === "internal.bug")
-      log.error({ err: error.cause, route: request.routeOptions.url }, "request failed");
-    return sendProblem(request, reply, error);
-  });
-  app.setNotFoundHandler((request, reply) =>
-    sendProblem(request, reply, new JetclawError("route.not-found")),
-  );
 }

@@ -38,7 +38,6 @@ const recordSchema = z.object({
 type KeyRecord = z.infer<typeof recordSchema>;
 
 interface Held {
-  readonly hash: string;
   readonly record: KeyRecord;
   readonly revision: number;
   confirmedAt: number;
@@ -85,7 +84,6 @@ export class KvKeyStore implements KeyStore {
     const parsed = entry.value === undefined ? undefined : recordSchema.safeParse(decode(entry.value));
     if (parsed?.success) {
       this.#held.set(entry.key, {
-        hash: entry.key,
         record: parsed.data,
         revision: entry.revision,
         confirmedAt: this.#clock.now(),
@@ -122,7 +120,7 @@ export class KvKeyStore implements KeyStore {
 
   #accepted(hash: string): Identity | undefined {
     const held = this.#held.get(hash);
-    if (!held || !sameDigest(held.hash, hash) || held.record.revokedAt !== undefined) return undefined;
+    if (!held || held.record.revokedAt !== undefined) return undefined;
     return { id: hash.slice(0, ID_CHARS), tenant: held.record.tenant, scopes: held.record.scopes };
   }
 

@@ -1,9 +1,10 @@
 /** Every failure as RFC 9457 problem JSON, from the one table of errors. */
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { ERRORS, type ErrorCode, JetclawError, type Retry } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
+import type { Log } from "#runtime/observe/log.ts";
 import { ID_RULE } from "./input.ts";
 import { traceIdOf } from "./observe.ts";
 
@@ -76,7 +77,7 @@ export function problemOf(thrown: unknown, traceId: string): Problem {
 }
 
 /** Seconds for `Retry-After`, where the answer has one. */
-function retryAfterOf(error: JetclawError): number | undefined {
+export function retryAfterOf(error: JetclawError): number | undefined {
   if (error.retryAfterSeconds !== undefined) return Math.max(1, Math.ceil(error.retryAfterSeconds));
   return error.status === 429 || error.status === 503 ? 1 : undefined;
 }
@@ -92,6 +93,20 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, thrown
     .type(PROBLEM_TYPE)
     .header("cache-control", "no-store")
     .send(JSON.stringify(problem));
+}
+
+/** Everything that fails in the routes of `app`, keys and bodies included, leaves by `send`. */
+export function refuseBy(
+  app: FastifyInstance,
+  log: Log,
+  send: (request: FastifyRequest, reply: FastifyReply, error: JetclawError) => FastifyReply,
+): void {
+  app.setErrorHandler((thrown, request, reply) => {
+    const error = toJetclawError(thrown);
+    if (error.code === "internal.bug")
+      log.error({ err: error.cause, route: request.routeOptions.url }, "request failed");
+    return send(request, reply, error);
+  });
 }
 
 /** Fastify's own errors in our terms. @see https://fastify.dev/docs/latest/Reference/Errors/ */

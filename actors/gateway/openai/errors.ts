@@ -1,9 +1,8 @@
 /** Failures of the OpenAI-compatible routes in the shape that OpenAI's clients read. */
-import type { FastifyInstance, FastifyReply } from "fastify";
+import type { FastifyReply } from "fastify";
 import { ERRORS, type ErrorCode, JetclawError } from "#contracts/errors.ts";
 import type { JobResult } from "#contracts/job.ts";
-import type { Log } from "#runtime/observe/log.ts";
-import { toJetclawError } from "../problems.ts";
+import { retryAfterOf, toJetclawError } from "../problems.ts";
 
 export interface OpenAiError {
   readonly message: string;
@@ -58,14 +57,13 @@ const typeOf = (status: number): string => {
   return status >= 500 ? "server_error" : "invalid_request_error";
 };
 
-export function openAiError(thrown: unknown): { status: number; error: OpenAiError; retryAfter?: number } {
+export function openAiError(thrown: unknown): { status: number; error: OpenAiError } {
   const error = toJetclawError(thrown);
   const { status } = error;
   const { text, next } = ERRORS[error.code];
   const refusal = error instanceof OpenAiRefusal ? error : undefined;
   const message =
     refusal?.detail ?? (status < 500 && error.detail ? `${text} ${error.detail}` : `${text} ${next}`);
-  const retryAfter = error.retryAfterSeconds ?? (status === 429 || status === 503 ? 1 : undefined);
   return {
     status,
     error: {
@@ -74,12 +72,12 @@ export function openAiError(thrown: unknown): { status: number; error: OpenAiErr
       param: refusal?.param ?? null,
       code: refusal?.openAiCode ?? CODES[error.code] ?? null,
     },
-    ...(retryAfter === undefined ? {} : { retryAfter: Math.max(1, Math.ceil(retryAfter)) }),
   };
 }
 
 export function sendOpenAiError(reply: FastifyReply, thrown: unknown): FastifyReply {
-  const { status, error, retryAfter } = openAiError(thrown);
+  const { status, error } = openAiError(thrown);
+  const retryAfter = retryAfterOf(toJetclawError(thrown));
   if (retryAfter !== undefined) reply.header("retry-after", String(retryAfter));
   if (status === 401) reply.header("www-authenticate", 'Bearer realm="jetclaw"');
   return reply
@@ -87,16 +85,6 @@ export function sendOpenAiError(reply: FastifyReply, thrown: unknown): FastifyRe
     .type("application/json; charset=utf-8")
     .header("cache-control", "no-store")
     .send(JSON.stringify({ error }));
-}
-
-/** Everything that fails in the routes of `app`, keys and bodies included, leaves in OpenAI's shape. */
-export function refuseAsOpenAi(app: FastifyInstance, log: Log): void {
-  app.setErrorHandler((thrown, request, reply) => {
-    const error = toJetclawError(thrown);
-    if (error.code === "internal.bug")
-      log.error({ err: error.cause, route: request.routeOptions.url }, "request failed");
-    return sendOpenAiError(reply, error);
-  });
 }
 
 /** Statuses of a provider by which the caller's own request is to blame. */

@@ -5,18 +5,19 @@ import { callerOf, requireScope } from "../auth.ts";
 import { contextOf } from "../observe.ts";
 import { CompletionAnswer } from "../openai/answer.ts";
 import { completionBody, completionResponses, modelsResponse } from "../openai/describe.ts";
-import { OpenAiRefusal, openAiError, refuseAsOpenAi } from "../openai/errors.ts";
+import { OpenAiRefusal, openAiError, sendOpenAiError } from "../openai/errors.ts";
 import type { Completions, RunningCompletion } from "../openai/port.ts";
 import { type CheckedRequest, checkRequest, refuseOverrides } from "../openai/request.ts";
 import { ChunkWriter, completionOf } from "../openai/shapes.ts";
 import type { App, GatewayParts } from "../parts.ts";
+import { refuseBy } from "../problems.ts";
 import type { SseStream } from "../sse.ts";
 
 const JSON_TYPE = "application/json; charset=utf-8";
 const tags = ["openai"];
 
 export function openAiRoutes(app: App, parts: GatewayParts, completions: Completions): void {
-  refuseAsOpenAi(app, parts.deps.log);
+  refuseBy(app, parts.deps.log, (_request, reply, error) => sendOpenAiError(reply, error));
   requireScope(app, "chat");
   app.addHook("onRequest", async (request, reply) => {
     const { allowance } = request;
