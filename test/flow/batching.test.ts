@@ -5,14 +5,12 @@ import { encode } from "#contracts/codec.ts";
 import { attemptOf, type Job } from "#contracts/job.ts";
 import { CORE } from "#contracts/subjects.ts";
 import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
-import { streamState } from "#runtime/nats/reader.ts";
 import { WorkQueue } from "#runtime/nats/work-queue.ts";
 import { type InferenceWorld, inferenceWorld, jobOf, type TestWorker } from "#test/harness/inference.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
 let world: InferenceWorld;
 let simulator: Simulator;
-const workers: TestWorker[] = [];
 
 beforeAll(async () => {
   world = await inferenceWorld(["default"]);
@@ -23,14 +21,10 @@ afterAll(async () => {
   await simulator?.close();
 });
 afterEach(async () => {
-  for (const worker of workers.splice(0)) await worker.stop();
+  await world.settle();
   simulator.set({ tokensPerSecond: 0, replyBytes: 200, contextTokens: Infinity, errorRate: 0 });
   simulator.set({ hold: undefined });
   simulator.clearBill();
-  // The last acknowledgement may still be on its way.
-  await waitUntil(async () => (await streamState(world.bus, "INFER-default")).messages === 0, {
-    what: "an empty queue",
-  });
 });
 
 type Mode = "chat-batch" | "prompt-array";
@@ -43,9 +37,7 @@ async function work(
   const { concurrency = 1, maxWaitMs = 5_000 } = change;
   const batch = { mode, maxRequests: 4, maxWaitMs };
   const model = { name: "simulated", baseUrl: simulator.baseUrl, concurrency, batch };
-  const worker = await world.worker([model], { graceMs });
-  workers.push(worker);
-  return worker;
+  return world.worker([model], { graceMs });
 }
 
 /** Calls are answered when the test says so. */

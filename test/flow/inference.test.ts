@@ -9,18 +9,11 @@ import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { nextMessage, purge, streamState } from "#runtime/nats/reader.ts";
 import { WorkQueue } from "#runtime/nats/work-queue.ts";
-import {
-  type InferenceWorld,
-  inferenceWorld,
-  jobOf,
-  silentLog,
-  type TestWorker,
-} from "#test/harness/inference.ts";
+import { type InferenceWorld, inferenceWorld, jobOf, silentLog } from "#test/harness/inference.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
 let world: InferenceWorld;
 let simulator: Simulator;
-const workers: TestWorker[] = [];
 
 beforeAll(async () => {
   world = await inferenceWorld(["default"]);
@@ -31,7 +24,7 @@ afterAll(async () => {
   await simulator?.close();
 });
 afterEach(async () => {
-  for (const worker of workers.splice(0)) await worker.stop();
+  await world.settle();
   simulator.set({
     ttftMs: 0,
     tokensPerSecond: 0,
@@ -43,23 +36,10 @@ afterEach(async () => {
     cite: false,
   });
   simulator.clearBill();
-  // The last acknowledgement may still be on its way.
-  await waitUntil(async () => (await streamState(world.bus, "INFER-default")).messages === 0, {
-    what: "an empty queue",
-  });
 });
 
 const echo = { name: "echo", provider: "echo" };
 const provider = () => ({ name: "simulated", baseUrl: simulator.baseUrl });
-
-async function work(
-  models: unknown[],
-  options: Parameters<InferenceWorld["worker"]>[1] = {},
-): Promise<TestWorker> {
-  const worker = await world.worker(models, options);
-  workers.push(worker);
-  return worker;
-}
 
 describe("order", () => {
   test("a backlog is served ongoing before new before deferred, lane 0 before lane 1", async () => {
@@ -68,7 +48,7 @@ describe("order", () => {
       ([1, 0] as const).flatMap((lane) => [jobOf({ cls, lane }), jobOf({ cls, lane })]),
     );
     for (const job of backlog) await world.submit(job);
-    await work([echo], { slots: 1 });
+    await world.worker([echo], { slots: 1 });
     await waitUntil(() => world.results.length === before + backlog.length, { what: "every result" });
     const served = world.results.slice(before).map(({ body }) => body.job);
     const wanted = (["ongoing", "new", "deferred"] as const).flatMap((cls) =>
@@ -80,7 +60,7 @@ describe("order", () => {
   });
 
   test("the door bell brings a job to an idle worker long before the sweep", async () => {
-    await work([echo]);
+    await world.worker([echo]);
     const waits: number[] = [];
     for (let i = 0; i < 20; i++) {
       const job = jobOf({ cls: "deferred", lane: 1 });
@@ -95,7 +75,7 @@ describe("order", () => {
 describe("a provider that answers", () => {
   test("streams numbered chunks, and the result carries text, usage and the cited document", async () => {
     simulator.set({ tokensPerSecond: 100, replyBytes: 400, cite: true });
-    await work([provider()]);
+    await world.worker([provider()]);
     const passages = [
       {
         collection: "shop",
@@ -132,7 +112,7 @@ describe("a provider that answers", () => {
   });
 
   test("publishes no chunks for a job that nobody reads as a stream", async () => {
-    await work([provider()]);
+    await world.worker([provider()]);
     const job = jobOf({ stream: false });
     const events = await world.follow(job);
     await world.submit(job);
@@ -142,7 +122,7 @@ describe("a provider that answers", () => {
 
   test("is asked again without stream_options when it refuses them, and usage is estimated", async () => {
     simulator.set({ refuseStreamOptions: true });
-    await work([provider()]);
+    await world.worker([provider()]);
     const job = jobOf();
     await world.submit(job);
     const result = await world.resultOf(job);
@@ -152,7 +132,7 @@ describe("a provider that answers", () => {
 
   test("is told to stop: its request is cancelled and the result keeps what came", async () => {
     simulator.set({ tokensPerSecond: 20, replyBytes: 4_000 });
-    await work([provider()]);
+    await world.worker([provider()]);
     const job = jobOf();
     const events = await world.follow(job);
     await world.submit(job);
@@ -178,7 +158,7 @@ describe("a provider that fails", () => {
     ["half a stream", { halfStreamRate: 1 }],
   ])("%s ends in a failed result", async (_, faults) => {
     simulator.set(faults);
-    await work([provider()]);
+    await world.worker([provider()]);
     const job = jobOf({ deadline: Date.now() + 5_000 });
     await world.submit(job);
     expect(await world.resultOf(job)).toMatchObject({ finish: "failed", error: { code: "turn.failed" } });
@@ -187,7 +167,7 @@ describe("a provider that fails", () => {
 
   test("before its first token is followed by another model of the pool", async () => {
     simulator.set({ errorRate: 1 });
-    await work([provider(), echo]);
+    await world.worker([provider(), echo]);
     const job = jobOf();
     await world.submit(job);
     expect(await world.resultOf(job)).toMatchObject({ finish: "stop", model: "echo" });
@@ -196,7 +176,7 @@ describe("a provider that fails", () => {
 
   test("that refuses the request is not asked twice", async () => {
     simulator.set({ errorRate: 1, status: 400 });
-    await work([provider()]);
+    await world.worker([provider()]);
     const job = jobOf();
     await world.submit(job);
     expect((await world.resultOf(job)).error?.detail).toContain("model.rejected");
@@ -205,7 +185,7 @@ describe("a provider that fails", () => {
 
   test("slowly is cut off", async () => {
     simulator.set({ tokensPerSecond: 5, replyBytes: 4_000 });
-    await work([provider()]);
+    await world.worker([provider()]);
     const job = jobOf({ deadline: Date.now() + 2_000 });
     await world.submit(job);
     expect(await world.resultOf(job)).toMatchObject({ finish: "failed", error: { code: "turn.deadline" } });
@@ -214,7 +194,7 @@ describe("a provider that fails", () => {
 
 describe("jobs that go wrong", () => {
   test("a job past its deadline is not run", async () => {
-    await work([provider()]);
+    await world.worker([provider()]);
     const job = jobOf({ deadline: Date.now() - 1 });
     await world.submit(job);
     expect(await world.resultOf(job)).toMatchObject({ finish: "failed", error: { code: "turn.deadline" } });
@@ -222,7 +202,7 @@ describe("jobs that go wrong", () => {
   });
 
   test("bytes that are no job become a dead letter of their session, and the worker lives", async () => {
-    await work([echo]);
+    await world.worker([echo]);
     const poison = jobOf({ session: "poisoned" });
     const bytes = new TextEncoder().encode("not a job");
     await world.bus.append(inferSubject(poison), bytes);
@@ -249,7 +229,7 @@ describe("jobs that go wrong", () => {
     await world.bus.flush();
     const jobs = Array.from({ length: 12 }, () => jobOf({ cls: "ongoing" }));
     for (const job of jobs) await world.submit(job);
-    await work([echo], { slots: 4, echo: { delayMs: 50 } });
+    await world.worker([echo], { slots: 4, echo: { delayMs: 50 } });
     for (const job of jobs) expect((await world.resultOf(job)).finish).toBe("stop");
     await waitUntil(() => acks.length === jobs.length, { what: "every acknowledgement" });
     listening.stop();
@@ -263,7 +243,7 @@ describe("jobs that go wrong", () => {
     await world.submit(job);
     expect(await dead.take(job.cls, job.lane, 1)).toHaveLength(1);
     dead.close();
-    await work([echo], { echo: { chunks: 2 } });
+    await world.worker([echo], { echo: { chunks: 2 } });
     expect(await world.resultOf(job)).toMatchObject({ attempt: attemptOf(2, 0), finish: "stop" });
     expect(events[0]).toMatchObject({ type: "restart", attempt: attemptOf(2, 0), number: 0 });
     expect(events[1]).toMatchObject({ type: "delta", attempt: attemptOf(2, 0), number: 1 });
@@ -283,7 +263,7 @@ describe("jobs that go wrong", () => {
       ))
         message.nak();
     await world.bus.flush();
-    await work([provider()]);
+    await world.worker([provider()]);
     expect(await world.resultOf(job)).toMatchObject({
       attempt: attemptOf(6, 0),
       finish: "failed",
@@ -297,7 +277,7 @@ describe("jobs that go wrong", () => {
 describe("drain", () => {
   test("finishes what ends within the grace, hands back the rest, takes nothing new", async () => {
     simulator.set({ tokensPerSecond: 20, replyBytes: 4_000 });
-    const leaving = await work([provider(), { ...echo, name: "quick" }], {
+    const leaving = await world.worker([provider(), { ...echo, name: "quick" }], {
       graceMs: 6_000,
       echo: { delayMs: 1_000 },
     });
@@ -314,7 +294,7 @@ describe("drain", () => {
     expect(world.results.some(({ body }) => body.job === slow.id)).toBe(false);
     const late = jobOf();
     await world.submit(late);
-    await work([echo]);
+    await world.worker([echo]);
     for (const [job, attempt] of [
       [slow, attemptOf(2, 0)],
       [late, 1],
@@ -330,7 +310,7 @@ describe("drain", () => {
 
   test("hands back at once what only waits for a model that is down", async () => {
     const down = { name: "down", baseUrl: "http://127.0.0.1:9/v1" };
-    const leaving = await work([down], { graceMs: 600_000 });
+    const leaving = await world.worker([down], { graceMs: 600_000 });
     const job = jobOf({ deadline: Date.now() + 600_000 });
     const queue = await WorkQueue.open(world.bus, "default");
     await world.submit(job);
@@ -340,7 +320,7 @@ describe("drain", () => {
     await leaving.drain();
     queue.close();
     expect(world.results.some(({ body }) => body.job === job.id)).toBe(false);
-    await work([echo]);
+    await world.worker([echo]);
     expect(await world.resultOf(job)).toMatchObject({ finish: "stop" });
   });
 

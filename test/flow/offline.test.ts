@@ -16,14 +16,13 @@ import {
 } from "#contracts/subjects.ts";
 import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
 import { Kv } from "#runtime/nats/kv.ts";
-import { purge, streamState } from "#runtime/nats/reader.ts";
+import { purge } from "#runtime/nats/reader.ts";
 import { type InferenceWorld, inferenceWorld, jobOf, type TestWorker } from "#test/harness/inference.ts";
 import { endWithUs } from "#test/harness/reaping.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
 let world: InferenceWorld;
 let simulator: Simulator;
-const workers: TestWorker[] = [];
 
 beforeAll(async () => {
   world = await inferenceWorld(["default"]);
@@ -34,14 +33,10 @@ afterAll(async () => {
   await simulator?.close();
 });
 afterEach(async () => {
-  for (const worker of workers.splice(0)) await worker.stop();
+  await world.settle();
   simulator.set({ batchMs: 300, batchFailRate: 0, batchExpireRate: 0, batchApi: true, filesKept: false });
   simulator.set({ contextTokens: Infinity, ttftMs: 0 });
   simulator.clearBill();
-  // The last acknowledgement may still be on its way.
-  await waitUntil(async () => (await streamState(world.bus, inferStream("default"))).messages === 0, {
-    what: "an empty queue",
-  });
 });
 
 const PATIENT = { deferredDeadlineMs: 600_000 };
@@ -55,11 +50,8 @@ const modelOf = (change: object = {}) => ({
 });
 
 const NOT_FULL = { maxWaitMs: 2_000 };
-async function work(change: object = {}): Promise<TestWorker> {
-  const worker = await world.worker([modelOf(change)], { config: PATIENT });
-  workers.push(worker);
-  return worker;
-}
+const work = (change: object = {}): Promise<TestWorker> =>
+  world.worker([modelOf(change)], { config: PATIENT });
 
 async function submit(count: number, change: (n: number) => Partial<Job> = () => ({})): Promise<Job[]> {
   const jobs = Array.from({ length: count }, (_, n) =>

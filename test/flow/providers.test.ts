@@ -7,7 +7,7 @@ import type { HealthView } from "#actors/inference/port.ts";
 import { attemptOf } from "#contracts/job.ts";
 import { DEFAULTS } from "#ops/simulator/options.ts";
 import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
-import { type InferenceWorld, inferenceWorld, jobOf, type TestWorker } from "#test/harness/inference.ts";
+import { type InferenceWorld, inferenceWorld, jobOf } from "#test/harness/inference.ts";
 import { frozenServer, keyedServer } from "#test/harness/providers.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
@@ -16,7 +16,6 @@ let health: HealthView;
 /** The one that fails, and the one that is asked instead. */
 let bad: Simulator;
 let good: Simulator;
-const workers: TestWorker[] = [];
 
 beforeAll(async () => {
   world = await inferenceWorld(["default", "spare"]);
@@ -31,7 +30,7 @@ afterAll(async () => {
   await good?.close();
 });
 afterEach(async () => {
-  for (const worker of workers.splice(0)) await worker.stop();
+  await world.settle();
   for (const each of [bad, good]) {
     each.set({ ...DEFAULTS, answer: undefined });
     each.clearBill();
@@ -44,10 +43,6 @@ const PRICE = { inputPerMTok: 1, outputPerMTok: 2 };
 const first = (more: object = {}) => ({ name: "first", baseUrl: bad.baseUrl, price: PRICE, ...more });
 const second = () => ({ name: "second", baseUrl: good.baseUrl, price: PRICE });
 
-async function work(...args: Parameters<InferenceWorld["worker"]>): Promise<void> {
-  workers.push(await world.worker(...args));
-}
-
 async function answerOf(job = jobOf()) {
   const events = await world.follow(job);
   await world.submit(job);
@@ -59,9 +54,12 @@ describe("a limited provider costs no wait", () => {
   const LIMITED = { errorRate: 1, status: 429, retryAfter: 20 };
 
   test.each([
-    ["endpoint", () => work([first({ endpoints: [{ baseUrl: bad.baseUrl }, { baseUrl: good.baseUrl }] })])],
-    ["model of the pool", () => work([first(), second()])],
-    ["pool of the fallback list", () => work([first()], { fallback: { spare: [second()] } })],
+    [
+      "endpoint",
+      () => world.worker([first({ endpoints: [{ baseUrl: bad.baseUrl }, { baseUrl: good.baseUrl }] })]),
+    ],
+    ["model of the pool", () => world.worker([first(), second()])],
+    ["pool of the fallback list", () => world.worker([first()], { fallback: { spare: [second()] } })],
   ])("when another %s is there, and it is left alone for as long as it asked", async (_, start) => {
     bad.set(LIMITED);
     good.set({ ttftMs: 200 });
@@ -81,7 +79,7 @@ describe("a limited provider costs no wait", () => {
 
   test("alone, it is asked again when its time has come, and not before", async () => {
     bad.set({ ...LIMITED, retryAfter: 1 });
-    await work([first()]);
+    await world.worker([first()]);
     const job = jobOf();
     await world.submit(job);
     await waitUntil(() => bad.bill().length === 1, { what: "the first try" });
@@ -96,7 +94,7 @@ describe("a limited provider costs no wait", () => {
     const keys: string[] = [];
     const { server, baseUrl } = await keyedServer(keys);
     const endpoints = ["empty", "refused", "fine"].map((apiKey) => ({ apiKey }));
-    await work([{ name: "first", baseUrl, endpoints, concurrency: 8 }]);
+    await world.worker([{ name: "first", baseUrl, endpoints, concurrency: 8 }]);
     for (let i = 0; i < 8; i++) expect((await answerOf()).result.finish).toBe("stop");
     expect(keys.filter((key) => key === "fine")).toHaveLength(8);
     for (const key of ["empty", "refused"])
@@ -119,7 +117,7 @@ describe("a provider that fails", () => {
     "by %s is followed by the next model, and the user reads one answer",
     async (_, fault, timeouts) => {
       bad.set(fault);
-      await work([first({ timeouts }), second()]);
+      await world.worker([first({ timeouts }), second()]);
       const { job, result, events } = await answerOf();
       expect(result).toMatchObject({ finish: "stop", model: "second", text: "the second one answers" });
       const spoken = (bad.bill()[0]?.outputTokens ?? 0) > 0;
@@ -134,7 +132,7 @@ describe("a provider that fails", () => {
 
   test.each(FAULTS)("alone, by %s, is told, and nothing of it goes on", async (_, fault) => {
     bad.set(fault);
-    await work([first({ timeouts: { firstTokenMs: 500, betweenTokensMs: 400 } })]);
+    await world.worker([first({ timeouts: { firstTokenMs: 500, betweenTokensMs: 400 } })]);
     const { result } = await answerOf(jobOf({ deadline: Date.now() + 5_000 }));
     expect(result.finish).toBe("failed");
     await waitUntil(() => bad.bill().every(({ outcome }) => outcome !== "open"), {
@@ -149,7 +147,7 @@ describe("a provider that fails", () => {
     "by taking no connection is given up long before the patience for a first token ends",
     async () => {
       const { baseUrl, end } = await frozenServer();
-      await work([{ name: "first", baseUrl, timeouts: { connectMs: 500 } }, second()]);
+      await world.worker([{ name: "first", baseUrl, timeouts: { connectMs: 500 } }, second()]);
       const { result } = await answerOf();
       end();
       expect(result).toMatchObject({ finish: "stop", model: "second" });
@@ -160,7 +158,7 @@ describe("a provider that fails", () => {
 
   test("in mid-answer leaves a restart, the other's whole answer, and the price of both", async () => {
     bad.set({ halfStreamRate: 1, tokensPerSecond: 50 });
-    await work([first(), second()]);
+    await world.worker([first(), second()]);
     const { result, events } = await answerOf();
     const kinds = events.map(({ type, attempt, number }) => `${type} ${attempt}.${number}`);
     expect(kinds[0]).toBe("delta 1.1");
@@ -186,7 +184,7 @@ describe("a provider that fails", () => {
       what: "the second attempt to speak",
     });
     await leaving.stop();
-    await work([{ name: "echo", provider: "echo" }], { echo: { chunks: 2 } });
+    await world.worker([{ name: "echo", provider: "echo" }], { echo: { chunks: 2 } });
     expect(await world.resultOf(job)).toMatchObject({ finish: "stop", attempt: attemptOf(2, 0) });
     const attempts = events.map(({ attempt }) => attempt);
     expect(attempts).toEqual([...attempts].sort((a, b) => a - b));
@@ -196,7 +194,7 @@ describe("a provider that fails", () => {
 
   test("is not asked when too little time is left for an answer", async () => {
     bad.set({ errorRate: 1 });
-    await work([first()]);
+    await world.worker([first()]);
     const late = jobOf({ deadline: Date.now() + 200 });
     await world.submit(late);
     expect((await world.resultOf(late)).finish).toBe("failed");
@@ -207,7 +205,7 @@ describe("a provider that fails", () => {
 describe("a breaker", () => {
   test("opens, spares the provider, is seen by routers, and closes when the provider is back", async () => {
     bad.set({ errorRate: 1 });
-    await work([first(), second()]);
+    await world.worker([first(), second()]);
     for (let i = 0; i < 6; i++) expect((await answerOf()).result.model).toBe("second");
     // Who takes his time is long enough at it for a probe, and a failed one makes the breaker wait twice as long.
     const at = bad.bill().map((line) => line.at);
@@ -229,11 +227,11 @@ describe("a breaker", () => {
   });
 
   test("a worker that leaves takes its word about models with it", async () => {
-    await work([second()]);
+    const worker = await world.worker([second()]);
     await waitUntil(() => (health.of("default", "second")?.limit ?? 0) > 0, {
       what: "the model to be known",
     });
-    for (const worker of workers.splice(0)) await worker.stop();
+    await worker.stop();
     await waitUntil(() => (health.of("default", "second")?.limit ?? 0) === 0, {
       what: "its capacity to be gone",
     });

@@ -4,11 +4,12 @@ import { decode, encode } from "#contracts/codec.ts";
 import { configSchema } from "#contracts/config.ts";
 import type { Envelope } from "#contracts/envelope.ts";
 import { JOB_VERSION, type Job, type JobResult } from "#contracts/job.ts";
-import { inferSubject, tokensSessionFilter } from "#contracts/subjects.ts";
+import { inferStream, inferSubject, tokensSessionFilter } from "#contracts/subjects.ts";
 import type { StreamEvent } from "#contracts/turn.ts";
 import { startWorker, type WorkerOptions } from "#ops/compose/worker.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
+import { streamState } from "#runtime/nats/reader.ts";
 import { type Deployment, provision } from "#runtime/nats/topology.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { startTestNats } from "./nats.ts";
@@ -56,6 +57,8 @@ export interface InferenceWorld {
   follow(job: Job): Promise<StreamEvent[]>;
   /** A worker on a connection of its own. */
   worker(models: unknown[], options?: TestWorkerOptions): Promise<TestWorker>;
+  /** Stops its workers; resolves when all queues are empty, whose last acknowledgements may still be on their way. */
+  settle(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -126,6 +129,13 @@ export async function inferenceWorld(pools: readonly string[]): Promise<Inferenc
       };
       running.add(worker);
       return worker;
+    },
+    async settle() {
+      for (const worker of [...running]) await worker.stop();
+      for (const pool of pools)
+        await waitUntil(async () => (await streamState(bus, inferStream(pool))).messages === 0, {
+          what: `an empty queue of ${pool}`,
+        });
     },
     async stop() {
       for (const worker of [...running]) await worker.stop();
