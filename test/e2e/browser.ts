@@ -33,14 +33,36 @@ export function launch(): Promise<Browser> {
   return chromium.launch({ executablePath: chromiumPath ?? "chromium", args: ARGS });
 }
 
-/** Opens a page that may not complain: errors and refused policies are collected and shown by `assertQuiet`. */
-export async function openPage(
-  browser: Browser,
-  url: string,
-  options: BrowserContextOptions = DESKTOP,
-): Promise<QuietPage> {
+/** Long enough for a turn on a machine that does other things too; waits end as soon as they are met. */
+export const SOON = { timeout: 60_000 };
+
+/** The pages that a test opens. None may complain: errors and refused policies fail it when they are closed. */
+export class Pages {
+  readonly #open: QuietPage[] = [];
+
+  async open(browser: Browser, url: string, options: BrowserContextOptions = DESKTOP): Promise<Page> {
+    const quiet = await openPage(browser, url, options);
+    this.#open.push(quiet);
+    return quiet.page;
+  }
+
+  async close(): Promise<void> {
+    for (const { page, assertQuiet } of this.#open.splice(0)) {
+      await page.context().close();
+      assertQuiet();
+    }
+  }
+}
+
+export async function ask(page: Page, text: string): Promise<void> {
+  await page.getByRole("textbox").fill(text);
+  await page.getByRole("textbox").press("Enter");
+}
+
+async function openPage(browser: Browser, url: string, options: BrowserContextOptions): Promise<QuietPage> {
   const context = await browser.newContext({ locale: "en-GB", ...options });
   const page = await context.newPage();
+  page.setDefaultTimeout(SOON.timeout);
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => {
@@ -52,7 +74,7 @@ export async function openPage(
   return { page, assertQuiet: () => expect(complaints).toEqual([]) };
 }
 
-export interface QuietPage {
+interface QuietPage {
   readonly page: Page;
   readonly assertQuiet: () => void;
 }

@@ -1,38 +1,27 @@
 import type { Browser, Page } from "@playwright/test";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
+  ask,
   assertAccessible,
   assertFitsWidth,
   chromiumPath,
   DESKTOP,
   launch,
-  openPage,
+  Pages,
   PHONE,
-  type QuietPage,
   withoutChromium,
 } from "./browser.ts";
 import { type Product, startProduct } from "./product.ts";
 
 const QUESTION = "How long does delivery take?";
 const FACT = /1 to 2 working days/;
-/** A turn of the built-in model, on a machine that does other things too. */
-const ANSWER_MS = 60_000;
 
 let product: Product;
 let browser: Browser;
-let open: QuietPage[] = [];
+const pages = new Pages();
 
-async function visit(options: Parameters<typeof openPage>[2] = DESKTOP): Promise<Page> {
-  const quiet = await openPage(browser, product.url, options);
-  quiet.page.setDefaultTimeout(ANSWER_MS);
-  open.push(quiet);
-  return quiet.page;
-}
-
-async function ask(page: Page, text: string): Promise<void> {
-  await page.getByRole("textbox").fill(text);
-  await page.getByRole("textbox").press("Enter");
-}
+const visit = (options?: Parameters<typeof pages.open>[2]): Promise<Page> =>
+  pages.open(browser, product.url, options);
 
 /** The answer that is complete: it has thumbs. */
 const answered = (page: Page) => page.locator('.answer[data-running="false"]').last();
@@ -45,14 +34,7 @@ describe.skipIf(!chromiumPath)(`the chat page of the product${withoutChromium}`,
     await browser?.close();
     await product?.stop();
   });
-  afterEach(async () => {
-    const pages = open;
-    open = [];
-    for (const { page, assertQuiet } of pages) {
-      await page.context().close();
-      assertQuiet();
-    }
-  });
+  afterEach(() => pages.close());
 
   test("serves the page under a policy that allows nothing inline and nothing foreign", async () => {
     const response = await fetch(product.url);

@@ -3,14 +3,15 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { Citation } from "#contracts/content.ts";
 import { ensureUi } from "#ops/tool/ui.ts";
 import {
+  ask,
   assertAccessible,
   assertFitsWidth,
   chromiumPath,
   DESKTOP,
   launch,
-  openPage,
+  Pages,
   PHONE,
-  type QuietPage,
+  SOON,
   withoutChromium,
 } from "./browser.ts";
 import { ScriptedGateway } from "./scripted-gateway.ts";
@@ -22,26 +23,15 @@ const QUOTED: Citation = {
 };
 const NAMED: Citation = { collection: "shop", document: "abroad-en", revision: 13, title: "Delivery abroad" };
 const REPLY = "Delivery takes **1 to 2 working days**. [1] Abroad takes longer. [2]";
-/** Long enough for a slow machine; waits end as soon as they are met. */
-const SOON = { timeout: 60_000 };
 
 let browser: Browser;
 let folder: string;
 let gateway: ScriptedGateway;
 let url: string;
-let open: QuietPage[] = [];
+const pages = new Pages();
 
-async function visit(options: Parameters<typeof openPage>[2] = DESKTOP): Promise<Page> {
-  const quiet = await openPage(browser, url, options);
-  quiet.page.setDefaultTimeout(SOON.timeout);
-  open.push(quiet);
-  return quiet.page;
-}
-
-async function ask(page: Page, text: string): Promise<void> {
-  await page.getByRole("textbox").fill(text);
-  await page.getByRole("textbox").press("Enter");
-}
+const visit = (options?: Parameters<typeof pages.open>[2]): Promise<Page> =>
+  pages.open(browser, url, options);
 
 const shows = (page: Page, text: string): Promise<void> => page.getByText(text).first().waitFor();
 const hides = (page: Page, text: string): Promise<void> =>
@@ -59,12 +49,7 @@ describe.skipIf(!chromiumPath)(`the chat page against a scripted gateway${withou
     url = await gateway.listen();
   });
   afterEach(async () => {
-    const pages = open;
-    open = [];
-    for (const { page, assertQuiet } of pages) {
-      await page.context().close();
-      assertQuiet();
-    }
+    await pages.close();
     await gateway.close();
   });
 
