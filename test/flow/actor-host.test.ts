@@ -10,7 +10,7 @@ import { askActor } from "#runtime/actor/client.ts";
 import { ActorMailer } from "#runtime/actor/mailer.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { ActorWorld, type WorldHost } from "#test/harness/actor-world.ts";
-import { begun, type CounterState, counter, openGate } from "#test/harness/counter.ts";
+import { begun, counter, countersOf, openGate } from "#test/harness/counter.ts";
 import { randomOf } from "#test/harness/random.ts";
 import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
 
@@ -31,18 +31,7 @@ describe.each([2, 4])("two hosts, %i shards", (shards) => {
   let world: ActorWorld;
   let hosts: WorldHost[];
   let mail: ActorMailer;
-  const tell = (key: string, type: string, body: unknown, id?: string) =>
-    world.tell("counter", key, type, body, id);
-  const seen = async (key: string): Promise<readonly string[]> =>
-    (await world.state<CounterState>("counter", key))?.seen ?? [];
-  const seenWhen = (key: string, count: number) =>
-    waitUntil(
-      async () => {
-        const names = await seen(key);
-        return names.length >= count && names;
-      },
-      { what: `${key} to have seen ${count}` },
-    );
+  const { tell, seen, seenWhen } = countersOf(() => world);
 
   beforeAll(async () => {
     world = await ActorWorld.start(shards);

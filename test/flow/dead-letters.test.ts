@@ -11,7 +11,7 @@ import { defineActor } from "#runtime/actor/define.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { purge } from "#runtime/nats/reader.ts";
 import { ActorWorld, type WorldHost } from "#test/harness/actor-world.ts";
-import { begun, type CounterState, counter, mended } from "#test/harness/counter.ts";
+import { begun, type CounterState, counter, countersOf, mended } from "#test/harness/counter.ts";
 import { messageOf } from "#test/harness/draft.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
@@ -43,7 +43,7 @@ beforeAll(async () => {
 afterAll(() => world?.stop());
 
 const routeTo = (key: string, kind = "counter") => routeOf({ kind, tenant: "demo", key });
-const seen = async (key: string) => (await world.state<CounterState>("counter", key))?.seen ?? [];
+const { seen } = countersOf(() => world);
 const seenIs = (key: string, names: readonly string[]) =>
   waitUntil(async () => (await seen(key)).join() === names.join(), {
     what: `${key} to have seen ${names.join()}`,

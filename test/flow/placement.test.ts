@@ -7,7 +7,7 @@ import { inboundFilter, inboundStream, partitionConsumer, routeOf } from "#contr
 import type { Unsafe } from "#runtime/actor/host.ts";
 import { installKillPoints, type KillPoint } from "#runtime/observe/kill-point.ts";
 import { ActorWorld, type WorldHost } from "#test/harness/actor-world.ts";
-import { begun, type CounterState, counter, openGate } from "#test/harness/counter.ts";
+import { begun, counter, countersOf, openGate } from "#test/harness/counter.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
 let world: ActorWorld;
@@ -16,18 +16,7 @@ afterEach(async () => {
   await world?.stop();
 });
 
-const tell = (key: string, type: string, body: unknown, id?: string) =>
-  world.tell("counter", key, type, body, id);
-const seen = async (key: string): Promise<readonly string[]> =>
-  (await world.state<CounterState>("counter", key))?.seen ?? [];
-const seenWhen = (key: string, count: number) =>
-  waitUntil(
-    async () => {
-      const names = await seen(key);
-      return names.length >= count && names;
-    },
-    { what: `${key} to have seen ${count}` },
-  );
+const { tell, seen, seenWhen } = countersOf(() => world);
 const ownersOf = ({ placement }: WorldHost) =>
   placement.document.partitions.map(({ owner, epoch }) => ({ owner, epoch }));
 

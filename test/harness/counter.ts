@@ -1,6 +1,8 @@
 // A small actor for tests of the runtime: it writes down what it was told, in the order in which it was told.
 import { z } from "zod";
 import { defineActor } from "#runtime/actor/define.ts";
+import type { ActorWorld } from "./actor-world.ts";
+import { waitUntil } from "./wait.ts";
 
 const name = z.object({ name: z.string() });
 const gates = new Map<string, { readonly opened: Promise<void>; readonly open: () => void }>();
@@ -88,3 +90,22 @@ export const counter = defineActor({
     },
   },
 });
+
+/** The counters of the world that a test has: told something, and what they have written down. */
+export function countersOf(world: () => ActorWorld) {
+  const seen = async (key: string): Promise<readonly string[]> =>
+    (await world().state<CounterState>("counter", key))?.seen ?? [];
+  return {
+    tell: (key: string, type: string, body: unknown, id?: string) =>
+      world().tell("counter", key, type, body, id),
+    seen,
+    seenWhen: (key: string, count: number) =>
+      waitUntil(
+        async () => {
+          const names = await seen(key);
+          return names.length >= count && names;
+        },
+        { what: `${key} to have seen ${count}` },
+      ),
+  };
+}
