@@ -8,6 +8,7 @@ import type { Usage } from "#contracts/usage.ts";
 import { ModelFailure } from "../failure.ts";
 import type { Entry } from "./batch-entry.ts";
 import { promptOf, STOP_SEQUENCES } from "./chat-template.ts";
+import { usageOf } from "./openai-answer.ts";
 import { refusesStreamOptions } from "./openai-errors.ts";
 import { readChunks } from "./openai-stream.ts";
 import type { Provider, ProviderResponse } from "./provider.ts";
@@ -146,16 +147,3 @@ const garbage = (): ModelFailure =>
 
 const objectOf = (value: unknown): Record<string, unknown> =>
   typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
-
-function usageOf(usage: unknown): Usage | undefined {
-  const {
-    prompt_tokens: inputTokens,
-    completion_tokens: outputTokens,
-    prompt_tokens_details,
-  } = objectOf(usage);
-  const cached = objectOf(prompt_tokens_details).cached_tokens;
-  if (!isCount(inputTokens) || !isCount(outputTokens)) return undefined;
-  return { inputTokens, outputTokens, ...(isCount(cached) ? { cachedInputTokens: cached } : {}) };
-}
-
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;

@@ -1,5 +1,5 @@
 /** Each request's share of what a whole batch used. Shares are whole tokens and add up to exactly what was billed. */
-import { NO_USAGE, type Usage } from "#contracts/usage.ts";
+import { addUsage, NO_USAGE, type Usage } from "#contracts/usage.ts";
 
 /** In proportion to the estimates; the remainder goes to those with the largest fractions. */
 export function shareUsage(total: Usage, estimates: readonly Usage[]): Usage[] {
@@ -20,18 +20,13 @@ export function shareUsage(total: Usage, estimates: readonly Usage[]): Usage[] {
 }
 
 /** What remains of a total once some shares are known exactly. */
-export function restOf(total: Usage, known: readonly Usage[]): Usage {
-  const sum = known.reduce(
-    (a, b) => ({
-      inputTokens: a.inputTokens + b.inputTokens,
-      outputTokens: a.outputTokens + b.outputTokens,
-    }),
-    NO_USAGE,
-  );
-  return {
-    inputTokens: Math.max(0, total.inputTokens - sum.inputTokens),
-    outputTokens: Math.max(0, total.outputTokens - sum.outputTokens),
-  };
+export function remainderOf(total: Usage, known: readonly Usage[]): Usage {
+  const sum = known.reduce((a, b) => addUsage(a, b), NO_USAGE);
+  const inputTokens = Math.max(0, total.inputTokens - sum.inputTokens);
+  const outputTokens = Math.max(0, total.outputTokens - sum.outputTokens);
+  if (total.cachedInputTokens === undefined) return { inputTokens, outputTokens };
+  const cached = Math.max(0, total.cachedInputTokens - (sum.cachedInputTokens ?? 0));
+  return { inputTokens, outputTokens, cachedInputTokens: Math.min(cached, inputTokens) };
 }
 
 function shares(total: number, weights: readonly number[]): number[] {

@@ -14,7 +14,7 @@ import { failureOf, ModelFailure } from "../failure.ts";
 import type { Model, ModelAnswer, ModelRun } from "../port.ts";
 import { Entry } from "./batch-entry.ts";
 import { type BatchMode, batchGroupOf, type SendBatch } from "./batch-request.ts";
-import { restOf, shareUsage } from "./batch-usage.ts";
+import { remainderOf, shareUsage } from "./batch-usage.ts";
 import { estimateUsage } from "./openai-answer.ts";
 import { modelError } from "./openai-errors.ts";
 import { Patience, type Timeouts } from "./patience.ts";
@@ -223,7 +223,7 @@ const reasonOf = ({ patience: { signal } }: Batch, thrown: unknown): unknown =>
 function settle(entries: readonly Entry[], total: Usage | undefined): void {
   const complete = entries.filter(({ open, finished }) => open && finished);
   const usages = (of: readonly Entry[]): Usage[] => of.map(({ usage }) => usage);
-  const rest = total && restOf(total, usages(entries.filter((entry) => !complete.includes(entry))));
+  const rest = total && remainderOf(total, usages(entries.filter((entry) => !complete.includes(entry))));
   const shares = rest && shareUsage(rest, usages(complete));
   for (const [n, entry] of complete.entries()) entry.finish(shares?.[n]);
   for (const entry of entries)

@@ -87,7 +87,8 @@ export function estimateUsage(job: Job, text: string): Usage {
 }
 
 /** Undefined unless both counts are whole numbers: half a count is no count. */
-function usageOf(usage: ChatCompletionChunk["usage"]): Usage | undefined {
+export function usageOf(said: unknown): Usage | undefined {
+  const usage = said as ChatCompletionChunk["usage"];
   const input: unknown = usage?.prompt_tokens;
   const output: unknown = usage?.completion_tokens;
   if (!isCount(input) || !isCount(output)) return undefined;

@@ -214,6 +214,18 @@ test("what a batch cannot carry goes alone", async () => {
   expect((await ask(model, job)).text).toBe("alone");
 });
 
+test("what the provider had cached of a batch is in its answers' usage, and so not paid in full", async () => {
+  const model = modelOf(async ({ entries }) => {
+    answerAll(entries);
+    return { inputTokens: 80, outputTokens: 8, cachedInputTokens: 60 };
+  });
+  const answers = await Promise.all(jobs(2).map((job) => ask(model, job)));
+  expect(answers.map(({ usage }) => usage)).toEqual([
+    { inputTokens: 40, outputTokens: 4, cachedInputTokens: 30 },
+    { inputTokens: 40, outputTokens: 4, cachedInputTokens: 30 },
+  ]);
+});
+
 test("shares are whole, in proportion, and lose nothing", () => {
   const estimates = [1, 2, 4].map((n) => ({ inputTokens: n, outputTokens: 0 }));
   const shares = shareUsage({ inputTokens: 100, outputTokens: 10 }, estimates);
