@@ -1,6 +1,8 @@
 // The events of a session as one stream: resumed, merged with the store, closed whatever was lost.
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { JetclawError } from "#contracts/errors.ts";
 import {
+  expectProblem,
   gatewayForEach,
   readEvents,
   startTestGateway,
@@ -97,6 +99,27 @@ describe("events of a session", () => {
       ["delta", "1.1.1"],
       ["done", "1.1.2"],
     ]);
+  });
+
+  test("a stream that cannot begin leaves no timer behind", async () => {
+    const quietCheckMs = 4_321;
+    const timers = vi.spyOn(globalThis, "setInterval");
+    const cut = await startTestGateway({ keys: store.keys, settings: { quietCheckMs } });
+    const checks = (): number => timers.mock.calls.filter(([, ms]) => ms === quietCheckMs).length;
+    try {
+      const { follow } = cut.conversations;
+      cut.conversations.follow = () => Promise.reject(new JetclawError("nats.unavailable"));
+      await expectProblem(await cut.ask(events("ann"), { headers: stream }), 503, "nats.unavailable");
+      expect(checks()).toBe(0);
+      cut.conversations.follow = follow;
+      const leaving = new AbortController();
+      await cut.ask(events("ann"), { headers: stream, signal: leaving.signal });
+      expect(checks()).toBe(1);
+      leaving.abort();
+    } finally {
+      timers.mockRestore();
+      await cut.stop();
+    }
   });
 
   test("Last-Event-ID that is none is 400", async () => {

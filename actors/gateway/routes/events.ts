@@ -66,17 +66,18 @@ async function followSession(
     replayFrom: (turn) => deps.conversations.replay(tenant, session, endOfTurn(turn - 1)),
     onReplayFailed: (err) => deps.log.debug({ err }, "events of a session cannot be read now"),
   });
-  const quiet = new QuietCheck(settings.quietCheckMs, () => void ordered.refill());
   const early: StreamEvent[] = [];
+  let quiet: QuietCheck | undefined;
   const listening = await hub.listen(tenant, session, (event) => {
-    quiet.heard();
+    quiet?.heard();
     if (stream) ordered.offer(event);
     else early.push(event);
   });
   stream = streams.open(reply);
+  quiet = new QuietCheck(settings.quietCheckMs, () => void ordered.refill());
   const reconnects = deps.onReconnect?.(() => void ordered.catchUp());
   stream.onClose(() => {
-    quiet.stop();
+    quiet?.stop();
     listening.stop();
     reconnects?.stop();
   });
