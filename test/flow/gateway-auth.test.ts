@@ -2,7 +2,8 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { promisify } from "node:util";
+import { describe, expect, test, vi } from "vitest";
 import { hashKey, KvKeyStore } from "#actors/gateway/keys.ts";
 import { decode, encode } from "#contracts/codec.ts";
 import { JetclawError } from "#contracts/errors.ts";
@@ -317,6 +318,37 @@ describe("knowledge, actors, status, page", () => {
         ["status", 4],
       ]);
     } finally {
+      await watched.stop();
+    }
+  });
+
+  test("watchers who leave and come in the middle of a reading do not make it two", async () => {
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
+    let readings = 0;
+    const status = async () => {
+      if (++readings === 2) await held;
+      return { at: readings, roles: [], streams: [] };
+    };
+    const timers = vi.spyOn(globalThis, "setTimeout");
+    const watched = await startTestGateway({
+      keys: store.keys,
+      admin: { status },
+      settings: { statusMs: 43 },
+    });
+    const waits = (): number => timers.mock.calls.filter(([, ms]) => ms === 43).length;
+    const connections = promisify(watched.app.server.getConnections.bind(watched.app.server));
+    try {
+      const leaving = new AbortController();
+      await watched.ask("/v1/admin/events", { signal: leaving.signal });
+      await waitUntil(() => readings === 2, { what: "the reading that takes long" });
+      leaving.abort();
+      await waitUntil(async () => (await connections()) === 0, { what: "the first one's leaving" });
+      const second = await watched.ask("/v1/admin/events");
+      expect(waits()).toBe(1);
+      release();
+      expect(await readEvents(second, (_event, all) => all.length === 2)).toHaveLength(2);
+    } finally {
+      timers.mockRestore();
       await watched.stop();
     }
   });

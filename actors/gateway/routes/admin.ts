@@ -158,6 +158,7 @@ class StatusWatchers {
   readonly #everyMs: number;
   readonly #streams = new Set<SseStream>();
   #timer: NodeJS.Timeout | undefined;
+  #reading = false;
 
   constructor(read: () => Promise<AdminStatus>, everyMs: number) {
     this.#read = read;
@@ -170,16 +171,19 @@ class StatusWatchers {
       this.#streams.delete(stream);
       if (this.#streams.size === 0) this.close();
     });
-    if (!stream.closed) this.#next();
+    this.#next();
   }
 
   #next(): void {
+    if (this.#reading || this.#streams.size === 0) return;
     this.#timer ??= setTimeout(async () => {
+      this.#timer = undefined;
+      this.#reading = true;
       // A store that does not answer now leaves the last snapshot standing.
       const status = await this.#read().catch(() => undefined);
+      this.#reading = false;
       if (status) for (const stream of [...this.#streams]) stream.send("status", status);
-      this.#timer = undefined;
-      if (this.#streams.size > 0) this.#next();
+      this.#next();
     }, this.#everyMs);
   }
 
