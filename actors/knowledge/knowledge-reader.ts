@@ -21,7 +21,8 @@ const PROOF_MS = 300;
 const LONGEST_PROOF_MS = 2_000;
 /** Catching up at the start: building an index of 100,000 documents takes about a minute. */
 const START_MS = 300_000;
-/** A change is told at once, what comes within this time after it together. */
+/** A change and its vectors are told at once, what comes within this time after them together. */
+const AT_ONCE = 2;
 const COALESCE_MS = 3;
 
 export interface ReaderOptions {
@@ -54,6 +55,7 @@ export class KnowledgeReader {
   #joined = false;
   #proof: Promise<boolean> | undefined;
   #beatTimer: NodeJS.Timeout | undefined;
+  #toldLately = 0;
   #untold = false;
 
   constructor(bus: Bus, parts: ReaderParts) {
@@ -108,8 +110,8 @@ export class KnowledgeReader {
   /** Something that others wait for has moved. */
   moved(): void {
     if (!this.#joined) return;
-    if (this.#beatTimer) this.#untold = true;
-    else this.#tell();
+    if (this.#toldLately < AT_ONCE) this.#tell();
+    else this.#untold = true;
   }
 
   /** Leaves the readers. */
@@ -155,9 +157,11 @@ export class KnowledgeReader {
 
   #tell(): void {
     this.#untold = false;
+    this.#toldLately++;
     this.#beats.now();
-    this.#beatTimer = setTimeout(() => {
+    this.#beatTimer ??= setTimeout(() => {
       this.#beatTimer = undefined;
+      this.#toldLately = 0;
       if (this.#untold) this.#tell();
     }, COALESCE_MS);
   }

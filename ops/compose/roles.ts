@@ -63,10 +63,11 @@ export const ROLES = {
     about: "hosts conversations and your own actors; scale by starting more",
     stage: STAGE.hosts,
     async start(context, { retrieval, settings, weight }) {
-      const [{ startConversationHost }, { languageOf }] = await Promise.all([
+      const [{ startConversationHost }, { languageOf, loadLanguages }] = await Promise.all([
         import("./conversation.ts"),
         import("#actors/knowledge/language.ts"),
       ]);
+      loadLanguages();
       const { retriever, cache } = retrieval ?? {};
       const kinds = kindsOf(context);
       const url = context.config.retention?.archive;

@@ -21,7 +21,8 @@ export interface Beat {
 
 /**
  * Sends a beat now, every interval, and to everyone who calls the roll, until stopped; the last one says that the role
- * is gone. `everyMs` is asked before each wait, so that a role with nothing to tell may speak seldom.
+ * is gone. `everyMs` is asked before each wait, so that a role with nothing to tell may speak seldom. `now` is for news
+ * that somebody waits for: it is written at once, not after the rest of the turn.
  */
 export function announce(
   bus: Bus,
@@ -52,7 +53,10 @@ export function announce(
   send();
   const rollCall = bus.subscribe(CORE.rollCall, () => send());
   return {
-    now: () => send(),
+    now() {
+      send();
+      bus.writes.now();
+    },
     stop() {
       rollCall.stop();
       send(true);

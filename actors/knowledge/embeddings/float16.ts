@@ -4,15 +4,19 @@
  */
 
 /** Every half-precision number as a float; decoding is one look-up. */
-const FLOATS = Float32Array.from({ length: 65_536 }, (_, bits) => floatOf(bits));
+const FLOATS = allHalves();
 
-function floatOf(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * 2 ** -14 * (fraction / 1_024);
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * 2 ** (exponent - 15) * (1 + fraction / 1_024);
+/** Put together as bits, of which only the exponent's zero point differs: computed as numbers, each start took 10 ms. */
+function allHalves(): Float32Array {
+  const floats = new Float32Array(65_536);
+  const bits = new Uint32Array(floats.buffer);
+  for (let half = 0; half < bits.length; half++) {
+    const exponent = half & 0x7c00;
+    const moved = ((half & 0x8000) << 16) | ((half & 0x7fff) << 13);
+    if (exponent === 0) floats[half] = (half & 0x8000 ? -1 : 1) * (half & 0x3ff) * 2 ** -24;
+    else bits[half] = exponent === 0x7c00 ? moved | 0x7f800000 : moved + (112 << 23);
+  }
+  return floats;
 }
 
 const float = new Float32Array(1);
