@@ -1,51 +1,62 @@
-/** A symmetric positive matrix in Cholesky's factors. */
+/**
+ * A symmetric positive matrix in Cholesky's factors. Of the matrix the lower triangle is held, row after row in one list:
+ * a look-up needs several, and an array a row is what its garbage was made of.
+ */
 export interface Factored {
   solve(right: Float64Array): Float64Array;
   /** The diagonal of its inverse. */
   inverseDiagonal(): Float64Array;
 }
 
-/** The lower triangle of the matrix counts, and is overwritten. */
-export function factored(lower: Float64Array[]): Factored {
-  for (const [i, row] of lower.entries())
-    for (let j = 0; j <= i; j++) {
-      const other = lower[j] as Float64Array;
-      const sum = without(row, other, row[j] as number, 0, j);
-      row[j] = i === j ? Math.sqrt(Math.max(sum, 1e-9)) : sum / (other[j] as number);
+/** Where a row begins in a lower triangle; where the row after the last would is how long the triangle is. */
+export const rowAt = (row: number): number => (row * (row + 1)) / 2;
+
+/** The triangle of `size` rows is overwritten. */
+export function factored(lower: Float64Array, size: number): Factored {
+  for (let i = 0; i < size; i++) {
+    const row = rowAt(i);
+    for (let j = 0; j < i; j++) {
+      const other = rowAt(j);
+      let left = lower[row + j] as number;
+      for (let k = 0; k < j; k++) left -= (lower[row + k] as number) * (lower[other + k] as number);
+      lower[row + j] = left / (lower[other + j] as number);
     }
-  const size = lower.length;
+    let left = lower[row + i] as number;
+    for (let k = 0; k < i; k++) left -= (lower[row + k] as number) ** 2;
+    lower[row + i] = Math.sqrt(Math.max(left, 1e-9));
+  }
   return {
     solve: (right) => {
-      const x = Float64Array.from(right);
+      const x = right.slice();
       forward(lower, x, 0);
       for (let i = size - 1; i >= 0; i--) {
-        const row = lower[i] as Float64Array;
-        const value = (x[i] as number) / (row[i] as number);
+        const row = rowAt(i);
+        const value = (x[i] as number) / (lower[row + i] as number);
         x[i] = value;
-        for (let k = 0; k < i; k++) x[k] = (x[k] as number) - value * (row[k] as number);
+        for (let k = 0; k < i; k++) x[k] = (x[k] as number) - value * (lower[row + k] as number);
       }
       return x;
     },
-    inverseDiagonal: () =>
-      Float64Array.from({ length: size }, (_, n) => {
-        const x = new Float64Array(size).fill(1, n, n + 1);
+    inverseDiagonal: () => {
+      const x = new Float64Array(size);
+      const diagonal = new Float64Array(size);
+      for (let n = 0; n < size; n++) {
+        x.fill(0);
+        x[n] = 1;
         forward(lower, x, n);
-        return x.reduce((sum, value) => sum + value * value, 0);
-      }),
+        for (let k = n; k < size; k++) diagonal[n] = (diagonal[n] as number) + (x[k] as number) ** 2;
+      }
+      return diagonal;
+    },
   };
 }
 
 /** Solves with the lower factor alone, in place; before `from` all is 0. */
-function forward(lower: readonly Float64Array[], x: Float64Array, from: number): void {
+function forward(lower: Float64Array, x: Float64Array, from: number): void {
   for (let i = from; i < x.length; i++) {
-    const row = lower[i] as Float64Array;
-    x[i] = without(row, x, x[i] as number, from, i) / (row[i] as number);
+    const row = rowAt(i);
+    let left = x[i] as number;
+    for (let k = from; k < i; k++) left -= (lower[row + k] as number) * (x[k] as number);
+    x[i] = left / (lower[row + i] as number);
   }
-}
-
-/** What is left of `sum` without the products of both from one place to another. */
-function without(one: Float64Array, other: Float64Array, sum: number, from: number, to: number): number {
-  let left = sum;
-  for (let k = from; k < to; k++) left -= (one[k] as number) * (other[k] as number);
-  return left;
 }

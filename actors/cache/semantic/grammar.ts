@@ -113,19 +113,42 @@ const OPPOSITES: readonly (readonly [readonly string[], readonly string[]])[] = 
   ] as const
 ).map(([one, other]) => [list(one), list(other)] as const);
 
+/** On which side of which pairs a word stands: a bit a pair. */
+const SIDES = new Map<string, { left: number; right: number }>();
+for (const [pair, sides] of OPPOSITES.entries())
+  for (const [n, words] of sides.entries())
+    for (const word of words) {
+      const at = SIDES.get(word) ?? { left: 0, right: 0 };
+      if (n === 0) at.left |= 1 << pair;
+      else at.right |= 1 << pair;
+      SIDES.set(word, at);
+    }
+
+function sidesOf(words: ReadonlySet<string>): { left: number; right: number } {
+  const all = { left: 0, right: 0 };
+  for (const word of words) {
+    const at = SIDES.get(word);
+    if (!at) continue;
+    all.left |= at.left;
+    all.right |= at.right;
+  }
+  return all;
+}
+
 /** The pair of opposites of which one text has one side and the other text the other side. */
 export function oppositeOf(
   one: ReadonlySet<string>,
   other: ReadonlySet<string>,
 ): readonly [string, string] | undefined {
-  const side = (words: ReadonlySet<string>, names: readonly string[]): string | undefined =>
-    names.find((name) => words.has(name));
-  for (const [left, right] of OPPOSITES) {
-    const [a, b, c, d] = [side(one, left), side(one, right), side(other, left), side(other, right)];
-    if (a !== undefined && b === undefined && d !== undefined && c === undefined) return [a, d];
-    if (b !== undefined && a === undefined && c !== undefined && d === undefined) return [b, c];
-  }
-  return undefined;
+  const [a, b] = [sidesOf(one), sidesOf(other)];
+  const leftAlone = a.left & ~a.right & b.right & ~b.left;
+  const pairs = leftAlone | (a.right & ~a.left & b.left & ~b.right);
+  if (pairs === 0) return undefined;
+  const first = pairs & -pairs;
+  const [left, right] = OPPOSITES[31 - Math.clz32(first)] as (typeof OPPOSITES)[number];
+  const said = (words: ReadonlySet<string>, names: readonly string[]): string =>
+    names.find((name) => words.has(name)) ?? "";
+  return leftAlone & first ? [said(one, left), said(other, right)] : [said(one, right), said(other, left)];
 }
 
 export type QuestionType = "time" | "amount" | "reason" | "person" | "other";

@@ -1,7 +1,8 @@
 /**
  * What the questions of one answer have in common: their mean vector, and how often each of their features occurs among
- * them: words, pairs, parts of words.
+ * them: words, pairs, parts of words. Features are numbers, dense from 0.
  */
+import { grown } from "./lexical-index.ts";
 
 export interface Fit {
   readonly size: number;
@@ -22,12 +23,14 @@ interface Group {
 
 /** What a group is believed to have in common with all others, in questions. */
 const SMOOTH = 2;
+/** A product of likelihoods so large is turned into its logarithm: far below what a number holds. */
+const LARGE = 1e200;
 
 export class Rests {
   readonly #groups = new Map<string, Group>();
-  readonly #terms = new Map<number, number>();
-  /** How many answers have questions with the word. */
-  readonly #answers = new Map<number, number>();
+  /** How many questions have the feature, and how many answers have questions with it. */
+  #terms = new Uint32Array(1_024);
+  #answers = new Uint32Array(1_024);
   #size = 0;
 
   /** Adds a question that rests so, or with -1 takes it away. */
@@ -37,9 +40,13 @@ export class Rests {
     group.size += by;
     this.#size += by;
     for (const term of terms) {
+      if (term >= this.#terms.length) {
+        this.#terms = grown(this.#terms, Uint32Array, term);
+        this.#answers = grown(this.#answers, Uint32Array, term);
+      }
       const count = countIn(group.terms, term, by);
-      if (rest !== "" && count === (by === 1 ? 1 : 0)) countIn(this.#answers, term, by);
-      countIn(this.#terms, term, by);
+      if (rest !== "" && count === (by === 1 ? 1 : 0)) this.#answers[term] = this.answersWith(term) + by;
+      this.#terms[term] = (this.#terms[term] as number) + by;
     }
     if (vector) {
       group.sum ??= new Float64Array(vector.length);
@@ -54,31 +61,38 @@ export class Rests {
   says(rest: string, word: number): "never" | "too" | "alone" {
     const count = this.#groups.get(rest)?.terms.get(word) ?? 0;
     if (count === 0) return "never";
-    return count === this.#terms.get(word) ? "alone" : "too";
+    return count === this.#terms[word] ? "alone" : "too";
   }
 
   /** How many answers have questions with the word. */
   answersWith(word: number): number {
-    return this.#answers.get(word) ?? 0;
+    return this.#answers[word] ?? 0;
   }
 
   /** What each answer's questions have in common with one of these features. */
   fits(
-    terms: Iterable<number>,
+    terms: Uint32Array,
     vector: Float32Array | undefined,
   ): (rest: string) => Omit<Fit, "share" | "closeShare"> {
-    const shares = [...terms].map(
-      (term) => [term, ((this.#terms.get(term) ?? 0) + 0.5) / (this.#size + 1)] as const,
+    const expected = Float64Array.from(
+      terms,
+      (term) => (SMOOTH * ((this.#terms[term] ?? 0) + 0.5)) / (this.#size + 1),
     );
     return (rest) => {
       const group = this.#groups.get(rest);
       if (!group) return { size: 0, cosine: undefined, words: 0 };
-      const never = Math.log(SMOOTH / (group.size + SMOOTH));
-      let log = 0;
-      for (const [term, share] of shares) {
-        const count = group.terms.get(term);
-        log += count === undefined ? never : never + Math.log1p(count / (SMOOTH * share));
+      let log = terms.length * Math.log(SMOOTH / (group.size + SMOOTH));
+      // One logarithm of many likelihoods multiplied: it costs as much as that of one.
+      let product = 1;
+      for (let n = 0; n < terms.length; n++) {
+        const count = group.terms.get(terms[n] as number);
+        if (count === undefined) continue;
+        product *= 1 + count / (expected[n] as number);
+        if (product < LARGE) continue;
+        log += Math.log(product);
+        product = 1;
       }
+      log += Math.log(product);
       const cosine = vector && group.sum ? cosineOf(vector, group.sum) : undefined;
       return { size: group.size, cosine, words: log };
     };

@@ -3,7 +3,7 @@
  * Neighbours that say the same count once, and where two answers lie close together only that counts in which they
  * differ: neither is seen by nearness alone. Looked at anew a question, so nothing is kept, and what goes leaves nothing.
  */
-import { type Factored, factored } from "./cholesky.ts";
+import { type Factored, factored, rowAt } from "./cholesky.ts";
 
 /** What the belief that nothing tells anything weighs, in questions. */
 const RIDGE = 0.1;
@@ -23,8 +23,8 @@ export interface Neighbours {
   readonly rests: readonly string[];
   /** Cosine of the question with each. */
   readonly own: readonly number[];
-  /** Of each with those before it. */
-  readonly among: readonly (readonly number[])[];
+  /** Of each with those before it and itself: a lower triangle. */
+  readonly among: Float64Array;
   /** How fast alikeness falls with the cosine. */
   readonly steepness: number;
 }
@@ -32,14 +32,15 @@ export interface Neighbours {
 export function sharesOf({ rests, own, among, steepness }: Neighbours): Shares {
   const size = rests.length;
   const alike = (cosine: number): number => Math.exp(steepness * (cosine - 1));
-  const asked = Float64Array.from(own, alike);
-  const matrix = among.map((cosines, row) => {
-    const line = new Float64Array(size);
-    for (let column = 0; column < row; column++) line[column] = alike(cosines[column] as number);
-    line[row] = 1 + RIDGE;
-    return line;
-  });
-  const factors = factored(matrix);
+  const asked = new Float64Array(size);
+  const matrix = new Float64Array(rowAt(size));
+  for (let row = 0; row < size; row++) {
+    const [from, to] = [rowAt(row), rowAt(row) + row];
+    for (let at = from; at < to; at++) matrix[at] = alike(among[at] as number);
+    matrix[to] = 1 + RIDGE;
+    asked[row] = alike(own[row] as number);
+  }
+  const factors = factored(matrix, size);
   const weights = factors.solve(asked);
   const shares = new Map<string, number>();
   let explained = 0;

@@ -104,18 +104,21 @@ export class Shelf {
     const reading = read(text, this.#slots, this.#words);
     const features = featuresOf(reading.words, this.#words.language);
     const prepared = this.#lexical.prepare(features);
-    const found = new Set(this.#lexical.search(prepared, NEAR).map(({ item }) => item));
-    if (vector) for (const item of this.#vectors.search(vector, NEAR)) found.add(item);
-    const items = [...found];
+    const cosines = new Map<number, number>();
+    if (vector) for (const { item, score } of this.#vectors.search(vector, NEAR)) cosines.set(item, score);
+    const items = [
+      ...new Set([...this.#lexical.search(prepared, NEAR).map(({ item }) => item), ...cosines.keys()]),
+    ];
     const lexicals = this.#lexical.similarities(prepared, items);
-    const near = items.flatMap((item, n): Near[] => {
+    const near: Near[] = [];
+    for (const [n, item] of items.entries()) {
       const entry = this.#items[item];
-      if (!entry) return [];
+      if (!entry) continue;
       const lexical = lexicals[n] ?? 0;
-      const cosine = vector && this.#vectors.similarity(vector, item);
+      const cosine = vector && (cosines.get(item) ?? this.#vectors.similarity(vector, item));
       const score = cosine === undefined ? lexical : COSINE_SHARE * cosine + (1 - COSINE_SHARE) * lexical;
-      return score < LEAST ? [] : [{ item, entry, rest: this.#rests[item] ?? "", cosine, lexical, score }];
-    });
+      if (score >= LEAST) near.push({ item, entry, rest: this.#rests[item] ?? "", cosine, lexical, score });
+    }
     near.sort((a, b) => b.score - a.score || a.item - b.item);
     return { reading, near, ...this.#tell(near, prepared.terms, vector) };
   }
@@ -123,7 +126,7 @@ export class Shelf {
   /** What the nearest questions tell of each of their answers: by their vectors, where there are any, else by their words. */
   #tell(
     near: readonly Near[],
-    terms: Iterable<number>,
+    terms: Uint32Array,
     vector: Float32Array | undefined,
   ): Omit<Probe, "reading" | "near"> {
     const hasVector = near.some(({ cosine }) => cosine !== undefined);

@@ -4,7 +4,7 @@
  * Idea: vCache (Schroeder et al., 2025), error-bounded semantic caching; there one regression an entry, here one a
  * language over measures that hold the entry's record, because entries alone warm up slowly.
  */
-import { factored } from "./cholesky.ts";
+import { factored, rowAt } from "./cholesky.ts";
 import type { Trial } from "./port.ts";
 
 /** Lessons that count: older ones fall out. */
@@ -77,10 +77,10 @@ export class Verifier {
     const weights = Float64Array.from(this.#prior);
     for (let step = 0; step < STEPS; step++) {
       const slope = new Float64Array(size);
-      const curve = Array.from({ length: size }, () => new Float64Array(size));
+      const curve = new Float64Array(rowAt(size));
       for (let i = 0; i < size; i++) {
         slope[i] = STRENGTH * ((weights[i] as number) - (this.#prior[i] as number));
-        (curve[i] as Float64Array)[i] = STRENGTH;
+        curve[rowAt(i) + i] = STRENGTH;
       }
       for (const { features, agreed, weight } of this.#lessons.slice(0, this.#due)) {
         const p = sigmoid(dot(weights, features));
@@ -90,11 +90,12 @@ export class Verifier {
           const x = features[i] as number;
           if (x === 0) continue;
           slope[i] = (slope[i] as number) + error * x;
-          const row = curve[i] as Float64Array;
-          for (let j = 0; j <= i; j++) row[j] = (row[j] as number) + bend * x * (features[j] as number);
+          const row = rowAt(i);
+          for (let j = 0; j <= i; j++)
+            curve[row + j] = (curve[row + j] as number) + bend * x * (features[j] as number);
         }
       }
-      const change = factored(curve).solve(slope);
+      const change = factored(curve, size).solve(slope);
       let largest = 0;
       for (let i = 0; i < size; i++) {
         const delta = Math.max(-5, Math.min(5, change[i] as number));

@@ -16,7 +16,9 @@ function sharesAmong(question: Vector, near: readonly (readonly [rest: string, v
   return sharesOf({
     rests: near.map(([rest]) => rest),
     own: vectors.map((vector) => product(vector, unit(question))),
-    among: vectors.map((one, row) => vectors.slice(0, row).map((other) => product(one, other))),
+    among: Float64Array.from(
+      vectors.flatMap((one, row) => vectors.slice(0, row + 1).map((other) => product(one, other))),
+    ),
     steepness: 2,
   });
 }

@@ -2,7 +2,7 @@
 // give the same decisions, and the entries alone make the same cache again.
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { featuresOf, LexicalIndex } from "#actors/cache/semantic/lexical-index.ts";
+import { featuresOf, type Hit, LexicalIndex } from "#actors/cache/semantic/lexical-index.ts";
 import { createSemanticCache } from "#actors/cache/semantic/memory.ts";
 import type { Question, Scope, SemanticCache, Verdict } from "#actors/cache/semantic/port.ts";
 import { VectorIndex } from "#actors/cache/semantic/vector-index.ts";
@@ -181,8 +181,8 @@ test("vectors whose places were given away again are found among many", () => {
   for (let n = 0; n < 400; n++) index.remove(n);
   for (let n = 0; n < 400; n++) index.add(n, vectorOf(5_000 + n));
   for (let n = 0; n < 400; n += 40) {
-    expect(index.search(vectorOf(5_000 + n), 3)[0]).toBe(n);
-    const asBefore = (item: number): boolean => (index.similarity(vectorOf(n), item) ?? 0) > 0.99999;
+    expect(index.search(vectorOf(5_000 + n), 3)[0]?.item).toBe(n);
+    const asBefore = ({ item }: Hit): boolean => (index.similarity(vectorOf(n), item) ?? 0) > 0.99999;
     expect(index.search(vectorOf(n), 3).filter(asBefore)).toEqual([]);
   }
 });
