@@ -2,13 +2,16 @@
 import { access, constants, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { JetclawError } from "#contracts/errors.ts";
+import { type Clock, systemClock } from "#runtime/clock.ts";
 import { ensureNatsServer, type NatsServerProcess, startNatsServer } from "#runtime/nats/server.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import type { Settings } from "../settings.ts";
 
 /** Ctrl-C in a terminal reaches the server as well: its end counts as a failure only when we are not ending too. */
 const RESTART_DELAY_MS = 500;
+/** A server that ends more often than this within so long does not stay up by being started again. */
 const RESTARTS = 5;
+const RESTARTS_WITHIN_MS = 600_000;
 
 export interface EmbeddedNats {
   readonly url: string;
@@ -24,6 +27,7 @@ export async function startEmbeddedNats(
   settings: Settings,
   log: Log,
   say: (line: string) => void,
+  clock: Pick<Clock, "now" | "sleep"> = systemClock,
 ): Promise<EmbeddedNats> {
   const dataDir = join(settings.dataDir, "nats");
   await makeWritable(dataDir);
@@ -37,27 +41,39 @@ export async function startEmbeddedNats(
   let server = await start(settings.natsPort);
   let ending = false;
   let gone = false;
-  let restarts = 0;
+  let ends: number[] = [];
+  let restarting: Promise<void> | undefined;
   let noteEnd: () => void = () => {};
   const ended = new Promise<void>((resolve) => {
     noteEnd = resolve;
   });
 
-  const watch = (): void => {
-    void server.exited.then(async () => {
-      gone = true;
-      if (ending) noteEnd();
-      await new Promise((resolve) => setTimeout(resolve, RESTART_DELAY_MS));
+  const restart = async (): Promise<void> => {
+    while (gone) {
+      await clock.sleep(RESTART_DELAY_MS);
       if (ending) return;
-      if (++restarts > RESTARTS) {
+      const now = clock.now();
+      ends = [...ends.filter((at) => at > now - RESTARTS_WITHIN_MS), now];
+      if (ends.length > RESTARTS) {
         log.fatal({ dataDir }, "nats-server keeps ending; its log is nats-server.log in this folder");
         process.exit(1);
       }
-      log.error({ restarts }, "nats-server has ended, starting it again");
-      await server.stop();
-      server = await start(server.port);
-      gone = false;
-      watch();
+      log.error({ restarts: ends.length }, "nats-server has ended, starting it again");
+      try {
+        await server.stop();
+        server = await start(server.port);
+        gone = false;
+      } catch (err) {
+        log.error({ err }, "nats-server does not start again");
+      }
+    }
+    watch();
+  };
+  const watch = (): void => {
+    void server.exited.then(() => {
+      gone = true;
+      if (ending) noteEnd();
+      else restarting = restart();
     });
   };
   watch();
@@ -71,6 +87,8 @@ export async function startEmbeddedNats(
     },
     async stop() {
       ending = true;
+      // One that is being started would stay behind.
+      await restarting;
       await server.stop();
     },
   };
