@@ -1,6 +1,8 @@
 // Documents whose vectors are refused, by the model or by the index alone: dead letters, which hold up nobody.
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { INDEXER_ROLE } from "#actors/knowledge/readers.ts";
+import { encode } from "#contracts/codec.ts";
+import { knowledgeSubject } from "#contracts/subjects.ts";
 import { deadLettersOf } from "#ops/compose/dead-letters.ts";
 import { reindexDocuments } from "#ops/compose/reindex.ts";
 import type { Retrieval } from "#ops/compose/retrieval.ts";
@@ -129,6 +131,27 @@ test("an index that many documents are missing from takes over only by force, an
   expect(await reindexDocuments(bus, config, {})).toMatchObject({ documents: 9, embedded: 0, refused: 0 });
   expect(await findsByMeaning("My lamp is broken.", "warranty-")).toBe(true);
   expect(qdrant.collections.size).toBe(1);
+});
+
+test("documents that are gone do not make few of the many that are refused", async () => {
+  await fill(one);
+  const { bus, config } = await world.contextOf("reindex", qdrant);
+  const gone = { tenant: "acme", collection: "shop", title: "", text: "", deleted: true, at: 1 };
+  for (let n = 0; n < 600; n++)
+    await bus.append(
+      knowledgeSubject("acme", "shop", `gone-${n}`),
+      encode({ v: 1, ...gone, document: `gone-${n}` }),
+    );
+  const text = { title: "Warranty", text: "Two years on everything.", locale: "en" };
+  let last = 0;
+  for (const each of ["a", "b", "c", "d", "e", "f"])
+    last = (await one.store.put("acme", "shop", `warranty-${each}`, text)).revision;
+  await indexed(one, last);
+  refuse("warranty-");
+  await expect(reindexDocuments(bus, config, {})).rejects.toMatchObject({
+    code: "vectors.incomplete",
+    detail: expect.stringMatching(/^6 of 9 documents /),
+  });
 });
 
 test("a request that is too large for the model or for who stands before Qdrant is halved, and no document is given up", async () => {

@@ -5,6 +5,7 @@ import { encode } from "#contracts/codec.ts";
 import { VECTORS, vectorsSubject } from "#contracts/subjects.ts";
 import { CHECKS } from "#ops/cli/doctor/checks.ts";
 import type { RoleContext } from "#ops/compose/context.ts";
+import { deadLettersOf } from "#ops/compose/dead-letters.ts";
 import { startIndexerRole } from "#ops/compose/indexer.ts";
 import { reindexDocuments } from "#ops/compose/reindex.ts";
 import { isUnused, knownSpaces, removeVectors } from "#ops/compose/vector-spaces.ts";
@@ -155,6 +156,45 @@ test.each([
     await indexed(two, last);
     expect(documentsOf(await ask(two, BY_MEANING))).toEqual(["delivery"]);
     expect(documentsOf(await ask(two, "My lamp is broken."))).toEqual(["warranty"]);
+  },
+);
+
+test.each([
+  { where: "memory", inQdrant: false },
+  { where: "Qdrant", inQdrant: true },
+])(
+  "a document that such a model refuses leaves no vectors that keep the others out: in $where",
+  async ({ inQdrant }) => {
+    const qdrant = inQdrant ? await fakeQdrant() : undefined;
+    world.cleanups.push(() => qdrant?.stop());
+    const first = await startIndexerRole(await world.contextOf("first", qdrant));
+    const one = await world.retrievalOf("one", qdrant);
+    await indexed(one, await fill(one));
+    await first.stop();
+
+    model.dimensions = 96;
+    model.refuses = SHOP.delivery.text;
+    const { bus, config } = await world.contextOf("reindex", qdrant);
+    expect(await reindexDocuments(bus, config, {})).toMatchObject({ documents: 3, refused: 1 });
+    expect(await dimensionsOf(bus, "concepts")).toBe(96);
+    expect(await diagnosis()).toMatchObject({ state: "ok" });
+    qdrant?.lose();
+    await world.indexerOf("second", qdrant);
+    const two = await world.retrievalOf("two", qdrant);
+    const warranty = { title: "Warranty", text: "Two years on everything.", locale: "en" };
+    await indexed(two, (await two.store.put("acme", "shop", "warranty", warranty)).revision);
+    await waitUntil(async () => documentsOf(await ask(two, "My lamp is broken.")).includes("warranty"), {
+      what: "a new document to be found by its meaning",
+    });
+    expect(documentsOf(await ask(two, "Which credentials?"))).toEqual(["login"]);
+    // Taken after all, it comes back.
+    model.refuses = undefined;
+    const { letters } = await deadLettersOf(bus, { shards: 1, replicas: 1 }).list({ kind: "knowledge" });
+    expect(letters).toHaveLength(1);
+    await deadLettersOf(bus, { shards: 1, replicas: 1 }).redrive(letters[0]?.reference ?? "");
+    await waitUntil(async () => documentsOf(await ask(two, BY_MEANING)).includes("delivery"), {
+      what: "it to be found by its meaning",
+    });
   },
 );
 

@@ -83,7 +83,8 @@ class Reindexing {
   readonly #done = { total: 0, documents: 0, passages: 0, embedded: 0, skipped: 0, refused: 0 };
   /** The old index still has them: they are dead letters when it goes. */
   readonly #refused: { readonly document: Refused; readonly why: JetclawError }[] = [];
-  #mostRefused = Number.POSITIVE_INFINITY;
+  /** Documents seen that are there: KNOWLEDGE also holds those that are gone. */
+  #there = 0;
 
   constructor(bus: Bus, options: ReindexOptions) {
     this.#bus = bus;
@@ -92,19 +93,19 @@ class Reindexing {
   }
 
   async run(): Promise<Reindexed> {
-    const { replacement, force } = this.#options;
+    const { replacement } = this.#options;
     this.#done.total = (await streamState(this.#bus, KNOWLEDGE)).messages;
-    if (!force) this.#mostRefused = Math.max(REFUSED_FEW, REFUSED_SHARE * this.#done.total);
     let seq = 0;
     for (let round = 0; round < ROUNDS; round++) {
       const from = seq;
-      seq = await this.#pass(from);
+      // Whatever is still to come: as many as there can be.
+      seq = await this.#pass(from, () => this.#stopWhereRefused(this.#done.total));
       if (!replacement || seq - from < LITTLE) break;
     }
+    this.#stopWhereRefused(this.#there);
     await this.#giveUp();
     if (!replacement) return this.#done;
     await replacement.takeOver();
-    this.#mostRefused = Number.POSITIVE_INFINITY;
     await this.#pass(seq);
     await this.#giveUp();
     await replacement.dropPrevious();
@@ -112,26 +113,42 @@ class Reindexing {
   }
 
   async #giveUp(): Promise<void> {
-    for (const { document, why } of this.#refused.splice(0)) await giveUp(this.#bus, document, why);
+    for (const { document, why } of this.#refused.splice(0)) {
+      await this.#clear(document);
+      await giveUp(this.#bus, document, why);
+    }
+  }
+
+  /** Vectors of another length in its record would keep all others out of an index that reads them first. */
+  async #clear({ space, tenant, collection, document, revision }: Refused): Promise<void> {
+    const subject = vectorsSubject(space, tenant, collection, document);
+    const stored = await lastMessage(this.#bus, VECTORS, subject);
+    const record = stored && decodeRecord(stored.data);
+    if (!record || record.revision > revision || this.#fits(record)) return;
+    const none = encodeRecord({ ...record, revision, hashes: [], vectors: [] });
+    await this.#bus.append(subject, none, { expectedRevision: stored.seq }).catch((error: unknown) => {
+      // Whoever was here a moment ago has others.
+      if (!(error instanceof StaleRevision)) throw error;
+    });
   }
 
   /** Everything after a sequence. @returns the last sequence seen */
-  async #pass(after: number): Promise<number> {
+  async #pass(after: number, check?: () => void): Promise<number> {
     for (let seq = after; ; ) {
       const page = await messagesFrom(this.#bus, KNOWLEDGE, knowledgeFilter(), seq + 1, PAGE);
       const last = page.at(-1);
       if (last === undefined) return seq;
       await this.#index(page);
-      this.#stopWhereRefused();
+      check?.();
       seq = last.seq;
       this.#options.onProgress?.(this.#done);
     }
   }
 
-  /** @throws JetclawError `vectors.incomplete` */
-  #stopWhereRefused(): void {
-    const { refused, total } = this.#done;
-    if (refused <= this.#mostRefused) return;
+  /** @param total documents there are @throws JetclawError `vectors.incomplete` */
+  #stopWhereRefused(total: number): void {
+    const { refused } = this.#done;
+    if (this.#options.force || refused <= Math.max(REFUSED_FEW, REFUSED_SHARE * total)) return;
     const [first] = this.#refused;
     const { tenant, collection, document } = first?.document ?? {};
     throw new JetclawError(
@@ -142,7 +159,9 @@ class Reindexing {
   }
 
   async #index(page: readonly StoredMessage[]): Promise<void> {
-    const records = await Promise.all(eventsOf(page).map(({ event, seq }) => this.#record(event, seq)));
+    const events = eventsOf(page);
+    this.#there += events.filter(({ event }) => !event.deleted).length;
+    const records = await Promise.all(events.map(({ event, seq }) => this.#record(event, seq)));
     const documents = records.filter((record) => record !== undefined);
     this.#done.documents += records.length;
     this.#done.passages += documents.reduce((sum, { vectors }) => sum + vectors.length, 0);
@@ -160,14 +179,14 @@ class Reindexing {
 
   /** The record of a document as the code of today cuts it; undefined where a newer one is there, or it is refused. */
   async #record(event: KnowledgeEvent, revision: number): Promise<VectorDocument | undefined> {
-    const { space } = this.#options;
+    const { space, embedAll } = this.#options;
     const subject = vectorsSubject(space, event.tenant, event.collection, event.document);
     for (;;) {
       const stored = await lastMessage(this.#bus, VECTORS, subject);
       const earlier = stored && decodeRecord(stored.data);
       if (earlier && earlier.revision > revision) return void this.#done.skipped++;
       try {
-        const known = earlier && this.#counts(earlier) ? earlier : undefined;
+        const known = earlier && !embedAll && this.#fits(earlier) ? earlier : undefined;
         const record = await recordOf(event, revision, known, (texts) => this.#embed(texts));
         const same = known?.revision === revision && known.hashes.join() === record.hashes.join();
         if (!same)
@@ -185,10 +204,9 @@ class Reindexing {
   }
 
   /** Vectors of another length are those of a model that was replaced under its name. */
-  #counts({ vectors: [vector] }: VectorDocument): boolean {
-    const { embedAll, embedder } = this.#options;
-    const { dimensions = vector?.length } = embedder;
-    return !embedAll && (vector === undefined || vector.length === dimensions);
+  #fits({ vectors: [vector] }: VectorDocument): boolean {
+    const { dimensions = vector?.length } = this.#options.embedder;
+    return vector === undefined || vector.length === dimensions;
   }
 
   async #embed(texts: readonly string[]): Promise<Float32Array[]> {

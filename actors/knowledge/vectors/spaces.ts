@@ -12,7 +12,7 @@ import {
 } from "#contracts/subjects.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { removeReader } from "#runtime/nats/durable.ts";
-import { everyMessage, lastMessage, lastMessages, purge } from "#runtime/nats/reader.ts";
+import { everyMessage, lastMessages, purge } from "#runtime/nats/reader.ts";
 import type { Presence } from "#runtime/observe/presence.ts";
 import { INDEXER_ROLE, READER_ROLE } from "../readers.ts";
 import { decodeMark, decodeRecord } from "./vector-record.ts";
@@ -36,19 +36,14 @@ export async function vectorSpaces(bus: Bus, presence: Presence): Promise<Vector
 }
 
 /**
- * Numbers of a vector in a space, as the newest record has them; undefined while there is none.
- * @throws JetclawError `nats.unavailable`
+ * Numbers of a vector in a space, as the oldest record has them, which decides for whoever reads them all; undefined while
+ * there is none. @throws JetclawError `nats.unavailable`
  */
 export async function dimensionsOf(bus: Bus, space: string): Promise<number | undefined> {
-  const filter = vectorsFilter(space);
-  const lengthIn = (data: Uint8Array): number | undefined => decodeRecord(data)?.vectors[0]?.length;
-  const newest = await lastMessage(bus, VECTORS, filter);
-  const length = newest && lengthIn(newest.data);
-  if (!newest || length !== undefined) return length;
-  // A deletion came last, and has none.
-  for await (const { data } of everyMessage(bus, VECTORS, filter, { batch: 16, replicas: 1 })) {
-    const another = lengthIn(data);
-    if (another !== undefined) return another;
+  // Deletions have no vectors.
+  for await (const { data } of everyMessage(bus, VECTORS, vectorsFilter(space), { batch: 16, replicas: 1 })) {
+    const length = decodeRecord(data)?.vectors[0]?.length;
+    if (length !== undefined) return length;
   }
   return undefined;
 }
