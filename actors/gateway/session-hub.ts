@@ -13,8 +13,8 @@ type Listener = (event: StreamEvent) => void;
 interface Session {
   readonly key: string;
   readonly listeners: Set<Listener>;
-  /** Message id -> the turn that claimed it, and when it was accepted. */
-  readonly unanswered: Map<string, { turn: number | undefined; readonly at: number }>;
+  /** Message id -> the turn that claimed it, when it was accepted, and how many requests brought it. */
+  readonly unanswered: Map<string, { turn: number | undefined; readonly at: number; requests: number }>;
   readonly subscription: Promise<{ stop(): void }>;
 }
 
@@ -50,17 +50,21 @@ export class SessionHub {
    */
   async admit(tenant: string, session: string, id: string): Promise<{ release(): void }> {
     const held = this.#session(tenant, session);
+    const { unanswered } = held;
     // One that is sent again has the place, and the turn, that it has.
-    const isNew = !held.unanswered.has(id);
-    if (isNew && held.unanswered.size >= this.#options.unansweredMessages) {
+    const known = unanswered.get(id);
+    if (!known && unanswered.size >= this.#options.unansweredMessages) {
       metrics.refusals({ reason: "mailbox.full" });
-      throw new JetclawError("mailbox.full", `${held.unanswered.size} unanswered`, {
+      throw new JetclawError("mailbox.full", `${unanswered.size} unanswered`, {
         retryAfterSeconds: RETRY_AFTER_SECONDS,
       });
     }
-    if (isNew) held.unanswered.set(id, { turn: undefined, at: this.#options.clock.now() });
+    const mine = known ?? { turn: undefined, at: this.#options.clock.now(), requests: 0 };
+    mine.requests++;
+    unanswered.set(id, mine);
     const release = (): void => {
-      if (isNew) held.unanswered.delete(id);
+      // Another request may have brought it.
+      if (--mine.requests === 0 && unanswered.get(id) === mine) unanswered.delete(id);
       this.#closeIdle(held);
     };
     try {
