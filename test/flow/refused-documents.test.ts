@@ -137,11 +137,12 @@ test("documents that are gone do not make few of the many that are refused", asy
   await fill(one);
   const { bus, config } = await world.contextOf("reindex", qdrant);
   const gone = { tenant: "acme", collection: "shop", title: "", text: "", deleted: true, at: 1 };
-  for (let n = 0; n < 600; n++)
-    await bus.append(
-      knowledgeSubject("acme", "shop", `gone-${n}`),
-      encode({ v: 1, ...gone, document: `gone-${n}` }),
-    );
+  const ids = Array.from({ length: 600 }, (_, n) => `gone-${n}`);
+  await Promise.all(
+    ids.map((document) =>
+      bus.append(knowledgeSubject("acme", "shop", document), encode({ v: 1, ...gone, document })),
+    ),
+  );
   const text = { title: "Warranty", text: "Two years on everything.", locale: "en" };
   let last = 0;
   for (const each of ["a", "b", "c", "d", "e", "f"])
@@ -152,6 +153,25 @@ test("documents that are gone do not make few of the many that are refused", asy
     code: "vectors.incomplete",
     detail: expect.stringMatching(/^6 of 9 documents /),
   });
+});
+
+test("a document that is refused and then changed while all are indexed anew is no letter once it is taken", async () => {
+  const revision = await put();
+  await indexed(one, await fill(one));
+  let changed: Promise<number> | undefined;
+  qdrant.interfere((path, response, body) => {
+    if (!path.startsWith("PUT") || !JSON.stringify(body).includes(`"revision":${revision},`)) return false;
+    changed ??= put("Three years on everything.");
+    void changed.then(() => {
+      response.writeHead(400, { "content-type": "application/json" });
+      response.end(JSON.stringify({ status: { error: "Wrong input" }, time: 0 }));
+    });
+    return true;
+  });
+  const { bus, config } = await world.contextOf("reindex", qdrant);
+  expect(await reindexDocuments(bus, config, {})).toMatchObject({ refused: 0 });
+  expect((await dead.list({})).letters).toEqual([]);
+  expect(await findsByMeaning("My lamp is broken.", "warranty")).toBe(true);
 });
 
 test("a request that is too large for the model or for who stands before Qdrant is halved, and no document is given up", async () => {

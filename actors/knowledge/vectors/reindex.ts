@@ -20,7 +20,7 @@ import { takeIn } from "./apart.ts";
 import { giveUp, isRefusal, type Refused } from "./given-up.ts";
 import { recordOf } from "./passage-vectors.ts";
 import { TextBatches } from "./text-batches.ts";
-import type { VectorDocument, VectorIndex } from "./vector-index.ts";
+import type { DocumentAddress, VectorDocument, VectorIndex } from "./vector-index.ts";
 import { decodeRecord, encodeRecord } from "./vector-record.ts";
 
 /** A collection that is filled beside the one in use, and takes over. */
@@ -81,8 +81,8 @@ class Reindexing {
   readonly #options: ReindexOptions;
   readonly #texts: TextBatches;
   readonly #done = { total: 0, documents: 0, passages: 0, embedded: 0, skipped: 0, refused: 0 };
-  /** The old index still has them: they are dead letters when it goes. */
-  readonly #refused: { readonly document: Refused; readonly why: JetclawError }[] = [];
+  /** By the subject of their records. The old index still has them: they are dead letters when it goes. */
+  readonly #refused = new Map<string, { readonly document: Refused; readonly why: JetclawError }>();
   /** Documents seen that are there: KNOWLEDGE also holds those that are gone. */
   #there = 0;
 
@@ -113,15 +113,15 @@ class Reindexing {
   }
 
   async #giveUp(): Promise<void> {
-    for (const { document, why } of this.#refused.splice(0)) {
-      await this.#clear(document);
+    for (const [subject, { document, why }] of this.#refused) {
+      await this.#clear(subject, document.revision);
       await giveUp(this.#bus, document, why);
     }
+    this.#refused.clear();
   }
 
   /** Vectors of another length in its record would keep all others out of an index that reads them first. */
-  async #clear({ space, tenant, collection, document, revision }: Refused): Promise<void> {
-    const subject = vectorsSubject(space, tenant, collection, document);
+  async #clear(subject: string, revision: number): Promise<void> {
     const stored = await lastMessage(this.#bus, VECTORS, subject);
     const record = stored && decodeRecord(stored.data);
     if (!record || record.revision > revision || this.#fits(record)) return;
@@ -149,7 +149,7 @@ class Reindexing {
   #stopWhereRefused(total: number): void {
     const { refused } = this.#done;
     if (this.#options.force || refused <= Math.max(REFUSED_FEW, REFUSED_SHARE * total)) return;
-    const [first] = this.#refused;
+    const [first] = this.#refused.values();
     const { tenant, collection, document } = first?.document ?? {};
     throw new JetclawError(
       "vectors.incomplete",
@@ -160,7 +160,11 @@ class Reindexing {
 
   async #index(page: readonly StoredMessage[]): Promise<void> {
     const events = eventsOf(page);
-    this.#there += events.filter(({ event }) => !event.deleted).length;
+    for (const { event } of events) {
+      if (!event.deleted) this.#there++;
+      // It has changed since it was refused.
+      if (this.#refused.delete(this.#subjectOf(event))) this.#done.refused--;
+    }
     const records = await Promise.all(events.map(({ event, seq }) => this.#record(event, seq)));
     const documents = records.filter((record) => record !== undefined);
     this.#done.documents += records.length;
@@ -171,16 +175,24 @@ class Reindexing {
       if (why) this.#refuse(documents[n] as VectorDocument, why);
   }
 
-  #refuse({ tenant, collection, document, revision }: Omit<Refused, "space">, why: JetclawError): void {
+  #refuse(refused: Omit<Refused, "space">, why: JetclawError): void {
     this.#done.refused++;
+    const { tenant, collection, document, revision } = refused;
     const { space } = this.#options;
-    this.#refused.push({ document: { space, tenant, collection, document, revision }, why });
+    this.#refused.set(this.#subjectOf(refused), {
+      document: { space, tenant, collection, document, revision },
+      why,
+    });
+  }
+
+  #subjectOf({ tenant, collection, document }: DocumentAddress): string {
+    return vectorsSubject(this.#options.space, tenant, collection, document);
   }
 
   /** The record of a document as the code of today cuts it; undefined where a newer one is there, or it is refused. */
   async #record(event: KnowledgeEvent, revision: number): Promise<VectorDocument | undefined> {
-    const { space, embedAll } = this.#options;
-    const subject = vectorsSubject(space, event.tenant, event.collection, event.document);
+    const { embedAll } = this.#options;
+    const subject = this.#subjectOf(event);
     for (;;) {
       const stored = await lastMessage(this.#bus, VECTORS, subject);
       const earlier = stored && decodeRecord(stored.data);
