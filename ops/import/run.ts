@@ -2,7 +2,7 @@
  * An import: many documents under way at once, what is stored already left alone, what is wrong named and passed over.
  * Repeating it is safe at any point.
  */
-import type { CloudEvent } from "#contracts/cloudevent.ts";
+import { type CloudEvent, changeOf } from "#contracts/cloudevent.ts";
 import { contentHash, type DocumentInput } from "#contracts/knowledge.ts";
 import { documentOf, itemsOf } from "./files.ts";
 import { holdsLines, type Item, type SourceFile } from "./format.ts";
@@ -78,6 +78,8 @@ class Import {
   readonly #sources = new Map<string, string>();
   #known: Awaited<ReturnType<ImportTarget["known"]>> = new Map();
   #told: { event: CloudEvent; where: string }[] = [];
+  /** Documents that events speak of: what becomes of them is what the events say. */
+  readonly #spokenOf = new Set<string>();
   #unchanged = 0;
   #revision = 0;
   /** Documents of broken lines have no known id: one of them might be what would be pruned. */
@@ -134,11 +136,21 @@ class Import {
       }
       case "event": {
         this.#told.push({ event: item.event, where: file.name });
+        this.#hold(item.event);
         if (this.#told.length >= EVENTS_AT_ONCE) await this.#tell();
         return;
       }
       case "document":
         return await this.#document(file.name, item.document, item.input);
+    }
+  }
+
+  #hold(event: CloudEvent): void {
+    try {
+      this.#spokenOf.add(changeOf(event).document);
+    } catch {
+      // The store will refuse it, and say why.
+      this.#anonymous++;
     }
   }
 
@@ -192,7 +204,7 @@ class Import {
     if (this.#options.signal.aborted) return "the import was interrupted";
     if (this.#anonymous > 0) return "lines that cannot be read may be documents of the collection";
     for (const document of this.#known.keys()) {
-      if (this.#sources.has(document)) continue;
+      if (this.#sources.has(document) || this.#spokenOf.has(document)) continue;
       if (this.#options.signal.aborted) break;
       if (this.#options.dryRun) this.#removed.push(document);
       else
