@@ -65,7 +65,9 @@ export function openStream(options: StreamOptions): SessionStream {
     cursor.atLeast(await options.resync());
     const attempt = new AbortController();
     const signal = AbortSignal.any([closing.signal, attempt.signal]);
-    const body = await options.open(cursor.id(), signal);
+    // A connection may die before it has answered, too: the browser would wait for it for minutes.
+    const silence = setTimeout(() => attempt.abort(), SILENCE_MS);
+    const body = await options.open(cursor.id(), signal).finally(() => clearTimeout(silence));
     onLive();
     await read(body, attempt, (event) => {
       cursor.seen(event);
