@@ -38,6 +38,8 @@ export interface AnswerCacheOptions {
   readonly clock?: Clock;
   /** Bound of what is held in memory. */
   readonly memoryBytes?: number | undefined;
+  /** How long an answer may take to come in, ms; an erasure is remembered for longer. */
+  readonly answersMs?: number | undefined;
   /** True while no other host answers questions. */
   readonly alone?: () => boolean;
   /** Absent: identical requests only. */
@@ -66,6 +68,7 @@ export class LeveledCache implements AnswerCache {
     this.#entries = new Entries(bus, {
       clock,
       memoryBytes,
+      answersMs: options.answersMs,
       onAdded: (entry) => this.#semantic?.add(entry),
       onRemoved: (entry) => this.#semantic?.remove(entry),
     });

@@ -29,8 +29,6 @@ export const ENTRY_BYTES = 256 * 1024;
 const MEMORY_FACTOR = 3;
 /** An answer that an operator removed is not kept again for so long. */
 const BANNED_MS = 3_600_000;
-/** What a session caused comes in later than this no more: checks are the last. */
-const ERASED_MS = 2 * LIMITS.dedupeWindowMs;
 const REMEMBERED_REMOVALS = 10_000;
 
 interface Removal {
@@ -50,6 +48,8 @@ export interface EntriesOptions {
   readonly clock: Clock;
   /** Bound of what this process holds. */
   readonly memoryBytes: number;
+  /** How long an answer may take to come in: checks are the last. 10 minutes when left out, and never less. */
+  readonly answersMs?: number | undefined;
   /** An entry came into memory, or left it for whatever reason. */
   readonly onAdded?: (entry: Entry) => void;
   readonly onRemoved?: (entry: Entry) => void;
@@ -66,14 +66,17 @@ export class Entries {
   /** By tenant and digest of the reply, until when. */
   readonly #banned = new LRUCache<string, number>({ max: REMEMBERED_REMOVALS });
   /** Keys of erased sessions, of which an answer may still be on its way into the store. */
-  readonly #erased = new LRUCache<string, true>({ max: REMEMBERED_REMOVALS, ttl: ERASED_MS });
+  readonly #erased: LRUCache<string, true>;
+  readonly #erasedMs: number;
   #follower: { stop(): void } | undefined;
 
-  constructor(bus: Bus, { clock, memoryBytes, onAdded, onRemoved }: EntriesOptions) {
+  constructor(bus: Bus, { clock, memoryBytes, answersMs = 0, onAdded, onRemoved }: EntriesOptions) {
     this.#bus = bus;
     this.#kv = new Kv(bus, BUCKETS.cache);
     this.#clock = clock;
     this.#onAdded = onAdded;
+    this.#erasedMs = 2 * Math.max(LIMITS.dedupeWindowMs, answersMs);
+    this.#erased = new LRUCache({ max: REMEMBERED_REMOVALS, ttl: this.#erasedMs });
     this.#held = new LRUCache({
       maxSize: memoryBytes,
       maxEntrySize: ENTRY_BYTES * MEMORY_FACTOR,
@@ -156,7 +159,7 @@ export class Entries {
     const erasure = erasureKey(tenant, origin);
     this.#erased.set(erasure, true);
     // Before they are listed: what another host keeps after that, it keeps having heard of this.
-    await this.#kv.put(erasure, encode({ at: this.#clock.now() }), { ttlMs: ERASED_MS });
+    await this.#kv.put(erasure, encode({ at: this.#clock.now() }), { ttlMs: this.#erasedMs });
     const filter = originKey(tenant, origin, "*");
     let removed = 0;
     for await (const { key } of this.#kv.entries(filter)) {

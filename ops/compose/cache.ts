@@ -30,6 +30,7 @@ export function startCache(
     clock,
     vectorOf,
     memoryBytes: config.cache?.memoryMb === undefined ? undefined : config.cache.memoryMb * 1024 * 1024,
+    answersMs: config.deferredDeadlineMs,
     semantic: config.cache?.semantic === false ? undefined : semanticOf(config),
     alone: () => clock.now() > listenedAt && hosts.live().length === 1,
   });

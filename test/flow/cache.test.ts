@@ -1,6 +1,6 @@
 // The response cache on a real NATS: never stale while documents change, both levels, tenants apart, and an invalidator
 // that deletes exactly what depends on a change.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { LeveledCache } from "#actors/cache/answer-cache.ts";
 import { invalidate, startInvalidator } from "#actors/cache/invalidator.ts";
 import { fingerprintOf } from "#actors/cache/key.ts";
@@ -186,6 +186,24 @@ describe("what is served", () => {
     expect(await stored("a.erased.*")).toHaveLength(1);
     await two.cache.store(late, answerFrom(late), "stays");
     expect((await one.cache.lookup(late))?.answer.reply).toContain("tiger");
+  });
+
+  test("an erasure is remembered for as long as a check by a batch API may take", async () => {
+    await put("checked", "otter", 1);
+    const query = await queryFor(one, "checked", "otter");
+    const revisions = { position: 0, fresh: () => true, revisionOf: () => query.passages[0]?.revision };
+    const answersMs = 24 * 3_600_000;
+    const cache = new LeveledCache(world.bus, { revisions, log: silentLog, answersMs });
+    await cache.forget("checked", "gone");
+    const later = performance.now() + answersMs;
+    const spy = vi.spyOn(performance, "now").mockImplementation(() => later);
+    try {
+      await cache.store(query, answerFrom(query), "gone");
+    } finally {
+      spy.mockRestore();
+      await cache.stop();
+    }
+    expect(await stored("a.checked.*")).toEqual([]);
   });
 
   test("a reader that cannot prove itself current serves and keeps nothing", async () => {
