@@ -23,6 +23,9 @@ function isRegExp(pattern: string): boolean {
   }
 }
 
+/** As browsers say it: without a path, a default port or a slash at its end. */
+const isOrigin = (text: string): boolean => URL.canParse(text) && new URL(text).origin === text;
+
 /** A value that questions name: only those that name the same ones share an answer, such as sizes or kinds of account. */
 const slotSchema = z.strictObject({
   name: z.string().min(1).max(64),
@@ -226,6 +229,11 @@ const retentionSchema = z.strictObject({
 });
 export type RetentionConfig = z.infer<typeof retentionSchema>;
 
+const gatewaySchema = z.strictObject({
+  /** Pages of these origins may call, from browsers: `https://shop.example`. Left out: only the gateway's own. */
+  corsOrigins: z.array(z.string().refine(isOrigin, "an origin, such as https://shop.example")).optional(),
+});
+
 export const configSchema = z
   .strictObject({
     assistants: z.record(name, assistantSchema).default({}),
@@ -266,6 +274,7 @@ export const configSchema = z
     retrieval: z.enum(["local", "remote"]).default("local"),
     routing: routingSchema.optional(),
     governor: governorSchema.optional(),
+    gateway: gatewaySchema.optional(),
     /** Unfinished jobs of a tenant that keep lane 0, over all hosts. */
     tenantShare: z.number().int().positive().optional(),
   })

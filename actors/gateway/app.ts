@@ -77,6 +77,7 @@ export function createGateway(deps: GatewayDeps): FastifyInstance {
   if (deps.corsOrigins?.length)
     app.register(cors, {
       origin: [...deps.corsOrigins],
+      methods: ["GET", "HEAD", "POST", "PUT", "DELETE"],
       maxAge: 600,
       exposedHeaders: ["location", "retry-after", "traceparent"],
     });

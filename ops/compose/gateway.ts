@@ -34,7 +34,6 @@ export interface GatewayOptions {
   readonly readiness: () => Readiness;
   /** The built chat page. */
   readonly staticDir?: string | undefined;
-  readonly corsOrigins?: readonly string[];
   readonly settings?: Partial<GatewaySettings>;
   /** How long a drain lets waits finish. */
   readonly graceMs?: number;
@@ -88,7 +87,7 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
     clock,
     log,
     staticDir,
-    corsOrigins: options.corsOrigins,
+    corsOrigins: config.gateway?.corsOrigins,
     onReconnect: (listener) => bus.onReconnect(listener),
     demoKey: isLoopback(host),
     settings: {

@@ -381,20 +381,9 @@ describe("knowledge, actors, status, page", () => {
     }
   });
 
-  test("other origins are refused unless named", async () => {
-    const preflight = {
-      method: "OPTIONS",
-      key: null,
-      headers: { origin: "https://shop.example", "access-control-request-method": "POST" },
-    };
+  test("other origins are refused", async () => {
+    const headers = { origin: "https://shop.example", "access-control-request-method": "POST" };
+    const preflight = { method: "OPTIONS", key: null, headers };
     expect((await gateway.ask(MESSAGES, preflight)).headers.get("access-control-allow-origin")).toBeNull();
-    const open = await startTestGateway({ keys: store.keys, corsOrigins: ["https://shop.example"] });
-    try {
-      expect((await open.ask(MESSAGES, preflight)).headers.get("access-control-allow-origin")).toBe(
-        "https://shop.example",
-      );
-    } finally {
-      await open.stop();
-    }
   });
 });

@@ -37,6 +37,7 @@ const basket = defineActor({
   },
 });
 
+const ORIGIN = "https://shop.example";
 let nats: TestNats;
 let context: RoleContext;
 let roles: RunningRole[];
@@ -77,6 +78,7 @@ beforeAll(async () => {
     assistants: { default: { instructions: "Answer briefly.", model: "main" } },
     pools: { main: { models: [{ name: "echo", provider: "echo" }] } },
     shards: 1,
+    gateway: { corsOrigins: [ORIGIN] },
   });
   const bus = await connectTo(nats.url, "test", log);
   context = contextOf(bus, await provisionFor(bus, config), config, log);
@@ -91,6 +93,36 @@ afterAll(async () => {
   for (const role of roles.reverse()) await role.stop();
   await context.bus.close();
   await nats.stop();
+});
+
+describe("a page of another origin", () => {
+  const ALLOWED = "access-control-allow-origin";
+
+  test("may call with every method of the client where its origin is named, answers as they come included", async () => {
+    const gateway = await gatewayOn();
+    const path = "/v1/conversations/page/messages";
+    for (const method of ["GET", "POST", "PUT", "DELETE"]) {
+      const headers = { origin: ORIGIN, "access-control-request-method": method };
+      const preflight = await fetch(`${gateway.url}${path}`, { method: "OPTIONS", headers });
+      expect(preflight.headers.get(ALLOWED)).toBe(ORIGIN);
+      expect(preflight.headers.get("access-control-allow-methods")).toContain(method);
+    }
+    const streamed = await post(
+      gateway,
+      path,
+      { text: "hi" },
+      { origin: ORIGIN, accept: "text/event-stream" },
+    );
+    expect(streamed.headers.get(ALLOWED)).toBe(ORIGIN);
+    await streamed.text();
+    const elsewhere = await post(gateway, path, { text: "hi" }, { origin: "https://other.example" });
+    expect(elsewhere.headers.get(ALLOWED)).toBeNull();
+  });
+
+  test("what is no origin is refused when the configuration is read", () => {
+    for (const origin of ["shop.example", `${ORIGIN}/`, `${ORIGIN}/shop`, "*"])
+      expect(configSchema.safeParse({ gateway: { corsOrigins: [origin] } }).success).toBe(false);
+  });
 });
 
 describe("a message through everything", () => {
