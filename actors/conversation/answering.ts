@@ -174,9 +174,9 @@ async function answer(
     history: afterSummary(state),
     question,
   });
-  const id = appendJob(actor, answering, { route, uncached: plan.uncached }, { ...content, cls, messages });
+  const job = appendJob(actor, answering, { route, uncached: plan.uncached }, { ...content, cls, messages });
   const { keep } = plan;
-  if (keep) actor.afterCommit(() => answering.pending.remember(id, keep, actor.now));
+  if (keep) actor.afterCommit(() => answering.pending.remember(job.id, keep, job.deadline - actor.now));
 }
 
 /**
@@ -226,7 +226,7 @@ function appendJob(
   answering: Answering,
   { route, uncached }: { readonly route: RouteDecision; readonly uncached: string | undefined },
   content: JobContent,
-): string {
+): Pick<Job, "id" | "deadline"> {
   const { tenant, key: session, now } = actor;
   const { pool } = route;
   const { cls, locale } = content;
@@ -250,7 +250,7 @@ function appendJob(
     locale,
     ...(uncached ? { uncached } : {}),
   });
-  return id;
+  return { id, deadline };
 }
 
 /** Nobody waits for it: behind everything else, and its answer goes to the cache alone. */

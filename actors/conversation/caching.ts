@@ -1,4 +1,5 @@
 /** What a turn has to do with the caches: whether it may be looked up, may wait for somebody, may be kept. */
+import { LRUCache } from "lru-cache";
 import { LIMITS } from "#contracts/limits.ts";
 import type { PriorityClass } from "#contracts/subjects.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
@@ -67,32 +68,32 @@ export const closingOf = ({ answer, level }: Hit): Closing => ({
   cacheLevel: level,
 });
 
+/** Answers that are waited for at once; of more the oldest are not kept. */
+const PENDING_MOST = 10_000;
+
 /**
  * Queries whose answers are on their way, by job. In memory: an answer that comes back to another host is not cached,
  * which costs a hit and never a wrong one.
  */
 export class PendingAnswers {
   readonly #cache: AnswerCache | undefined;
-  readonly #byJob = new Map<string, { query: CacheQuery; at: number }>();
+  readonly #byJob = new LRUCache<string, CacheQuery>({ max: PENDING_MOST });
 
   constructor(cache: AnswerCache | undefined) {
     this.#cache = cache;
   }
 
-  remember(job: string, query: CacheQuery, now: number): void {
-    this.#byJob.set(job, { query, at: now });
-    for (const [id, { at }] of this.#byJob) {
-      if (now - at <= LIMITS.dedupeWindowMs) break;
-      this.#byJob.delete(id);
-    }
+  /** For as long as the job may take, and what is late a while longer. */
+  remember(job: string, query: CacheQuery, patienceMs: number): void {
+    this.#byJob.set(job, query, { ttl: Math.max(0, patienceMs) + LIMITS.dedupeWindowMs });
   }
 
   /** What a job brought, once; undefined where it brought nothing that may be kept. Whoever waits for it hears of it. */
   settle(job: string, session: string, answer: Parameters<AnswerCache["store"]>[1] | undefined): void {
-    const found = this.#byJob.get(job);
-    if (!found || !this.#cache) return;
+    const query = this.#byJob.get(job);
+    if (!query || !this.#cache) return;
     this.#byJob.delete(job);
-    if (answer) void this.#cache.store(found.query, answer, session);
-    else this.#cache.giveUp(found.query);
+    if (answer) void this.#cache.store(query, answer, session);
+    else this.#cache.giveUp(query);
   }
 }
