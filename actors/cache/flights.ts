@@ -72,12 +72,8 @@ export class Flights {
     // Known before the lease is asked for: the landing of who holds it cannot be missed.
     const own = this.#takeOff(key, cls, now);
     if (this.#alone()) return { kind: "ask" };
-    const holder = await this.#lease(key, cls);
-    if (holder === "us") {
-      own.leased = true;
-      return { kind: "ask" };
-    }
-    if (holder === "nobody") return { kind: "ask" };
+    const holder = await this.#lease(key, own);
+    if (holder === "us" || holder === "nobody") return { kind: "ask" };
     // Whoever joined meanwhile waits for our landing, which the other host's will be.
     return this.#follow({ ...own, cls: holder }, cls, now);
   }
@@ -87,7 +83,10 @@ export class Flights {
     const key = flightKey(tenant, fingerprint);
     const own = this.#airborne.get(key);
     this.#end(key);
-    if (!own?.leased) return;
+    if (own?.leased) this.#free(key);
+  }
+
+  #free(key: string): void {
     this.#kv
       .drop(key)
       .then(() => this.#bus.publish(CORE.cacheLanded, encode(key)))
@@ -123,9 +122,16 @@ export class Flights {
   }
 
   /** The class of whoever holds the lease already, `us`, or `nobody` where the store does not say. */
-  async #lease(key: string, cls: PriorityClass): Promise<PriorityClass | "us" | "nobody"> {
+  async #lease(key: string, own: Airborne): Promise<PriorityClass | "us" | "nobody"> {
+    // Taken too late it is ours all the same, and who waits for it elsewhere must hear of the landing.
+    const taking = this.#create(key, own.cls).then((holder) => {
+      if (holder !== "us") return holder;
+      if (this.#airborne.get(key) === own) own.leased = true;
+      else this.#free(key);
+      return holder;
+    });
     try {
-      return (await within(this.#create(key, cls), patience(TAKE_MS))) ?? "nobody";
+      return (await within(taking, patience(TAKE_MS))) ?? "nobody";
     } catch (err) {
       this.#log.warn({ err }, "no lease for a flight, asking without one");
       return "nobody";

@@ -1,12 +1,16 @@
 // What the caches need fails: who asked for others dies, the store stalls; and what is served is checked behind the user.
 import { afterEach, expect, test } from "vitest";
 import { createCacheAdmin } from "#actors/cache/admin.ts";
+import { Flights } from "#actors/cache/flights.ts";
+import { flightKey } from "#actors/cache/key.ts";
 import { BUCKETS, bucketStream, bucketSubject } from "#contracts/subjects.ts";
 import { systemClock } from "#runtime/clock.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+import { Kv } from "#runtime/nats/kv.ts";
 import { prometheusText } from "#runtime/observe/metrics.ts";
 import { stretchPatience } from "#runtime/within.ts";
 import { CachedWorld, TENANT } from "#test/harness/cached-world.ts";
-import { waitUntil } from "#test/harness/wait.ts";
+import { SLOW_MACHINE, waitUntil } from "#test/harness/wait.ts";
 
 let world: CachedWorld | undefined;
 afterEach(async () => {
@@ -146,4 +150,40 @@ test("a hit by meaning is checked by a job of its own, while the user has the an
     response: { state: "none" },
   });
   expect(await admin.remove(TENANT, "nothing")).toBe(false);
+});
+
+test("a lease that the store gives too late goes with its flight, and who waits for it wakes", async () => {
+  const w = await start(CachedWorld.start(1));
+  stretchPatience(1);
+  const slow = Promise.withResolvers<void>();
+  const append: Bus["append"] = async (...given) => {
+    await slow.promise;
+    return await w.bus.append(...given);
+  };
+  const late = new Proxy(w.bus, {
+    get: (bus, name) => {
+      const found = name === "append" ? append : Reflect.get(bus, name);
+      return typeof found === "function" ? found.bind(bus) : found;
+    },
+  });
+  const parts = { log: w.bus.log, clock: systemClock, alone: () => false };
+  const [here, there] = [new Flights(late, parts), new Flights(w.bus, parts)];
+  const leases = async (): Promise<number> => {
+    const { value } = await new Kv(w.bus, BUCKETS.cache).get(flightKey(TENANT, "late"));
+    return value ? 1 : 0;
+  };
+  try {
+    expect(await here.join(TENANT, "late", "new")).toEqual({ kind: "ask" });
+    slow.resolve();
+    await waitUntil(async () => (await leases()) === 1, { what: "the late lease" });
+    stretchPatience(SLOW_MACHINE);
+    const waiting = await there.join(TENANT, "late", "new");
+    expect(waiting.kind).toBe("wait");
+    here.land(TENANT, "late");
+    if (waiting.kind === "wait") await waiting.landed;
+    await waitUntil(async () => (await leases()) === 0, { what: "no lease" });
+  } finally {
+    here.stop();
+    there.stop();
+  }
 });
