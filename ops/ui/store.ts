@@ -4,6 +4,7 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 import { createApi } from "./api.ts";
+import { refresher } from "./refresh.ts";
 import { type Action, reduce } from "./session.ts";
 import { loadKey, loadOutbox, loadSession, saveOutbox } from "./storage.ts";
 import { type Connection, type LastTurn, openStream, type SessionStream } from "./stream.ts";
@@ -37,7 +38,6 @@ let stream: SessionStream | undefined;
 export const wakeStream = (): void => stream?.wake();
 
 const BEFORE_FIRST: LastTurn = { turn: 0, closed: false };
-const REFRESH_AGAIN_MS = 3_000;
 const QUIET_MS = 15_000;
 
 export const dispatch = (action: Action): void => {
@@ -55,14 +55,7 @@ async function resync(): Promise<LastTurn> {
   return last ? { turn: last.turn, closed: last.reply !== null } : BEFORE_FIRST;
 }
 
-async function refresh(): Promise<void> {
-  try {
-    await resync();
-  } catch {
-    // A lost connection reads the transcript itself when it returns; here a single request may have failed.
-    if (stale.peek()) setTimeout(() => void refresh(), REFRESH_AGAIN_MS);
-  }
-}
+const refresh = refresher(resync, () => stale.peek());
 
 /** Opens the stream of the session that is shown, in place of the one before. */
 export function follow(): void {
