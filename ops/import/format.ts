@@ -19,7 +19,14 @@ export type Item =
       readonly input: DocumentInput;
       readonly bytes: number;
     }
-  | { readonly kind: "event"; readonly event: CloudEvent; readonly bytes: number }
+  | {
+      readonly kind: "event";
+      readonly event: CloudEvent;
+      /** The one that it speaks of. */
+      readonly document: string;
+      readonly where: string;
+      readonly bytes: number;
+    }
   | { readonly kind: "broken"; readonly where: string; readonly reason: string; readonly bytes: number };
 
 /** What a format finds in a file that is one document; the title falls back to the file's name. */

@@ -2,7 +2,7 @@
 import { createReadStream } from "node:fs";
 import { TextDecoder } from "node:util";
 import { z } from "zod";
-import { cloudEventSchema, documentId } from "#contracts/cloudevent.ts";
+import { changeOf, cloudEventSchema, documentId } from "#contracts/cloudevent.ts";
 import { isId } from "#contracts/ids.ts";
 import { documentInputSchema } from "#contracts/knowledge.ts";
 import { LIMITS } from "#contracts/limits.ts";
@@ -70,7 +70,13 @@ function itemOf(line: string | undefined, where: string, bytes: number): Item {
   if (value instanceof Object && "specversion" in value) {
     const event = cloudEventSchema.safeParse(value);
     if (!event.success) return broken(`is no CloudEvent: ${said(event.error)}`);
-    return { kind: "event", event: event.data, bytes };
+    try {
+      const { document } = changeOf(event.data);
+      return { kind: "event", event: event.data, document, where, bytes };
+    } catch (error) {
+      // Sent with others, it would take them along: a batch is refused whole.
+      return broken(error instanceof Error ? error.message : String(error));
+    }
   }
   const parsed = lineSchema.safeParse(value);
   if (!parsed.success) return broken(said(parsed.error));

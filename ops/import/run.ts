@@ -2,8 +2,9 @@
  * An import: many documents under way at once, what is stored already left alone, what is wrong named and passed over.
  * Repeating it is safe at any point.
  */
-import { type CloudEvent, changeOf } from "#contracts/cloudevent.ts";
+import type { CloudEvent } from "#contracts/cloudevent.ts";
 import { contentHash, type DocumentInput } from "#contracts/knowledge.ts";
+import { LIMITS } from "#contracts/limits.ts";
 import { documentOf, itemsOf } from "./files.ts";
 import { holdsLines, type Item, type SourceFile } from "./format.ts";
 
@@ -59,8 +60,9 @@ export interface ImportReport {
   readonly revision: number;
 }
 
-/** Events that travel in one request. */
+/** Events that travel in one request, and their bytes as they stand in the file. */
 const EVENTS_AT_ONCE = 100;
+const EVENT_BYTES = LIMITS.bodyBytes / 2;
 
 export async function runImport(target: ImportTarget, options: ImportOptions): Promise<ImportReport> {
   return await new Import(target, options).run();
@@ -77,7 +79,8 @@ class Import {
   /** Where each document of this import comes from. */
   readonly #sources = new Map<string, string>();
   #known: Awaited<ReturnType<ImportTarget["known"]>> = new Map();
-  #told: { event: CloudEvent; where: string }[] = [];
+  #told: Extract<Item, { kind: "event" }>[] = [];
+  #toldBytes = 0;
   /** Documents that events speak of: what becomes of them is what the events say. */
   readonly #spokenOf = new Set<string>();
   #unchanged = 0;
@@ -135,22 +138,15 @@ class Import {
         return;
       }
       case "event": {
-        this.#told.push({ event: item.event, where: file.name });
-        this.#hold(item.event);
-        if (this.#told.length >= EVENTS_AT_ONCE) await this.#tell();
+        if (this.#told.length === EVENTS_AT_ONCE || this.#toldBytes + item.bytes > EVENT_BYTES)
+          await this.#tell();
+        this.#told.push(item);
+        this.#toldBytes += item.bytes;
+        this.#spokenOf.add(item.document);
         return;
       }
       case "document":
         return await this.#document(file.name, item.document, item.input);
-    }
-  }
-
-  #hold(event: CloudEvent): void {
-    try {
-      this.#spokenOf.add(changeOf(event).document);
-    } catch {
-      // The store will refuse it, and say why.
-      this.#anonymous++;
     }
   }
 
@@ -181,7 +177,9 @@ class Import {
   async #tell(): Promise<void> {
     const told = this.#told;
     this.#told = [];
-    if (told.length === 0) return;
+    this.#toldBytes = 0;
+    const [first, last] = [told[0], told.at(-1)];
+    if (!first || !last) return;
     const count = (outcome: string): void => {
       this.#events[outcome] = (this.#events[outcome] ?? 0) + 1;
     };
@@ -189,7 +187,8 @@ class Import {
       for (const _ of told) count("read");
       return;
     }
-    await this.#unlessRefused(told[0]?.where ?? "", async () => {
+    const where = first === last ? first.where : `${first.where} to ${last.where}`;
+    await this.#unlessRefused(where, async () => {
       const outcomes = await this.#target.tell(told.map(({ event }) => event));
       for (const { outcome, revision } of outcomes) {
         count(outcome);
