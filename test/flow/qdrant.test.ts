@@ -50,6 +50,29 @@ test("what passes is tried again: 503 and 429 while writing", async () => {
   expect(await index.search(ask)).toHaveLength(1);
 });
 
+test("who took not even one point takes as many as before once it takes any", async () => {
+  const fake = await started();
+  const index = indexOf(fake);
+  const many = Array.from({ length: 40 }, (_, n) => (n % 2 ? X : Y));
+  const requests = { refused: 0, taken: 0 };
+  let most = 0;
+  fake.interfere((path, response, body) => {
+    if (!path.startsWith("PUT") || !path.endsWith("/points")) return false;
+    const refused = (body as { points: unknown[] }).points.length > most;
+    requests[refused ? "refused" : "taken"]++;
+    if (!refused) return false;
+    response.writeHead(413, { "content-type": "text/html" });
+    response.end("<h1>413 Request Entity Too Large</h1>");
+    return true;
+  });
+  await expect(index.upsert([document("a", many)])).rejects.toMatchObject({ code: "vectors.rejected" });
+  expect(requests).toEqual({ refused: 6, taken: 0 });
+  most = Number.POSITIVE_INFINITY;
+  await index.upsert([document("a", many)]);
+  expect(requests).toEqual({ refused: 6, taken: 2 });
+  expect(await index.count()).toBe(40);
+});
+
 test.each([400, 404])("a page (%i) of what stands before Qdrant says nothing of it", async (status) => {
   const fake = await started();
   const index = indexOf(fake);

@@ -60,6 +60,8 @@ export class QdrantIndex implements VectorIndex {
   readonly #onRemade: (() => void) | undefined;
   #dimensions: number | undefined;
   #upsertPoints = UPSERT_POINTS;
+  /** Not even one point was taken: how many there were was not the reason. */
+  #tookNone = false;
 
   constructor(options: QdrantIndexOptions) {
     this.#onRemade = options.onRemade;
@@ -113,8 +115,12 @@ export class QdrantIndex implements VectorIndex {
       try {
         await this.#writes.send("upsert", (client) => client.upsert(name, { wait: true, points: some }));
         at += some.length;
+        if (this.#tookNone) this.#upsertPoints = UPSERT_POINTS;
+        this.#tookNone = false;
       } catch (error) {
-        if (!isTooLarge(error) || some.length === 1) throw error;
+        if (!isTooLarge(error)) throw error;
+        this.#tookNone = some.length === 1;
+        if (this.#tookNone) throw error;
         this.#upsertPoints = some.length >> 1;
       }
     }
