@@ -86,8 +86,13 @@ export class Thresholds {
   }
 }
 
-/** @param vectors one a document */
-export function thresholdOf(vectors: readonly Float32Array[]): number {
+/** @param given one a document; while all are made anew with a model of another length there are both */
+export function thresholdOf(given: readonly Float32Array[]): number {
+  const byLength = Map.groupBy(given, ({ length }) => length);
+  const vectors = [...byLength.values()].reduce(
+    (most, each) => (each.length > most.length ? each : most),
+    [],
+  );
   if (vectors.length < LEAST_DOCUMENTS) return UNKNOWN;
   let pairs = 0;
   let sum = 0;
