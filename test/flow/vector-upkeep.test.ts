@@ -198,6 +198,37 @@ test.each([
   },
 );
 
+test.each([
+  { where: "memory", inQdrant: false },
+  { where: "Qdrant", inQdrant: true },
+])(
+  "a model that is back after its vectors were made anew in part goes on with the former ones: in $where",
+  async ({ inQdrant }) => {
+    const qdrant = inQdrant ? await fakeQdrant() : undefined;
+    world.cleanups.push(() => qdrant?.stop());
+    const first = await startIndexerRole(await world.contextOf("first", qdrant));
+    const one = await world.retrievalOf("one", qdrant);
+    const warranty = { title: "Warranty", text: "Two years on everything.", locale: "en" };
+    for (const each of ["a", "b", "c", "d", "e", "f"]) await one.store.put("acme", "shop", each, warranty);
+    await indexed(one, await fill(one));
+    await first.stop();
+
+    model.dimensions = 96;
+    model.refuses = warranty.text;
+    const { bus, config } = await world.contextOf("reindex", qdrant);
+    await expect(reindexDocuments(bus, config, {})).rejects.toMatchObject({ code: "vectors.incomplete" });
+    model.dimensions = 64;
+    model.refuses = undefined;
+    await world.indexerOf("second", qdrant);
+    const two = await world.retrievalOf("two", qdrant);
+    // None of its texts has to be embedded for its change.
+    await two.store.put("acme", "shop", "delivery", { ...SHOP.delivery, tags: ["post"] });
+    await waitUntil(async () => documentsOf(await ask(two, BY_MEANING)).includes("delivery"), {
+      what: "it to be found by its meaning",
+    });
+  },
+);
+
 test("vectors in JetStream are a record a document, without the ones that are gone", async () => {
   await world.indexerOf("indexer");
   const one = await world.retrievalOf("one");

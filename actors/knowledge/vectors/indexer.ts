@@ -263,9 +263,12 @@ class StreamIndexer implements Indexer {
     for (;;) {
       const last = await this.#last(subject);
       if ((last?.record?.revision ?? 0) > revision) return undefined;
-      if (last?.record?.revision === revision) return last.record;
-      const record = await recordOf(event, revision, last?.record, (texts) => this.#texts.embed(texts));
-      await this.#assertFits(record);
+      // An indexing anew with another model that was broken off may have left vectors of another length.
+      const known = last?.record && (await this.#fits(last.record)) ? last.record : undefined;
+      if (known?.revision === revision) return known;
+      const record = await recordOf(event, revision, known, (texts) => this.#texts.embed(texts));
+      if (!(await this.#fits(record)))
+        assertDimension(this.#dimensions as number, record.vectors[0] as Float32Array);
       try {
         await this.#bus.append(subject, encodeRecord(record), { expectedRevision: last?.seq ?? 0 });
         return record;
@@ -275,14 +278,11 @@ class StreamIndexer implements Indexer {
     }
   }
 
-  /**
-   * Among vectors of another length nobody would find it. They may have been made anew since they were looked at.
-   * @throws JetclawError `vectors.dimension`
-   */
-  async #assertFits({ vectors: [vector] }: VectorRecord): Promise<void> {
-    if (!vector || vector.length === this.#dimensions) return;
+  /** Among vectors of another length nobody would find it. They may have been made anew since they were looked at. */
+  async #fits({ vectors: [vector] }: VectorRecord): Promise<boolean> {
+    if (!vector || vector.length === this.#dimensions) return true;
     this.#dimensions = await dimensionsOf(this.#bus, this.#options.space);
-    assertDimension(this.#dimensions ?? vector.length, vector);
+    return vector.length === (this.#dimensions ?? vector.length);
   }
 
   /** A record that cannot be read is there all the same: it is replaced. */
