@@ -219,12 +219,16 @@ test.each([
     await expect(reindexDocuments(bus, config, {})).rejects.toMatchObject({ code: "vectors.incomplete" });
     model.dimensions = 64;
     model.refuses = undefined;
+    qdrant?.lose();
     await world.indexerOf("second", qdrant);
     const two = await world.retrievalOf("two", qdrant);
     // None of its texts has to be embedded for its change.
     await two.store.put("acme", "shop", "delivery", { ...SHOP.delivery, tags: ["post"] });
     await waitUntil(async () => documentsOf(await ask(two, BY_MEANING)).includes("delivery"), {
       what: "it to be found by its meaning",
+    });
+    await waitUntil(async () => documentsOf(await ask(two, "My lamp is broken.")).includes("a"), {
+      what: "one that was not made anew to be found by its meaning",
     });
   },
 );

@@ -11,7 +11,8 @@ import { decodeRecord, type VectorRecord } from "./vector-record.ts";
 const PAGE = 64;
 
 /**
- * Puts the records of a space into the index. Beside traffic, since an index refuses what is older than what it has.
+ * Puts the records of a space into the index, except those that another model under its name has left. Beside traffic,
+ * since an index refuses what is older than what it has.
  * @param onRefused called for a document that the index refuses while it takes others
  * @returns documents @throws JetclawError `nats.unavailable`, `vectors.unavailable`; what is in stays in
  */
@@ -22,13 +23,18 @@ export async function refill(
   onRefused: (record: VectorRecord, why: JetclawError) => Promise<void>,
 ): Promise<number> {
   let documents = 0;
+  let dimensions: number | undefined;
   for (let seq = 1; ; ) {
     const page = await messagesFrom(bus, VECTORS, vectorsFilter(space), seq, PAGE);
     const last = page.at(-1);
     if (last === undefined) return documents;
     const records = page
       .flatMap(({ data }) => decodeRecord(data) ?? [])
-      .filter((each) => each.vectors.length > 0);
+      .filter(({ vectors: [vector] }) => {
+        // The first decides, as for whoever reads them into memory.
+        dimensions ??= vector?.length;
+        return vector !== undefined && vector.length === dimensions;
+      });
     const refusals = records.length > 0 ? await takeIn(index, records) : [];
     for (const [n, why] of refusals.entries())
       if (why) await onRefused(records[n] as VectorRecord, why);
