@@ -269,7 +269,7 @@ export class Placement {
 
   #isMine(partition: number, epoch: number | undefined): boolean {
     const assigned = this.#document.partitions[partition];
-    return assigned?.owner === this.#options.instance && assigned.epoch === epoch;
+    return !this.#stopped && assigned?.owner === this.#options.instance && assigned.epoch === epoch;
   }
 
   /** Takes what the document gives this host and it does not hold; at each tick too, so that a failed take is made good. */
@@ -334,7 +334,7 @@ export class Placement {
       return host.clock.sleep(100);
     }
     metrics.takeovers({});
-    // The document may have moved on while the consumer was made.
+    // The document may have moved on while the consumer was made, or this host has stopped.
     if (!this.#isMine(partition, epoch) || this.#handover.gives(partition, epoch)) host.drop(partition);
   }
 

@@ -115,6 +115,29 @@ test("a placement document that was lost and begun anew leaves no partition to c
   expect(host.host.epochOf(partition)).toBe(epoch + 1);
 });
 
+test("a host that stops while it takes a partition keeps none", async () => {
+  world = await ActorWorld.start(2);
+  const [leaving, stopping] = [await world.host([counter]), await world.host([counter])];
+  await world.balanced(leaving, stopping);
+  const { host, placement } = stopping;
+  const take = host.take.bind(host);
+  const takes: Promise<void>[] = [];
+  host.take = (...given) => {
+    const taking = take(...given);
+    takes.push(taking);
+    return taking;
+  };
+  const held = holdAt("host.midTakeover");
+  await leaving.kill();
+  await waitUntil(held.reached, { what: "a partition being taken" });
+  placement.stop();
+  host.close();
+  held.release();
+  await Promise.allSettled(takes);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(host.partitions).toEqual([]);
+});
+
 test("a handler that takes long keeps no drain from ending, and is run again by the next owner", async () => {
   world = await ActorWorld.start(2);
   const staying = await world.host([counter]);
