@@ -184,6 +184,7 @@ function tell(flags: Flags, report: ImportReport, indexed: boolean | undefined):
       events,
       broken,
       interrupted,
+      notPruned,
       indexed,
       revision,
     });

@@ -90,7 +90,8 @@ describe("kb import", () => {
     await write("shop/picture.png", "ignored");
     const all = ["import", join(folder, "shop"), "-c", "shop1"];
 
-    const dry = await kb(...all, "--dry-run", "--json");
+    const dry = await kb(...all, "--prune", "--dry-run", "--json");
+    expect(JSON.parse(dry.out).notPruned).toMatch(/lines that cannot be read/);
     expect(JSON.parse(dry.out).stored).toEqual(["j1", "j2", "nl/retour", "note", "returns", "terms"]);
     expect(await listed("shop1")).toEqual([]);
 
