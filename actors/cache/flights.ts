@@ -59,7 +59,11 @@ export class Flights {
     this.#log = log;
     this.#clock = clock;
     this.#alone = alone;
-    this.#landings = bus.subscribe(CORE.cacheLanded, ({ data }) => this.#end(decode<string>(data)));
+    this.#landings = bus.subscribe(CORE.cacheLanded, ({ data }) => {
+      const key = decode<string>(data);
+      // While we hold the lease only we land: what is heard is of a flight before, our own included.
+      if (!this.#airborne.get(key)?.leased) this.#end(key);
+    });
   }
 
   /** Never throws; delays by 100 ms at most. */

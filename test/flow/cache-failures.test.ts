@@ -3,7 +3,8 @@ import { afterEach, expect, test } from "vitest";
 import { createCacheAdmin } from "#actors/cache/admin.ts";
 import { Flights } from "#actors/cache/flights.ts";
 import { flightKey } from "#actors/cache/key.ts";
-import { BUCKETS, bucketStream, bucketSubject } from "#contracts/subjects.ts";
+import { encode } from "#contracts/codec.ts";
+import { BUCKETS, bucketStream, bucketSubject, CORE } from "#contracts/subjects.ts";
 import { systemClock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
@@ -182,6 +183,28 @@ test("a lease that the store gives too late goes with its flight, and who waits 
     here.land(TENANT, "late");
     if (waiting.kind === "wait") await waiting.landed;
     await waitUntil(async () => (await leases()) === 0, { what: "no lease" });
+  } finally {
+    here.stop();
+    there.stop();
+  }
+});
+
+test("the landing of a flight before ends none that has begun since", async () => {
+  const w = await start(CachedWorld.start(1));
+  const parts = { log: w.bus.log, clock: systemClock, alone: () => false };
+  const [here, there] = [new Flights(w.bus, parts), new Flights(w.bus, parts)];
+  const key = flightKey(TENANT, "again");
+  try {
+    expect(await here.join(TENANT, "again", "new")).toEqual({ kind: "ask" });
+    w.bus.publish(CORE.cacheLanded, encode(key));
+    // What was published before is heard before.
+    await w.bus.nc.flush();
+    const waiting = await there.join(TENANT, "again", "new");
+    expect(waiting.kind).toBe("wait");
+    here.land(TENANT, "again");
+    if (waiting.kind === "wait") await waiting.landed;
+    const leases = new Kv(w.bus, BUCKETS.cache);
+    await waitUntil(async () => (await leases.get(key)).value === undefined, { what: "no lease" });
   } finally {
     here.stop();
     there.stop();
