@@ -1,6 +1,6 @@
 // What arrives at the socket: slow, huge, malformed, hostile.
 import type { ServerResponse } from "node:http";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { beforeEach, describe, expect, test } from "vitest";
 import { LIMITS } from "#contracts/limits.ts";
 import {
@@ -28,6 +28,15 @@ gatewayForEach({ settings }, (each, keys) => {
 const messages = (encoded: string): string => `/v1/conversations/${encoded}/messages`;
 const head = (method: string, path: string, more = ""): string =>
   `${method} ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer demo\r\n${more}`;
+/** A client that asks for a stream and reads nothing of it. */
+function askWithoutReading(port: number): Socket {
+  const request = JSON.stringify({ text: "flood me" });
+  const about = `Accept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: ${request.length}\r\n`;
+  const socket = connect(port, "127.0.0.1").on("error", () => {});
+  socket.pause();
+  socket.write(`${head("POST", messages("ann"), about)}\r\n${request}`);
+  return socket;
+}
 
 describe("bodies", () => {
   test("above the limit is 413", async () => {
@@ -164,9 +173,6 @@ describe("sockets", () => {
   });
 
   test("a client that never reads its stream is dropped, and nobody else notices", async () => {
-    const socket = connect(gateway.port, "127.0.0.1");
-    socket.on("error", () => {});
-    const request = JSON.stringify({ text: "flood me" });
     let flood: NodeJS.Timeout | undefined;
     gateway.conversations.onMessage = (message) => {
       const turn = gateway.conversations.open(message);
@@ -177,10 +183,7 @@ describe("sockets", () => {
           gateway.conversations.delta(message, turn, 1, ++number, chunk, { stored: false });
       }, 5);
     };
-    socket.pause();
-    socket.write(
-      `${head("POST", messages("ann"), `Accept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: ${request.length}\r\n`)}\r\n${request}`,
-    );
+    const socket = askWithoutReading(gateway.port);
     try {
       await waitUntil(() => gateway.logged().includes("dropped a stream"), { what: "the drop" });
     } finally {
@@ -212,12 +215,7 @@ describe("sockets", () => {
           gateway.conversations.delta(message, turn, 1, ++number, "x".repeat(16_384), { stored: false });
       }, 5);
     };
-    const request = JSON.stringify({ text: "flood me" });
-    const socket = connect(gateway.port, "127.0.0.1").on("error", () => {});
-    socket.pause();
-    socket.write(
-      `${head("POST", messages("ann"), `Accept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: ${request.length}\r\n`)}\r\n${request}`,
-    );
+    const socket = askWithoutReading(gateway.port);
     try {
       await waitUntil(() => gateway.logged().includes("dropped a stream"), { what: "the drop" });
     } finally {
