@@ -50,7 +50,13 @@ interface Place {
   readonly shelf: Shelf;
   readonly item: number;
   /** The entry's lesson, where it counts. */
-  readonly trial: Trial | undefined;
+  readonly lesson: Lesson | undefined;
+}
+
+interface Lesson {
+  readonly trial: Trial;
+  /** What the candidate rested on when the lesson was counted: the candidate may go before the lesson does. */
+  readonly rest: string;
 }
 
 export function createSemanticCache(options: SemanticOptions = {}): SemanticCache {
@@ -169,8 +175,9 @@ class Memory implements SemanticCache {
     if (this.#entries.has(entry.id)) return false;
     const shelf = this.#shelfOf(entry.scope);
     const trial = this.#taught(entry);
-    this.#entries.set(entry.id, { entry, shelf, item: shelf.add(entry), trial });
-    if (trial) this.#count(entry, trial, 1);
+    const lesson = trial && { trial, rest: this.#restOfTried(trial, entry) };
+    this.#entries.set(entry.id, { entry, shelf, item: shelf.add(entry), lesson });
+    if (lesson) this.#count(entry, lesson, 1);
     return true;
   }
 
@@ -188,14 +195,14 @@ class Memory implements SemanticCache {
   remove(id: string): boolean {
     const place = this.#entries.get(id);
     if (!place) return false;
-    const { entry, shelf, item, trial } = place;
+    const { entry, shelf, item, lesson } = place;
     this.#entries.delete(id);
     shelf.remove(item);
-    if (trial) {
+    if (lesson) {
       const learner = this.#learnerOf(entry);
-      learner.verifier.forget(trial);
+      learner.verifier.forget(lesson.trial);
       countSession(learner, entry.session, -1);
-      this.#count(entry, trial, -1);
+      this.#count(entry, lesson, -1);
     }
     if (shelf.size === 0) {
       const key = keyOf(entry.scope);
@@ -269,11 +276,13 @@ class Memory implements SemanticCache {
     return records;
   }
 
-  /** The candidate's rest is told by the lesson where both agreed, else by the candidate, while it is there. */
-  #count(entry: SemanticEntry, { entry: tried, agreed }: Trial, by: 1 | -1): void {
-    const actual = restOf(entry.documents);
-    const rest = agreed ? actual : restOf(this.get(tried)?.documents ?? []);
-    this.#recordsOf(entry.scope).count(tried, rest, actual, by);
+  /** Told by the lesson where both agreed, else by the candidate, while it is there. */
+  #restOfTried({ entry: tried, agreed }: Trial, { documents }: SemanticEntry): string {
+    return restOf(agreed ? documents : (this.get(tried)?.documents ?? []));
+  }
+
+  #count({ scope, documents }: SemanticEntry, { trial, rest }: Lesson, by: 1 | -1): void {
+    this.#recordsOf(scope).count(trial.entry, rest, restOf(documents), by);
   }
 
   /** Source: mulberry32, public domain. */
