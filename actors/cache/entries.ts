@@ -122,7 +122,7 @@ export class Entries {
 
   /**
    * Memory first, then the index keys, then the entry: one that is there can be found by what it depends on.
-   * `holds` is asked again after the writes: the invalidator may have passed between them.
+   * `holds` is asked again after the writes: the invalidator or an erasure may have passed between them.
    * @throws JetclawError `nats.unavailable`
    */
   async put(entry: Entry, holds: () => boolean): Promise<"stored" | "too-large" | "removed" | "outdated"> {
@@ -143,6 +143,9 @@ export class Entries {
         ),
       ]);
       seq = await this.#kv.put(key, data, { ttlMs });
+      // One that was written before the entry may not have been heard here; one that comes after it finds the entry.
+      const erasure = erasureKey(tenant, origin);
+      if ((await this.#kv.getFromLeader(erasure)).value) this.#erased.set(erasure, true);
     } catch (error) {
       // Without its keys an erasure would not find it here.
       if (this.#held.peek(key)?.seq === 0) this.#held.delete(key);
@@ -150,7 +153,7 @@ export class Entries {
     }
     if (holds()) return this.#take(key, data, seq) ? "stored" : "removed";
     this.#held.delete(key);
-    await this.#kv.drop(key);
+    await dropEntry(this.#kv, tenant, id);
     return "outdated";
   }
 
@@ -158,11 +161,12 @@ export class Entries {
   async removeOrigin(tenant: string, origin: string): Promise<number> {
     const erasure = erasureKey(tenant, origin);
     this.#erased.set(erasure, true);
-    // Before they are listed: what another host keeps after that, it keeps having heard of this.
+    // Before they are listed: what another host keeps after that, it asks for this and removes again.
     await this.#kv.put(erasure, encode({ at: this.#clock.now() }), { ttlMs: this.#erasedMs });
     const filter = originKey(tenant, origin, "*");
     let removed = 0;
-    for await (const { key } of this.#kv.entries(filter)) {
+    // By the leader: a replica may lack what was kept a moment ago.
+    for (const key of await this.#kv.keys(filter)) {
       await removeEntry(this.#kv, this.#clock, tenant, fingerprintOfKey(key), { ban: false });
       removed++;
     }
@@ -197,7 +201,7 @@ export class Entries {
     return until !== undefined && until > this.#clock.now();
   }
 
-  /** Into memory, unless it was removed since, or is too old, or another version's. */
+  /** Into memory, unless it was removed since, or its session erased, or it is too old, or another version's. */
   #take(key: string, data: Uint8Array, seq: number): Entry | undefined {
     if (seq > 0 && (this.#removals.get(key) ?? 0) > seq) return undefined;
     const held = this.#held.get(key);
@@ -205,7 +209,7 @@ export class Entries {
     if (held?.seq === 0) held.seq = seq;
     if (held && held.seq >= seq) return held.entry;
     const entry = decodeEntry(data);
-    if (!entry) return undefined;
+    if (!entry || this.isErased(entry.tenant, entry.origin)) return undefined;
     const ttl = entry.at + LIMITS.cacheAgeMs - this.#clock.now();
     if (ttl <= 0) return undefined;
     this.#held.set(key, { entry, seq }, { size: MEMORY_FACTOR * data.length, ttl });

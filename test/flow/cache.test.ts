@@ -5,7 +5,8 @@ import { LeveledCache } from "#actors/cache/answer-cache.ts";
 import { invalidate, startInvalidator } from "#actors/cache/invalidator.ts";
 import { fingerprintOf } from "#actors/cache/key.ts";
 import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
-import { BUCKETS } from "#contracts/subjects.ts";
+import { BUCKETS, bucketSubject } from "#contracts/subjects.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { type KnowledgeWorld, knowledgeWorld, type Reader, silentLog } from "#test/harness/knowledge.ts";
 import { randomOf } from "#test/harness/random.ts";
@@ -186,6 +187,35 @@ describe("what is served", () => {
     expect(await stored("a.erased.*")).toHaveLength(1);
     await two.cache.store(late, answerFrom(late), "stays");
     expect((await one.cache.lookup(late))?.answer.reply).toContain("tiger");
+  });
+
+  test("what a host stores while a session is erased goes again, however late it hears of that", async () => {
+    await put("overtaken", "otter", 1);
+    const query = await queryFor(one, "overtaken", "otter");
+    const erased = Promise.withResolvers<void>();
+    const append: Bus["append"] = async (subject, ...given) => {
+      if (subject.startsWith(bucketSubject(BUCKETS.cache, "a."))) await erased.promise;
+      return await one.bus.append(subject, ...given);
+    };
+    const behind = new Proxy(one.bus, {
+      get: (bus, name) => {
+        const found = name === "append" ? append : Reflect.get(bus, name);
+        return typeof found === "function" ? found.bind(bus) : found;
+      },
+    });
+    // Never started, so it follows nothing.
+    const cache = new LeveledCache(behind, { revisions: one.retriever, log: silentLog });
+    const storing = cache.store(query, answerFrom(query), "gone");
+    await waitUntil(async () => (await stored("o.overtaken.>")).length > 0, {
+      what: "the first of its keys",
+    });
+    await two.cache.forget("overtaken", "gone");
+    erased.resolve();
+    await storing;
+    expect(await cache.lookup(query)).toBeUndefined();
+    expect(await two.cache.lookup(query)).toBeUndefined();
+    expect(await stored("*.overtaken.>")).toEqual([expect.stringMatching(/^e/), expect.stringMatching(/^r/)]);
+    await cache.stop();
   });
 
   test("an erasure is remembered for as long as a check by a batch API may take", async () => {
