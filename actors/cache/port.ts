@@ -8,7 +8,7 @@ import type { Judgement, TurnAtHand } from "./cacheability.ts";
 export interface CacheQuery {
   readonly tenant: string;
   readonly assistant: string;
-  /** Changes with instructions, knowledge collections or model policy of the assistant. */
+  /** Changes with instructions, knowledge collections or models of the assistant, and with the model of vectors. */
   readonly assistantVersion: string;
   readonly tier: string;
   readonly locale: string;

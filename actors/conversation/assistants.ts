@@ -12,17 +12,23 @@ export class Assistants {
   readonly #byName: ReadonlyMap<string, Assistant>;
   readonly #first: Assistant;
 
-  constructor(config: Pick<Config, "assistants"> & Partial<Pick<Config, "pools">>) {
+  constructor({
+    assistants,
+    pools = {},
+    embeddings,
+  }: Pick<Config, "assistants"> & Partial<Pick<Config, "pools" | "embeddings">>) {
     // Another model gives other answers, also where it serves under the same tier.
-    const models = Object.entries(config.pools ?? {}).map(([name, pool]) => [
+    const models = Object.entries(pools).map(([name, pool]) => [
       name,
       pool.tier,
       pool.models.map((m) => [m.provider, m.name]),
     ]);
-    const all = Object.entries(config.assistants).map(([name, assistant]) => ({
+    // And vectors of two models are never compared.
+    const made = [models, embeddings?.model, embeddings?.dimensions];
+    const all = Object.entries(assistants).map(([name, assistant]) => ({
       ...assistant,
       name,
-      version: versionOf(assistant, models),
+      version: versionOf(assistant, made),
     }));
     this.#byName = new Map(all.map((a) => [a.name, a]));
     const first = all[0];
@@ -45,10 +51,10 @@ export function instructionsFor(assistant: AssistantConfig, locale: string): str
   return byLocale.get(locale) ?? byLocale.get(base) ?? byLocale.get("en") ?? [...byLocale.values()][0] ?? "";
 }
 
-function versionOf(assistant: AssistantConfig, models: unknown): string {
+function versionOf(assistant: AssistantConfig, made: unknown): string {
   const { instructions, knowledge, model, maxOutputTokens, temperature } = assistant;
   return createHash("sha256")
-    .update(JSON.stringify([instructions, knowledge, model, maxOutputTokens, temperature, models]))
+    .update(JSON.stringify([instructions, knowledge, model, maxOutputTokens, temperature, made]))
     .digest("hex")
     .slice(0, 12);
 }

@@ -17,6 +17,8 @@ export interface Fit {
 
 interface Group {
   size: number;
+  /** How many of them have a vector, and the sum of those. */
+  vectors: number;
   sum: Float64Array | undefined;
   readonly terms: Map<number, number>;
 }
@@ -33,9 +35,14 @@ export class Rests {
   #answers = new Uint32Array(1_024);
   #size = 0;
 
-  /** Adds a question that rests so, or with -1 takes it away. */
+  /** Adds a question that rests so, or with -1 takes it away. At any time all vectors have one length. */
   count(rest: string, terms: Iterable<number>, vector: Float32Array | undefined, by: 1 | -1): void {
-    const group: Group = this.#groups.get(rest) ?? { size: 0, sum: undefined, terms: new Map() };
+    const group: Group = this.#groups.get(rest) ?? {
+      size: 0,
+      vectors: 0,
+      sum: undefined,
+      terms: new Map(),
+    };
     this.#groups.set(rest, group);
     group.size += by;
     this.#size += by;
@@ -51,8 +58,10 @@ export class Rests {
     if (vector) {
       group.sum ??= new Float64Array(vector.length);
       const { sum } = group;
-      if (sum.length === vector.length)
-        for (let n = 0; n < sum.length; n++) sum[n] = (sum[n] as number) + by * (vector[n] as number);
+      for (let n = 0; n < sum.length; n++) sum[n] = (sum[n] as number) + by * (vector[n] as number);
+      group.vectors += by;
+      // The next one may be of another model, and as long as it is.
+      if (group.vectors === 0) group.sum = undefined;
     }
     if (group.size === 0) this.#groups.delete(rest);
   }

@@ -75,7 +75,7 @@ export class Shelf {
     this.#count(rest, words, 1);
     this.#lexical.add(item, featuresOf(this.#words.lexicon.meant(words), this.#words.language));
     if (entry.vector) this.#vectors.add(item, entry.vector);
-    this.#groups.count(rest, this.#lexical.termsOf(item), entry.vector, 1);
+    this.#groups.count(rest, this.#lexical.termsOf(item), this.#vectors.of(item), 1);
     return item;
   }
 
@@ -85,7 +85,7 @@ export class Shelf {
     const rest = this.#rests[item] ?? "";
     this.#items[item] = undefined;
     this.#free.push(item);
-    this.#groups.count(rest, this.#lexical.termsOf(item), entry.vector, -1);
+    this.#groups.count(rest, this.#lexical.termsOf(item), this.#vectors.of(item), -1);
     this.#lexical.remove(item);
     this.#vectors.remove(item);
     this.#count(rest, this.#written[item] ?? [], -1);

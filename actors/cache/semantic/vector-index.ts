@@ -26,9 +26,9 @@ export class VectorIndex {
   readonly #free: number[] = [];
   #dimensions = 0;
 
-  /** A vector of another length than the first is of another model, and is not taken. */
+  /** A vector of another length than those that are held is of another model, and is not taken. */
   add(item: number, vector: Float32Array): void {
-    this.#dimensions ||= vector.length;
+    if (this.#vectors.size === 0) this.#begin(vector.length);
     if (vector.length !== this.#dimensions) return;
     this.#vectors.set(item, vector);
     this.#graph ??= new Index({
@@ -45,6 +45,19 @@ export class VectorIndex {
     this.#keys.set(item, key);
     this.#items[key] = item;
     this.#graph.add(BigInt(key), vector, 1);
+  }
+
+  #begin(dimensions: number): void {
+    if (dimensions === this.#dimensions) return;
+    this.#dimensions = dimensions;
+    this.#graph = undefined;
+    this.#items.length = 0;
+    this.#free.length = 0;
+  }
+
+  /** The vector of an item, where it was taken. */
+  of(item: number): Float32Array | undefined {
+    return this.#vectors.get(item);
   }
 
   remove(item: number): void {

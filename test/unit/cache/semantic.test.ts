@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { featuresOf, type Hit, LexicalIndex } from "#actors/cache/semantic/lexical-index.ts";
 import { FEATURES } from "#actors/cache/semantic/measures.ts";
 import { createSemanticCache } from "#actors/cache/semantic/memory.ts";
-import type { Question, Scope, SemanticCache, Verdict } from "#actors/cache/semantic/port.ts";
+import type { Question, Scope, SemanticCache, SemanticEntry, Verdict } from "#actors/cache/semantic/port.ts";
 import { VectorIndex } from "#actors/cache/semantic/vector-index.ts";
 import { wordsOf } from "#actors/cache/semantic/words.ts";
 
@@ -238,4 +238,35 @@ test("a lesson that goes takes along what it told, also where its candidate went
     cache.remove("other");
   }
   expect(told()).toEqual(before);
+});
+
+test("vectors of another length are compared once those of the first are gone", () => {
+  const cache = createSemanticCache();
+  const vectorOf = (length: number, topic: number): Float32Array => {
+    const vector = new Float32Array(length);
+    vector[topic] = 1;
+    return vector;
+  };
+  const entryOf = (id: string, length: number, topic: number): SemanticEntry => ({
+    v: 1,
+    id,
+    scope: SCOPE,
+    text: `${TOPICS[topic]} problem`,
+    vector: vectorOf(length, topic),
+    documents: [{ collection: "kb", document: TOPICS[topic] ?? "", revision: 1 }],
+  });
+  const question = { scope: SCOPE, text: "parcel problem again", vector: vectorOf(8, 0) };
+  cache.add(entryOf("before", 4, 0));
+  cache.add(entryOf("beside", 8, 0));
+  expect(cache.lookup(question).evidence.candidates.map(({ cosine }) => cosine)).toEqual([
+    undefined,
+    undefined,
+  ]);
+  cache.remove("before");
+  cache.add(entryOf("after", 8, 0));
+  const { candidates, features } = cache.lookup(question).evidence;
+  expect(candidates.find(({ entry }) => entry === "after")?.cosine).toBe(1);
+  expect(features?.[FEATURES.indexOf("meanCosine")]).toBe(1);
+  cache.remove("beside");
+  expect(cache.lookup(question).evidence.features?.[FEATURES.indexOf("meanCosine")]).toBe(1);
 });

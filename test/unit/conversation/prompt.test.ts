@@ -5,7 +5,7 @@ import { phrase } from "#actors/conversation/phrases.ts";
 import { buildMessages } from "#actors/conversation/prompt.ts";
 import type { PastTurn } from "#actors/conversation/turn.ts";
 import { PolicyRouter } from "#actors/routing/router.ts";
-import { configSchema } from "#contracts/config.ts";
+import { type Config, configSchema } from "#contracts/config.ts";
 import type { Passage } from "#contracts/job.ts";
 
 const config = configSchema.parse({
@@ -92,9 +92,10 @@ describe("an assistant", () => {
   });
 
   test("has a version that changes with what changes its answers, and only then", () => {
-    const version = (change: object, pools = config.pools): string => {
+    const version = (change: object, { pools, embeddings }: Partial<Config> = config): string => {
       const { shop } = config.assistants;
-      return new Assistants({ assistants: { shop: { ...shop!, ...change } }, pools }).get("shop").version;
+      const changed = { assistants: { shop: { ...shop!, ...change } }, pools, embeddings };
+      return new Assistants(changed).get("shop").version;
     };
     expect(version({})).toBe(assistants.get("shop").version);
     expect(version({ handover: { after: 2, to: "desk" } })).toBe(version({}));
@@ -103,7 +104,13 @@ describe("an assistant", () => {
     const other = configSchema.parse({
       pools: { default: { models: [{ name: "another", provider: "echo" }] } },
     });
-    expect(version({}, other.pools)).not.toBe(version({}));
+    expect(version({}, other)).not.toBe(version({}));
+    // Vectors of another model are like those in cached entries by chance alone.
+    const baseUrl = "http://localhost:1/v1";
+    const versions = [{ model: "one" }, { model: "two" }, { model: "two", dimensions: 64 }].map(
+      (embeddings) => version({}, configSchema.parse({ ...config, embeddings: { baseUrl, ...embeddings } })),
+    );
+    expect(new Set([version({}), ...versions]).size).toBe(4);
   });
 
   test("apologises with the reference, in the user's language where it is known", () => {
