@@ -37,8 +37,9 @@ const LEAST_LESSONS = 30;
 /** Lessons of one session that count: nobody decides alone what is served to others. */
 const SESSION_LESSONS = 20;
 
-/** What is learned of one language of an assistant, with vectors or without. */
+/** What is learned of one language of an assistant, with vectors or without, while there is an entry of it. */
 interface Learner {
+  entries: number;
   readonly verifier: Verifier;
   readonly bound: Bound;
   /** Lessons that count, by session. */
@@ -123,7 +124,7 @@ class Memory implements SemanticCache {
       entries: shelf.size,
       length: probe.reading.words.length,
     });
-    const { verifier, bound } = this.#learnerOf(question);
+    const { verifier, bound } = learner ?? this.#newLearner(question);
     const confidence = verifier.confidence(features);
     const evidence = seen({ weighed: weighed.entry.id, features, confidence });
     if (!allowed) return miss("guarded", evidence);
@@ -175,6 +176,7 @@ class Memory implements SemanticCache {
     if (this.#entries.has(entry.id)) return false;
     const shelf = this.#shelfOf(entry.scope);
     const trial = this.#taught(entry);
+    this.#learnerOf(entry).entries++;
     const lesson = trial && { trial, rest: this.#restOfTried(trial, entry) };
     this.#entries.set(entry.id, { entry, shelf, item: shelf.add(entry), lesson });
     if (lesson) this.#count(entry, lesson, 1);
@@ -198,12 +200,14 @@ class Memory implements SemanticCache {
     const { entry, shelf, item, lesson } = place;
     this.#entries.delete(id);
     shelf.remove(item);
+    const learner = this.#learnerOf(entry);
     if (lesson) {
-      const learner = this.#learnerOf(entry);
       learner.verifier.forget(lesson.trial);
       countSession(learner, entry.session, -1);
       this.#count(entry, lesson, -1);
     }
+    // Whoever asks chooses the language: of one that nobody asks in any more nothing stays.
+    if (--learner.entries <= 0) this.#learners.delete(learnerKey(entry));
     if (shelf.size === 0) {
       const key = keyOf(entry.scope);
       this.#shelves.delete(key);
@@ -254,16 +258,15 @@ class Memory implements SemanticCache {
 
   #learnerOf(asked: Pick<Question, "scope" | "vector">): Learner {
     const key = learnerKey(asked);
-    let learner = this.#learners.get(key);
-    if (!learner) {
-      const [prior, by] = asked.vector
-        ? ([VECTOR_PRIOR, "vectors"] as const)
-        : ([LEXICAL_PRIOR, "words"] as const);
-      const bound = new Bound(this.#options.errorBound, by);
-      learner = { verifier: new Verifier(prior), bound, sessions: new Map() };
-      this.#learners.set(key, learner);
-    }
+    const learner = this.#learners.get(key) ?? this.#newLearner(asked);
+    this.#learners.set(key, learner);
     return learner;
+  }
+
+  #newLearner({ vector }: Pick<Question, "vector">): Learner {
+    const [prior, by] = vector ? ([VECTOR_PRIOR, "vectors"] as const) : ([LEXICAL_PRIOR, "words"] as const);
+    const bound = new Bound(this.#options.errorBound, by);
+    return { entries: 0, verifier: new Verifier(prior), bound, sessions: new Map() };
   }
 
   #recordsOf(scope: Scope): LessonRecords {

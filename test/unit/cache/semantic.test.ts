@@ -194,6 +194,19 @@ test("a question alone leaves nothing behind, however it names its language", ()
   expect(evidence).toMatchObject({ threshold: 0.98, lessons: 0 });
 });
 
+test("of a language of which nothing is left nothing is known, nor kept", () => {
+  const cache = createSemanticCache({ errorBound: 0.05 });
+  const all = Array.from({ length: 200 }, (_, n) => ({ topic: n % 4, frame: n % 5, scope: 0, session: n }));
+  play(
+    cache,
+    all.map((one) => ({ ...one, cited: true })),
+  );
+  const known = () => cache.lookup({ scope: SCOPE, text: "parcel problem" }).evidence;
+  expect(known().threshold).not.toBe(0.95);
+  for (const { id } of [...cache.entries()]) cache.remove(id);
+  expect(known()).toMatchObject({ threshold: 0.95, lessons: 0 });
+});
+
 test("one session teaches no more than its share, however much it asks", () => {
   const lessonsOf = (sessions: number): [before: number, after: number] => {
     const cache = createSemanticCache();
