@@ -8,7 +8,7 @@ export interface Word {
   readonly capital: boolean;
   /** Begins the text or a sentence: its casing tells nothing. */
   readonly first: boolean;
-  /** Holds a digit: a number or a code. */
+  /** Holds a digit or ends in a sign: a number or a code. */
   readonly number: boolean;
 }
 
@@ -16,8 +16,10 @@ export interface Word {
 const WORD_CHARS = 48;
 /** A text beyond this many words is compared by its beginning. */
 const WORDS = 160;
-// Numbers keep separators between digits; codes keep dashes and slashes between parts that hold digits.
-const WORD = /\p{N}+(?:[.,:]\p{N}+)+|[\p{L}\p{N}]+(?:['\u2019]\p{L}+)?/gu;
+// Numbers keep separators between digits and the sign before them; a sign that ends a word makes it a code: c++, S21+.
+const WORD =
+  /(?<![\p{L}\p{N}])-?\p{N}+(?:[.,:]\p{N}+)+|(?:(?<![\p{L}\p{N}])-(?=\p{N}))?[\p{L}\p{N}]+(?:['\u2019]\p{L}+|(?:\+{1,2}|#)(?![\p{L}\p{N}+#]))?/gu;
+const CODE = /\p{N}|[+#]$/u;
 /** A small word run into the name after it: `aPro`, `myAcme`. */
 const GLUED = /(\p{Ll})(\p{Lu}\p{Ll})/gu;
 const MARKS = /\p{M}/gu;
@@ -29,7 +31,7 @@ export const fold = (text: string): string => text.normalize("NFKD").replace(MAR
 
 /** @param language ISO 639-1, of most texts: an "elf" is 11 in Dutch alone, and "ten" is 10 in English alone */
 export function wordsOf(text: string, language: string): Word[] {
-  const plain = text.normalize("NFKC").replace(GLUED, "$1 $2");
+  const plain = text.normalize("NFKC").replace(GLUED, "$1 $2").replaceAll("\u2212", "-");
   const found = [...plain.matchAll(WORD)].slice(0, WORDS);
   // Where nearly every word has a capital, capitals mark nothing.
   const capitals = found.filter(([word]) => isCapital(word)).length;
@@ -45,7 +47,7 @@ export function wordsOf(text: string, language: string): Word[] {
         .replace(/\u2019/g, "'")
         .slice(0, WORD_CHARS),
       first,
-      number: /\p{N}/u.test(word),
+      number: CODE.test(word),
       capital: telling && !first && isCapital(word) && word !== "I" && !word.startsWith("I'"),
     };
   });
