@@ -18,7 +18,7 @@ import { Draft } from "./draft.ts";
 import { attemptsOf, deathsOf, HandlerFailed, recordAfter, timersAfter, verdictOf } from "./handled.ts";
 import type { HostContext } from "./host.ts";
 import { isUnkept, keepBeside } from "./kept.ts";
-import { type Delivery, Mailbox } from "./mailbox.ts";
+import { type Delivery, Mailbox, type ParkedDelivery } from "./mailbox.ts";
 import { boundPurges, publishOutbox } from "./outbox.ts";
 import type { NextRecord, Tried } from "./record.ts";
 import { retrying } from "./retrying.ts";
@@ -134,8 +134,8 @@ export class Activation {
 
   async #refill(): Promise<void> {
     const { host, stream, owned } = this.#options;
-    const deliveries: Delivery[] = [];
-    for (const parked of this.#mailbox.unpark()) {
+    const [next, deliveries]: [readonly ParkedDelivery[], Delivery[]] = [this.#mailbox.nextParked(), []];
+    for (const parked of next) {
       const message = await retrying(host.log, owned.signal, "read a parked message", () =>
         messageAt(host.bus, stream, parked.seq),
       );
@@ -143,7 +143,7 @@ export class Activation {
         deliveries.push({ ...parked, ack: () => parked.ack(), envelope: decodeEnvelope(message.data) });
     }
     this.#options.onReleased(-deliveries.length);
-    this.#mailbox.refill(deliveries);
+    this.#mailbox.refill(next.length, deliveries);
   }
 
   #load(): Promise<Loaded> {

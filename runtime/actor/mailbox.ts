@@ -53,13 +53,14 @@ export class Mailbox {
     return this.#queue.length === 0 && this.#parked.length > 0;
   }
 
-  /** The parked messages to read back next, in order. */
-  unpark(): ParkedDelivery[] {
-    return this.#parked.splice(0, this.#limit);
+  /** The parked messages to read back next, in order. They stay parked until then: what comes meanwhile is parked behind. */
+  nextParked(): readonly ParkedDelivery[] {
+    return this.#parked.slice(0, this.#limit);
   }
 
-  /** Puts read-back messages in front of what is still parked. */
-  refill(deliveries: readonly Delivery[]): void {
+  /** Puts what was read back in the place of the first so many that were parked. */
+  refill(read: number, deliveries: readonly Delivery[]): void {
+    this.#parked.splice(0, read);
     this.#queue.push(...deliveries);
   }
 

@@ -22,15 +22,31 @@ const delivery = (seq: number, suspect = false): Delivery => ({
 });
 const seqs = (of: readonly { seq: number }[]): number[] => of.map(({ seq }) => seq);
 
-function refill(mailbox: Mailbox): void {
-  if (mailbox.wantsRefill) mailbox.refill(mailbox.unpark().map(({ seq, suspect }) => delivery(seq, suspect)));
+/** `meanwhile` happens while the parked messages are read. */
+function refill(mailbox: Mailbox, meanwhile = (): void => {}): void {
+  if (!mailbox.wantsRefill) return;
+  const read = mailbox.nextParked();
+  meanwhile();
+  mailbox.refill(
+    read.length,
+    read.map(({ seq, suspect }) => delivery(seq, suspect)),
+  );
 }
 
 describe("a mailbox", () => {
-  test("gives messages in the order they came, whatever was parked, read back or put back in between", () => {
+  test("gives messages in the order they came, whatever is parked, put back, or comes while others are read back", () => {
     const step = fc.oneof(
-      fc.record({ do: fc.constant("push" as const), suspect: fc.boolean() }),
-      fc.record({ do: fc.constant("take" as const), most: fc.integer({ min: 1, max: 5 }) }),
+      fc.record({
+        do: fc.constant("push" as const),
+        suspect: fc.boolean(),
+        // Fewer would hardly ever be more than are taken.
+        comes: fc.integer({ min: 1, max: 8 }),
+      }),
+      fc.record({
+        do: fc.constant("take" as const),
+        most: fc.integer({ min: 1, max: 5 }),
+        comes: fc.integer({ min: 0, max: 3 }),
+      }),
       fc.record({ do: fc.constant("fail" as const), most: fc.integer({ min: 1, max: 5 }) }),
     );
     fc.assert(
@@ -39,11 +55,13 @@ describe("a mailbox", () => {
         const got: number[] = [];
         let pushed = 0;
         let inMemory = 0;
+        const push = (comes: number, suspect = false): void => {
+          for (let n = 0; n < comes; n++) if (mailbox.push(delivery(++pushed, suspect))) inMemory++;
+        };
         for (const each of steps) {
-          if (each.do === "push") {
-            if (mailbox.push(delivery(++pushed, each.suspect))) inMemory++;
-          } else {
-            refill(mailbox);
+          if (each.do === "push") push(each.comes, each.suspect);
+          else {
+            refill(mailbox, () => push(each.do === "take" ? each.comes : 0));
             const batch = mailbox.take(each.most);
             expect(batch.length).toBeLessThanOrEqual(each.most);
             if (batch.some((d) => d.suspect)) expect(batch).toHaveLength(1);
@@ -68,7 +86,15 @@ describe("a mailbox", () => {
     mailbox.take(2);
     // Room again, but an older one is parked: the newer one may not overtake it.
     expect(mailbox.push(delivery(4))).toBe(false);
-    expect(mailbox.unpark().every((parked) => !("envelope" in parked))).toBe(true);
+    const read = mailbox.nextParked();
+    expect(read.every((parked) => !("envelope" in parked))).toBe(true);
+    // Nor while the older ones are read back.
+    expect(mailbox.push(delivery(5))).toBe(false);
+    mailbox.refill(
+      read.length,
+      read.map(({ seq }) => delivery(seq)),
+    );
+    expect(seqs(mailbox.take(9))).toEqual([3, 4]);
   });
 
   test("holds as many as the limit says", () => {
