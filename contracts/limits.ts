@@ -58,6 +58,8 @@ export const LIMITS = {
   passages: 6,
   /** How long a turn may take from its first message to its closing. */
   turnDeadlineMs: 60_000,
+  /** Latest time of a timer, ms since the epoch: NATS counts nanoseconds, and what 64 bits cannot count is due at once. */
+  timerLatestAt: Date.UTC(2262, 0, 1),
   /** Ack wait of inbound messages: takeover does not depend on it. */
   inboundAckWaitMs: 600_000,
   /** Ack wait of inference jobs; progress is acknowledged every third of it. */

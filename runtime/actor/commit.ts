@@ -194,13 +194,11 @@ function adopt(record: ActorRecord, next: NextRecord): void {
   record.floor = next.floor;
 }
 
-/** A state above the limit is the handler's fault, not the store's. @throws HandlerFailed */
+/** A state that is too large, or holds what cannot be written, is the handler's fault, not the store's. @throws HandlerFailed */
 function encoded(next: NextRecord, mostBytes?: number): Uint8Array {
   try {
     return encodeRecord(next, mostBytes);
   } catch (error) {
-    throw error instanceof JetclawError && error.code === "actor.state-too-large"
-      ? new HandlerFailed(error)
-      : error;
+    throw new HandlerFailed(error);
   }
 }

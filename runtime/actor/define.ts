@@ -19,7 +19,7 @@ export interface Actor<State> {
   readonly now: number;
   /** Sends a message to an actor of the same tenant, at least once under a stable id. */
   send(kind: string, key: string, type: string, body: unknown): void;
-  /** Sends `type` to this actor later, once. A timer of the same name is replaced. */
+  /** Sends `type` to this actor later, once; at once where that is past. A timer of the same name is replaced. */
   schedule(
     timer: string,
     when: { readonly afterMs: number } | { readonly at: number },

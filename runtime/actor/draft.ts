@@ -14,6 +14,9 @@ import {
 import type { SystemActor } from "./define.ts";
 import type { ProcessedIds, StoredEffect } from "./record.ts";
 
+/** Of the timers that one run schedules: those of the next revision follow. */
+const GENERATIONS = 1_000;
+
 export interface DraftOptions {
   readonly route: ActorRoute;
   readonly shards: number;
@@ -120,9 +123,10 @@ export class Draft implements SystemActor<unknown> {
     body: unknown,
   ): void {
     const { route, revision } = this.#options;
+    const at = timeOf("at" in when ? when.at : this.now + when.afterMs);
     const id = this.#id();
-    // Revisions grow and counters are below a thousand, so a later schedule always has the higher generation.
-    const generation = revision * 1_000 + this.#counter;
+    // No other run over another revision gives the same one, however many effects there are.
+    const generation = revision * GENERATIONS + (this.#counter % GENERATIONS);
     this.timers = { ...this.timers, [timer]: generation };
     const envelope: Envelope = {
       ...this.#envelope(id, route, type, body),
@@ -133,7 +137,7 @@ export class Draft implements SystemActor<unknown> {
       k: "schedule",
       subject: timerSubject(route, timer),
       data: fitting(encodeEnvelope(envelope)),
-      at: "at" in when ? when.at : this.now + when.afterMs,
+      at,
       target: inboundSubject(route),
     });
   }
@@ -186,6 +190,12 @@ export class Draft implements SystemActor<unknown> {
   afterCommit(task: () => void): void {
     this.tasks.push(task);
   }
+}
+
+/** What is long past is due at once. A time that no stream can keep must fail its handler, as what is too large does. */
+function timeOf(at: number): number {
+  if (at <= LIMITS.timerLatestAt) return Math.max(0, at);
+  throw new JetclawError("request.invalid", `a timer's time is a date before 2262, not ${at}`);
 }
 
 /** An effect that NATS would refuse must fail its handler: after the commit it could never be published. */

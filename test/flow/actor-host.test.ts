@@ -185,6 +185,12 @@ describe.each([2, 4])("two hosts, %i shards", (shards) => {
       );
     });
 
+    test("a timer at no time that a stream can keep", async () => {
+      const at = { timer: "t", afterMs: 1e300, name: "never" };
+      await between("no-time", () => tell("no-time", "later", at, "no-time-1"));
+      expect((await world.deadLetter(about("later", "no-time-1"), "the timer")).reason).toMatch(/2262/);
+    });
+
     test("a caller of it is told, and not left to wait", async () => {
       const reply = await askActor<{ error: string; reference: string }>(
         world.bus,

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { JetclawError } from "#contracts/errors.ts";
 import { routeOf } from "#contracts/subjects.ts";
 import { commit, type Loaded, type Owned } from "#runtime/actor/commit.ts";
+import { HandlerFailed } from "#runtime/actor/handled.ts";
 import type { HostContext } from "#runtime/actor/host.ts";
 import { type NextRecord, ProcessedIds } from "#runtime/actor/record.ts";
 import { systemClock } from "#runtime/clock.ts";
@@ -97,4 +98,15 @@ test("a write is taken as soon as the store takes any", async () => {
   expect(writes()).toBe(3);
   expect(before.revision).toBe(8);
   expect(before.record.processed.has("m1")).toBe(true);
+});
+
+test("a state that cannot be written is the handler's fault, like one that is too large", async () => {
+  const { host, writes } = refusing(0);
+  const round: { self?: unknown } = {};
+  round.self = round;
+  for (const state of [2n ** 70n, Symbol("s"), round])
+    await expect(
+      commit(host, route, loaded(), owned(new AbortController().signal), { ...next, state }),
+    ).rejects.toBeInstanceOf(HandlerFailed);
+  expect(writes()).toBe(0);
 });

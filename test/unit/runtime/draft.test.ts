@@ -95,6 +95,36 @@ describe("a timer", () => {
     expect(generationOf(later)).toBeGreaterThan(second);
   });
 
+  test("of a run with thousands of effects has the generation of none of the next run", () => {
+    const many = draftOf();
+    const generations = new Set<number>();
+    for (let n = 0; n < 1_500; n++) {
+      if (n % 2 === 0) many.send("basket", "ann", "add", {});
+      many.schedule("remind", { afterMs: 1 }, "reminded", {});
+      generations.add(generationOf(many));
+    }
+    const later = draftOf({ revision: 8 });
+    for (let n = 0; n < 999; n++) {
+      later.schedule("remind", { afterMs: 1 }, "reminded", {});
+      expect(generations.has(generationOf(later))).toBe(false);
+    }
+  });
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, 1e300, LIMITS.timerLatestAt + 1])(
+    "at %d, which no stream can keep, fails the handler",
+    (at) => {
+      expect(() => draftOf().schedule("remind", { at }, "reminded", {})).toThrow(
+        expect.objectContaining({ code: "request.invalid" }),
+      );
+    },
+  );
+
+  test("in the past is due at once", () => {
+    const draft = draftOf();
+    draft.schedule("remind", { at: -1e300 }, "reminded", {});
+    expect(draft.effects[0]).toMatchObject({ at: 0 });
+  });
+
   test("that is cancelled is forgotten and its schedule removed; one that is not there costs nothing", () => {
     const draft = draftOf({ timers: { remind: 6_001 } });
     draft.cancel("constructor");
