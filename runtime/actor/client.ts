@@ -61,8 +61,9 @@ export async function askActor<T>(
     timeoutMs,
   );
   try {
-    await tellActor(bus, clock, to, type, body, { ...options, replyTo });
-    return await promise;
+    // Both at once: a time-out before the message is stored would be an error that nobody has caught, which ends a process.
+    const told = tellActor(bus, clock, to, type, body, { ...options, replyTo });
+    return (await Promise.all([promise, told]))[0];
   } finally {
     clearTimeout(timer);
     subscription.stop();

@@ -100,8 +100,9 @@ export class ProcessedIds {
     return this.#set.has(id);
   }
 
+  /** What is added again is the newest again. */
   add(id: string): void {
-    if (this.#set.has(id)) return;
+    if (this.#set.has(id)) this.#ids.splice(this.#ids.indexOf(id), 1);
     this.#ids.push(id);
     this.#set.add(id);
     if (this.#ids.length > LIMITS.processedIds) this.#set.delete(this.#ids.shift() as string);
@@ -109,8 +110,10 @@ export class ProcessedIds {
 
   /** Ids hold no line breaks, so one joined string is the cheapest encoding. */
   join(extra: readonly string[]): string {
-    const over = Math.max(0, this.#ids.length + extra.length - LIMITS.processedIds);
-    const kept = over > 0 ? this.#ids.slice(over) : this.#ids;
+    const again = extra.some((id) => this.#set.has(id));
+    const old = again ? this.#ids.filter((id) => !extra.includes(id)) : this.#ids;
+    const over = Math.max(0, old.length + extra.length - LIMITS.processedIds);
+    const kept = over > 0 ? old.slice(over) : old;
     return extra.length === 0
       ? kept.join("\n")
       : `${kept.join("\n")}${kept.length > 0 ? "\n" : ""}${extra.join("\n")}`;

@@ -66,6 +66,18 @@ describe("the ring of processed ids", () => {
     expect(full.every((each) => ring.has(each))).toBe(true);
   });
 
+  test("knows an id that was handled again, as a redriven one is, for as long as any other, stored or not", () => {
+    const full = Array.from({ length: LIMITS.processedIds }, (_, n) => `m${n}`);
+    const grown = new ProcessedIds(full);
+    grown.add("m7");
+    for (const ring of [grown, ProcessedIds.split(new ProcessedIds(full).join(["m7"]))]) {
+      for (let n = 1; n < LIMITS.processedIds; n++) ring.add(`later${n}`);
+      expect(ring.has("m7")).toBe(true);
+      ring.add("last");
+      expect(ring.has("m7")).toBe(false);
+    }
+  });
+
   test("of nothing is nothing", () => {
     expect(ProcessedIds.split("").has("")).toBe(false);
     expect(new ProcessedIds().join([])).toBe("");
