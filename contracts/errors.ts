@@ -203,7 +203,7 @@ export const ERRORS = {
     500,
     "never",
     "The vectors do not fit the index.",
-    "Use the model that the index was made with, or index again (jetclaw kb reindex) and start the processes anew.",
+    "Use the model that the index was made with, or make all vectors anew: jetclaw kb reindex.",
   ),
   "nats.unavailable": entry(
     503,

@@ -85,14 +85,16 @@ export interface Embedder {
   readonly model: string;
   /** Opens the way to the model, so that the first text does not wait for that; nothing is embedded. Never throws. */
   connect?(): Promise<void>;
-  /** Numbers of a vector; undefined until the first answer where the configuration names none. */
+  /** Numbers of a vector: as configured, else as in the last answer; undefined before it. */
   readonly dimensions: number | undefined;
   /**
    * One vector a text, of unit length, in the order of the texts. A signal that times out counts as the model's failure.
    * @throws JetclawError `embeddings.unavailable`, `embeddings.rejected`; `vectors.dimension` where the model gives others
-   * than before or than configured; the signal's reason once it is aborted.
+   * than configured; the signal's reason once it is aborted.
    */
   embed(texts: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<Float32Array[]>;
+  /** What is remembered may be of a model that is not there any more. */
+  forget?(): void;
 }
 
 /** Vectors of what people ask, shared by everything that a turn asks them for. */

@@ -33,7 +33,14 @@ export class RememberingEmbedder implements Embedder {
     await this.#embedder.connect?.();
   }
 
-  /** Only texts that are not known are asked for, each once. Nobody may change what is returned. */
+  forget(): void {
+    this.#known.clear();
+  }
+
+  /**
+   * Only texts that are not known are asked for, each once; all of them where the model gives others than those that are
+   * known. Nobody may change what is returned.
+   */
   async embed(
     texts: readonly string[],
     options: { readonly signal?: AbortSignal } = {},
@@ -48,6 +55,11 @@ export class RememberingEmbedder implements Embedder {
     }
     if (missing.size > 0) {
       const vectors = await this.#embedder.embed([...missing.values()], options);
+      const [before] = found.values();
+      if (before && before.length !== vectors[0]?.length) {
+        this.forget();
+        return this.embed(texts, options);
+      }
       for (const [n, hash] of [...missing.keys()].entries()) {
         const vector = vectors[n] as Float32Array;
         found.set(hash, vector);

@@ -65,6 +65,7 @@ class OpenAiEmbeddings implements EmbeddingsClient {
     () => new JetclawError("embeddings.unavailable", "it failed a moment ago and is left alone"),
     verdictOf,
   );
+  /** As configured, else of the last answer: a server may come to hold another model under the name. */
   #dimensions: number | undefined;
   /** A third of the bytes and no numbers to parse; a server that refuses it is asked for plain numbers from then on. */
   #encoding: "base64" | "float" = "base64";
@@ -200,20 +201,22 @@ class OpenAiEmbeddings implements EmbeddingsClient {
     const { data } = parse(body);
     if (!Array.isArray(data) || data.length !== count) throw rejected(`not ${count} vectors`);
     const vectors: Float32Array[] = new Array(count);
+    let expected = this.#options.dimensions;
     for (const [n, each] of data.entries()) {
       const { index = n, embedding } = (each ?? {}) as { index?: unknown; embedding?: unknown };
       const at = Number(index);
       const vector = unitLength(numbersOf(embedding));
       if (!vector || !(at in data)) throw rejected("a vector that is none");
-      this.#dimensions ??= vector.length;
-      if (vector.length !== this.#dimensions)
+      expected ??= vector.length;
+      if (vector.length !== expected)
         throw new JetclawError(
           "vectors.dimension",
-          `${this.model} gives ${vector.length} numbers a vector, not ${this.#dimensions} as before or as configured`,
+          `${this.model} gives ${vector.length} numbers a vector, not ${expected} as configured or as in the same answer`,
         );
       vectors[at] = vector;
     }
     if (vectors.includes(undefined as never)) throw rejected("the same vector twice");
+    this.#dimensions = expected;
     return vectors;
   }
 }

@@ -1,9 +1,13 @@
-/** Vectors in the memory of this process. Filters are exact: every tenant, collection and language is a partition. */
+/**
+ * Vectors in the memory of this process. Filters are exact: every tenant, collection and language is a partition, and so
+ * is every length of vectors: while all are made anew with another model, a question finds those that it can be compared with.
+ */
 import { inSlices } from "#runtime/slices.ts";
 import type { Graph } from "./graph.ts";
 import { Partition, type Place } from "./partition.ts";
 import {
   assertDimension,
+  assertLengths,
   type DocumentAddress,
   UNKNOWN_LANGUAGE,
   type VectorDocument,
@@ -24,7 +28,7 @@ interface Entry {
 }
 
 export interface EmbeddedOptions {
-  /** Numbers of a vector; the first one taken in decides when left out. */
+  /** Numbers of a vector; any when left out. */
   readonly dimensions?: number | undefined;
   /** Left out: everything is compared, which is slow beyond some ten thousand vectors. */
   readonly makeGraph?: ((dimensions: number) => Graph) | undefined;
@@ -38,23 +42,21 @@ const keyOf = (...ids: string[]): string => ids.join("\n");
 export class EmbeddedIndex implements VectorIndex {
   readonly kind = "embedded";
   readonly #options: EmbeddedOptions;
-  /** By tenant, collection and language, in this order. */
-  readonly #tenants = new Map<string, Map<string, Map<string, Partition<Found>>>>();
+  /** By tenant, collection, language and length, in this order. */
+  readonly #tenants = new Map<string, Map<string, Map<string, Map<number, Partition<Found>>>>>();
   /** A document that was taken out keeps its entry: its revision refuses older ones. */
   readonly #documents = new Map<string, Entry>();
-  #dimensions: number | undefined;
 
   constructor(options: EmbeddedOptions = {}) {
     this.#options = options;
-    this.#dimensions = options.dimensions;
   }
 
   async upsert(documents: readonly VectorDocument[]): Promise<void> {
-    const dimensions = this.#dimensions ?? documents.flatMap(({ vectors }) => [...vectors])[0]?.length;
-    if (dimensions === undefined) return this.remove(documents);
-    for (const { vectors } of documents) for (const vector of vectors) assertDimension(dimensions, vector);
-    this.#dimensions = dimensions;
-    for (const document of documents) await inSlices(this.#replacing(document, dimensions), SLICE_MS);
+    assertLengths(documents, this.#options.dimensions);
+    for (const document of documents)
+      await (document.vectors.length === 0
+        ? this.remove([document])
+        : inSlices(this.#replacing(document), SLICE_MS));
   }
 
   async remove(deleted: readonly (DocumentAddress & { readonly revision: number })[]): Promise<void> {
@@ -65,13 +67,23 @@ export class EmbeddedIndex implements VectorIndex {
   }
 
   async search({ tenant, collections, languages, vector, limit }: VectorQuery): Promise<VectorHit[]> {
-    if (this.#dimensions !== undefined) assertDimension(this.#dimensions, vector);
+    assertDimension(this.#options.dimensions ?? vector.length, vector);
     const wanted = languages && new Set([UNKNOWN_LANGUAGE, ...languages]);
     const hits: VectorHit[] = [];
+    let compared = false;
+    let other: number | undefined;
     for (const collection of new Set(collections))
-      for (const [language, partition] of this.#tenants.get(tenant)?.get(collection) ?? [])
-        if (!wanted || wanted.has(language))
+      for (const [language, lengths] of this.#tenants.get(tenant)?.get(collection) ?? [])
+        for (const [length, partition] of !wanted || wanted.has(language) ? lengths : []) {
+          if (partition.size === 0) continue;
+          if (length !== vector.length) {
+            other = length;
+            continue;
+          }
+          compared = true;
           for (const { of, score } of partition.search(vector, limit)) hits.push({ ...of, score });
+        }
+    if (!compared && other !== undefined) assertDimension(other, vector);
     return hits.sort((a, b) => b.score - a.score).slice(0, limit);
   }
 
@@ -91,6 +103,7 @@ export class EmbeddedIndex implements VectorIndex {
     const tenants = tenant === undefined ? [...this.#tenants.values()] : [this.#tenants.get(tenant)];
     return tenants
       .flatMap((collections) => [...(collections?.values() ?? [])].flatMap((each) => [...each.values()]))
+      .flatMap((lengths) => [...lengths.values()])
       .reduce((sum, { size }) => sum + size, 0);
   }
 
@@ -99,9 +112,10 @@ export class EmbeddedIndex implements VectorIndex {
     this.#documents.clear();
   }
 
-  *#replacing(given: VectorDocument, dimensions: number): Generator<undefined, void> {
+  *#replacing(given: VectorDocument): Generator<undefined, void> {
     const { tenant, collection, document, revision, language, hashes, vectors } = given;
-    const partition = this.#partitionOf(tenant, collection, language, dimensions);
+    const { length } = vectors[0] as Float32Array;
+    const partition = this.#partitionOf(tenant, collection, language, length);
     const key = keyOf(tenant, collection, document);
     if ((this.#documents.get(key)?.revision ?? 0) > revision) return;
     const places: Place<Found>[] = [];
@@ -129,7 +143,8 @@ export class EmbeddedIndex implements VectorIndex {
     const { makeGraph, exactMost } = this.#options;
     const collections = entryOf(this.#tenants, tenant, () => new Map());
     const languages = entryOf(collections, collection, () => new Map());
-    return entryOf(languages, language, () => new Partition<Found>(dimensions, makeGraph, exactMost));
+    const lengths = entryOf(languages, language, () => new Map());
+    return entryOf(lengths, dimensions, () => new Partition<Found>(dimensions, makeGraph, exactMost));
   }
 }
 

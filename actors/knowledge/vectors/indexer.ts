@@ -7,7 +7,8 @@
  *   KNOWLEDGE ─► passages ─► embed what is new ─► record (compare-and-set) ─► Qdrant ─► ack ─► beat: passed ─► mark
  *                  ▲ older than the record: ack       │ stale: once more        │ newer meanwhile: take out
  *                  ├── embeddings or Qdrant away: wait, try again; told as failing, nobody waits for vectors
- *                  ├── the model gives vectors of another length: the same, told with what to do, tried once a minute
+ *                  ├── the model gives vectors of another length: the same, told with what to do, tried once a minute and
+ *                  │   as soon as the records are of another length
  *                  └── this document refused, others not: a dead letter, ack
  */
 import { setTimeout as sleep } from "node:timers/promises";
@@ -58,8 +59,12 @@ const MARK_MS = 500;
 /** While embeddings or Qdrant are away, held changes are tried again this often. */
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 5_000;
-/** Only an operator ends that the model's vectors do not fit, and until then every try may be paid for. */
+/**
+ * Only an operator ends that the model's vectors do not fit, and until then every try may be paid for. Looking whether the
+ * records have been made anew costs nothing.
+ */
 const MISFIT_RETRY_MS = 60_000;
+const MISFIT_LOOK_MS = 2_000;
 /** It is tried so often: those who wait for other documents wait for it meanwhile. */
 const MOST_REFUSALS = 3;
 
@@ -106,6 +111,7 @@ class StreamIndexer implements Indexer {
   #failing: JetclawError | undefined;
   /** Numbers of a vector in the records of the space. */
   #dimensions: number | undefined;
+  #fitting: Promise<void> | undefined;
   #filling: Promise<void> | undefined;
   /** Works through what was there when it began: nobody who waits for a change now waits for all that. */
   #behind = true;
@@ -203,9 +209,28 @@ class StreamIndexer implements Indexer {
         return;
       } catch (err) {
         log.debug({ err }, "the index is not filled yet, trying again");
-        await this.#pause(isMisfit(err) ? MISFIT_RETRY_MS : pause);
+        await this.#pauseAfter(err, pause);
       }
       pause = Math.min(RETRY_MOST_MS, 2 * pause);
+    }
+  }
+
+  #pauseAfter(error: unknown, ms: number): Promise<void> {
+    if (!isMisfit(error)) return this.#pause(ms);
+    this.#fitting ??= this.#untilOthers().finally(() => {
+      this.#fitting = undefined;
+    });
+    return this.#fitting;
+  }
+
+  /** Until the records have vectors of another length, or it is time to ask the model once more. */
+  async #untilOthers(): Promise<void> {
+    const before = this.#dimensions;
+    const until = performance.now() + MISFIT_RETRY_MS;
+    while (performance.now() < until && !this.#ended.signal.aborted) {
+      await this.#pause(MISFIT_LOOK_MS);
+      const now = await dimensionsOf(this.#bus, this.#options.space).catch(() => before);
+      if (now !== before) return;
     }
   }
 
@@ -234,7 +259,7 @@ class StreamIndexer implements Indexer {
           this.#tellFailing(undefined);
           return await this.#giveUp({ ...event, revision: message.seq }, error);
         }
-        await this.#pause(isMisfit(error) ? MISFIT_RETRY_MS : pause);
+        await this.#pauseAfter(error, pause);
       }
     }
   }
@@ -267,8 +292,10 @@ class StreamIndexer implements Indexer {
       const known = last?.record && (await this.#fits(last.record)) ? last.record : undefined;
       if (known?.revision === revision) return known;
       const record = await recordOf(event, revision, known, (texts) => this.#texts.embed(texts));
-      if (!(await this.#fits(record)))
+      if (!(await this.#fits(record))) {
+        this.#options.embedder.forget?.();
         assertDimension(this.#dimensions as number, record.vectors[0] as Float32Array);
+      }
       try {
         await this.#bus.append(subject, encodeRecord(record), { expectedRevision: last?.seq ?? 0 });
         return record;
@@ -301,7 +328,7 @@ class StreamIndexer implements Indexer {
     else if (isMisfit(error))
       log.error(
         { reason },
-        "the model gives other vectors than those in use, so changes are not indexed: go back to the model before, or make all vectors anew (jetclaw kb reindex) and start the processes again",
+        "the model gives other vectors than those in use, so changes are not indexed: go back to the model before, or make all vectors anew (jetclaw kb reindex)",
       );
     else log.warn({ reason }, "vectors are not indexed, trying again; words are searched meanwhile");
     this.#beats?.now();

@@ -63,6 +63,16 @@ export class Partition<T> {
   }
 
   remove(place: Place<T>): void {
+    this.#take(place);
+    if (this.size > 0) return;
+    // Where a model was replaced, its vectors are out one after the other, and nothing comes back here.
+    this.#rows = new Float32Array(FIRST_ROWS * this.#dimensions);
+    this.#graph = undefined;
+    this.#freeIds.length = 0;
+    this.#ids = 0;
+  }
+
+  #take(place: Place<T>): void {
     if (place.row < 0) {
       this.#graph?.remove(place.id);
       this.#graphPlaces.delete(place.id);

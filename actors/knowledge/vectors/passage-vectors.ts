@@ -3,7 +3,7 @@ import type { KnowledgeEvent } from "#contracts/knowledge.ts";
 import { textHash } from "../embeddings/text-hash.ts";
 import { baseLanguage, languageOf } from "../language.ts";
 import { type PassageText, passagesOf } from "../passages.ts";
-import { UNKNOWN_LANGUAGE } from "./vector-index.ts";
+import { assertDimension, UNKNOWN_LANGUAGE } from "./vector-index.ts";
 import type { VectorRecord } from "./vector-record.ts";
 
 /** A passage as a model reads it: what it is about, then what it says. */
@@ -35,6 +35,7 @@ export function knownVectors(record: VectorRecord | undefined): Map<string, Floa
 /**
  * The record of an event, with the vectors that `embed` gives for the texts nobody has embedded before; for all of them
  * where the earlier ones are of another length, which nobody could compare with the new ones.
+ * @throws JetclawError `vectors.dimension` where they come in two lengths
  */
 export async function recordOf(
   event: KnowledgeEvent,
@@ -50,6 +51,8 @@ export async function recordOf(
   const [before] = earlier?.vectors ?? [];
   if (before && vectors[0] && vectors[0].length !== before.length)
     return recordOf(event, revision, undefined, embed);
+  // The model may have become another one between two requests.
+  for (const vector of vectors) assertDimension((vectors[0] as Float32Array).length, vector);
   for (const [n, text] of missing.entries()) known.set(textHash(text), vectors[n] as Float32Array);
   const { tenant, collection, document } = event;
   return {

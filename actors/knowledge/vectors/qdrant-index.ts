@@ -10,6 +10,7 @@ import { QdrantCollections } from "./qdrant-collections.ts";
 import { documentKey, pointId } from "./qdrant-names.ts";
 import {
   assertDimension,
+  assertLengths,
   type DocumentAddress,
   UNKNOWN_LANGUAGE,
   type VectorDocument,
@@ -24,7 +25,7 @@ export interface QdrantIndexOptions {
   /** Collections and aliases begin with it. */
   readonly prefix: string;
   readonly model: string;
-  /** Numbers of a vector; the first one taken in decides when left out. */
+  /** Numbers of a vector; any when left out, each length in a collection of its own. */
   readonly dimensions?: number | undefined;
   /** Patience with a write. */
   readonly timeoutMs?: number | undefined;
@@ -58,7 +59,7 @@ export class QdrantIndex implements VectorIndex {
   readonly #searches: QdrantRequests;
   readonly #collections: QdrantCollections;
   readonly #onRemade: (() => void) | undefined;
-  #dimensions: number | undefined;
+  readonly #dimensions: number | undefined;
   #upsertPoints = UPSERT_POINTS;
   /** Not even one point was taken: how many there were was not the reason. */
   #tookNone = false;
@@ -78,10 +79,12 @@ export class QdrantIndex implements VectorIndex {
   }
 
   async upsert(documents: readonly VectorDocument[]): Promise<void> {
-    const dimensions = this.#dimensions ?? documents.flatMap(({ vectors }) => [...vectors])[0]?.length;
-    if (dimensions === undefined) return this.remove(documents);
-    for (const { vectors } of documents) for (const vector of vectors) assertDimension(dimensions, vector);
-    this.#dimensions = dimensions;
+    assertLengths(documents, this.#dimensions);
+    for (const [length, some] of Map.groupBy(documents, ({ vectors: [vector] }) => vector?.length ?? 0))
+      await (length === 0 ? this.remove(some) : this.#upsert(length, some));
+  }
+
+  async #upsert(dimensions: number, documents: readonly VectorDocument[]): Promise<void> {
     try {
       await this.#replace(await this.#collections.ensure(dimensions), documents);
     } catch (error) {
@@ -133,9 +136,9 @@ export class QdrantIndex implements VectorIndex {
   }
 
   async search({ tenant, collections, languages, vector, limit }: VectorQuery): Promise<VectorHit[]> {
-    if (this.#dimensions !== undefined) assertDimension(this.#dimensions, vector);
+    assertDimension(this.#dimensions ?? vector.length, vector);
     if (collections.length === 0 || limit <= 0) return [];
-    const name = this.#collections.aliasFor(this.#dimensions ?? vector.length);
+    const name = this.#collections.aliasFor(vector.length);
     const must = [
       { key: "tenant", match: { value: tenant } },
       { key: "collection", match: { any: [...new Set(collections)] } },
@@ -180,8 +183,8 @@ export class QdrantIndex implements VectorIndex {
   async close(): Promise<void> {}
 
   /**
-   * Where removals go. A process that has not taken in a vector yet does not know how long they are: it asks what there
-   * is of its model. A collection that is gone has nothing to be removed.
+   * Where removals go. How long vectors are may have changed since this process has taken in any: it asks what there is of
+   * its model. A collection that is gone has nothing to be removed.
    */
   async #onTargets<T>(work: (name: string) => Promise<T>): Promise<T[]> {
     const results: T[] = [];

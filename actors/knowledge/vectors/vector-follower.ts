@@ -2,7 +2,6 @@
  * Fills the index in memory from VECTORS, and tells up to which change of KNOWLEDGE it has them. A record names its
  * revision, so this process knows by itself which of the changes that it has heard of still miss theirs.
  */
-import { JetclawError } from "#contracts/errors.ts";
 import { VECTORS, vectorsFilter, vectorsMark } from "#contracts/subjects.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { type FollowOptions, keepFollowing } from "#runtime/nats/follow.ts";
@@ -42,17 +41,13 @@ export function followVectors(bus: Bus, options: FollowVectors): VectorFollower 
   const missing = new Map<string, number>();
   let marked = 0;
   let caughtUp = false;
-  let misfits = 0;
   const take = async (data: Uint8Array, seq: number): Promise<void> => {
     const record = decodeRecord(data);
     try {
       if (record) await index.upsert([record]);
       else log.warn({ seq }, "not a record of vectors, skipped");
     } catch (err) {
-      if (!(err instanceof JetclawError)) log.error({ err, seq }, "vectors not indexed");
-      // All the others would say the same.
-      else if (misfits++ === 0)
-        log.error({ err, seq }, "vectors not indexed: jetclaw kb reindex, then start this process again");
+      log.error({ err, seq }, "vectors not indexed");
     }
     if (!record) return;
     if ((missing.get(keyOf(record)) ?? Number.POSITIVE_INFINITY) <= (index.revisionOf(record) ?? 0))

@@ -48,20 +48,28 @@ export interface VectorIndex {
   /**
    * Takes in revisions and takes out the lower ones of the same documents. A revision below one that is there changes
    * nothing; the same one again replaces itself.
-   * @throws JetclawError `vectors.dimension` where a vector has another length than those that are there, and nothing
-   * is taken in; `vectors.rejected` where the index takes none of the documents for what one of them is;
+   * @throws JetclawError `vectors.dimension` where a vector has another length than configured, and nothing is taken in; `vectors.rejected` where the index takes none of the documents for what one of them is;
    * `vectors.unavailable`
    */
   upsert(documents: readonly VectorDocument[]): Promise<void>;
   /** Takes out every revision up to this one. @throws JetclawError `vectors.unavailable` */
   remove(deleted: readonly (DocumentAddress & { readonly revision: number })[]): Promise<void>;
-  /** The nearest passages, best first; empty where nothing was taken in. @throws as `upsert` */
+  /**
+   * The nearest passages of those whose vectors are as long as this one, best first; empty where nothing was taken in.
+   * @throws as `upsert`; an index that knows what it holds says `vectors.dimension` where nothing of it is as long
+   */
   search(query: VectorQuery): Promise<VectorHit[]>;
   /** Takes out a whole collection of a tenant, or all of the tenant. @throws JetclawError `vectors.unavailable` */
   erase(tenant: string, collection?: string): Promise<void>;
   /** Vectors that are there. @throws JetclawError `vectors.unavailable` */
   count(tenant?: string): Promise<number>;
   close(): Promise<void>;
+}
+
+/** Each document's vectors have one length, the expected one where there is. @throws JetclawError `vectors.dimension` */
+export function assertLengths(documents: readonly VectorDocument[], expected: number | undefined): void {
+  for (const { vectors } of documents)
+    for (const vector of vectors) assertDimension(expected ?? (vectors[0] as Float32Array).length, vector);
 }
 
 /** @throws JetclawError `vectors.dimension` */
