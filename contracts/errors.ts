@@ -199,6 +199,12 @@ export const ERRORS = {
     "Too many documents were refused.",
     "Mend what detail names and index again, or do without these documents: jetclaw kb reindex --force.",
   ),
+  "vectors.busy": entry(
+    409,
+    "later",
+    "The vectors are being made anew already.",
+    "Wait until that run has ended, or end it. A run that died is taken over by the next one, which waits 15 s for a sign of it.",
+  ),
   "vectors.dimension": entry(
     500,
     "never",

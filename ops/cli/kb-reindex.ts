@@ -26,7 +26,8 @@ export function reindexCommand(): Command {
 Embeddings and Qdrant are those of jetclaw.config.ts and the environment. With Qdrant a new collection is filled and
 takes over in one step; in memory each document is replaced. A document that the model or Qdrant refuses is left out and
 becomes a dead letter (jetclaw dead ls --stream KNOWLEDGE). When more than 5 documents and more than 1 % of all are
-refused, it ends with exit code 1 and what was in use stays in use; the next run embeds only what this one did not.
+refused, or half of them, it ends with exit code 1 and what was in use stays in use; the next run embeds only what this
+one did not. One run at a time: a second one ends with who runs the first; a run that died is taken over.
 
 A new model is filled ahead of time, before any process is started with it:
 
@@ -63,6 +64,8 @@ async function reindexAll(flags: ReindexFlags): Promise<void> {
     const done = await reindexDocuments(bus, config, {
       embedAll: flags.embedAll,
       force: flags.force,
+      onWaiting: ({ owner }) =>
+        line.update(`waiting: ${owner} has begun it before, looking for up to 15 s whether it is alive`),
       onProgress: ({ documents, total, embedded }) => {
         const perSecond = documents / ((performance.now() - began) / 1_000);
         const share = Math.min(100, Math.round((100 * documents) / Math.max(1, total)));

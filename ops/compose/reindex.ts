@@ -1,11 +1,13 @@
 /** All documents indexed anew, with the embeddings and the index that the configuration names. */
+import { hostname } from "node:os";
+import { type AloneOptions, alone } from "#actors/knowledge/vectors/alone.ts";
 import { type Reindexed, reindex } from "#actors/knowledge/vectors/reindex.ts";
 import type { Config } from "#contracts/config.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { documentEmbedder, replacementOf, spaceOf } from "./vectors.ts";
 
-/** @throws JetclawError as `reindex`, and `config.invalid` */
+/** @throws JetclawError as `reindex`, `vectors.busy`, and `config.invalid` */
 export async function reindexDocuments(
   bus: Bus,
   config: Config,
@@ -13,7 +15,7 @@ export async function reindexDocuments(
     readonly embedAll?: boolean | undefined;
     readonly force?: boolean | undefined;
     readonly onProgress?: (done: Reindexed) => void;
-  },
+  } & Pick<AloneOptions, "leaseMs" | "onWaiting"> = {},
 ): Promise<Reindexed> {
   const { embeddings } = config;
   if (!embeddings) throw new JetclawError("config.invalid", "embeddings: nothing is configured");
@@ -21,15 +23,23 @@ export async function reindexDocuments(
   try {
     // Says at once where nothing answers, and how long its vectors are.
     const [probe] = await embedder.embed(["shop"]);
-    const replacement = await replacementOf(config, probe?.length ?? 0);
-    return await reindex(bus, {
-      ...options,
-      space: spaceOf(embeddings),
-      embedder,
-      replacement,
-      batchTexts: embeddings.batchTexts,
-    });
+    const space = spaceOf(embeddings);
+    const { leaseMs, onWaiting } = options;
+    return await alone(bus, { space, owner: runner(), leaseMs, onWaiting }, async (stillAlone) =>
+      reindex(bus, {
+        ...options,
+        space,
+        embedder,
+        replacement: await replacementOf(config, probe?.length ?? 0),
+        batchTexts: embeddings.batchTexts,
+        stillAlone,
+      }),
+    );
   } finally {
     await client.close();
   }
 }
+
+let runs = 0;
+/** Who runs it, as whoever is kept from it would ask. */
+const runner = (): string => `${hostname()}, process ${process.pid}${runs++ > 0 ? `, run ${runs}` : ""}`;

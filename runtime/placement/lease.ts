@@ -22,8 +22,18 @@ export interface LeaseOptions {
 interface Holding {
   /** Empty where it was given back. */
   readonly owner: string;
+  /** For people; absent where an older version took it. */
+  readonly since?: number;
   /** For people, and for hosts of an older version, which go by it. */
   readonly until: number;
+}
+
+export interface LeaseHolder {
+  readonly owner: string;
+  /** Of its own clock; undefined where an older version has it. */
+  readonly since: number | undefined;
+  /** It has renewed it since we first asked. */
+  readonly alive: boolean;
 }
 
 /** Giving back is a courtesy: a store that does not answer must not hold up a process that ends. */
@@ -32,12 +42,17 @@ const RELEASE_MS = 1_000;
 export class Lease {
   readonly #options: LeaseOptions;
   readonly #kv: Kv;
-  #mine: { readonly revision: number; readonly at: number } | undefined;
-  #others: { readonly revision: number; readonly at: number } | undefined;
+  #mine: { readonly revision: number; readonly at: number; readonly since: number } | undefined;
+  #others: (LeaseHolder & { readonly revision: number; readonly at: number }) | undefined;
 
   constructor(options: LeaseOptions) {
     this.#options = options;
     this.#kv = new Kv(options.bus, BUCKETS.placement);
+  }
+
+  /** Who else had it when we last wanted it. */
+  get holder(): LeaseHolder | undefined {
+    return this.#others;
   }
 
   /**
@@ -49,13 +64,17 @@ export class Lease {
     const { clock, owner, leaseMs } = this.#options;
     if (this.#mine) {
       if (clock.now() - this.#mine.at < leaseMs / 3) return true;
-      if (await this.#take(this.#mine.revision)) return true;
+      if (await this.#take(this.#mine.revision, this.#mine.since)) return true;
     }
     const entry = await this.#kv.getFromLeader(this.#options.key);
     const held = entry.value ? decode<Holding>(entry.value) : undefined;
     if (held && held.owner !== "" && held.owner !== owner) {
-      if (this.#others?.revision !== entry.revision)
-        this.#others = { revision: entry.revision, at: clock.now() };
+      const { revision } = entry;
+      if (this.#others?.revision !== revision) {
+        const { owner: other, since } = held;
+        const alive = this.#others?.owner === other && this.#others.since === since;
+        this.#others = { owner: other, since, alive, revision, at: clock.now() };
+      }
       if (clock.now() - this.#others.at < leaseMs) return false;
     }
     return this.#take(entry.revision);
@@ -74,13 +93,15 @@ export class Lease {
     }
   }
 
-  async #take(revision: number): Promise<boolean> {
+  async #take(revision: number, since?: number): Promise<boolean> {
     const { clock, key, owner, leaseMs } = this.#options;
     const at = clock.now();
+    const holding = { owner, since: since ?? at, until: at + leaseMs } satisfies Holding;
     this.#mine = undefined;
     try {
-      const holding: Holding = { owner, until: at + leaseMs };
-      this.#mine = { revision: await this.#kv.update(key, encode(holding), revision), at };
+      const taken = await this.#kv.update(key, encode(holding), revision);
+      this.#mine = { revision: taken, at, since: holding.since };
+      this.#others = undefined;
       return true;
     } catch (error) {
       if (error instanceof StaleRevision) return false;

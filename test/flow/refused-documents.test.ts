@@ -133,6 +133,21 @@ test("an index that many documents are missing from takes over only by force, an
   expect(qdrant.collections.size).toBe(1);
 });
 
+test("of a few documents half of them refused is not few: what was in use stays in use", async () => {
+  await indexed(one, await fill(one));
+  const warranty = { title: "Warranty", text: "Two years on everything.", locale: "en" };
+  await indexed(one, (await one.store.put("acme", "shop", "warranty", warranty)).revision);
+  const { bus, config } = await world.contextOf("reindex", qdrant);
+  refuse("warranty");
+  expect(await reindexDocuments(bus, config)).toMatchObject({ documents: 4, refused: 1 });
+  world.model.refuses = "A refund";
+  await expect(reindexDocuments(bus, config, { embedAll: true })).rejects.toMatchObject({
+    code: "vectors.incomplete",
+    detail: expect.stringMatching(/^2 of 4 documents /),
+  });
+  expect(await findsByMeaning("I want a reimbursement", "refunds")).toBe(true);
+});
+
 test("documents that are gone do not make few of the many that are refused", async () => {
   await fill(one);
   const { bus, config } = await world.contextOf("reindex", qdrant);

@@ -29,6 +29,8 @@ export interface EmbeddingsOptions {
 }
 
 const BATCH_TEXTS = 32;
+/** A request with fewer texts was taken, and for so long none with more is tried: how large texts are changes. */
+const FEWER_MS = 600_000;
 const TIMEOUT_MS = 30_000;
 const CONNECT_MS = 3_000;
 const RETRIES = 2;
@@ -55,6 +57,9 @@ class Passing extends Error {
   }
 }
 
+/** The request, by its texts or its bytes: half of it may be taken. */
+class TooLarge extends JetclawError {}
+
 class OpenAiEmbeddings implements EmbeddingsClient {
   readonly model: string;
   readonly #options: EmbeddingsOptions;
@@ -69,6 +74,7 @@ class OpenAiEmbeddings implements EmbeddingsClient {
   #dimensions: number | undefined;
   /** A third of the bytes and no numbers to parse; a server that refuses it is asked for plain numbers from then on. */
   #encoding: "base64" | "float" = "base64";
+  #fewer: { readonly texts: number; readonly until: number } | undefined;
 
   constructor(options: EmbeddingsOptions) {
     this.model = options.model;
@@ -111,11 +117,23 @@ class OpenAiEmbeddings implements EmbeddingsClient {
     texts: readonly string[],
     { signal }: { readonly signal?: AbortSignal } = {},
   ): Promise<Float32Array[]> {
-    const size = this.#options.batchTexts ?? BATCH_TEXTS;
     const vectors: Float32Array[] = [];
-    for (let at = 0; at < texts.length; at += size)
-      vectors.push(...(await this.#measured(texts.slice(at, at + size), signal)));
+    while (vectors.length < texts.length) {
+      const some = texts.slice(vectors.length, vectors.length + this.#batchTexts());
+      try {
+        vectors.push(...(await this.#measured(some, signal)));
+      } catch (error) {
+        if (!(error instanceof TooLarge) || some.length === 1) throw error;
+        this.#fewer = { texts: some.length >> 1, until: performance.now() + FEWER_MS };
+      }
+    }
     return vectors;
+  }
+
+  #batchTexts(): number {
+    const { batchTexts = BATCH_TEXTS } = this.#options;
+    if (this.#fewer && performance.now() > this.#fewer.until) this.#fewer = undefined;
+    return Math.min(batchTexts, this.#fewer?.texts ?? batchTexts);
   }
 
   async close(): Promise<void> {
@@ -193,6 +211,8 @@ class OpenAiEmbeddings implements EmbeddingsClient {
       this.#encoding = "float";
       return vectors;
     }
+    if (statusCode === 413)
+      throw new TooLarge("embeddings.rejected", `HTTP 413 from ${this.#url} for ${texts.length} texts`);
     // Neither the server's words nor the texts: both would travel to logs.
     throw rejected(`HTTP ${statusCode} from ${this.#url}`);
   }

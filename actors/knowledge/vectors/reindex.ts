@@ -20,7 +20,12 @@ import { takeIn } from "./apart.ts";
 import { giveUp, isRefusal, type Refused } from "./given-up.ts";
 import { recordOf } from "./passage-vectors.ts";
 import { TextBatches } from "./text-batches.ts";
-import type { DocumentAddress, VectorDocument, VectorIndex } from "./vector-index.ts";
+import {
+  assertDimension,
+  type DocumentAddress,
+  type VectorDocument,
+  type VectorIndex,
+} from "./vector-index.ts";
 import { decodeRecord, encodeRecord } from "./vector-record.ts";
 
 /** A collection that is filled beside the one in use, and takes over. */
@@ -44,6 +49,8 @@ export interface ReindexOptions {
   /** Texts of one request. */
   readonly batchTexts?: number | undefined;
   readonly onProgress?: (done: Reindexed) => void;
+  /** Asked before each step. @throws JetclawError `vectors.busy` once another run has taken over */
+  readonly stillAlone?: (() => Promise<void>) | undefined;
 }
 
 export interface Reindexed {
@@ -64,12 +71,17 @@ const PAGE = 256;
 /** Fewer changes than this since the last round, and the alias is switched. */
 const LITTLE = 32;
 const ROUNDS = 20;
-/** More of all documents refused than this share and this number, and it is not them that something is wrong with. */
+/**
+ * More of all documents refused than this share and this number, or as many of few as are taken, and it is not them that
+ * something is wrong with.
+ */
 const REFUSED_SHARE = 0.01;
 const REFUSED_FEW = 5;
+const REFUSED_MOST = 0.5;
 
 /**
- * @throws JetclawError `vectors.incomplete`, `embeddings.unavailable`, `vectors.unavailable`, `nats.unavailable`; what is
+ * @throws JetclawError `vectors.incomplete`, `vectors.dimension` where the model becomes another one meanwhile,
+ * `vectors.busy` where another run has taken over, `embeddings.unavailable`, `vectors.unavailable`, `nats.unavailable`; what is
  * done stays done, and what was in use stays in use
  */
 export async function reindex(bus: Bus, options: ReindexOptions): Promise<Reindexed> {
@@ -85,11 +97,14 @@ class Reindexing {
   readonly #refused = new Map<string, { readonly document: Refused; readonly why: JetclawError }>();
   /** Documents seen that are there: KNOWLEDGE also holds those that are gone. */
   #there = 0;
+  /** Numbers of a vector; those of the first one made, where the model was not asked before. */
+  #dimensions: number | undefined;
 
   constructor(bus: Bus, options: ReindexOptions) {
     this.#bus = bus;
     this.#options = options;
     this.#texts = new TextBatches(options.embedder, options.batchTexts);
+    this.#dimensions = options.embedder.dimensions;
   }
 
   async run(): Promise<Reindexed> {
@@ -105,9 +120,11 @@ class Reindexing {
     this.#stopWhereRefused(this.#there);
     await this.#giveUp();
     if (!replacement) return this.#done;
+    await this.#options.stillAlone?.();
     await replacement.takeOver();
     await this.#pass(seq);
     await this.#giveUp();
+    await this.#options.stillAlone?.();
     await replacement.dropPrevious();
     return this.#done;
   }
@@ -138,6 +155,7 @@ class Reindexing {
       const page = await messagesFrom(this.#bus, KNOWLEDGE, knowledgeFilter(), seq + 1, PAGE);
       const last = page.at(-1);
       if (last === undefined) return seq;
+      await this.#options.stillAlone?.();
       await this.#index(page);
       check?.();
       seq = last.seq;
@@ -148,7 +166,8 @@ class Reindexing {
   /** @param total documents there are @throws JetclawError `vectors.incomplete` */
   #stopWhereRefused(total: number): void {
     const { refused } = this.#done;
-    if (this.#options.force || refused <= Math.max(REFUSED_FEW, REFUSED_SHARE * total)) return;
+    const few = refused < REFUSED_MOST * total && refused <= Math.max(REFUSED_FEW, REFUSED_SHARE * total);
+    if (this.#options.force || refused === 0 || few) return;
     const [first] = this.#refused.values();
     const { tenant, collection, document } = first?.document ?? {};
     throw new JetclawError(
@@ -217,12 +236,15 @@ class Reindexing {
 
   /** Vectors of another length are those of a model that was replaced under its name. */
   #fits({ vectors: [vector] }: VectorDocument): boolean {
-    const { dimensions = vector?.length } = this.#options.embedder;
-    return vector === undefined || vector.length === dimensions;
+    return vector === undefined || vector.length === (this.#dimensions ?? vector.length);
   }
 
   async #embed(texts: readonly string[]): Promise<Float32Array[]> {
     const vectors = await this.#texts.embed(texts);
+    for (const vector of vectors) {
+      this.#dimensions ??= vector.length;
+      assertDimension(this.#dimensions, vector);
+    }
     this.#done.embedded += texts.length;
     return vectors;
   }

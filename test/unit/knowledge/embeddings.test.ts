@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { decodeHalf, encodeHalf } from "#actors/knowledge/embeddings/float16.ts";
 import { RememberingEmbedder } from "#actors/knowledge/embeddings/memory.ts";
 import { type EmbeddingsClient, openaiEmbeddings } from "#actors/knowledge/embeddings/openai.ts";
@@ -141,6 +141,58 @@ describe("an OpenAI-compatible server", () => {
     const { baseUrl } = await serverOf((_each, response) => response.end(JSON.stringify(answer)));
     const embedder = client(baseUrl, { dimensions: 2 });
     await expect(embedder.embed(["a"])).rejects.toMatchObject({ code });
+  });
+
+  test("how many texts it takes at once is found by halves and remembered for a while", async () => {
+    const { baseUrl, asked } = await serverOf((each, response, request) => {
+      if (each.input.length <= 5 && each.input[0] !== "huge") return asFloats(each, response, request);
+      response.writeHead(413);
+      response.end("{}");
+    });
+    const embedder = client(baseUrl);
+    const sizes = (): number[] => asked.splice(0).map(({ input }) => input.length);
+    const texts = Array.from({ length: 20 }, (_, n) => "x".repeat(n + 1));
+    expect((await embedder.embed(texts)).map(ratio)).toEqual(texts.map(({ length }) => length));
+    expect(sizes()).toEqual([20, 10, 5, 5, 5, 5]);
+    await embedder.embed(texts.slice(0, 8));
+    expect(sizes()).toEqual([5, 3]);
+    // One alone says nothing of how many.
+    await expect(embedder.embed(["huge"])).rejects.toMatchObject({ code: "embeddings.rejected" });
+    await embedder.embed(texts.slice(0, 8));
+    expect(sizes()).toEqual([1, 5, 3]);
+    const now = performance.now.bind(performance);
+    const later = vi.spyOn(performance, "now").mockImplementation(() => now() + 3_600_000);
+    cleanups.push(() => later.mockRestore());
+    await embedder.embed(texts.slice(0, 8));
+    expect(sizes()).toEqual([8, 4, 4]);
+  });
+
+  test("a server that comes to hold another model under the name is followed, and what the one before gave is forgotten", async () => {
+    let more: number[] = [];
+    const { baseUrl, asked } = await serverOf(({ input }, response) =>
+      response.end(
+        JSON.stringify({ data: vectorsOf(input).map((each) => ({ embedding: [...each, ...more] })) }),
+      ),
+    );
+    const documents = client(baseUrl);
+    const remembering = new RememberingEmbedder(documents);
+    const questions = questionVectors(client(baseUrl), 20_000);
+    const lengths = (vectors: readonly (Float32Array | undefined)[]): unknown[] =>
+      vectors.map((vector) => vector?.length);
+    const all = (): Promise<unknown[]> =>
+      Promise.all(["a", "bb"].map((question) => questions.vectorOf(question))).then(lengths);
+    expect(lengths(await remembering.embed(["a", "bb"]))).toEqual([2, 2]);
+    expect(await all()).toEqual([2, 2]);
+    more = [1];
+    expect(lengths(await remembering.embed(["a"]))).toEqual([2]);
+    expect(lengths(await remembering.embed(["a", "ccc"]))).toEqual([3, 3]);
+    expect(documents.dimensions).toBe(3);
+    expect(await all()).toEqual([2, 2]);
+    expect(lengths([await questions.vectorOf("new")])).toEqual([3]);
+    expect(await all()).toEqual([3, 3]);
+    asked.length = 0;
+    expect(await all()).toEqual([3, 3]);
+    expect(asked).toEqual([]);
   });
 
   test("a breaker leaves a failing server alone", async () => {

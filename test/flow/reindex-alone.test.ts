@@ -1,0 +1,119 @@
+// Two runs that make all vectors anew: the second one is told who has begun, takes over from a dead one, and a run that was
+// taken over from drops nothing any more.
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { alone } from "#actors/knowledge/vectors/alone.ts";
+import { reindex } from "#actors/knowledge/vectors/reindex.ts";
+import { encode } from "#contracts/codec.ts";
+import { JetclawError } from "#contracts/errors.ts";
+import { BUCKETS } from "#contracts/subjects.ts";
+import { reindexDocuments } from "#ops/compose/reindex.ts";
+import { documentEmbedder, replacementOf } from "#ops/compose/vectors.ts";
+import { systemClock } from "#runtime/clock.ts";
+import { Kv } from "#runtime/nats/kv.ts";
+import { Lease } from "#runtime/placement/lease.ts";
+import { fakeQdrant } from "#test/harness/qdrant.ts";
+import { ask, BY_MEANING, documentsOf, fill, indexed, VectorWorld } from "#test/harness/vectors.ts";
+import { waitUntil } from "#test/harness/wait.ts";
+
+const ANY = {
+  tenant: "acme",
+  collection: "shop",
+  document: "any",
+  revision: 1,
+  language: "en",
+  hashes: ["any"],
+};
+const KEY = "lease.reindex.concepts";
+let world: VectorWorld;
+beforeEach(async () => {
+  world = await VectorWorld.start();
+});
+afterEach(() => world.stop());
+
+test("a second run is refused by name while the first one is alive, and touches nothing of what it fills", async () => {
+  const qdrant = await fakeQdrant();
+  world.cleanups.push(() => qdrant.stop());
+  await world.indexerOf("indexer", qdrant);
+  const one = await world.retrievalOf("one", qdrant);
+  await indexed(one, await fill(one));
+  const { bus, config } = await world.contextOf("operator", qdrant);
+
+  const filled = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  const first = alone(bus, { space: "concepts", owner: "ada@night, process 7" }, async (stillAlone) => {
+    const replacement = await replacementOf(config, 64);
+    await replacement?.index.upsert([{ ...ANY, vectors: [new Float32Array(64).fill(0.125)] }]);
+    filled.resolve();
+    await goOn.promise;
+    await stillAlone();
+  });
+  await filled.promise;
+  const before = [...qdrant.collections.keys()];
+  const waited: string[] = [];
+  await expect(
+    reindexDocuments(bus, config, { onWaiting: ({ owner }) => void waited.push(owner) }),
+  ).rejects.toMatchObject({
+    code: "vectors.busy",
+    detail: expect.stringMatching(/^ada@night, process 7 makes those of concepts anew, since 20\d\d-/),
+  });
+  expect(waited).toEqual(["ada@night, process 7"]);
+  expect(before).toHaveLength(2);
+  expect([...qdrant.collections.keys()]).toEqual(before);
+  goOn.resolve();
+  await first;
+  // Given back: the next one need not wait.
+  expect(await reindexDocuments(bus, config)).toMatchObject({ documents: 3, refused: 0 });
+  expect(qdrant.collections.size).toBe(1);
+  expect(documentsOf(await ask(one, BY_MEANING))).toEqual(["delivery"]);
+});
+
+test("a run that died is taken over after its silence; one that was taken over from is told so before its next step", async () => {
+  await world.indexerOf("indexer");
+  const one = await world.retrievalOf("one");
+  await indexed(one, await fill(one));
+  const { bus, config } = await world.contextOf("operator");
+  const leaseMs = 1_000;
+  const dead = new Lease({ bus, clock: systemClock, key: KEY, owner: "dead", leaseMs });
+  expect(await dead.hold()).toBe(true);
+  expect(await reindexDocuments(bus, config, { leaseMs })).toMatchObject({ documents: 3 });
+
+  await alone(bus, { space: "concepts", owner: "frozen", leaseMs }, async (stillAlone) => {
+    await stillAlone();
+    await new Kv(bus, BUCKETS.placement).put(KEY, encode({ owner: "next", since: 7, until: 0 }));
+    const lost = (): Promise<unknown> =>
+      stillAlone().then(
+        () => false,
+        (error: unknown) => error,
+      );
+    const told = await waitUntil(lost, { what: "the loss to be told" });
+    expect(told).toMatchObject({
+      code: "vectors.busy",
+      detail: expect.stringMatching(/^next .*since 1970-/),
+    });
+    // For good, also when the other one has ended.
+    await new Kv(bus, BUCKETS.placement).put(KEY, encode({ owner: "", until: 0 }));
+    await expect(stillAlone()).rejects.toMatchObject({ code: "vectors.busy" });
+  });
+});
+
+test("a run that is no longer alone neither takes over nor drops the collection in use", async () => {
+  const qdrant = await fakeQdrant();
+  world.cleanups.push(() => qdrant.stop());
+  await world.indexerOf("indexer", qdrant);
+  const one = await world.retrievalOf("one", qdrant);
+  await indexed(one, await fill(one));
+  const { bus, config } = await world.contextOf("operator", qdrant);
+  const { embedder, client } = await documentEmbedder(config.embeddings!);
+  world.cleanups.push(() => client.close());
+  const aliases = [...qdrant.aliases];
+  const replacement = await replacementOf(config, 64);
+  let steps = 0;
+  const stillAlone = async (): Promise<void> => {
+    if (++steps > 1) throw new JetclawError("vectors.busy");
+  };
+  await expect(reindex(bus, { space: "concepts", embedder, replacement, stillAlone })).rejects.toMatchObject({
+    code: "vectors.busy",
+  });
+  expect([...qdrant.aliases]).toEqual(aliases);
+  expect(documentsOf(await ask(one, BY_MEANING))).toEqual(["delivery"]);
+});
