@@ -4,12 +4,14 @@ import { basename, dirname, extname, join, relative, sep } from "node:path";
 import { documentId } from "#contracts/cloudevent.ts";
 import { headingOf } from "#contracts/heading.ts";
 import { isId } from "#contracts/ids.ts";
-import { documentInputSchema } from "#contracts/knowledge.ts";
-import { holdsLines, type Item, isImported, readerOf, type SourceFile } from "./format.ts";
+import { type DocumentInput, documentInputSchema } from "#contracts/knowledge.ts";
+import { holdsLines, type Item, isImported, type Read, readerOf, type SourceFile } from "./format.ts";
 import { readLines } from "./lines.ts";
 
 /** A larger file that is one document could not be one: a PDF of that size holds pictures. */
 const MOST_BYTES = 64 * 1_048_576;
+/** A document has no more. */
+const MOST_TAGS = 32;
 
 /** Every file of the folders and the files named, in the order of their names. @throws Error for a path that is not there */
 export async function filesOf(paths: readonly string[]): Promise<SourceFile[]> {
@@ -60,9 +62,8 @@ async function readDocument({ path, name, bytes }: SourceFile, locale: string | 
   const parsed = documentInputSchema.safeParse({
     title,
     text: read.text,
-    ...((read.locale ?? locale) ? { locale: read.locale ?? locale } : {}),
-    ...(read.url ? { url: read.url } : {}),
-    ...(read.tags ? { tags: read.tags } : {}),
+    ...(locale ? { locale } : {}),
+    ...besidesOf(read),
   });
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -71,4 +72,18 @@ async function readDocument({ path, name, bytes }: SourceFile, locale: string | 
     );
   }
   return { kind: "document", document, input: parsed.data, bytes };
+}
+
+/** A language, also as BCP 47 writes it. */
+const LANGUAGE = /^[a-z]{2,3}(?:[-_][a-z\d]+)*$/i;
+
+/** What a file says beside its text, as far as a document can have it: `permalink: /about/` is no address. */
+function besidesOf({ locale, url, tags = [] }: Read): Partial<DocumentInput> {
+  const { shape } = documentInputSchema;
+  const fitting = tags.filter((tag) => shape.tags.safeParse([tag]).success).slice(0, MOST_TAGS);
+  return {
+    ...(locale && LANGUAGE.test(locale) && shape.locale.safeParse(locale).success ? { locale } : {}),
+    ...(url && shape.url.safeParse(url).success ? { url } : {}),
+    ...(fitting.length > 0 ? { tags: fitting } : {}),
+  };
 }

@@ -71,7 +71,9 @@ export function readHtml(bytes: Uint8Array): Read {
     title: title === "" ? undefined : title,
     text,
     locale: attribute(/<html\b[^>]*>/i.exec(html)?.[0], "lang"),
-    url: addressOf(attribute(/<link\b[^>]*\brel=["']?canonical\b[^>]*>/i.exec(html)?.[0], "href")),
+    url:
+      plain(attribute(/<link\b[^>]*\brel=["']?canonical\b[^>]*>/i.exec(html)?.[0], "href") ?? "") ||
+      undefined,
   };
 }
 
@@ -88,6 +90,3 @@ function attribute(tag: string | undefined, name: string): string | undefined {
 }
 
 const plain = (html: string): string => convert(html).replace(/\s+/g, " ").trim();
-
-const addressOf = (href: string | undefined): string | undefined =>
-  href !== undefined && URL.canParse(href) ? href : undefined;

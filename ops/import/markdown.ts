@@ -12,12 +12,17 @@ export function readMarkdown(bytes: Uint8Array): Read {
 /** Title: of the front matter, else the first heading. Fields that mean nothing to a document are left out. */
 export function parseMarkdown(source: string): Read {
   const text = source.replace(/\r\n?/g, "\n");
-  const match = FRONT_MATTER.exec(text);
+  const found = FRONT_MATTER.exec(text);
+  const match = found && isFrontMatter(found[1] ?? "") ? found : undefined;
   const fields = match ? fieldsOf(match[1] ?? "") : new Map<string, string[]>();
   const body = match ? text.slice(match[0].length) : text;
   const one = (...names: string[]): string | undefined =>
     names.map((name) => fields.get(name)?.[0]).find((value) => value !== undefined && value !== "");
-  const tags = (fields.get("tags") ?? fields.get("keywords") ?? []).filter((tag) => tag !== "");
+  const named = fields.get("tags") ?? fields.get("keywords") ?? [];
+  // A single value is a list of its own: `keywords: returns, refunds`.
+  const tags = (named.length === 1 ? named.flatMap((value) => value.split(",").map(unquoted)) : named).filter(
+    (tag) => tag !== "",
+  );
   return {
     title: one("title") ?? headingOf(body),
     text: body.trim(),
@@ -26,6 +31,11 @@ export function parseMarkdown(source: string): Read {
     ...(tags.length > 0 ? { tags } : {}),
   };
 }
+
+/** Between two rules prose may stand as well: it is text, and not to be lost. */
+const isFrontMatter = (source: string): boolean =>
+  /^["']?[\w.-]+["']?\s*:/m.test(source) &&
+  source.split("\n").every((line) => /^(?:\s|#|-\s|["']?[\w.-]+["']?\s*:|[\]}]|$)/.test(line));
 
 /** A small part of YAML, all that front matter of documents uses in practice. */
 function fieldsOf(source: string): Map<string, string[]> {
@@ -46,7 +56,8 @@ function fieldsOf(source: string): Map<string, string[]> {
 function valuesOf(value: string): string[] {
   const list = /^\[(.*)\]$/.exec(value)?.[1];
   if (list !== undefined) return list.split(",").map(unquoted);
-  return value === "" ? [] : [unquoted(value)];
+  // A block follows, of which we take nothing.
+  return value === "" || /^[>|][+-]?\d?$/.test(value) ? [] : [unquoted(value)];
 }
 
 const unquoted = (value: string): string => /^\s*(["'])(.*)\1\s*$/.exec(value)?.[2] ?? value.trim();

@@ -20,7 +20,8 @@ function decode(bytes: Uint8Array, charset: string): string {
 }
 
 /** The encoding that a byte order mark names. */
-function markOf([first, second]: Uint8Array): string | undefined {
+function markOf([first, second, third]: Uint8Array): string | undefined {
+  if (first === 0xef && second === 0xbb && third === 0xbf) return "utf-8";
   if (first === 0xff && second === 0xfe) return "utf-16le";
   if (first === 0xfe && second === 0xff) return "utf-16be";
   return undefined;

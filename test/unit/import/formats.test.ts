@@ -1,6 +1,10 @@
 // What each format gives: title, text with its structure, language, address, tags; and what is refused, in words.
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { documentOf } from "#ops/import/files.ts";
+import { documentOf, filesOf, itemsOf } from "#ops/import/files.ts";
+import type { Item } from "#ops/import/format.ts";
 import { readHtml } from "#ops/import/html.ts";
 import { parseMarkdown } from "#ops/import/markdown.ts";
 import { readPdf } from "#ops/import/pdf.ts";
@@ -34,6 +38,30 @@ describe("Markdown", () => {
       text: "Hello.\n\n---\n\n## Opening hours ##\n\nTen.",
     });
     expect(parseMarkdown("---\ntitle: x")).toMatchObject({ text: "---\ntitle: x" });
+    const ruled = "---\n\nOpen from ten to six.\n\n---\n\nClosed on Sundays.";
+    expect(parseMarkdown(ruled).text).toBe(ruled);
+  });
+  test("what a site generator means by a field is left out where no document can have it", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "jetclaw-import-"));
+    try {
+      const path = join(folder, "returns.md");
+      const keywords = "returns, refunds, exchanges, warranty, repairs, spare parts, instructions, manuals";
+      const matter = `permalink: /help/returns/\nlanguage: English\nkeywords: ${keywords}\ntitle: >-\n  Sending it back`;
+      await writeFile(path, `---\n${matter}\n---\n# Returns\n\nWithin thirty days.`);
+      const [file] = await filesOf([path]);
+      const items: Item[] = [];
+      for await (const item of file ? itemsOf(file) : []) items.push(item);
+      expect(items).toMatchObject([
+        {
+          kind: "document",
+          input: { title: "Returns", text: "# Returns\n\nWithin thirty days.", tags: keywords.split(", ") },
+        },
+      ]);
+      expect(items[0]).not.toHaveProperty("input.url");
+      expect(items[0]).not.toHaveProperty("input.locale");
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });
 
@@ -50,6 +78,10 @@ describe("HTML", () => {
       url: "https://shop.example/retour",
       text: "# Retour\n\nBinnen 30 dagen.\n\n## Hoe?\n\n- Meld aan\n- Stuur\n\n| Land | Prijs |\n| --- | --- |\n| Belgi\u00eb | \u20ac 5 \\| 6 |",
     });
+  });
+  test("its address is what a browser makes of it", () => {
+    const html = '<link rel="canonical" href="https://shop.example/p?id=1&amp;lang=nl"><p>A</p>';
+    expect(readHtml(Buffer.from(html)).url).toBe("https://shop.example/p?id=1&lang=nl");
   });
   test("in the encoding that it declares", () => {
     const html = '<meta charset="windows-1252"><p>Caf\u00e9 \u00fcber</p>';
@@ -96,6 +128,7 @@ describe("PDF", () => {
 describe("text", () => {
   test("UTF-8 with a mark or without, UTF-16 with one; anything else is refused in words", () => {
     expect(decodeText(Buffer.from("\ufeffcaf\u00e9"))).toBe("caf\u00e9");
+    expect(decodeText(Buffer.from("\ufeffcaf\u00e9"), "iso-8859-1")).toBe("caf\u00e9");
     expect(decodeText(Buffer.from("\ufeffcaf\u00e9", "utf16le"))).toBe("caf\u00e9");
     expect(() => decodeText(Buffer.from("caf\u00e9", "latin1"))).toThrow(/is not UTF-8; convert it/);
     expect(() => decodeText(Buffer.from("a\0b"))).toThrow(/NUL/);
