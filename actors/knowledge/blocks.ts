@@ -25,7 +25,8 @@ interface Block extends Span {
 
 /** In languages without spaces a sentence is one run; so many characters of a run count as a word. */
 const RUN_CHARS = 12;
-const FENCE = /^\s*(```|~~~)/;
+/** Backticks that close on their own line are code inside of a text. */
+export const FENCE = /^\s*(`{3,}[^`]*$|~~~)/;
 const ITEM = /^(\s*)([-*+]|\d{1,9}[.)])\s/;
 const ROW = /^\s*\|/;
 const HEAD_LINE = /^[\s:|-]+$/;

@@ -4,7 +4,7 @@
  * longer one is cut between rows or items, other text between sentences. Pieces of one section overlap.
  */
 import { HEADING_CHARS, type Heading, headingAt } from "#contracts/heading.ts";
-import { type Atom, atomsOf, wordsIn } from "./blocks.ts";
+import { type Atom, atomsOf, FENCE, wordsIn } from "./blocks.ts";
 
 export interface PassageText {
   /** Headings above the section's own, outermost first. */
@@ -69,7 +69,7 @@ function sectionsOf(text: string): Section[] {
   for (let at = 0; at < text.length; ) {
     const end = endOfLine(text, at);
     const line = text.slice(at, end);
-    if (/^\s*(```|~~~)/.test(line)) fenced = !fenced;
+    if (FENCE.test(line)) fenced = !fenced;
     const heading = fenced ? undefined : (headingAt(line) ?? underlined(alone?.line ?? "", line));
     if (heading) {
       close(headingAt(line) ? at : (alone?.start ?? at));

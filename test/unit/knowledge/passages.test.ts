@@ -129,3 +129,10 @@ describe("laws", () => {
     fc.assert(law, { numRuns: 40 });
   });
 });
+
+test("code in backticks on a line of its own opens no block that headings would be lost in", () => {
+  const text = "```npm i shop```\n\n## Returns\n\nWithin thirty days.\n\n## Delivery\n\nIn three days.";
+  expect(passagesOf("Shop", text).map(({ heading }) => heading)).toEqual(["", "Returns", "Delivery"]);
+  const fenced = "````sh\n# install\nnpm i\n````\n\n## Returns\n\nWithin thirty days.";
+  expect(passagesOf("Shop", fenced).map(({ heading }) => heading)).toEqual(["", "Returns"]);
+});
