@@ -1,7 +1,7 @@
 /**
  * Retrieval by the role `retrieval`, for a process without an index of its own. Nobody waits for it: when it is away or
  * slow, a turn goes on without passages at most 280 ms later, and at once while it is known to be away. A process of the
- * role that cannot prove its index says so, and the next one is asked.
+ * role that cannot prove its index, or is busy, says so, and the next one is asked.
  */
 import { JetclawError } from "#contracts/errors.ts";
 import type { Passage } from "#contracts/job.ts";
@@ -84,15 +84,18 @@ export class RemoteRetriever implements ProvenRetriever {
     return this.#options.revisions.stop();
   }
 
-  /** @throws JetclawError `nats.unavailable` where nobody who is fresh answers in time */
+  /** @throws JetclawError `nats.unavailable` where nobody who is fresh and has room answers in time */
   async #ask(asked: Uint8Array, until: number): Promise<readonly Passage[]> {
     for (let tries = 1; ; tries++) {
       const leftMs = Math.max(1, until - performance.now());
-      const { passages, fresh } = decodeFound(await this.#bus.request(CORE.retrieval, asked, leftMs));
+      const { passages, fresh, busy } = decodeFound(await this.#bus.request(CORE.retrieval, asked, leftMs));
       if (fresh) return passages;
-      metrics.retrievals({ part: "remote", result: "outdated" });
+      metrics.retrievals({ part: "remote", result: busy ? "busy" : "outdated" });
       if (tries === MOST_ASKED || until - performance.now() < LEAST_MS)
-        throw new JetclawError("nats.unavailable", "no retrieval role can prove that its index is current");
+        throw new JetclawError(
+          "nats.unavailable",
+          busy ? "every retrieval role is busy" : "no retrieval role can prove that its index is current",
+        );
     }
   }
 

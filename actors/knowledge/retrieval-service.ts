@@ -8,10 +8,12 @@ import type { ProvenRetriever } from "./port.ts";
 import { decodeAsk, encodeFound } from "./retrieval-wire.ts";
 
 const QUEUE = "retrieval";
-/** Beyond this many at once everybody would wait in vain: who asks gives up after 280 ms. */
+/** Beyond this many at once everybody would wait in vain, as who asks gives up after 280 ms: they ask the next one. */
 const MOST = 256;
 /** An index that was frozen or cut off has so long to prove itself; then whoever asks is sent to the next one. */
 const PROOF_MS = 60;
+/** Not fresh either: so older code asks the next one, too. */
+const BUSY = encodeFound({ passages: [], fresh: false, busy: true });
 
 export interface RetrievalService {
   /** Questions being answered. */
@@ -38,7 +40,10 @@ export function serveRetrieval(bus: Bus, retriever: ProvenRetriever, log: Log): 
   const subscription = bus.subscribe(
     CORE.retrieval,
     ({ data, respond }) => {
-      if (running.size >= MOST) return metrics.retrievals({ part: "service", result: "full" });
+      if (running.size >= MOST) {
+        metrics.retrievals({ part: "service", result: "full" });
+        return respond(BUSY);
+      }
       const work = answer(data, respond).finally(() => running.delete(work));
       running.add(work);
     },

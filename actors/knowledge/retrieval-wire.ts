@@ -19,11 +19,14 @@ const foundSchema = z.object({
   passages: z.array(passageSchema),
   /** False: the index cannot prove that it has all that was acknowledged. Absent from older code. */
   fresh: z.boolean().default(true),
+  /** Not looked for: so many are asked at once that nobody would be answered in time. */
+  busy: z.boolean().default(false),
 });
 
 export interface Found {
   readonly passages: readonly Passage[];
   readonly fresh: boolean;
+  readonly busy: boolean;
 }
 
 export function encodeAsk({ vector, ...query }: RetrievalQuery): Uint8Array {
@@ -46,17 +49,18 @@ export function decodeAsk(data: Uint8Array): RetrievalQuery {
   };
 }
 
-export const encodeFound = (found: Found): Uint8Array => encode({ v: 1, ...found });
+export const encodeFound = (found: Omit<Found, "busy"> & Partial<Pick<Found, "busy">>): Uint8Array =>
+  encode({ v: 1, ...found });
 
 /** @throws where the bytes are no answer */
 export function decodeFound(data: Uint8Array): Found {
-  const { passages, fresh } = foundSchema.parse(
+  const { passages, fresh, busy } = foundSchema.parse(
     ((found: { passages?: object[] }) => ({
       ...found,
       passages: found.passages?.map((each) => dropNil(each, "url", "locale")),
     }))(decodeUntrusted(data)),
   );
-  return { passages, fresh };
+  return { passages, fresh, busy };
 }
 
 /** msgpack writes absent fields as nil; here they are absent again. */

@@ -139,8 +139,9 @@ export class Activation {
       const message = await retrying(host.log, owned.signal, "read a parked message", () =>
         messageAt(host.bus, stream, parked.seq),
       );
-      if (message)
-        deliveries.push({ ...parked, ack: () => parked.ack(), envelope: decodeEnvelope(message.data) });
+      if (message) deliveries.push({ ...parked, envelope: decodeEnvelope(message.data) });
+      // Purged or expired: else it would count as in flight for as long as the partition is owned.
+      else parked.ack();
     }
     this.#options.onReleased(-deliveries.length);
     this.#mailbox.refill(next.length, deliveries);

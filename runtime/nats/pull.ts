@@ -253,9 +253,15 @@ export class PullChannel {
     if (code !== 100) this.#end(token, endOf(code, message.headers?.description ?? ""));
   }
 
-  /** It holds the subject alone, so that a message that waits for long may let go of its body. */
+  /**
+   * It holds the subject alone, so that a message that waits for long may let go of its body. Whoever handles what it had
+   * taken once more, as after an activation that was broken off, acks it once more: it counts once.
+   */
   #ackOf(reply: string): () => void {
+    let isAcked = false;
     return () => {
+      if (isAcked) return;
+      isAcked = true;
       this.#acked++;
       if (this.#acks) this.#acks.hold(reply);
       else this.#answer(reply, ACK);

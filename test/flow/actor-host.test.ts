@@ -1,5 +1,6 @@
 // The promises of the actor runtime on a real server: two hosts in one process, each on a connection of its own, and
 // whatever can go wrong with single messages. Hosts that come and go are in placement.test.ts.
+import { AckPolicy, RetentionPolicy } from "@nats-io/jetstream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encode } from "#contracts/codec.ts";
 import { ENVELOPE_VERSION, type Envelope, encodeEnvelope } from "#contracts/envelope.ts";
@@ -9,12 +10,18 @@ import { inboundStream, inboundSubject, partitionConsumer, routeOf } from "#cont
 import { askActor } from "#runtime/actor/client.ts";
 import { ActorMailer } from "#runtime/actor/mailer.ts";
 import { systemClock } from "#runtime/clock.ts";
+import { type Pulled, Puller } from "#runtime/nats/pull.ts";
 import { ActorWorld, type WorldHost } from "#test/harness/actor-world.ts";
 import { begun, counter, countersOf, openGate } from "#test/harness/counter.ts";
 import { randomOf } from "#test/harness/random.ts";
 import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
 
 const routeTo = (key: string) => routeOf({ kind: "counter", tenant: "demo", key });
+/** Another key of the same partition. */
+const neighbourOf = (key: string): string =>
+  Array.from({ length: 2_000 }, (_, n) => `neighbour-${n}`).find(
+    (each) => routeTo(each).partition === routeTo(key).partition,
+  ) as string;
 const envelopeTo = (key: string, change: Partial<Envelope> = {}): Envelope => ({
   v: ENVELOPE_VERSION,
   id: `raw-${key}`,
@@ -256,9 +263,7 @@ describe.each([2, 4])("two hosts, %i shards", (shards) => {
   test("a flooded actor stops no other of its partition, and gets all of its messages in order", async () => {
     const gate = `flood-${shards}`;
     const { partition } = routeTo("flooded");
-    const neighbour = Array.from({ length: 2_000 }, (_, n) => `neighbour-${n}`).find(
-      (key) => routeTo(key).partition === partition,
-    ) as string;
+    const neighbour = neighbourOf("flooded");
     const names = Array.from({ length: LIMITS.partitionInFlight + 100 }, (_, n) => `f${n}`);
     await tell("flooded", "hold", { name: gate });
     await waitUntil(() => begun.has(gate), { what: "the handler to hold" });
@@ -284,5 +289,54 @@ describe.each([2, 4])("two hosts, %i shards", (shards) => {
     await tell("orphan", "add", { name: "after" });
     expect(await seenWhen("orphan", 2)).toEqual(["before", "after"]);
     expect((await world.bus.jsm.consumers.info(stream, consumer)).name).toBe(consumer);
+  });
+});
+
+describe("what a partition counts as in flight", () => {
+  let world: ActorWorld;
+  const { tell, seenWhen } = countersOf(() => world);
+  beforeAll(async () => {
+    world = await ActorWorld.start(1);
+  });
+  afterAll(() => world?.stop());
+
+  test("parked messages that have gone from the stream do not stop the others of their partition for ever", async () => {
+    const owner = await world.host([counter]);
+    await world.balanced(owner);
+    const { partition } = routeTo("purged");
+    const neighbour = neighbourOf("purged");
+    await tell("purged", "hold", { name: "purged" });
+    await waitUntil(() => begun.has("purged"), { what: "the handler to hold" });
+    const many = LIMITS.partitionParked + LIMITS.mailboxMessages + 256;
+    for (let n = 0; n < many; n += 256)
+      await Promise.all(Array.from({ length: 256 }, () => tell("purged", "quiet", { name: "gone" })));
+    const [stream, consumer] = [inboundStream(0), partitionConsumer(partition, 1)];
+    const unacked = async (): Promise<number> =>
+      (await world.bus.jsm.consumers.info(stream, consumer)).num_ack_pending;
+    await waitUntil(async () => (await unacked()) >= LIMITS.partitionParked, { what: "all of them parked" });
+    await world.bus.jsm.streams.purge(stream, { filter: inboundSubject(routeTo("purged")) });
+    await tell(neighbour, "add", { name: "in time" });
+    openGate("purged");
+    expect(await seenWhen(neighbour, 1)).toEqual(["in time"]);
+    await waitUntil(async () => (await unacked()) === 0, { what: "the consumer to miss nothing either" });
+  });
+
+  test("a message is acked once, however often it is said to be", async () => {
+    const [stream, name] = ["COUNTED", "counts"];
+    const { jsm } = world.bus;
+    await jsm.streams.add({ name: stream, subjects: ["counted.>"], retention: RetentionPolicy.Workqueue });
+    await jsm.consumers.add(stream, { durable_name: name, ack_policy: AckPolicy.Explicit });
+    for (const each of ["a", "b"]) await world.bus.append(`counted.${each}`, encode(each));
+    const puller = new Puller(world.bus);
+    const channel = puller.channel(stream, name);
+    const messages: Pulled[] = [];
+    channel.request({ batch: 2, onMessage: (message) => void messages.push(message), onEnd: () => {} });
+    await waitUntil(() => messages.length === 2, { what: "both messages" });
+    messages[0]?.ack();
+    messages[0]?.ack();
+    expect([channel.received, channel.acked, channel.unacked]).toEqual([2, 1, 1]);
+    messages[1]?.ack();
+    expect(channel.unacked).toBe(0);
+    puller.close();
   });
 });

@@ -1,8 +1,10 @@
 // Documents found by their meaning: made by the indexer, searched in memory, in Qdrant and by the role `retrieval`; what
 // happens to repeats, to changes, and while embeddings, Qdrant or the role are away.
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { ProvenRetriever } from "#actors/knowledge/port.ts";
 import { INDEXER_ROLE } from "#actors/knowledge/readers.ts";
-import { encodeFound } from "#actors/knowledge/retrieval-wire.ts";
+import { serveRetrieval } from "#actors/knowledge/retrieval-service.ts";
+import { decodeFound, encodeAsk, encodeFound, type Found } from "#actors/knowledge/retrieval-wire.ts";
 import { encodeKnowledgeEvent } from "#contracts/knowledge.ts";
 import { CORE, KNOWLEDGE, knowledgeSubject } from "#contracts/subjects.ts";
 import { startIndexerRole } from "#ops/compose/indexer.ts";
@@ -12,9 +14,10 @@ import { messageAt } from "#runtime/nats/reader.ts";
 import { announce } from "#runtime/observe/presence.ts";
 import { stretchPatience } from "#runtime/within.ts";
 import type { EmbeddingModel } from "#test/harness/embedding-model.ts";
+import { silentLog } from "#test/harness/knowledge.ts";
 import { type FakeQdrant, fakeQdrant } from "#test/harness/qdrant.ts";
 import { ask, BY_MEANING, documentsOf, fill, indexed, SHOP, VectorWorld } from "#test/harness/vectors.ts";
-import { SLOW_MACHINE, waitUntil } from "#test/harness/wait.ts";
+import { PATIENCE_MS, SLOW_MACHINE, waitUntil } from "#test/harness/wait.ts";
 
 let world: VectorWorld;
 let model: EmbeddingModel;
@@ -238,6 +241,42 @@ test("a role that cannot prove that it is current is not believed, and the next 
   );
   expect(await ask(host, "Anything else?")).toEqual([]);
   stale.stop();
+  // Who is busy says so at once; the next one is asked, and after a few of them nobody is waited for.
+  const busy = encodeFound({ passages: [], fresh: false, busy: true });
+  const replies = [busy, busy, encodeFound({ passages: [passage], fresh: true })];
+  let asks = 0;
+  const full = bus.subscribe(CORE.retrieval, ({ respond }) => respond(replies[asks++] ?? busy));
+  expect(await ask(host, "Anything at all?")).toMatchObject([{ document: "d" }]);
+  expect(await ask(host, "Nothing?")).toEqual([]);
+  expect(asks).toBe(3 + 4);
+  full.stop();
+});
+
+test("the role says at once that it is busy, beyond as many questions as could be answered in time", async () => {
+  const bus = await world.connect("role");
+  const [asked, answered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let held = 0;
+  const retriever: ProvenRetriever = {
+    fresh: () => true,
+    settled: async () => {},
+    revisionOf: () => undefined,
+    async retrieve() {
+      if (++held === 256) asked.resolve();
+      await answered.promise;
+      return [];
+    },
+  };
+  const service = serveRetrieval(bus, retriever, silentLog);
+  const question = encodeAsk({ tenant: "acme", collections: ["shop"], question: "Any?", limit: 3 });
+  const put = async (): Promise<Found> =>
+    decodeFound(await bus.request(CORE.retrieval, question, PATIENCE_MS));
+  const first = Promise.all(Array.from({ length: 256 }, put));
+  await asked.promise;
+  expect(await put()).toEqual({ passages: [], fresh: false, busy: true });
+  answered.resolve();
+  expect(new Set((await first).map(({ busy }) => busy))).toEqual(new Set([false]));
+  expect(await put()).toMatchObject({ fresh: true, busy: false });
+  await service.stop();
 });
 
 test("a host without documents asks the role, and goes on without passages when it is away", async () => {
