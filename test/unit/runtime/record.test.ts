@@ -66,7 +66,7 @@ describe("the ring of processed ids", () => {
     expect(full.every((each) => ring.has(each))).toBe(true);
   });
 
-  test("knows an id that was handled again, as a redriven one is, for as long as any other, stored or not", () => {
+  test("knows an id that was handled again, as a redriven one is, for as long as the others, stored or not", () => {
     const full = Array.from({ length: LIMITS.processedIds }, (_, n) => `m${n}`);
     const grown = new ProcessedIds(full);
     grown.add("m7");
