@@ -13,6 +13,7 @@ export interface HandoverOptions {
   readonly store: PlacementStore;
   readonly document: () => PlacementDocument;
   readonly adopt: (document: PlacementDocument) => void;
+  readonly reread: () => Promise<void>;
   readonly load: (partition: number) => number;
 }
 
@@ -64,15 +65,15 @@ export class Handover {
     const atOnce = host.deployment.replicas > 1 ? GIVEN_AT_ONCE_REPLICATED : GIVEN_AT_ONCE;
     const mine = this.#options
       .document()
-      .partitions.flatMap(({ owner, epoch, next }, partition) =>
+      .partitions.flatMap(({ owner, next, ...given }, partition) =>
         owner === instance && next !== instance && (next !== undefined || everything)
-          ? [{ partition, epoch, next }]
+          ? [{ partition, ...given, next }]
           : [],
       )
       .sort((a, b) => load(b.partition) - load(a.partition));
-    for (const { partition, epoch, next } of mine) {
+    for (const { partition, epoch, next, clean = false } of mine) {
       if (!everything && this.#giving.size >= atOnce) return;
-      if (!this.#giving.has(partition)) void this.#give(partition, epoch, next === undefined);
+      if (!this.#giving.has(partition)) void this.#give({ partition, epoch, clean }, next === undefined);
     }
   }
 
@@ -80,24 +81,28 @@ export class Handover {
     this.#stopped = true;
   }
 
-  async #give(partition: number, epoch: number, toNobody: boolean): Promise<void> {
+  /** What was never taken goes on as it came. */
+  async #give({ partition, epoch, clean }: Given, toNobody: boolean): Promise<void> {
     const { host } = this.#options;
     this.#giving.set(partition, epoch);
-    const clean =
-      host.epochOf(partition) !== epoch ||
-      (await host.release(partition, toNobody ? LAST_PATIENCE_MS : PATIENCE_MS));
-    this.#finished.push({ partition, epoch, clean });
+    const left =
+      host.epochOf(partition) === epoch
+        ? await host.release(partition, toNobody ? LAST_PATIENCE_MS : PATIENCE_MS)
+        : clean;
+    this.#finished.push({ partition, epoch, clean: left });
     if (this.#writing) return;
     this.#writing = true;
-    await this.#write();
+    const written = await this.#write();
     this.#writing = false;
-    this.run();
+    // What could not be written is taken and served again before it is given away anew.
+    if (written) this.run();
   }
 
-  /** Whatever finished meanwhile goes into one document. */
-  async #write(): Promise<void> {
-    const { store, document, adopt, host, instance } = this.#options;
+  /** Whatever finished meanwhile goes into one document. @returns false when some of it could not be written */
+  async #write(): Promise<boolean> {
+    const { store, document, adopt, reread, host, instance } = this.#options;
     const until = performance.now() + GIVE_UP_MS;
+    let written = true;
     while (this.#finished.length > 0 && !this.#stopped) {
       const batch = this.#finished;
       this.#finished = [];
@@ -120,15 +125,17 @@ export class Handover {
           adopt(written);
         }
       } catch (error) {
-        if (error instanceof StaleRevision) adopt(await store.read().catch(document));
+        if (error instanceof StaleRevision) await reread();
         else host.log.warn({ err: error }, "partitions not handed over yet, trying again");
         if (performance.now() < until) {
           this.#finished.push(...batch);
           await host.clock.sleep(error instanceof StaleRevision ? 0 : RETRY_MS);
           continue;
         }
+        written = false;
       }
       for (const { partition } of batch) this.#giving.delete(partition);
     }
+    return written;
   }
 }

@@ -78,6 +78,7 @@ export class Placement {
       store: this.#store,
       document: () => this.#document,
       adopt: (document) => this.#adopt(document),
+      reread: () => this.#reread(),
       load: (partition) => this.#membership.loadOf(partition),
     });
     this.ready = new Promise((resolve) => {
@@ -96,7 +97,7 @@ export class Placement {
       host.bus.subscribe(CORE.heartbeat, ({ data }) => this.#heard(decode<HostBeat>(data))),
       await this.#store.watch((document) => this.#adopt(document)),
       host.bus.onDisconnect(() => this.#paused()),
-      host.bus.onReconnect(() => void this.#reconnected()),
+      host.bus.onReconnect(() => this.#reconnected()),
     );
     this.#adopt(await this.#store.read());
     this.#tick();
@@ -239,10 +240,12 @@ export class Placement {
   }
 
   #reread(): Promise<void> {
+    const { revision } = this.#document;
     this.#reading ??= this.#store
       .read()
       .then(
-        (document) => this.#adopt(document),
+        // The leader has an older one than was known before it was asked: the store has lost its last writes.
+        (document) => this.#adopt(document, revision),
         (err) => this.#warn.say("placement not read", { err }),
       )
       .finally(() => {
@@ -251,12 +254,13 @@ export class Placement {
     return this.#reading;
   }
 
-  #adopt(document: PlacementDocument): void {
-    if (this.#stopped || document.revision < this.#document.revision) return;
-    if (this.#options.frozenView && this.#document.revision > 0) return;
-    const changed = document.revision > this.#document.revision || this.#document.partitions.length === 0;
+  /** @param insteadOf revision of the one that it replaces even where it is older */
+  #adopt(document: PlacementDocument, insteadOf?: number): void {
+    const { revision, partitions } = this.#document;
+    const isNews = revision === insteadOf ? document.revision !== revision : document.revision > revision;
+    if (this.#stopped || (this.#options.frozenView && revision > 0)) return;
+    if (!isNews && partitions.length > 0) return;
     this.#document = document;
-    if (!changed) return;
     this.#adoptedAt = now();
     // Losing is applied at once, gaining in turn: an old owner that goes on only wastes work.
     const { host } = this.#options;
@@ -297,8 +301,7 @@ export class Placement {
 
   async #takeAll(): Promise<void> {
     const { host } = this.#options;
-    const wanted = this.#wanted();
-    const queue = [...wanted];
+    const [wanted, queue] = [this.#wanted(), this.#wanted()];
     const worker = async (): Promise<void> => {
       for (let p = queue.shift(); p !== undefined && !this.#stopped; p = queue.shift()) await this.#take(p);
     };
@@ -362,9 +365,9 @@ export class Placement {
    * overtake it. Each consumer tells whether it has delivered more than came in; only such partitions are taken anew,
    * which brings in order whatever is not acked.
    */
-  async #reconnected(): Promise<void> {
+  #reconnected(): void {
     const { host, frozenView } = this.#options;
-    const rereading = this.#reread();
+    void this.#reread().then(() => this.#apply());
     // Each by itself: one whose consumer has no leader yet holds up nobody.
     if (!frozenView)
       for (const partition of host.partitions)
@@ -373,8 +376,6 @@ export class Placement {
           host.drop(partition);
           this.#apply();
         });
-    await rereading;
-    this.#apply();
   }
 
   async #owns(partition: number, epoch: number): Promise<boolean> {

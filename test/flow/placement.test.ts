@@ -3,9 +3,19 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { shardOf } from "#contracts/ids.ts";
 import { LIMITS } from "#contracts/limits.ts";
-import { inboundFilter, inboundStream, partitionConsumer, routeOf } from "#contracts/subjects.ts";
+import {
+  BUCKETS,
+  bucketStream,
+  inboundFilter,
+  inboundStream,
+  partitionConsumer,
+  routeOf,
+} from "#contracts/subjects.ts";
 import type { Unsafe } from "#runtime/actor/host.ts";
+import { Kv } from "#runtime/nats/kv.ts";
+import { provision } from "#runtime/nats/topology.ts";
 import { installKillPoints, type KillPoint } from "#runtime/observe/kill-point.ts";
+import { PLACEMENT_KEY } from "#runtime/placement/document.ts";
 import { ActorWorld, type WorldHost } from "#test/harness/actor-world.ts";
 import { begun, counter, countersOf, openGate } from "#test/harness/counter.ts";
 import { waitUntil } from "#test/harness/wait.ts";
@@ -113,6 +123,24 @@ test("a placement document that was lost and begun anew leaves no partition to c
   await tell("k", "add", { name: "first" });
   expect(await seenWhen("k", 1)).toEqual(["first"]);
   expect(host.host.epochOf(partition)).toBe(epoch + 1);
+});
+
+test("a placement document that went back under running hosts, as in a power cut, is followed from there", async () => {
+  world = await ActorWorld.start(2);
+  const kv = new Kv(world.bus, BUCKETS.placement);
+  // Leases are in this bucket too, and renewed all day.
+  for (let n = 0; n < 200; n++) await kv.put("lease.test", new Uint8Array([n]));
+  const [staying, dying] = [await world.host([counter]), await world.host([counter])];
+  await world.balanced(staying, dying);
+  const { value } = await kv.getFromLeader(PLACEMENT_KEY);
+  await world.bus.jsm.streams.delete(bucketStream(BUCKETS.placement));
+  await provision(world.bus, { pools: [] });
+  await kv.put(PLACEMENT_KEY, value as Uint8Array);
+  await dying.kill();
+  await world.balanced(staying);
+  const keys = Array.from({ length: 64 }, (_, n) => `back-${n}`);
+  await Promise.all(keys.map((key) => tell(key, "add", { name: "after" })));
+  for (const key of keys) expect(await seenWhen(key, 1)).toEqual(["after"]);
 });
 
 test("a host that stops while it takes a partition keeps none", async () => {
