@@ -7,7 +7,7 @@ import { graphFactory } from "#actors/knowledge/vectors/graph.ts";
 import { QdrantRequests } from "#actors/knowledge/vectors/qdrant-client.ts";
 import { QdrantIndex } from "#actors/knowledge/vectors/qdrant-index.ts";
 import type { VectorDocument, VectorHit, VectorIndex } from "#actors/knowledge/vectors/vector-index.ts";
-import { type FakeQdrant, fakeQdrant } from "#test/harness/qdrant.ts";
+import { startTestQdrant, type TestQdrant } from "#test/harness/qdrant.ts";
 import { randomOf } from "#test/harness/random.ts";
 
 interface Adapter {
@@ -25,7 +25,7 @@ console.log(
     : "QDRANT_URL is not set: the suite did not run against a real Qdrant.",
 );
 const prefix = `test-${process.pid}-${Date.now().toString(36)}`;
-let fake: FakeQdrant;
+let fake: TestQdrant;
 
 const adapters: Adapter[] = [
   { name: "embedded, compared", open: async (_, dimensions) => new EmbeddedIndex({ dimensions }) },
@@ -37,7 +37,7 @@ const adapters: Adapter[] = [
   {
     name: "Qdrant, played",
     start: async () => {
-      fake = await fakeQdrant({ apiKey: "secret" });
+      fake = await startTestQdrant({ apiKey: "secret" });
     },
     open: async (model, dimensions) =>
       new QdrantIndex({ url: fake.url, apiKey: "secret", prefix, model, dimensions }),

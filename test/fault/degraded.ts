@@ -7,7 +7,7 @@ import { provision } from "#runtime/nats/topology.ts";
 import { prometheusText } from "#runtime/observe/metrics.ts";
 import { CachedWorld } from "#test/harness/cached-world.ts";
 import { type EmbeddingModel, embeddingModel } from "#test/harness/embedding-model.ts";
-import { type FakeQdrant, fakeQdrant } from "#test/harness/qdrant.ts";
+import { startTestQdrant, type TestQdrant } from "#test/harness/qdrant.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 import type { Findings } from "./midstream.ts";
 
@@ -22,7 +22,7 @@ const TOPICS = "zebra walrus parrot salmon badger gibbon falcon lizard beaver do
 interface Parts {
   readonly world: CachedWorld;
   readonly model: EmbeddingModel;
-  readonly qdrant: FakeQdrant;
+  readonly qdrant: TestQdrant;
 }
 
 interface Degradation {
@@ -130,7 +130,7 @@ export interface DegradedOptions {
 
 export async function degraded({ turns, control, say }: DegradedOptions): Promise<Findings> {
   const model = await embeddingModel();
-  const qdrant = await fakeQdrant();
+  const qdrant = await startTestQdrant();
   const world = await CachedWorld.start(2, {
     embeddings: { baseUrl: model.baseUrl, model: "meanings", thresholds: { en: 0.3 } },
     qdrant: { url: qdrant.url },

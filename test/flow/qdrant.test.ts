@@ -7,7 +7,7 @@ import { QdrantCollections } from "#actors/knowledge/vectors/qdrant-collections.
 import { QdrantIndex } from "#actors/knowledge/vectors/qdrant-index.ts";
 import type { VectorDocument } from "#actors/knowledge/vectors/vector-index.ts";
 import { stretchPatience } from "#runtime/within.ts";
-import { type FakeQdrant, fakeQdrant } from "#test/harness/qdrant.ts";
+import { startTestQdrant, type TestQdrant } from "#test/harness/qdrant.ts";
 import { PATIENCE_MS } from "#test/harness/wait.ts";
 
 const cleanups: (() => Promise<unknown>)[] = [];
@@ -15,13 +15,13 @@ afterEach(async () => {
   for (const clean of cleanups.splice(0)) await clean();
 });
 
-async function started(options: { apiKey?: string } = {}): Promise<FakeQdrant> {
-  const fake = await fakeQdrant(options);
+async function started(options: { apiKey?: string } = {}): Promise<TestQdrant> {
+  const qdrant = await startTestQdrant(options);
   cleanups.push(async () => {
-    await fake.stop();
-    expect(fake.faults ?? []).toEqual([]);
+    await qdrant.stop();
+    expect(qdrant.faults ?? []).toEqual([]);
   });
-  return fake;
+  return qdrant;
 }
 
 const X = unitLength(Float32Array.of(1, 0))!;
@@ -31,16 +31,16 @@ const document = (id: string, vectors: Float32Array[], revision = 1): VectorDocu
   hashes: vectors.map(String),
   vectors,
 });
-const indexOf = (fake: FakeQdrant, options: object = {}): QdrantIndex =>
-  new QdrantIndex({ url: fake.url, prefix: "jetclaw", model: "m", ...options });
+const indexOf = (qdrant: TestQdrant, options: object = {}): QdrantIndex =>
+  new QdrantIndex({ url: qdrant.url, prefix: "jetclaw", model: "m", ...options });
 const ask = { tenant: "acme", collections: ["shop"], vector: X, limit: 5 };
 const unavailable = { code: "vectors.unavailable" };
 
 test("what passes is tried again: 503 and 429 while writing", async () => {
-  const fake = await started();
-  const index = indexOf(fake);
+  const qdrant = await started();
+  const index = indexOf(qdrant);
   let failures = 2;
-  fake.interfere((path, response) => {
+  qdrant.interfere((path, response) => {
     if (!path.endsWith("/points") || failures-- <= 0) return false;
     response.writeHead(failures === 0 ? 429 : 503);
     response.end();
@@ -51,12 +51,12 @@ test("what passes is tried again: 503 and 429 while writing", async () => {
 });
 
 test("who took not even one point takes as many as before once it takes any", async () => {
-  const fake = await started();
-  const index = indexOf(fake);
+  const qdrant = await started();
+  const index = indexOf(qdrant);
   const many = Array.from({ length: 40 }, (_, n) => (n % 2 ? X : Y));
   const requests = { refused: 0, taken: 0 };
   let most = 0;
-  fake.interfere((path, response, body) => {
+  qdrant.interfere((path, response, body) => {
     if (!path.startsWith("PUT") || !path.endsWith("/points")) return false;
     const refused = (body as { points: unknown[] }).points.length > most;
     requests[refused ? "refused" : "taken"]++;
@@ -74,10 +74,10 @@ test("who took not even one point takes as many as before once it takes any", as
 });
 
 test.each([400, 404])("a page (%i) of what stands before Qdrant says nothing of it", async (status) => {
-  const fake = await started();
-  const index = indexOf(fake);
+  const qdrant = await started();
+  const index = indexOf(qdrant);
   await index.upsert([document("a", [X])]);
-  fake.interfere((_, response) => {
+  qdrant.interfere((_, response) => {
     response.writeHead(status, { "content-type": "text/html" });
     response.end("<h1>No</h1>");
     return true;
@@ -86,7 +86,7 @@ test.each([400, 404])("a page (%i) of what stands before Qdrant says nothing of 
   // Else nothing would be removed, and nobody told.
   await expect(index.remove([document("a", [])])).rejects.toMatchObject(unavailable);
   await expect(index.erase("acme")).rejects.toMatchObject(unavailable);
-  fake.interfere(undefined);
+  qdrant.interfere(undefined);
   expect(await index.search(ask)).toHaveLength(1);
 });
 
@@ -97,10 +97,10 @@ test.each([
   ["the revisions that are there", "/points/scroll", 400, "vectors.unavailable"],
   ["the end of what is below", "/points/delete", 400, "vectors.unavailable"],
 ])("what Qdrant refuses is one error: %s", async (_, end, status, code) => {
-  const fake = await started();
-  const index = indexOf(fake);
+  const qdrant = await started();
+  const index = indexOf(qdrant);
   await index.upsert([document("a", [X])]);
-  fake.interfere((path, response) => {
+  qdrant.interfere((path, response) => {
     if (!path.endsWith(end)) return false;
     response.writeHead(status, { "content-type": "application/json" });
     response.end(JSON.stringify({ status: { error: "Wrong input" }, time: 0 }));
@@ -112,18 +112,18 @@ test.each([
 });
 
 test("a search does not wait for an answer that does not come, then Qdrant is left alone until it is back", async () => {
-  const fake = await started();
+  const qdrant = await started();
   stretchPatience(1);
-  const index = indexOf(fake);
+  const index = indexOf(qdrant);
   await index.upsert([document("a", [X])]);
-  fake.interfere((path) => path.endsWith("/query"));
+  qdrant.interfere((path) => path.endsWith("/query"));
   for (let n = 0; n < 30; n++) {
     await expect(index.search(ask)).rejects.toMatchObject(unavailable);
   }
   expect(index.breaker).toBe("open");
   // Three, and on a slow machine a probe now and then.
-  expect(fake.requests.filter((path) => path.endsWith("/query")).length).toBeLessThan(10);
-  fake.interfere(undefined);
+  expect(qdrant.requests.filter((path) => path.endsWith("/query")).length).toBeLessThan(10);
+  qdrant.interfere(undefined);
   await expect
     .poll(
       () =>
@@ -138,13 +138,13 @@ test("a search does not wait for an answer that does not come, then Qdrant is le
 });
 
 test("stopped and started again: refused meanwhile, everything there afterwards", async () => {
-  const fake = await started();
-  const index = indexOf(fake);
+  const qdrant = await started();
+  const index = indexOf(qdrant);
   await index.upsert([document("a", [X, Y])]);
-  await fake.halt();
+  await qdrant.halt();
   await expect(index.search(ask)).rejects.toMatchObject(unavailable);
   await expect(index.upsert([document("b", [X])])).rejects.toMatchObject(unavailable);
-  await fake.resume();
+  await qdrant.resume();
   await expect
     .poll(
       () =>
@@ -158,70 +158,69 @@ test("stopped and started again: refused meanwhile, everything there afterwards"
 });
 
 test("a wrong key is said without the key", async () => {
-  const fake = await started({ apiKey: "right" });
-  const refused = await indexOf(fake, { apiKey: "wrong-secret" })
+  const qdrant = await started({ apiKey: "right" });
+  const refused = await indexOf(qdrant, { apiKey: "wrong-secret" })
     .search(ask)
     .catch((error: Error) => error);
   expect(refused).toMatchObject(unavailable);
   expect(String(refused)).toMatch(/401/);
   expect(String(refused)).not.toContain("wrong-secret");
-  expect(await indexOf(fake, { apiKey: "right" }).search(ask)).toEqual([]);
+  expect(await indexOf(qdrant, { apiKey: "right" }).search(ask)).toEqual([]);
 });
 
 test("processes that start together make one collection", async () => {
-  const fake = await started();
-  const indexes = Array.from({ length: 4 }, () => indexOf(fake));
+  const qdrant = await started();
+  const indexes = Array.from({ length: 4 }, () => indexOf(qdrant));
   await Promise.all(indexes.map((index, n) => index.upsert([document(`d${n}`, [X])])));
-  expect(fake.collections.size).toBe(1);
+  expect(await qdrant.collections()).toHaveLength(1);
   expect(await indexes[0]?.count()).toBe(4);
 });
 
 test("a new collection is filled beside traffic and takes over in one step", async () => {
-  const fake = await started();
-  const index = indexOf(fake);
+  const qdrant = await started();
+  const index = indexOf(qdrant);
   await index.upsert([document("a", [X])]);
-  const next = indexOf(fake, { generation: 2 });
+  const next = indexOf(qdrant, { generation: 2 });
   await next.upsert([document("a", [Y]), document("b", [X])]);
   expect(await index.search(ask)).toHaveLength(1);
-  const requests = new QdrantRequests({ url: fake.url, timeoutMs: PATIENCE_MS, retries: 0 });
+  const requests = new QdrantRequests({ url: qdrant.url, timeoutMs: PATIENCE_MS, retries: 0 });
   const collections = new QdrantCollections(requests, { prefix: "jetclaw", model: "m" });
   expect(await collections.behind(2)).toBe(1);
   await collections.switchTo(2, 2);
   await collections.drop(2, 1);
   expect(await index.search(ask)).toHaveLength(2);
   expect(await collections.numbers(2)).toEqual([2]);
-  expect(fake.collections.size).toBe(1);
+  expect(await qdrant.collections()).toHaveLength(1);
 });
 
 test("a collection of that name with other vectors is refused by name", async () => {
-  const fake = await started();
-  const index = indexOf(fake);
+  const qdrant = await started();
+  const index = indexOf(qdrant);
   await index.upsert([document("a", [X])]);
-  const [alias = ""] = fake.aliases.keys();
-  const [name = ""] = fake.collections.keys();
-  (fake.collections as Map<string, unknown>).set(name, { size: 7, indexes: new Set(), points: new Map() });
-  await expect(indexOf(fake).upsert([document("a", [X])])).rejects.toMatchObject({
+  const [[alias, name] = ["", ""]] = await qdrant.aliases();
+  await qdrant.replace(name, 7);
+  await expect(indexOf(qdrant).upsert([document("a", [X])])).rejects.toMatchObject({
     code: "vectors.dimension",
   });
   expect(alias).toMatch(/^jetclaw-m-\w+-2$/);
 });
 
 test("a process that begins with a removal finds the collection of its model", async () => {
-  const fake = await started();
-  await indexOf(fake).upsert([document("a", [X]), document("b", [Y])]);
-  const fresh = indexOf(fake);
+  const qdrant = await started();
+  await indexOf(qdrant).upsert([document("a", [X]), document("b", [Y])]);
+  const fresh = indexOf(qdrant);
   await fresh.remove([{ tenant: "acme", collection: "shop", document: "a", revision: 2 }]);
   expect(await fresh.count()).toBe(1);
-  await indexOf(fake).erase("acme");
+  await indexOf(qdrant).erase("acme");
   expect(await fresh.count()).toBe(0);
 });
 
 test("a collection that is gone is made anew, and somebody is told; gone for a reader it is empty", async () => {
-  const fake = await started();
+  const qdrant = await started();
   let remade = 0;
-  const index = indexOf(fake, { onRemade: () => remade++ });
+  const index = indexOf(qdrant, { onRemade: () => remade++ });
   await index.upsert([document("a", [X])]);
-  fake.lose();
+  await qdrant.lose();
   expect(await index.search(ask)).toEqual([]);
   await index.remove([{ tenant: "acme", collection: "shop", document: "a", revision: 2 }]);
   await index.upsert([document("b", [X])]);
@@ -230,15 +229,11 @@ test("a collection that is gone is made anew, and somebody is told; gone for a r
 });
 
 test("vectors of another length than the collection's are said to be that, whoever notices", async () => {
-  const fake = await started();
-  const index = indexOf(fake);
+  const qdrant = await started();
+  const index = indexOf(qdrant);
   await index.upsert([document("a", [X])]);
-  const [name = ""] = fake.collections.keys();
-  (fake.collections as Map<string, unknown>).set(name, {
-    size: 7,
-    indexes: new Set(["tenant", "collection", "key", "passage"]),
-    points: new Map(),
-  });
+  const [name = ""] = await qdrant.collections();
+  await qdrant.replace(name, 7);
   await expect(index.upsert([document("b", [X])])).rejects.toMatchObject({ code: "vectors.dimension" });
   await expect(index.search(ask)).rejects.toMatchObject({ code: "vectors.dimension" });
 });
@@ -252,12 +247,12 @@ test("a URL leads where it says: its port also where it is the usual one, and it
 });
 
 test("the check of requests finds what Qdrant does not know", async () => {
-  const fake = await fakeQdrant();
-  cleanups.push(() => fake.stop());
+  const qdrant = await startTestQdrant();
+  cleanups.push(() => qdrant.stop());
   const send = (path: string, body: object): Promise<unknown> =>
-    fetch(`${fake.url}${path}`, { method: "POST", body: JSON.stringify(body) });
+    fetch(`${qdrant.url}${path}`, { method: "POST", body: JSON.stringify(body) });
   await send("/collections/c/points/query?wat=1", { query: [1], filter: { must: [{ key: "a", mach: 1 }] } });
   await send("/collections/c/points/delete", { filter: { must: [{ key: "a", match: { value: 1.5 } }] } });
   await send("/collections/c/points/search2", {});
-  if (fake.faults) expect(fake.faults.length).toBeGreaterThanOrEqual(4);
+  if (qdrant.faults) expect(qdrant.faults.length).toBeGreaterThanOrEqual(4);
 });

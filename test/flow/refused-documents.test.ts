@@ -8,18 +8,18 @@ import { reindexDocuments } from "#ops/compose/reindex.ts";
 import type { Retrieval } from "#ops/compose/retrieval.ts";
 import type { DeadLetters } from "#runtime/actor/dead-letters.ts";
 import { Presence } from "#runtime/observe/presence.ts";
-import { type FakeQdrant, fakeQdrant } from "#test/harness/qdrant.ts";
+import { startTestQdrant, type TestQdrant } from "#test/harness/qdrant.ts";
 import { ask, BY_MEANING, documentsOf, fill, indexed, VectorWorld } from "#test/harness/vectors.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
 let world: VectorWorld;
-let qdrant: FakeQdrant;
+let qdrant: TestQdrant;
 let dead: DeadLetters;
 let one: Retrieval;
 
 beforeEach(async () => {
   world = await VectorWorld.start();
-  qdrant = await fakeQdrant();
+  qdrant = await startTestQdrant();
   const playing = qdrant;
   world.cleanups.push(async () => {
     await playing.stop();
@@ -72,7 +72,7 @@ test("a document that the index alone refuses is given up, and nobody else waits
   expect(letter).not.toContain("Two years");
 
   // Whoever fills an empty index, or makes a new one, leaves it out as well.
-  qdrant.lose();
+  await qdrant.lose();
   await world.indexerOf("second", qdrant);
   await waitUntil(() => findsByMeaning(BY_MEANING, "delivery"), { what: "the others in the index again" });
   const { bus, config } = await world.contextOf("reindex", qdrant);
@@ -111,14 +111,14 @@ test("an index that many documents are missing from takes over only by force, an
   let last = 0;
   for (const id of warranties) last = (await one.store.put("acme", "shop", id, text)).revision;
   await indexed(one, last);
-  const before = [...qdrant.collections.keys()];
+  const before = await qdrant.collections();
   refuse("warranty-");
   const { bus, config } = await world.contextOf("reindex", qdrant);
   await expect(reindexDocuments(bus, config, {})).rejects.toMatchObject({
     code: "vectors.incomplete",
     detail: expect.stringMatching(/^6 of 9 documents .* acme\/shop\/warranty-a .*400: Wrong input/),
   });
-  expect([...qdrant.aliases.values()]).toEqual(before);
+  expect([...(await qdrant.aliases()).values()]).toEqual(before);
   expect((await dead.list({})).letters).toEqual([]);
   expect(await findsByMeaning("My lamp is broken.", "warranty-")).toBe(true);
 
@@ -130,7 +130,7 @@ test("an index that many documents are missing from takes over only by force, an
   qdrant.interfere(undefined);
   expect(await reindexDocuments(bus, config, {})).toMatchObject({ documents: 9, embedded: 0, refused: 0 });
   expect(await findsByMeaning("My lamp is broken.", "warranty-")).toBe(true);
-  expect(qdrant.collections.size).toBe(1);
+  expect(await qdrant.collections()).toHaveLength(1);
 });
 
 test("of a few documents half of them refused is not few: what was in use stays in use", async () => {
@@ -236,9 +236,7 @@ test("a removal that the index refuses is tried until it is done: vectors of wha
   await waitUntil(() => refused >= 4, { what: "four tries" });
   expect((await dead.list({})).letters).toEqual([]);
   qdrant.interfere(undefined);
-  const points = (): number =>
-    [...qdrant.collections.values()].reduce((sum, each) => sum + each.points.size, 0);
-  await waitUntil(() => points() === 0, { what: "its vectors to be gone" });
+  await waitUntil(async () => (await qdrant.points()) === 0, { what: "its vectors to be gone" });
 });
 
 test("a document that the model refuses is a letter too, and an indexer that was failing is so no more", async () => {

@@ -11,7 +11,7 @@ import { documentEmbedder, replacementOf } from "#ops/compose/vectors.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { Lease } from "#runtime/placement/lease.ts";
-import { fakeQdrant } from "#test/harness/qdrant.ts";
+import { startTestQdrant } from "#test/harness/qdrant.ts";
 import { ask, BY_MEANING, documentsOf, fill, indexed, VectorWorld } from "#test/harness/vectors.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
@@ -31,7 +31,7 @@ beforeEach(async () => {
 afterEach(() => world.stop());
 
 test("a second run is refused by name while the first one is alive, and touches nothing of what it fills", async () => {
-  const qdrant = await fakeQdrant();
+  const qdrant = await startTestQdrant();
   world.cleanups.push(() => qdrant.stop());
   await world.indexerOf("indexer", qdrant);
   const one = await world.retrievalOf("one", qdrant);
@@ -48,7 +48,7 @@ test("a second run is refused by name while the first one is alive, and touches 
     await stillAlone();
   });
   await filled.promise;
-  const before = [...qdrant.collections.keys()];
+  const before = await qdrant.collections();
   const waited: string[] = [];
   await expect(
     reindexDocuments(bus, config, { onWaiting: ({ owner }) => void waited.push(owner) }),
@@ -58,12 +58,12 @@ test("a second run is refused by name while the first one is alive, and touches 
   });
   expect(waited).toEqual(["ada@night, process 7"]);
   expect(before).toHaveLength(2);
-  expect([...qdrant.collections.keys()]).toEqual(before);
+  expect(await qdrant.collections()).toEqual(before);
   goOn.resolve();
   await first;
   // Given back: the next one need not wait.
   expect(await reindexDocuments(bus, config)).toMatchObject({ documents: 3, refused: 0 });
-  expect(qdrant.collections.size).toBe(1);
+  expect(await qdrant.collections()).toHaveLength(1);
   expect(documentsOf(await ask(one, BY_MEANING))).toEqual(["delivery"]);
 });
 
@@ -97,7 +97,7 @@ test("a run that died is taken over after its silence; one that was taken over f
 });
 
 test("a run that is no longer alone neither takes over nor drops the collection in use", async () => {
-  const qdrant = await fakeQdrant();
+  const qdrant = await startTestQdrant();
   world.cleanups.push(() => qdrant.stop());
   await world.indexerOf("indexer", qdrant);
   const one = await world.retrievalOf("one", qdrant);
@@ -105,7 +105,7 @@ test("a run that is no longer alone neither takes over nor drops the collection 
   const { bus, config } = await world.contextOf("operator", qdrant);
   const { embedder, client } = await documentEmbedder(config.embeddings!);
   world.cleanups.push(() => client.close());
-  const aliases = [...qdrant.aliases];
+  const aliases = [...(await qdrant.aliases())];
   const replacement = await replacementOf(config, 64);
   let steps = 0;
   const stillAlone = async (): Promise<void> => {
@@ -114,6 +114,6 @@ test("a run that is no longer alone neither takes over nor drops the collection 
   await expect(reindex(bus, { space: "concepts", embedder, replacement, stillAlone })).rejects.toMatchObject({
     code: "vectors.busy",
   });
-  expect([...qdrant.aliases]).toEqual(aliases);
+  expect([...(await qdrant.aliases())]).toEqual(aliases);
   expect(documentsOf(await ask(one, BY_MEANING))).toEqual(["delivery"]);
 });

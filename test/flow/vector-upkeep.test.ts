@@ -14,7 +14,7 @@ import { streamState } from "#runtime/nats/reader.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { Presence } from "#runtime/observe/presence.ts";
 import type { EmbeddingModel } from "#test/harness/embedding-model.ts";
-import { fakeQdrant } from "#test/harness/qdrant.ts";
+import { startTestQdrant } from "#test/harness/qdrant.ts";
 import { ask, BY_MEANING, documentsOf, fill, indexed, SHOP, VectorWorld } from "#test/harness/vectors.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
@@ -28,7 +28,7 @@ beforeEach(async () => {
 afterEach(() => world.stop());
 
 test("a Qdrant that lost everything is filled from the records, by who notices and by who starts; nothing is embedded again", async () => {
-  const qdrant = await fakeQdrant();
+  const qdrant = await startTestQdrant();
   world.cleanups.push(() => qdrant.stop());
   const first = await startIndexerRole(await world.contextOf("first", qdrant));
   const one = await world.retrievalOf("one", qdrant);
@@ -39,12 +39,12 @@ test("a Qdrant that lost everything is filled from the records, by who notices a
     const all = await Promise.all(asked.map((question) => ask(one, `${question} ${more}`)));
     return all.every((passages) => passages.length > 0);
   };
-  qdrant.lose();
+  await qdrant.lose();
   const more = { title: "Secrets", text: "The hidden room has a secret door.", locale: "en" };
   await indexed(one, (await one.store.put("acme", "shop", "secrets", more)).revision);
   await waitUntil(() => found("Now?"), { what: "all of it to be found" });
   await first.stop();
-  qdrant.lose();
+  await qdrant.lose();
   await world.indexerOf("second", qdrant);
   await waitUntil(() => found("Again?"), { what: "all of it to be found again" });
   // The new document, and the questions.
@@ -54,7 +54,7 @@ test("a Qdrant that lost everything is filled from the records, by who notices a
 });
 
 test("vectors of a model that nobody uses are removed with all they left, those in use are not", async () => {
-  const qdrant = await fakeQdrant();
+  const qdrant = await startTestQdrant();
   world.cleanups.push(() => qdrant.stop());
   const context = await world.contextOf("old", qdrant);
   const { embeddings } = context.config;
@@ -76,18 +76,18 @@ test("vectors of a model that nobody uses are removed with all they left, those 
     what: "both models to be in use",
   });
   expect(await unused()).toEqual([]);
-  await waitUntil(() => qdrant.collections.size === 2, { what: "both collections" });
+  await waitUntil(async () => (await qdrant.collections()).length === 2, { what: "both collections" });
   await before.stop();
   await waitUntil(async () => (await unused()).length === 1, {
     what: "the old one to be unused",
   });
   expect(await removeVectors(bus, context.config, "replaced/v1")).toEqual({ records: 3, collections: 1 });
   expect((await spaces()).map(({ space }) => space)).toEqual(["concepts"]);
-  expect(qdrant.collections.size).toBe(1);
+  expect(await qdrant.collections()).toHaveLength(1);
   expect(documentsOf(await ask(one, BY_MEANING))).toEqual(["delivery"]);
   // Whoever comes back to it has everything anew.
   await world.started(startIndexerRole(old as RoleContext));
-  await waitUntil(() => qdrant.collections.size === 2, { what: "the collection again" });
+  await waitUntil(async () => (await qdrant.collections()).length === 2, { what: "the collection again" });
 });
 
 async function diagnosis(): Promise<unknown> {
@@ -109,7 +109,7 @@ test.each([
 ])(
   "a model that gives others under its name is told, and mended by indexing anew: in $where",
   async ({ inQdrant }) => {
-    const qdrant = inQdrant ? await fakeQdrant() : undefined;
+    const qdrant = inQdrant ? await startTestQdrant() : undefined;
     world.cleanups.push(() => qdrant?.stop());
     const told: string[] = [];
     const listening = async (name: string): Promise<RoleContext> => {
@@ -147,7 +147,7 @@ test.each([
     expect(await reindexDocuments(bus, config, {})).toMatchObject({ documents: 4, embedded: 5, refused: 0 });
     expect(await dimensionsOf(bus, "concepts")).toBe(96);
     expect(await diagnosis()).toMatchObject({ state: "ok" });
-    if (qdrant) expect(qdrant.collections.size).toBe(1);
+    if (qdrant) expect(await qdrant.collections()).toHaveLength(1);
     // Nobody is started anew: what ran before goes on with the new ones.
     await waitUntil(() => told.includes("vectors are indexed again"), { what: "the indexer to go on" });
     const two = await world.retrievalOf("two", qdrant);
@@ -169,7 +169,7 @@ test.each([
 ])(
   "a document that such a model refuses leaves no vectors that keep the others out: in $where",
   async ({ inQdrant }) => {
-    const qdrant = inQdrant ? await fakeQdrant() : undefined;
+    const qdrant = inQdrant ? await startTestQdrant() : undefined;
     world.cleanups.push(() => qdrant?.stop());
     const first = await startIndexerRole(await world.contextOf("first", qdrant));
     const one = await world.retrievalOf("one", qdrant);
@@ -182,7 +182,7 @@ test.each([
     expect(await reindexDocuments(bus, config, {})).toMatchObject({ documents: 3, refused: 1 });
     expect(await dimensionsOf(bus, "concepts")).toBe(96);
     expect(await diagnosis()).toMatchObject({ state: "ok" });
-    qdrant?.lose();
+    await qdrant?.lose();
     await world.indexerOf("second", qdrant);
     const two = await world.retrievalOf("two", qdrant);
     const warranty = { title: "Warranty", text: "Two years on everything.", locale: "en" };
@@ -208,7 +208,7 @@ test.each([
 ])(
   "a model that is back after its vectors were made anew in part goes on with the former ones: in $where",
   async ({ inQdrant }) => {
-    const qdrant = inQdrant ? await fakeQdrant() : undefined;
+    const qdrant = inQdrant ? await startTestQdrant() : undefined;
     world.cleanups.push(() => qdrant?.stop());
     const first = await startIndexerRole(await world.contextOf("first", qdrant));
     const one = await world.retrievalOf("one", qdrant);
@@ -226,7 +226,7 @@ test.each([
     expect(documentsOf(await ask(one, "Where is my package?"))).toEqual(found);
     model.dimensions = 64;
     model.refuses = undefined;
-    qdrant?.lose();
+    await qdrant?.lose();
     await world.indexerOf("second", qdrant);
     const two = await world.retrievalOf("two", qdrant);
     // None of its texts has to be embedded for its change.

@@ -15,7 +15,7 @@ import { announce } from "#runtime/observe/presence.ts";
 import { stretchPatience } from "#runtime/within.ts";
 import type { EmbeddingModel } from "#test/harness/embedding-model.ts";
 import { silentLog } from "#test/harness/knowledge.ts";
-import { type FakeQdrant, fakeQdrant } from "#test/harness/qdrant.ts";
+import { startTestQdrant, type TestQdrant } from "#test/harness/qdrant.ts";
 import { ask, BY_MEANING, documentsOf, fill, indexed, SHOP, VectorWorld } from "#test/harness/vectors.ts";
 import { PATIENCE_MS, SLOW_MACHINE, waitUntil } from "#test/harness/wait.ts";
 
@@ -29,9 +29,9 @@ beforeEach(async () => {
 afterEach(() => world.stop());
 
 describe.each(["in memory", "in Qdrant"])("vectors %s", (where) => {
-  let qdrant: FakeQdrant | undefined;
+  let qdrant: TestQdrant | undefined;
   beforeEach(async () => {
-    qdrant = where === "in Qdrant" ? await fakeQdrant() : undefined;
+    qdrant = where === "in Qdrant" ? await startTestQdrant() : undefined;
     if (!qdrant) return;
     const playing = qdrant;
     world.cleanups.push(async () => {
@@ -175,7 +175,7 @@ describe.each(["in memory", "in Qdrant"])("vectors %s", (where) => {
     expect(documentsOf(found)).toHaveLength(21);
     expect((await reindexDocuments(bus, config, { embedAll: true })).embedded).toBe(23);
     expect(documentsOf(await ask(one, `${BY_MEANING} Now?`, { limit: 24 }))).toHaveLength(21);
-    if (qdrant) expect([...qdrant.collections.keys()]).toHaveLength(1);
+    if (qdrant) expect(await qdrant.collections()).toHaveLength(1);
   });
 
   test("while embeddings fail, words answer and nobody waits; what was put meanwhile is made up for", async () => {
@@ -205,7 +205,7 @@ describe.each(["in memory", "in Qdrant"])("vectors %s", (where) => {
 });
 
 test("while Qdrant is away, words answer; then everything is there", async () => {
-  const qdrant = await fakeQdrant();
+  const qdrant = await startTestQdrant();
   world.cleanups.push(() => qdrant.stop());
   await world.indexerOf("indexer", qdrant);
   const one = await world.retrievalOf("one", qdrant);

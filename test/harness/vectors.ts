@@ -13,7 +13,7 @@ import { stretchPatience } from "#runtime/within.ts";
 import { type EmbeddingModel, embeddingModel } from "./embedding-model.ts";
 import { silentLog } from "./knowledge.ts";
 import { startTestNats, type TestNats } from "./nats.ts";
-import type { FakeQdrant } from "./qdrant.ts";
+import type { TestQdrant } from "./qdrant.ts";
 import { PATIENCE_MS, SLOW_MACHINE } from "./wait.ts";
 
 export class VectorWorld {
@@ -46,7 +46,7 @@ export class VectorWorld {
     return bus;
   }
 
-  async contextOf(name: string, qdrant?: FakeQdrant): Promise<RoleContext> {
+  async contextOf(name: string, qdrant?: TestQdrant): Promise<RoleContext> {
     const config = configSchema.parse({
       // The model of these tests has few axes, so unrelated texts are nearer than a real one puts them.
       embeddings: {
@@ -66,11 +66,11 @@ export class VectorWorld {
     return part;
   }
 
-  async retrievalOf(name: string, qdrant?: FakeQdrant): Promise<Retrieval> {
+  async retrievalOf(name: string, qdrant?: TestQdrant): Promise<Retrieval> {
     return this.started(startRetrieval(await this.contextOf(name, qdrant)));
   }
 
-  async indexerOf(name: string, qdrant?: FakeQdrant): Promise<RunningRole> {
+  async indexerOf(name: string, qdrant?: TestQdrant): Promise<RunningRole> {
     return this.started(startIndexerRole(await this.contextOf(name, qdrant)));
   }
 }
