@@ -101,6 +101,30 @@ describe("term index", () => {
   });
 });
 
+test("of a text of more sentences than a letter has the first and the last are looked for", () => {
+  const index = new TermIndex<IndexedPassage>("en");
+  const wordOf = (n: number): string => `zebra${String.fromCharCode(97 + (n % 26), 97 + Math.floor(n / 26))}`;
+  const [sentences, passages] = [600, 4];
+  const of = (n: number, at: number): IndexedPassage => ({
+    collection: "one",
+    document: `d${n}`,
+    at,
+    title: "",
+    context: "",
+    heading: "",
+    body: wordOf(n),
+  });
+  for (let n = 0; n < sentences; n++) for (let at = 0; at < passages; at++) index.add(of(n, at));
+  const question = Array.from({ length: sentences }, (_, n) => `${wordOf(n)}.`).join(" ");
+  const looked = new Set<string>();
+  const accepts = ({ document }: IndexedPassage): boolean => looked.add(document).size > 0;
+  const hits = index.search({ question, accepts, limit: sentences * passages, coverage: 0.5 });
+  expect(hits.length).toBe(looked.size * passages);
+  expect(looked.size).toBeLessThan(100);
+  expect(looked).toContain("d0");
+  expect(looked).toContain(`d${sentences - 1}`);
+});
+
 test("lists keep what was appended, in blocks of any number, and sweep what is unwanted", () => {
   const command = fc.oneof(
     fc.record({ list: fc.nat({ max: 4 }), append: fc.integer({ min: 1, max: 3_000 }) }),
