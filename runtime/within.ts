@@ -13,6 +13,10 @@ export async function within<T>(promise: Promise<T>, ms: number): Promise<T | un
   }
 }
 
+/** After a standstill timers come first: resolves when what arrived meanwhile was read, so that nobody is missed for it. */
+export const arrived = (): Promise<void> =>
+  new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+
 let stretch = 1;
 
 /**

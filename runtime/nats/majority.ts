@@ -7,6 +7,7 @@
 import { AckPolicy, DeliverPolicy } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { BUCKETS, bucketStream } from "#contracts/subjects.ts";
+import { arrived } from "../within.ts";
 
 /** Every server of the cluster answers for the account of who asks. */
 export const ASK_SUBJECT = "$SYS.REQ.ACCOUNT.PING.STATZ";
@@ -61,8 +62,7 @@ export class Majority {
     });
     this.#ask();
     await Promise.race([heard, new Promise((resolve) => setTimeout(resolve, ANSWER_MS).unref())]);
-    // After a standstill the timer comes first: what has arrived meanwhile is read before it is judged.
-    await new Promise((next) => setImmediate(() => setImmediate(next)));
+    await arrived();
     return this.#isMajority;
   }
 

@@ -4,6 +4,7 @@
  * `CONSUMER.MSG.NEXT` itself.
  */
 import type { Msg } from "@nats-io/transport-node";
+import { arrived } from "../within.ts";
 import type { Bus, Subscription } from "./connect.ts";
 import { Delivery, isStatus, type Pulled } from "./delivery.ts";
 import { onPaused, resumeIfPaused } from "./paused.ts";
@@ -77,15 +78,15 @@ export class Puller {
     if (this.#watch !== undefined && this.#watchAt <= lostAt) return;
     clearTimeout(this.#watch);
     this.#watchAt = lostAt;
-    this.#watch = setTimeout(
-      () => {
-        this.#watch = undefined;
-        let next = Number.POSITIVE_INFINITY;
-        for (const channel of this.#channels) next = Math.min(next, channel.expireSilent());
-        if (next < Number.POSITIVE_INFINITY) this.watch(next);
-      },
-      Math.max(LOOK_LEAST_MS, lostAt - Date.now()),
-    );
+    const waitMs = Math.max(LOOK_LEAST_MS, lostAt - Date.now());
+    this.#watch = setTimeout(() => void arrived().then(() => this.#look()), waitMs);
+  }
+
+  #look(): void {
+    this.#watch = undefined;
+    let next = Number.POSITIVE_INFINITY;
+    for (const channel of this.#channels) next = Math.min(next, channel.expireSilent());
+    if (next < Number.POSITIVE_INFINITY) this.watch(next);
   }
 
   /**

@@ -5,6 +5,7 @@
  */
 import type { Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
 import { JetclawError } from "#contracts/errors.ts";
+import { arrived } from "../within.ts";
 
 interface Pending {
   readonly resolve: (message: Msg) => void;
@@ -79,7 +80,7 @@ export class Requests {
     if (this.#timer !== undefined && this.#timerAt <= at) return;
     clearTimeout(this.#timer);
     this.#timerAt = at;
-    this.#timer = setTimeout(() => this.#sweep(), at - now);
+    this.#timer = setTimeout(() => void arrived().then(() => this.#sweep()), at - now);
   }
 
   #receive(message: Msg): void {

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { Pump } from "#actors/inference/pump.ts";
 import type { PumpQueue } from "#actors/inference/pump-queue.ts";
 import { encode } from "#contracts/codec.ts";
-import { BUCKETS, inferStream, inferSubject, KNOWLEDGE } from "#contracts/subjects.ts";
+import { BUCKETS, bucketSubject, inferStream, inferSubject, KNOWLEDGE } from "#contracts/subjects.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { Outbound } from "#runtime/nats/outbound.ts";
@@ -128,6 +128,29 @@ test("a queue that cannot be opened leaves nothing behind", async () => {
     await expect(WorkQueue.open(bus, "nowhere")).rejects.toMatchObject({ code: "nats.unavailable" });
   // A closed channel listens for another second, to give back what is under way.
   await waitUntil(async () => subscriptions() <= before, { what: "no channel to listen" });
+});
+
+/** What was published leaves, and its answer comes while nothing is read. */
+async function standStill(ms: number): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  for (const until = performance.now() + ms; performance.now() < until; );
+}
+
+test("a job that arrived while its worker stood still is taken, not given back", async () => {
+  const pool = "still";
+  await provision(bus, { pools: [pool] });
+  const queue = await WorkQueue.open(bus, pool);
+  await bus.append(inferSubject({ pool, cls: "new", lane: 0, tenant: "t", session: "s" }), encode({}));
+  const taking = queue.take("new", 0, 1);
+  await standStill(1_500);
+  expect((await taking).map(({ deliveries }) => deliveries)).toEqual([1]);
+  queue.close();
+});
+
+test("an acknowledgement that arrived while its process stood still is heard", async () => {
+  const storing = bus.append(bucketSubject(BUCKETS.config, "still"), encode({}), { timeoutMs: 200 });
+  await standStill(500);
+  await expect(storing).resolves.toMatchObject({ duplicate: false });
 });
 
 test("a client that moves goes to another server, also the first time", async () => {
