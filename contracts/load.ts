@@ -2,12 +2,7 @@
 import { z } from "zod";
 import { CLASSES } from "./subjects.ts";
 
-export const LEVELS = [0, 1, 2, 3] as const;
-/**
- * How far the governor has degraded, for new conversations only. 0: normal. 1: they get the smaller model. 2: they get
- * caches and extracts of documents. 3: they are refused politely. Ongoing conversations keep their tier at every level.
- */
-export type Level = (typeof LEVELS)[number];
+export type { Level } from "./level.ts";
 
 /** KV `config`, key `level`: the level in force, why, and since when. */
 export const LEVEL_KEY = "level";

@@ -4,9 +4,11 @@
 import { existsSync } from "node:fs";
 import { dirname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
+import { keepCompiled } from "./cache-folder.js";
 import { endWithNpm } from "./parent.js";
 
 endWithNpm();
+keepCompiled();
 const here = dirname(fileURLToPath(import.meta.url));
 // Node refuses to strip types inside node_modules, so a clone that is installed there runs from dist/ as well.
 const isClone = existsSync(join(here, "bootstrap.js")) && !here.includes(`${sep}node_modules${sep}`);

@@ -3,9 +3,9 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cacheFolder } from "./cache-folder.js";
 import { supervise } from "./supervise.js";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -45,11 +45,6 @@ async function start(args) {
 function nodeIsFine(version) {
   const [major = 0, minor = 0] = version.split(".").map(Number);
   return major > NODE_MAJOR || (major === NODE_MAJOR && minor >= NODE_MINOR);
-}
-
-export function cacheFolder() {
-  const { JETCLAW_CACHE_DIR, XDG_CACHE_HOME } = process.env;
-  return JETCLAW_CACHE_DIR || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "jetclaw");
 }
 
 async function ensureDependencies() {

@@ -18,10 +18,10 @@ export async function startTelemetry(service: string, log: Log): Promise<Telemet
   process.env.OTEL_METRICS_EXPORTER ??= "none";
   process.env.OTEL_LOGS_EXPORTER ??= "none";
   process.env.OTEL_NODE_RESOURCE_DETECTORS ??= "env,host,os";
-  const { NodeSDK } = await import("@opentelemetry/sdk-node");
+  const { api, NodeSDK } = await import("@opentelemetry/sdk-node");
   const sdk = new NodeSDK({ serviceName: process.env.OTEL_SERVICE_NAME ?? service });
   sdk.start();
-  enableTracing();
+  enableTracing(api);
   log.info({ service }, "sending traces");
   return {
     async stop() {

@@ -2,7 +2,7 @@
 // say what the code does. Each rule returns what breaks it, so that a failure names the lines.
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { ERRORS } from "#contracts/errors.ts";
@@ -44,6 +44,8 @@ interface Import {
   readonly file: string;
   readonly from: string;
   readonly typeOnly: boolean;
+  /** Loaded when the code comes to it. */
+  readonly later: boolean;
 }
 
 function read(file: string): string {
@@ -64,6 +66,7 @@ function importsOf(file: string): Import[] {
     file,
     from: match[2] ?? match[3] ?? match[4] ?? "",
     typeOnly: match[1] !== undefined,
+    later: match[4] !== undefined,
   }));
 }
 
@@ -175,6 +178,42 @@ describe("who may know whom", () => {
     ).toEqual([]);
     const marks = code.flatMap((file) => (/\b(TODO|FIXME|XXX)\b/.test(read(file)) ? [file] : []));
     expect(marks.filter((file) => file !== "test/tidy.test.ts")).toEqual([]);
+  });
+});
+
+describe("a start loads what it uses", () => {
+  /** Modules that are no files of ours, of what a file brings along before its first line runs. */
+  function broughtBy(file: string, seen: Set<string>): string[] {
+    if (seen.has(file)) return [];
+    seen.add(file);
+    const needed = importsOf(file).filter(({ typeOnly, later }) => !typeOnly && !later);
+    return needed.flatMap(({ from }) => {
+      if (from.startsWith(".")) return broughtBy(join(dirname(file), from), seen);
+      return from.startsWith("#") ? broughtBy(from.slice(1), seen) : [from];
+    });
+  }
+  const broughtByAll = (from: readonly string[]): string[] => {
+    const seen = new Set<string>();
+    return [...new Set(from.flatMap((file) => broughtBy(file, seen)))].sort();
+  };
+
+  test("the help knows the commands, and nothing of what they run with", () => {
+    const commands = importsOf("ops/cli/main.ts").filter(({ from }) => from.startsWith("."));
+    const brought = broughtByAll(["ops/cli/main.ts", ...commands.map(({ from }) => join("ops/cli", from))]);
+    const libraries = brought.filter((from) => !from.startsWith("node:"));
+    expect(libraries).toEqual(["@noble/hashes/sha2.js", "commander", "eventsource-parser"]);
+  });
+
+  // `import` of node:http reads all names of it, and one of them loads the undici that is part of Node.
+  test("a role brings no telemetry, and no HTTP client before a model or embeddings are configured", () => {
+    const roles = importsOf("ops/compose/roles.ts").filter(({ from }) => from.startsWith("./"));
+    const brought = broughtByAll([
+      "ops/compose/process.ts",
+      ...roles.map(({ from }) => join("ops/compose", from)),
+    ]);
+    const heavy = /^(@opentelemetry\/|undici$|openai|@qdrant\/|node:https?$)/;
+    expect(brought.filter((from) => heavy.test(from))).toEqual([]);
+    expect(brought).toContain("fastify");
   });
 });
 

@@ -30,4 +30,4 @@ export type App = FastifyInstance<
 >;
 
 /** Adds the routes of one file. Hooks that it adds are its own. */
-export type Routes = (app: App, parts: GatewayParts) => void;
+export type Routes = (app: App, parts: GatewayParts) => void | Promise<void>;

@@ -1,7 +1,7 @@
 /** How a command fails: one clear line, the next step, and an exit code. */
 import { CommanderError } from "commander";
 import { ERRORS, JetclawError } from "#contracts/errors.ts";
-import { JetclawClientError } from "../package/client.ts";
+import { JetclawClientError } from "../package/client/http.ts";
 
 /** A failure that a command explains itself. */
 export class CliFailure extends Error {

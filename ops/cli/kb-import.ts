@@ -2,7 +2,8 @@
 import { type Command, Option } from "commander";
 import type { CloudEvent } from "#contracts/cloudevent.ts";
 import type { DocumentInput } from "#contracts/knowledge.ts";
-import { type ImportOptions, type ImportReport, type ImportTarget, Refused } from "../import/run.ts";
+import { Refused } from "../import/format.ts";
+import type { ImportOptions, ImportReport, ImportTarget } from "../import/run.ts";
 import { CliFailure, usage } from "./failure.ts";
 import { type Answered, type Asked, ask, type GatewayOptions, gatewayOf } from "./gateway.ts";
 import { collectionPath, documentPath, type KbOptions, kbSubcommand, listPages } from "./kb-collection.ts";

@@ -1,7 +1,8 @@
 /** `jetclaw level`: the load level, why, what it was before; and holding it by hand. */
 import { Command, Option } from "commander";
 import type { LevelStatus, LoadAdmin } from "#actors/governor/port.ts";
-import { LEVELS, type Level, type LevelOverride } from "#contracts/load.ts";
+import { LEVELS, type Level } from "#contracts/level.ts";
+import type { LevelOverride } from "#contracts/load.ts";
 import { usage } from "./failure.ts";
 import { ask, gatewayOf, reachesGateway } from "./gateway.ts";
 import { note, print, printColumns, printJson } from "./print.ts";

@@ -1,33 +1,36 @@
 /** The command line: one file a command, one place where errors become lines and exit codes. */
 import { readFileSync } from "node:fs";
-import { enableCompileCache } from "node:module";
 import { Command } from "commander";
-import { autoscaleCommand } from "./autoscale.ts";
-import { benchCommand } from "./bench.ts";
-import { cacheCommand } from "./cache.ts";
-import { chatCommand } from "./chat.ts";
-import { deadCommand } from "./dead.ts";
-import { demoCommand } from "./demo.ts";
-import { doctorCommand } from "./doctor.ts";
-import { drainCommand } from "./drain.ts";
 import { EXIT, reportFailure } from "./failure.ts";
-import { initCommand } from "./init.ts";
-import { kbCommand } from "./kb.ts";
-import { keysCommand } from "./keys.ts";
-import { levelCommand } from "./level.ts";
-import { provisionCommand } from "./provision.ts";
-import { routeCommand } from "./route.ts";
-import { runCommand } from "./run.ts";
-import { sessionsCommand } from "./sessions.ts";
-import { simulatorCommand } from "./simulator.ts";
-import { statusCommand } from "./status.ts";
-import { upCommand } from "./up.ts";
 
 /** How long a command that failed may take to close what it opened. */
 const END_LIMIT_MS = 1_000;
 
-/** Every command, in the order in which someone new meets them. */
-export function program(): Command {
+/** Every command, in the order in which someone new meets them; loaded when it is asked for. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  up: async () => (await import("./up.ts")).upCommand(),
+  init: async () => (await import("./init.ts")).initCommand(),
+  chat: async () => (await import("./chat.ts")).chatCommand(),
+  kb: async () => (await import("./kb.ts")).kbCommand(),
+  status: async () => (await import("./status.ts")).statusCommand(),
+  doctor: async () => (await import("./doctor.ts")).doctorCommand(),
+  cache: async () => (await import("./cache.ts")).cacheCommand(),
+  level: async () => (await import("./level.ts")).levelCommand(),
+  sessions: async () => (await import("./sessions.ts")).sessionsCommand(),
+  dead: async () => (await import("./dead.ts")).deadCommand(),
+  keys: async () => (await import("./keys.ts")).keysCommand(),
+  run: async () => (await import("./run.ts")).runCommand(),
+  drain: async () => (await import("./drain.ts")).drainCommand(),
+  autoscale: async () => (await import("./autoscale.ts")).autoscaleCommand(),
+  provision: async () => (await import("./provision.ts")).provisionCommand(),
+  route: async () => (await import("./route.ts")).routeCommand(),
+  bench: async () => (await import("./bench.ts")).benchCommand(),
+  demo: async () => (await import("./demo.ts")).demoCommand(),
+  simulator: async () => (await import("./simulator.ts")).simulatorCommand(),
+};
+
+/** The command that is named, or every one for the help, and for what was meant by a name that is none. */
+export async function program(name = ""): Promise<Command> {
   const root = new Command("jetclaw")
     .description("Chatbots as durable actors on NATS JetStream.")
     .version(versionOf(), "-v, --version", "print the version")
@@ -45,27 +48,9 @@ Examples:
 
 Settings come from jetclaw.config.ts and JETCLAW_* variables; ops/cli/README.md lists them.`,
     );
-  const commands = [
-    upCommand(),
-    initCommand(),
-    chatCommand(),
-    kbCommand(),
-    statusCommand(),
-    doctorCommand(),
-    cacheCommand(),
-    levelCommand(),
-    sessionsCommand(),
-    deadCommand(),
-    keysCommand(),
-    runCommand(),
-    drainCommand(),
-    autoscaleCommand(),
-    provisionCommand(),
-    routeCommand(),
-    benchCommand(),
-    demoCommand(),
-    simulatorCommand(),
-  ];
+  const asked = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  const loaders = asked ? [asked] : Object.values(COMMANDS);
+  const commands = await Promise.all(loaders.map((load) => load()));
   for (const command of commands) root.addCommand(command);
   for (const command of [root, ...commands, ...commands.flatMap((each) => each.commands)])
     command.exitOverride();
@@ -74,18 +59,16 @@ Settings come from jetclaw.config.ts and JETCLAW_* variables; ops/cli/README.md 
 
 /** Runs a command and leaves its exit code in the process; the process ends when nothing holds it any more. */
 export async function main(argv: readonly string[]): Promise<void> {
-  // Commands load what they need when they run, and the next start finds it compiled.
-  enableCompileCache();
   // A reader that went away (`| head`) is no error of ours.
   process.stdout.on("error", (error: NodeJS.ErrnoException) =>
     process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failed),
   );
   try {
     if (argv.length === 0) {
-      program().outputHelp();
+      (await program()).outputHelp();
       return;
     }
-    await program().parseAsync(argv, { from: "user" });
+    await (await program(argv[0])).parseAsync(argv, { from: "user" });
   } catch (error) {
     process.exitCode = reportFailure(error);
     // What a failed start left open must not keep a process that said it refuses.

@@ -1,12 +1,10 @@
 /** `jetclaw route explain`: which pool and model a text would get, and what each strategy said to it. */
 import { Command, Option } from "commander";
-import { explain, type Step } from "#actors/routing/decide.ts";
-import { policyOf } from "#actors/routing/policy.ts";
+import type { Step } from "#actors/routing/decide.ts";
 import type { RouteFeatures, Signals } from "#actors/routing/port.ts";
 import type { Config } from "#contracts/config.ts";
-import { LEVELS, type Level } from "#contracts/load.ts";
+import { LEVELS, type Level } from "#contracts/level.ts";
 import { CLASSES, type PriorityClass } from "#contracts/subjects.ts";
-import { loadConfig } from "../config.ts";
 import { readSettings } from "../settings.ts";
 import { usage } from "./failure.ts";
 import { ask, gatewayOf, reachesGateway } from "./gateway.ts";
@@ -67,6 +65,11 @@ function explainCommand(): Command {
 }
 
 async function runExplain(text: string, flags: ExplainFlags): Promise<void> {
+  const [{ explain }, { policyOf }, { loadConfig }] = await Promise.all([
+    import("#actors/routing/decide.ts"),
+    import("#actors/routing/policy.ts"),
+    import("../config.ts"),
+  ]);
   const { config, path } = await loadConfig(readSettings(), { callsModels: false });
   const features = await featuresOf(text, flags, config);
   const [level, levelFrom] = await levelNow(flags);

@@ -4,6 +4,7 @@ import type { Config } from "#contracts/config.ts";
 import { Lifecycle, STAGE } from "#runtime/lifecycle.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import type { Log } from "#runtime/observe/log.ts";
+import { enableMetrics } from "#runtime/observe/metrics.ts";
 import { startTelemetry, type Telemetry } from "../observe.ts";
 import type { Settings } from "../settings.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
@@ -83,6 +84,8 @@ export async function runProcess(options: ProcessOptions): Promise<RunningProces
     name: "telemetry",
     stage: STAGE.telemetry,
     async start() {
+      // Whoever serves the figures counts from the first moment.
+      if (roles.includes("gateway")) await enableMetrics();
       telemetry = await startTelemetry(options.service ?? `jetclaw-${roles.join("-")}`, log);
     },
     stop: async () => telemetry?.stop(),

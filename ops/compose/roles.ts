@@ -2,6 +2,7 @@
 import type { KnowledgeStore } from "#actors/knowledge/port.ts";
 import type { ActorKind } from "#runtime/actor/define.ts";
 import { STAGE } from "#runtime/lifecycle.ts";
+import { enableMetrics } from "#runtime/observe/metrics.ts";
 import type { Settings } from "../settings.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
 import type { Retrieval } from "./retrieval.ts";
@@ -128,6 +129,7 @@ export async function preload(): Promise<void> {
     import("./invalidator.ts"),
     import("./indexer.ts"),
     import("./governor.ts"),
+    enableMetrics(),
   ]);
 }
 

@@ -1,4 +1,5 @@
 /** What signals and stray errors mean to a process that serves: drain once, end at once when asked again. */
+import { flushCompileCache } from "node:module";
 import { LIMITS } from "#contracts/limits.ts";
 import type { Log } from "#runtime/observe/log.ts";
 
@@ -53,5 +54,7 @@ export function serveUntilSignalled({ stop, drainAsked, abandon, log, say }: End
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, onSignal);
   process.on("uncaughtException", onStray);
   process.on("unhandledRejection", onStray);
+  // Node writes down what it has compiled when it ends, and who is killed does not come to it.
+  flushCompileCache();
   return new Promise(() => {});
 }

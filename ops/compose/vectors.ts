@@ -1,6 +1,6 @@
 /** Embeddings and the vector index as the configuration names them, made from the parts of actors/knowledge. */
 import { RememberingEmbedder } from "#actors/knowledge/embeddings/memory.ts";
-import { type EmbeddingsClient, openaiEmbeddings } from "#actors/knowledge/embeddings/openai.ts";
+import type { EmbeddingsClient } from "#actors/knowledge/embeddings/openai.ts";
 import { questionVectors } from "#actors/knowledge/embeddings/questions.ts";
 import type { Embedder, QuestionVectors } from "#actors/knowledge/port.ts";
 import { EmbeddedIndex } from "#actors/knowledge/vectors/embedded-index.ts";
@@ -30,6 +30,7 @@ async function clientOf(
   purpose: "question" | "document",
 ): Promise<EmbeddingsClient> {
   const { baseUrl, model, dimensions, batchTexts, timeoutMs = DOCUMENT_MS } = config;
+  const { openaiEmbeddings } = await import("#actors/knowledge/embeddings/openai.ts");
   return openaiEmbeddings({
     baseUrl,
     model,

@@ -29,6 +29,9 @@ export type Item =
     }
   | { readonly kind: "broken"; readonly where: string; readonly reason: string; readonly bytes: number };
 
+/** The store does not take this document; others may be taken. */
+export class Refused extends Error {}
+
 /** What a format finds in a file that is one document; the title falls back to the file's name. */
 export interface Read {
   readonly title?: string | undefined;

@@ -6,7 +6,7 @@ import type { CloudEvent } from "#contracts/cloudevent.ts";
 import { contentHash, type DocumentInput } from "#contracts/knowledge.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { documentOf, itemsOf } from "./files.ts";
-import { holdsLines, type Item, type SourceFile } from "./format.ts";
+import { holdsLines, type Item, Refused, type SourceFile } from "./format.ts";
 
 /** The collection as an import sees it. Whatever is thrown but `Refused` ends the import. */
 export interface ImportTarget {
@@ -19,9 +19,6 @@ export interface ImportTarget {
     events: readonly CloudEvent[],
   ): Promise<readonly { readonly outcome: string; readonly revision: number }[]>;
 }
-
-/** The store does not take this document; others may be taken. */
-export class Refused extends Error {}
 
 export interface ImportOptions {
   readonly files: readonly SourceFile[];

@@ -1,36 +1,59 @@
 /**
  * Counters, histograms and gauges, exported as Prometheus text. Labels are bounded sets, never ids.
- * One registry a process; every name is declared here so that dashboards have one place to look.
+ * One registry a process; every name is declared here so that dashboards have one place to look. Only a process that serves
+ * `/metrics` counts: elsewhere nobody could read it, and OpenTelemetry's modules are a fifth of a start.
  */
-import { PrometheusExporter, PrometheusSerializer } from "@opentelemetry/exporter-prometheus";
-import { MeterProvider } from "@opentelemetry/sdk-metrics";
+import type { Meter } from "@opentelemetry/api";
 
 export type Labels = Readonly<Record<string, string>>;
 
-const exporter = new PrometheusExporter({ preventServerStart: true });
-const meter = new MeterProvider({ readers: [exporter] }).getMeter("jetclaw");
-const serializer = new PrometheusSerializer("jetclaw", true);
+/** What is declared is made when the process begins to count. */
+const declared = new Set<(meter: Meter) => void>();
+let registry: { readonly meter: Meter; text(): Promise<string> } | undefined;
+let enabling: Promise<void> | undefined;
+
+function declare(make: (meter: Meter) => void): void {
+  declared.add(make);
+  if (registry) make(registry.meter);
+}
+
+/** Begins to count; once a process, however often it is called. */
+export function enableMetrics(): Promise<void> {
+  enabling ??= makeRegistry();
+  return enabling;
+}
+
+async function makeRegistry(): Promise<void> {
+  const [{ PrometheusExporter, PrometheusSerializer }, { MeterProvider }] = await Promise.all([
+    import("@opentelemetry/exporter-prometheus"),
+    import("@opentelemetry/sdk-metrics"),
+  ]);
+  const exporter = new PrometheusExporter({ preventServerStart: true });
+  const meter = new MeterProvider({ readers: [exporter] }).getMeter("jetclaw");
+  const serializer = new PrometheusSerializer("jetclaw", true);
+  const text = async (): Promise<string> => serializer.serialize((await exporter.collect()).resourceMetrics);
+  registry = { meter, text };
+  for (const make of declared) make(meter);
+}
+
 const MS_BUCKETS = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
 
 const counter = (name: string, description: string) => {
-  const instrument = meter.createCounter(name, { description });
-  return (labels: Labels = {}, by = 1): void => instrument.add(by, labels);
-};
-const histogramOf = (name: string, description: string, buckets: number[]) => {
-  const instrument = meter.createHistogram(name, {
-    description,
-    advice: { explicitBucketBoundaries: buckets },
+  let instrument: ReturnType<Meter["createCounter"]> | undefined;
+  declare((meter) => {
+    instrument = meter.createCounter(name, { description });
   });
-  return (value: number, labels: Labels = {}): void => instrument.record(value, labels);
+  return (labels: Labels = {}, by = 1): void => instrument?.add(by, labels);
 };
-const histogramMs = (name: string, description: string) => {
-  const instrument = meter.createHistogram(name, {
-    description,
-    unit: "ms",
-    advice: { explicitBucketBoundaries: MS_BUCKETS },
+const histogramOf = (name: string, description: string, buckets: number[], unit?: string) => {
+  let instrument: ReturnType<Meter["createHistogram"]> | undefined;
+  declare((meter) => {
+    const advice = { explicitBucketBoundaries: buckets };
+    instrument = meter.createHistogram(name, { description, advice, ...(unit ? { unit } : {}) });
   });
-  return (value: number, labels: Labels = {}): void => instrument.record(value, labels);
+  return (value: number, labels: Labels = {}): void => instrument?.record(value, labels);
 };
+const histogramMs = (name: string, description: string) => histogramOf(name, description, MS_BUCKETS, "ms");
 
 export const metrics = {
   turns: counter("turns", "closed turns by outcome and cache level"),
@@ -72,16 +95,21 @@ export function gauge(
   description: string,
   read: () => readonly { value: number; labels?: Labels }[],
 ): () => void {
-  const instrument = meter.createObservableGauge(name, { description });
+  let remove = (): void => {};
   const callback = (result: { observe(value: number, labels?: Labels): void }): void => {
     for (const { value, labels } of read()) result.observe(value, labels ?? {});
   };
-  instrument.addCallback(callback);
-  return () => instrument.removeCallback(callback);
+  const make = (meter: Meter): void => {
+    const instrument = meter.createObservableGauge(name, { description });
+    instrument.addCallback(callback);
+    remove = () => instrument.removeCallback(callback);
+  };
+  declare(make);
+  return () => {
+    declared.delete(make);
+    remove();
+  };
 }
 
-/** Everything as Prometheus text exposition. */
-export async function prometheusText(): Promise<string> {
-  const { resourceMetrics } = await exporter.collect();
-  return serializer.serialize(resourceMetrics);
-}
+/** Everything as Prometheus text exposition; empty in a process that does not count. */
+export const prometheusText = async (): Promise<string> => (registry ? registry.text() : "");

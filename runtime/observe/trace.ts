@@ -1,19 +1,15 @@
 /**
- * Spans over the OpenTelemetry API. Without an exporter a span costs nothing: its context passes the parent through,
- * so that a process without tracing never cuts a trace in two.
+ * Spans over the OpenTelemetry API. Without an exporter a span costs nothing, not even the API's modules: its context passes
+ * the parent through, so that a process without tracing never cuts a trace in two.
  */
-import {
-  type Attributes,
-  type Span as OtelSpan,
-  ROOT_CONTEXT,
-  SpanKind,
-  SpanStatusCode,
-  trace,
-} from "@opentelemetry/api";
+import type * as otel from "@opentelemetry/api";
+import type { Attributes, Span as OtelSpan, SpanStatusCode } from "@opentelemetry/api";
 import type { TraceContext } from "#contracts/envelope.ts";
 import { randomText } from "../random-pool.ts";
 
-export { SpanKind } from "@opentelemetry/api";
+/** As the API numbers them. */
+export const SpanKind = { INTERNAL: 0, SERVER: 1, CLIENT: 2, PRODUCER: 3, CONSUMER: 4 } as const;
+export type SpanKind = (typeof SpanKind)[keyof typeof SpanKind];
 export type { TraceContext } from "#contracts/envelope.ts";
 
 export interface Span {
@@ -35,18 +31,20 @@ export interface SpanOptions {
   readonly startAt?: number;
 }
 
-let enabled = false;
+type Api = Pick<typeof otel, "ROOT_CONTEXT" | "SpanStatusCode" | "trace">;
+let api: Api | undefined;
 /** Called once by whoever installs an exporter. */
-export function enableTracing(): void {
-  enabled = true;
+export function enableTracing(loaded: Api): void {
+  api = loaded;
 }
 
 const silent = (context: TraceContext | undefined): Span => ({ context, set() {}, event() {}, end() {} });
 const NOTHING = silent(undefined);
 
 export function startSpan(name: string, options: SpanOptions = {}): Span {
-  if (!enabled) return options.parent ? silent(options.parent) : NOTHING;
+  if (!api) return options.parent ? silent(options.parent) : NOTHING;
   const parent = options.parent ? parseTraceparent(options.parent) : undefined;
+  const { ROOT_CONTEXT, SpanStatusCode, trace } = api;
   const context = parent ? trace.setSpanContext(ROOT_CONTEXT, { ...parent, isRemote: true }) : ROOT_CONTEXT;
   const links = (options.links ?? [])
     .flatMap((l) => (l ? [parseTraceparent(l)] : []))
@@ -61,10 +59,10 @@ export function startSpan(name: string, options: SpanOptions = {}): Span {
     },
     context,
   );
-  return live(span, options.parent?.tracestate);
+  return live(span, SpanStatusCode.ERROR, options.parent?.tracestate);
 }
 
-function live(span: OtelSpan, tracestate: string | undefined): Span {
+function live(span: OtelSpan, failed: SpanStatusCode, tracestate: string | undefined): Span {
   const { traceId, spanId, traceFlags } = span.spanContext();
   return {
     context: {
@@ -76,7 +74,7 @@ function live(span: OtelSpan, tracestate: string | undefined): Span {
     end(error) {
       if (error !== undefined) {
         span.recordException(error instanceof Error ? error : String(error));
-        span.setStatus({ code: SpanStatusCode.ERROR });
+        span.setStatus({ code: failed });
       }
       span.end();
     },

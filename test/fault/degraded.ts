@@ -4,7 +4,7 @@ import { decode } from "#contracts/codec.ts";
 import { BUCKETS, bucketStream, bucketSubject } from "#contracts/subjects.ts";
 import type { TurnRecord } from "#contracts/turn.ts";
 import { provision } from "#runtime/nats/topology.ts";
-import { prometheusText } from "#runtime/observe/metrics.ts";
+import { enableMetrics, prometheusText } from "#runtime/observe/metrics.ts";
 import { CachedWorld } from "#test/harness/cached-world.ts";
 import { type EmbeddingModel, embeddingModel } from "#test/harness/embedding-model.ts";
 import { startTestQdrant, type TestQdrant } from "#test/harness/qdrant.ts";
@@ -175,6 +175,7 @@ type Measured = Readonly<
 
 async function measure(parts: Parts, asking: Asking, fault: Degradation, turns: number): Promise<Measured> {
   const calm = await asking.many(turns);
+  await enableMetrics();
   const before = await countOf(fault.counted);
   const heal = await fault.cause(parts);
   const hit = await asking.many(turns);

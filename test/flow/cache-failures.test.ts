@@ -1,5 +1,5 @@
 // What the caches need fails: who asked for others dies, the store stalls; and what is served is checked behind the user.
-import { afterEach, expect, test } from "vitest";
+import { afterEach, beforeAll, expect, test } from "vitest";
 import { createCacheAdmin } from "#actors/cache/admin.ts";
 import { Flights } from "#actors/cache/flights.ts";
 import { flightKey } from "#actors/cache/key.ts";
@@ -8,10 +8,12 @@ import { BUCKETS, bucketStream, bucketSubject, CORE } from "#contracts/subjects.
 import { systemClock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
-import { prometheusText } from "#runtime/observe/metrics.ts";
+import { enableMetrics, prometheusText } from "#runtime/observe/metrics.ts";
 import { stretchPatience } from "#runtime/within.ts";
 import { CachedWorld, TENANT } from "#test/harness/cached-world.ts";
 import { SLOW_MACHINE, waitUntil } from "#test/harness/wait.ts";
+
+beforeAll(enableMetrics);
 
 let world: CachedWorld | undefined;
 afterEach(async () => {

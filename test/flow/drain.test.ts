@@ -50,7 +50,8 @@ afterAll(async () => {
 });
 
 const hosts = async () => (await readStatus(nats.url)).placement?.hosts ?? [];
-const jetclaw = (...args: string[]) => program().parseAsync([...args, "--nats", nats.url], { from: "user" });
+const jetclaw = async (...args: string[]) =>
+  (await program(args[0])).parseAsync([...args, "--nats", nats.url], { from: "user" });
 
 test("a host that is asked to drain hands over its share and ends; weights say who gets how much", async () => {
   const leaving = await host(1);

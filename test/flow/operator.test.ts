@@ -55,7 +55,7 @@ const overNats: Way = () => ["--nats", nats.url];
 /** @returns what it wrote to standard output */
 async function jetclaw(way: Way, ...args: string[]): Promise<string> {
   out = "";
-  await program().parseAsync([...args, ...way()], { from: "user" });
+  await (await program(args[0])).parseAsync([...args, ...way()], { from: "user" });
   return out;
 }
 const jsonOf = async <T>(way: Way, ...args: string[]): Promise<T> =>

@@ -2,7 +2,6 @@
 // invalidators, are killed at random: after a change was acknowledged as indexed, no answer may be older than it, and none
 // may be of another topic than was asked for.
 import { type ChildProcess, fork } from "node:child_process";
-import { enableCompileCache } from "node:module";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { createKnowledgeStore } from "#actors/knowledge/store.ts";
@@ -98,14 +97,10 @@ class Host {
 type Consumer = "indexer" | "invalidator";
 const CONSUMERS: readonly Consumer[] = ["indexer", "invalidator"];
 
-/** What every process of the product finds when it starts: modules that one before it has compiled. */
-const { directory: compiled } = enableCompileCache();
-
 /** A process that has loaded its modules. */
 async function load(): Promise<ChildProcess> {
   const child = fork(fileURLToPath(new URL("cache-process.ts", import.meta.url)), {
     execArgv: ["--conditions=jetclaw-src"],
-    env: { ...process.env, NODE_COMPILE_CACHE: compiled },
   });
   if (child.pid !== undefined) child.once("exit", endWithUs(child.pid));
   await said(child, "loaded");

@@ -20,23 +20,23 @@ const isLeaf = (command: Command): boolean => command.commands.length === 0;
 const leaves = (command: Command): Command[] =>
   isLeaf(command) ? [command] : command.commands.flatMap(leaves);
 
-test("every command says what it does and shows an example", () => {
-  const silent = leaves(program()).filter(
+test("every command says what it does and shows an example", async () => {
+  const silent = leaves(await program()).filter(
     (command) => !/Examples?:/.test(helpOf(command)) || command.description() === "",
   );
   expect(silent.map((command) => command.name())).toEqual([]);
 });
 
-test("the README lists the commands and the roles", () => {
-  const names = program()
-    .commands.flatMap((command) => [command, ...command.commands])
+test("the README lists the commands and the roles", async () => {
+  const names = (await program()).commands
+    .flatMap((command) => [command, ...command.commands])
     .map((command) => command.name());
   const known = names.filter((name) => README.includes(`\`${name}`) || README.includes(` ${name}\``));
   expect(known).toEqual(names);
   for (const role of Object.keys(ROLES)) expect(README).toContain(`\`${role}`);
 });
 
-test("what prints data can print it as JSON", () => {
+test("what prints data can print it as JSON", async () => {
   const printing = [
     "kb put",
     "kb get",
@@ -55,7 +55,7 @@ test("what prints data can print it as JSON", () => {
     "route explain",
     "chat",
   ];
-  const commands = leaves(program());
+  const commands = leaves(await program());
   const without = printing.filter((path) => {
     const name = path.split(" ").at(-1);
     const parent = path.includes(" ") ? path.split(" ")[0] : undefined;

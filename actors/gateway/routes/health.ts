@@ -1,12 +1,13 @@
 /** Whether the process lives, whether it takes work, and its figures. No key: nothing here names anyone. */
 import { z } from "zod";
-import { prometheusText } from "#runtime/observe/metrics.ts";
+import { enableMetrics, prometheusText } from "#runtime/observe/metrics.ts";
 import type { Routes } from "../parts.ts";
 
 const readinessSchema = z.object({ ready: z.boolean(), reasons: z.array(z.string()) });
 const tags = ["operation"];
 
-export const healthRoutes: Routes = (app, { deps }) => {
+export const healthRoutes: Routes = async (app, { deps }) => {
+  await enableMetrics();
   app.get(
     "/healthz",
     {

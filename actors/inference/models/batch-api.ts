@@ -5,7 +5,7 @@
  */
 import { ModelFailure } from "../failure.ts";
 import { modelError } from "./openai-errors.ts";
-import { FormData, type Provider, ProviderRefusal, type ProviderResponse } from "./provider.ts";
+import { type FormData, newForm, type Provider, ProviderRefusal, type ProviderResponse } from "./provider.ts";
 
 /** A batch as its provider tells of it. */
 export interface RemoteBatch {
@@ -77,7 +77,7 @@ export function batchApi(provider: Provider): BatchApi {
   const batchOf = (id: string): string => `/batches/${encodeURIComponent(id)}`;
   return {
     async upload(name, lines, signal) {
-      const body = new FormData();
+      const body = await newForm();
       body.set("purpose", "batch");
       body.set("file", new Blob([lines.join("\n"), "\n"], { type: "application/jsonl" }), name);
       return idOf(await json("POST", "/files", signal, { body, ms: FILE_MS }));

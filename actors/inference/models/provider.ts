@@ -3,7 +3,7 @@
  * a third of a worker's CPU: headers, bodies and streams are each wrapped three times. What is needed of them is little:
  * a connection that is given up in time, a status, headers, and the pieces of a body.
  */
-import { FormData, Pool } from "undici";
+import type { FormData } from "undici";
 import { Exchange, type Head, type Sink } from "./exchange.ts";
 
 /** What is read of an answer: its body once, in one of three ways. */
@@ -64,7 +64,15 @@ const ERROR_CHARS = 16_384;
 /** An answer that is larger is none. */
 const ANSWER_BYTES = 64 * 1024 * 1024;
 
-export { FormData };
+export type { FormData };
+
+/** Loaded by who opens a provider, beside whatever else it begins with: a worker of other models does without. */
+const undici = () => import("undici");
+
+export async function newForm(): Promise<FormData> {
+  const { FormData } = await undici();
+  return new FormData();
+}
 
 /** @param baseUrl `.../v1`, with a query where the server wants one */
 export function openProvider(
@@ -76,17 +84,21 @@ export function openProvider(
   const { origin, pathname, search } = new URL(baseUrl);
   const base = pathname.replace(/\/+$/, "");
   // How long an answer may take is for `patience.ts` to say.
-  const dispatcher = new Pool(origin, {
-    connect: { timeout: connectMs },
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    maxResponseSize: answerBytes,
-  });
+  const opening = undici().then(
+    ({ Pool }) =>
+      new Pool(origin, {
+        connect: { timeout: connectMs },
+        headersTimeout: 0,
+        bodyTimeout: 0,
+        maxResponseSize: answerBytes,
+      }),
+  );
   const own = { authorization: `Bearer ${apiKey ?? "none"}`, "user-agent": "jetclaw" };
   const json = { ...own, "content-type": "application/json" };
   const call: Provider["call"] = async (method, path, { body, signal, headers }) => {
     const query = path.includes("?") ? search.replace("?", "&") : search;
     const known = typeof body === "string" ? json : own;
+    const dispatcher = await opening;
     const exchange = new Exchange(signal);
     dispatcher.dispatch(
       {

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { LIMITS } from "#contracts/limits.ts";
 import { filesOf } from "#ops/import/files.ts";
-import { type ImportReport, type ImportTarget, Refused, runImport } from "#ops/import/run.ts";
+import { Refused } from "#ops/import/format.ts";
+import { type ImportReport, type ImportTarget, runImport } from "#ops/import/run.ts";
 
 let folder: string;
 beforeEach(async () => {

@@ -1,7 +1,6 @@
 // What a trace shows of a batch: its own span with the number of its requests and links to each of them; alone it is
 // part of its request's trace.
-import { context, trace } from "@opentelemetry/api";
-import { tracing } from "@opentelemetry/sdk-node";
+import { api, tracing } from "@opentelemetry/sdk-node";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Entry } from "#actors/inference/models/batch-entry.ts";
 import { BatchingModel } from "#actors/inference/models/batching.ts";
@@ -17,13 +16,13 @@ const provider = new tracing.BasicTracerProvider({
 });
 
 beforeAll(() => {
-  trace.setGlobalTracerProvider(provider);
-  enableTracing();
+  api.trace.setGlobalTracerProvider(provider);
+  enableTracing(api);
 });
 afterAll(async () => {
   await provider.shutdown();
-  trace.disable();
-  context.disable();
+  api.trace.disable();
+  api.context.disable();
 });
 
 const answerAll = (entries: readonly Entry[]): void => {

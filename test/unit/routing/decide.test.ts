@@ -5,7 +5,7 @@ import { decide, explain } from "#actors/routing/decide.ts";
 import { policyOf } from "#actors/routing/policy.ts";
 import type { ModelSignal, RouteFeatures, Signals } from "#actors/routing/port.ts";
 import { configSchema, ROUTING_STRATEGIES } from "#contracts/config.ts";
-import { LEVELS, type Level } from "#contracts/load.ts";
+import { LEVELS, type Level } from "#contracts/level.ts";
 import { CLASSES } from "#contracts/subjects.ts";
 import { routeDecisionSchema } from "#contracts/turn.ts";
 

@@ -37,7 +37,7 @@ async function run(...args: string[]): Promise<string> {
     out += String(text);
     return true;
   });
-  await program().parseAsync(["route", "explain", ...args], { from: "user" });
+  await (await program("route")).parseAsync(["route", "explain", ...args], { from: "user" });
   return out;
 }
 
