@@ -217,6 +217,12 @@ export const ERRORS = {
     "The message store is not available.",
     "Try again; operators: jetclaw doctor.",
   ),
+  "nats.refused": entry(
+    500,
+    "never",
+    "NATS does not know this user.",
+    "Name one that it knows: JETCLAW_NATS_URL=nats://user:password@host:port.",
+  ),
   "nats.too-large": entry(
     413,
     "never",

@@ -49,8 +49,8 @@ export function importCommand(): Command {
       `
 Formats: .md .markdown (front matter: title, locale, tags, url), .html .htm, .txt, .pdf, .jsonl .ndjson (a line is a
 document {id, title, text, url, locale, tags} or a CloudEvent). The id of a document is its path in the folder without
-the ending. A file that cannot be read is named, the others are stored, and the exit code is 1. Ctrl-C finishes what is
-under way; run it again to go on.
+the ending. Links are followed, what they lead to comes once. A file that cannot be read is named, the others are
+stored, and the exit code is 1. Ctrl-C finishes what is under way; run it again to go on.
 
 Examples:
   jetclaw kb import docs/ --collection shop

@@ -1,6 +1,7 @@
 /** Roles composed into one process: started in stages, ready together, drained and stopped in reverse. */
 import type { KnowledgeStore } from "#actors/knowledge/port.ts";
 import type { Config } from "#contracts/config.ts";
+import { JetclawError } from "#contracts/errors.ts";
 import { Lifecycle, STAGE } from "#runtime/lifecycle.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import type { Log } from "#runtime/observe/log.ts";
@@ -48,7 +49,7 @@ const NATS_RETRY_MS = 500;
 /** How long a part may take to close when NATS is gone. */
 const ABANDON_MS = 300;
 
-/** @throws JetclawError `nats.unavailable`, `start.refused`; what had started is stopped again. */
+/** @throws JetclawError `nats.unavailable`, `nats.refused`, `start.refused`; what had started is stopped again. */
 export async function runProcess(options: ProcessOptions): Promise<RunningProcess> {
   const { roles, config, log, settings } = options;
   // A failed start is told by whoever called; the log would only repeat it.
@@ -167,7 +168,9 @@ async function connectPatiently({ natsUrl, roles, log, say }: ProcessOptions): P
     try {
       return await connectTo(natsUrl, `jetclaw-${roles.join("-")}`, log);
     } catch (error) {
-      if (Date.now() > until) throw error;
+      // Nothing is started that would be lost by ending, and whoever starts it again waits as well.
+      const refused = error instanceof JetclawError && error.code === "nats.refused";
+      if (refused || Date.now() > until) throw error;
       if (tries === 0) say(`Waiting for NATS at ${natsUrl.replace(/\/\/[^@]*@/, "//")} ...`);
       await new Promise((resolve) => setTimeout(resolve, NATS_RETRY_MS));
     }

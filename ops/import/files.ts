@@ -1,5 +1,5 @@
 /** The files of an import, with names that are the same on every machine, and what each of them holds. */
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, extname, join, relative, sep } from "node:path";
 import { documentId } from "#contracts/cloudevent.ts";
 import { headingOf } from "#contracts/heading.ts";
@@ -13,28 +13,64 @@ const MOST_BYTES = 64 * 1_048_576;
 /** A document has no more. */
 const MOST_TAGS = 32;
 
-/** Every file of the folders and the files named, in the order of their names. @throws Error for a path that is not there */
+/**
+ * Every file of the folders and the files named, in the order of their names. Links in folders are followed.
+ * @throws Error for a path that is not there
+ */
 export async function filesOf(paths: readonly string[]): Promise<SourceFile[]> {
   const files = new Map<string, SourceFile>();
   for (const path of paths) {
     const found = await stat(path);
     const root = found.isDirectory() ? path : dirname(path);
-    const inside = found.isDirectory()
-      ? (await readdir(path, { recursive: true, withFileTypes: true }))
-          .filter((entry) => entry.isFile() && isImported(entry.name))
-          .map((entry) => join(entry.parentPath, entry.name))
-      : [path];
-    for (const file of inside) {
-      const { size } = await stat(file);
-      // macOS takes accents apart in names; the same folder must give the same ids everywhere.
-      files.set(file, {
-        path: file,
-        name: relative(root, file).split(sep).join("/").normalize("NFC"),
-        bytes: size,
-      });
-    }
+    const { inside, nowhere } = found.isDirectory()
+      ? await filesBelow(path)
+      : { inside: [path], nowhere: [] };
+    // macOS takes accents apart in names; the same folder must give the same ids everywhere.
+    const nameOf = (file: string): string => relative(root, file).split(sep).join("/").normalize("NFC");
+    for (const file of inside)
+      files.set(file, { path: file, name: nameOf(file), bytes: (await stat(file)).size });
+    for (const link of nowhere)
+      files.set(link, { path: link, name: nameOf(link), bytes: 0, broken: "is a link that leads nowhere" });
   }
   return [...files.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
+
+/**
+ * What is below a folder, links followed. What is there by its own name comes by that alone, and what several links lead
+ * to comes by the first of them: so nothing is there twice, and a circle of links ends.
+ */
+async function filesBelow(folder: string): Promise<{ inside: string[]; nowhere: string[] }> {
+  const inside: string[] = [];
+  const links: string[] = [];
+  const nowhere: string[] = [];
+  const seen = new Set<string>();
+  const take = (path: string, real: string): void => {
+    if (isImported(path) && !seen.has(real)) inside.push(path);
+    seen.add(real);
+  };
+  const walk = async (path: string, real: string): Promise<void> => {
+    if (seen.has(real)) return;
+    seen.add(real);
+    const entries = await readdir(path, { withFileTypes: true });
+    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const below = join(path, entry.name);
+      if (entry.isSymbolicLink()) links.push(below);
+      else if (entry.isDirectory()) await walk(below, join(real, entry.name));
+      else if (entry.isFile()) take(below, join(real, entry.name));
+    }
+  };
+  await walk(folder, await realpath(folder));
+  // Walking adds to them.
+  for (const link of links) {
+    const real = await realpath(link).catch(() => undefined);
+    const found = real === undefined ? undefined : await stat(real);
+    if (real === undefined) {
+      // Without an ending it may have led to a folder.
+      if (isImported(link) || extname(link) === "") nowhere.push(link);
+    } else if (found?.isDirectory()) await walk(link, real);
+    else if (found?.isFile()) take(link, real);
+  }
+  return { inside, nowhere };
 }
 
 /** The document that a file is: its name without the ending. */
@@ -45,6 +81,7 @@ export function documentOf(name: string): string {
 /** Never throws: what is wrong with a file is an item. */
 export async function* itemsOf(file: SourceFile, locale?: string): AsyncGenerator<Item> {
   try {
+    if (file.broken !== undefined) throw new Error(file.broken);
     if (holdsLines(file.name)) yield* readLines(file);
     else yield await readDocument(file, locale);
   } catch (error) {

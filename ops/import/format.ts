@@ -9,6 +9,8 @@ export interface SourceFile {
   /** Path below the folder that was named, with `/`, the same on every machine. */
   readonly name: string;
   readonly bytes: number;
+  /** Why it cannot be read, where that is known before. */
+  readonly broken?: string;
 }
 
 /** One thing that a file holds. `bytes` of it have been read, for the progress. */

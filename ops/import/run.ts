@@ -6,7 +6,7 @@ import type { CloudEvent } from "#contracts/cloudevent.ts";
 import { contentHash, type DocumentInput } from "#contracts/knowledge.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { documentOf, itemsOf } from "./files.ts";
-import { holdsLines, type Item, Refused, type SourceFile } from "./format.ts";
+import { holdsLines, type Item, isImported, Refused, type SourceFile } from "./format.ts";
 
 /** The collection as an import sees it. Whatever is thrown but `Refused` ends the import. */
 export interface ImportTarget {
@@ -82,7 +82,7 @@ class Import {
   readonly #spokenOf = new Set<string>();
   #unchanged = 0;
   #revision = 0;
-  /** Documents of broken lines have no known id: one of them might be what would be pruned. */
+  /** Documents of broken lines and below lost links have no known id: one of them might be what would be pruned. */
   #anonymous = 0;
 
   constructor(target: ImportTarget, options: ImportOptions) {
@@ -130,7 +130,7 @@ class Import {
     switch (item.kind) {
       case "broken": {
         this.#broken.push({ where: item.where, reason: item.reason });
-        if (holdsLines(file.name)) this.#anonymous++;
+        if (holdsLines(file.name) || !isImported(file.name)) this.#anonymous++;
         else this.#sources.set(documentOf(file.name), file.name);
         return;
       }
@@ -198,7 +198,8 @@ class Import {
   /** @returns why nothing was pruned */
   async #prune(): Promise<string | undefined> {
     if (this.#options.signal.aborted) return "the import was interrupted";
-    if (this.#anonymous > 0) return "lines that cannot be read may be documents of the collection";
+    if (this.#anonymous > 0)
+      return "lines that cannot be read, or what links that lead nowhere have led to, may be documents of the collection";
     for (const document of this.#known.keys()) {
       if (this.#sources.has(document) || this.#spokenOf.has(document)) continue;
       if (this.#options.signal.aborted) break;

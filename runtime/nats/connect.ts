@@ -4,7 +4,6 @@
  */
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import {
-  AuthorizationError,
   connect,
   type NatsConnection,
   PermissionViolationError,
@@ -20,6 +19,7 @@ import { readDirectly } from "./direct-reads.ts";
 import type { ConsumerState, LeaderMessage, WhichMessage } from "./leader-answer.ts";
 import { readConsumer, readCount, readLeaderAnswer } from "./leader-answer.ts";
 import { ASK_SUBJECT, Majority } from "./majority.ts";
+import { isUserRefused, notConnected } from "./not-connected.ts";
 import { pingOnPulse } from "./ping-pulse.ts";
 import { Quorum } from "./quorum.ts";
 import { Requests } from "./requests.ts";
@@ -106,10 +106,12 @@ export class Bus {
   }
 
   async #watch(): Promise<void> {
+    let userRefused = false;
     for await (const status of this.nc.status()) {
       if (status.type === "reconnect") {
         this.#online = true;
         this.#turnedAt = Date.now();
+        userRefused = false;
         // As loud as the loss: who reads of that wants to read that it is over.
         this.log.warn("reconnected to NATS");
         this.#requests.hurry();
@@ -121,6 +123,10 @@ export class Bus {
         for (const listener of this.#onDisconnect) listener();
       } else if (status.type === "error" && status.error instanceof PermissionViolationError)
         this.#refused(status.error);
+      else if (status.type === "error" && isUserRefused(status.error) && !userRefused) {
+        userRefused = true;
+        this.log.error("NATS refuses this user since it lost the connection: trying again");
+      }
     }
   }
 
@@ -340,6 +346,7 @@ export class Bus {
   }
 }
 
+/** @throws JetclawError `nats.refused` where the server does not know this user, `nats.unavailable` */
 export async function connectBus(options: ConnectOptions): Promise<Bus> {
   let nc: NatsConnection | undefined;
   try {
@@ -347,6 +354,9 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
       servers: options.servers,
       name: options.name,
       maxReconnectAttempts: -1,
+      // A server that is restarted with accounts in the making refuses who worked before; left alone, nats.js would give up
+      // for good at the second refusal.
+      ignoreAuthErrorAbort: true,
       reconnectTimeWait: 250,
       reconnectJitter: 250,
       pingInterval: PING_MS,
@@ -364,18 +374,8 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
   } catch (cause) {
     // A connection that nobody holds reconnects for ever and keeps the process alive.
     await nc?.close();
-    const at = [options.servers].flat().join(", ");
-    throw new JetclawError("nats.unavailable", whyNotConnected(at, cause), { cause });
+    throw notConnected([options.servers].flat().join(", "), cause);
   }
-}
-
-function whyNotConnected(at: string, cause: unknown): string {
-  if (cause instanceof AuthorizationError)
-    return `${at} refuses this user; write nats://user:password@host:port`;
-  // Its class is not exported.
-  if (cause instanceof Error && cause.name === "JetStreamNotEnabled")
-    return `${at} runs without JetStream; start it with -js`;
-  return `cannot connect to ${at}`;
 }
 
 function assertFits(data: Uint8Array): void {

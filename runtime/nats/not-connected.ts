@@ -1,0 +1,14 @@
+/** Why there is no connection, in words that say what to do. */
+import { AuthorizationError } from "@nats-io/transport-node";
+import { JetclawError } from "#contracts/errors.ts";
+
+/** `nats.refused` where waiting does not help. */
+export function notConnected(at: string, cause: unknown): JetclawError {
+  if (isUserRefused(cause)) return new JetclawError("nats.refused", `${at} refuses this user`, { cause });
+  // Its class is not exported.
+  const plain = cause instanceof Error && cause.name === "JetStreamNotEnabled";
+  const why = plain ? `${at} runs without JetStream; start it with -js` : `cannot connect to ${at}`;
+  return new JetclawError("nats.unavailable", why, { cause });
+}
+
+export const isUserRefused = (error: unknown): boolean => error instanceof AuthorizationError;

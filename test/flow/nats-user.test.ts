@@ -1,0 +1,92 @@
+// A NATS server that knows other users: told at once by who starts, waited out by who worked before.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { configSchema } from "#contracts/config.ts";
+import { runProcess } from "#ops/compose/process.ts";
+import { readSettings } from "#ops/settings.ts";
+import { connectBus } from "#runtime/nats/connect.ts";
+import { probe } from "#runtime/nats/server/probe.ts";
+import { ensureNatsServer } from "#runtime/nats/server.ts";
+import { createLog } from "#runtime/observe/log.ts";
+import { freePort } from "#test/harness/free-port.ts";
+import { endWithUs } from "#test/harness/reaping.ts";
+import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
+
+let dir: string;
+let port: number;
+let end: () => Promise<void>;
+
+/** The server knows one user, with this password. */
+async function serve(password: string): Promise<void> {
+  const config = join(dir, "nats.conf");
+  await writeFile(
+    config,
+    `listen: "127.0.0.1:${port}"
+    jetstream { store_dir: "${dir}" }
+    authorization { user: ada, password: ${password} }`,
+  );
+  const bin = await ensureNatsServer({ log: () => {}, given: process.env.NATS_SERVER_BIN });
+  const server = spawn(bin, ["-c", config], { stdio: "ignore" });
+  const spare = endWithUs(server.pid as number);
+  const exited = once(server, "exit");
+  end = async () => {
+    server.kill("SIGKILL");
+    await exited;
+    spare();
+  };
+  await waitUntil(async () => (await probe("127.0.0.1", port, PATIENCE_MS)).kind === "nats", {
+    what: "the server",
+  });
+}
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "jetclaw-user-"));
+  port = await freePort();
+});
+afterEach(async () => {
+  await end();
+  await rm(dir, { recursive: true, force: true });
+});
+
+test("a process that starts as a user that the server does not know ends at once and says what to write", async () => {
+  await serve("right");
+  const said: string[] = [];
+  const starting = runProcess({
+    roles: ["gateway"],
+    settings: { ...readSettings(), dataDir: dir },
+    config: configSchema.parse({
+      assistants: { shop: { instructions: "Be brief." } },
+      pools: { default: { models: [{ name: "echo", provider: "echo" }] } },
+    }),
+    natsUrl: `nats://ada:wrong@127.0.0.1:${port}`,
+    log: createLog({ level: "silent" }),
+    say: (line) => void said.push(line),
+  });
+  await expect(starting).rejects.toMatchObject({ code: "nats.refused", retry: "never" });
+  expect(said).toEqual([]);
+});
+
+test("a connection that worked outlasts a server that refuses its user for a while, and says so once", async () => {
+  await serve("right");
+  const said: string[] = [];
+  const error = (...parts: unknown[]): void => void said.push(String(parts.at(-1)));
+  const log = Object.assign(Object.create(createLog({ level: "silent" })), { error });
+  const credentials = { user: "ada", pass: "right" };
+  const bus = await connectBus({ servers: `127.0.0.1:${port}`, name: "ada", log, credentials });
+  let refusals = 0;
+  void (async () => {
+    for await (const { type } of bus.nc.status()) if (type === "error") refusals++;
+  })();
+  await end();
+  await serve("other");
+  await waitUntil(() => refusals >= 3, { what: "the user to be refused again and again" });
+  await end();
+  await serve("right");
+  await waitUntil(() => bus.online, { what: "the connection to be back" });
+  expect(said.filter((line) => line.includes("refuses this user"))).toHaveLength(1);
+  await bus.close();
+});
