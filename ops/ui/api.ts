@@ -42,6 +42,9 @@ export function createApi(base: string, key: () => string): Api {
     path: readonly (string | number)[],
     { method = "GET", body, headers, signal }: Call = {},
   ): Promise<Response> {
+    const bearer = key();
+    // What no header may hold makes `fetch` fail like a dead network, which would be tried for ever.
+    if (!/^[\x21-\x7e]+$/.test(bearer)) throw new ApiFailure("key");
     const url = new URL(`v1/${path.map((part) => encodeURIComponent(part)).join("/")}`, base);
     let response: Response;
     try {
@@ -51,7 +54,7 @@ export function createApi(base: string, key: () => string): Api {
         signal: signal ?? AbortSignal.timeout(REQUEST_MS),
         headers: {
           ...headers,
-          authorization: `Bearer ${key()}`,
+          authorization: `Bearer ${bearer}`,
           ...(body === undefined ? {} : { "content-type": "application/json" }),
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),

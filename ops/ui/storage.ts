@@ -8,18 +8,25 @@ const KEY = "jetclaw.key";
 
 export type Theme = "light" | "dark";
 
+interface Stored {
+  getItem(name: string): string | null;
+  setItem(name: string, value: string): void;
+}
+type Stores = Readonly<Record<"localStorage" | "sessionStorage", Stored>>;
+const stores = globalThis as unknown as Stores;
+
 // Storage may be blocked (private windows, strict settings); the page then works and forgets.
-function get(store: "localStorage" | "sessionStorage", name: string): string | undefined {
+function get(store: keyof Stores, name: string): string | undefined {
   try {
-    return window[store].getItem(name) ?? undefined;
+    return stores[store].getItem(name) ?? undefined;
   } catch {
     return undefined;
   }
 }
 
-function set(store: "localStorage" | "sessionStorage", name: string, value: string): void {
+function set(store: keyof Stores, name: string, value: string): void {
   try {
-    window[store].setItem(name, value);
+    stores[store].setItem(name, value);
   } catch {
     // Nothing depends on it beyond this visit.
   }
@@ -39,22 +46,31 @@ export function loadSession(): string {
 export function newSession(): string {
   const session = randomId("web-");
   set("localStorage", SESSION, session);
-  set("localStorage", OUTBOX, "[]");
+  saveOutbox(session, []);
   return session;
 }
 
-/** Messages no turn had taken when the page was left. One that was being sent is sent again, under its id. */
-export function loadOutbox(): PendingMessage[] {
+/**
+ * Messages no turn had taken when the page was left. One that was being sent is sent again, under its id; never into
+ * another session, which another tab may have begun meanwhile.
+ */
+export function loadOutbox(session: string): PendingMessage[] {
   try {
-    const stored: unknown = JSON.parse(get("localStorage", OUTBOX) ?? "[]");
-    return Array.isArray(stored) ? stored.filter(isPending) : [];
+    const stored = JSON.parse(get("localStorage", OUTBOX) ?? "null") as Partial<Outbox> | null;
+    if (stored?.session !== session || !Array.isArray(stored.pending)) return [];
+    return stored.pending.filter(isPending);
   } catch {
     return [];
   }
 }
 
-export function saveOutbox(pending: readonly PendingMessage[]): void {
-  set("localStorage", OUTBOX, JSON.stringify(pending));
+interface Outbox {
+  readonly session: string;
+  readonly pending: readonly unknown[];
+}
+
+export function saveOutbox(session: string, pending: readonly PendingMessage[]): void {
+  set("localStorage", OUTBOX, JSON.stringify({ session, pending } satisfies Outbox));
 }
 
 function isPending(value: unknown): value is PendingMessage {
@@ -76,5 +92,10 @@ export const loadTheme = (): Theme | undefined => {
 export const saveTheme = (theme: Theme): void => set("localStorage", THEME, theme);
 
 /** `demo` is the key of a fresh clone, which listens on loopback only. */
-export const loadKey = (): string => get("sessionStorage", KEY) ?? "demo";
-export const saveKey = (key: string): void => set("sessionStorage", KEY, key);
+export const loadKey = (): string => given ?? get("sessionStorage", KEY) ?? "demo";
+export function saveKey(key: string): void {
+  given = key;
+  set("sessionStorage", KEY, key);
+}
+/** In this visit: storage may forget it. */
+let given: string | undefined;

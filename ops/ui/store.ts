@@ -14,7 +14,8 @@ import { emptyView, isAwaited, runningTurn } from "./view.ts";
 export const locale = navigator.language || "en";
 export const strings = stringsFor(navigator.languages.length > 0 ? navigator.languages : [locale]);
 
-export const view = signal(emptyView(loadSession(), loadOutbox()));
+const session = loadSession();
+export const view = signal(emptyView(session, loadOutbox(session)));
 export const connection = signal<Connection>("connecting");
 /** The transcript was read once: an empty conversation is empty, not unknown. */
 export const loaded = signal(false);
@@ -78,7 +79,7 @@ export function start(): void {
   follow();
   let saved = view.peek().pending;
   effect(() => {
-    if (view.value.pending !== saved) saveOutbox(view.value.pending);
+    if (view.value.pending !== saved) saveOutbox(view.value.session, view.value.pending);
     saved = view.value.pending;
   });
   effect(() => {
