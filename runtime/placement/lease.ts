@@ -57,13 +57,13 @@ export class Lease {
 
   /**
    * Takes or renews; to be asked before each piece of work. Others are judged by how long their entry has not changed
-   * on our own clock, so clocks of machines need not agree.
+   * on a clock of our own that is never set, so clocks of machines need not agree.
    * @throws JetclawError `nats.unavailable`
    */
   async hold(): Promise<boolean> {
-    const { clock, owner, leaseMs } = this.#options;
+    const { owner, leaseMs } = this.#options;
     if (this.#mine) {
-      if (clock.now() - this.#mine.at < leaseMs / 3) return true;
+      if (now() - this.#mine.at < leaseMs / 3) return true;
       if (await this.#take(this.#mine.revision, this.#mine.since)) return true;
     }
     const entry = await this.#kv.getFromLeader(this.#options.key);
@@ -73,9 +73,9 @@ export class Lease {
       if (this.#others?.revision !== revision) {
         const { owner: other, since } = held;
         const alive = this.#others?.owner === other && this.#others.since === since;
-        this.#others = { owner: other, since, alive, revision, at: clock.now() };
+        this.#others = { owner: other, since, alive, revision, at: now() };
       }
-      if (clock.now() - this.#others.at < leaseMs) return false;
+      if (now() - this.#others.at < leaseMs) return false;
     }
     return this.#take(entry.revision);
   }
@@ -95,8 +95,9 @@ export class Lease {
 
   async #take(revision: number, since?: number): Promise<boolean> {
     const { clock, key, owner, leaseMs } = this.#options;
-    const at = clock.now();
-    const holding = { owner, since: since ?? at, until: at + leaseMs } satisfies Holding;
+    const at = now();
+    const told = clock.now();
+    const holding = { owner, since: since ?? told, until: told + leaseMs } satisfies Holding;
     this.#mine = undefined;
     try {
       const taken = await this.#kv.update(key, encode(holding), revision);
@@ -109,3 +110,6 @@ export class Lease {
     }
   }
 }
+
+/** In ms, of a clock that only goes forward. */
+const now = (): number => performance.now();
