@@ -3,7 +3,7 @@
  * a third of a worker's CPU: headers, bodies and streams are each wrapped three times. What is needed of them is little:
  * a connection that is given up in time, a status, headers, and the pieces of a body.
  */
-import type { FormData } from "undici";
+import type { FormData, Pool } from "undici";
 import { Exchange, type Head, type Sink } from "./exchange.ts";
 
 /** What is read of an answer: its body once, in one of three ways. */
@@ -84,23 +84,24 @@ export function openProvider(
   const { origin, pathname, search } = new URL(baseUrl);
   const base = pathname.replace(/\/+$/, "");
   // How long an answer may take is for `patience.ts` to say.
-  const opening = undici().then(
-    ({ Pool }) =>
-      new Pool(origin, {
-        connect: { timeout: connectMs },
-        headersTimeout: 0,
-        bodyTimeout: 0,
-        maxResponseSize: answerBytes,
-      }),
-  );
+  let dispatcher: Pool | undefined;
+  const opening = undici().then(({ Pool }) => {
+    dispatcher = new Pool(origin, {
+      connect: { timeout: connectMs },
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      maxResponseSize: answerBytes,
+    });
+    return dispatcher;
+  });
   const own = { authorization: `Bearer ${apiKey ?? "none"}`, "user-agent": "jetclaw" };
   const json = { ...own, "content-type": "application/json" };
   const call: Provider["call"] = async (method, path, { body, signal, headers }) => {
     const query = path.includes("?") ? search.replace("?", "&") : search;
     const known = typeof body === "string" ? json : own;
-    const dispatcher = await opening;
     const exchange = new Exchange(signal);
-    dispatcher.dispatch(
+    // Once it is open nothing is waited for: the request leaves before its job's slot asks for the next one.
+    (dispatcher ?? (await opening)).dispatch(
       {
         origin,
         path: `${base}${path}${query}`,
