@@ -113,7 +113,10 @@ export const conversationMessages = {
   /** A job's result, from a worker or the reaper. */
   result: jobResultSchema,
   /** The bot speaks first: a record without a question. */
-  say: z.object({ text: z.string().min(1).max(32_000), channel: z.string().max(64).optional() }),
+  say: z.object({
+    text: z.string().min(1).max(LIMITS.messageTextChars),
+    channel: z.string().max(64).optional(),
+  }),
   stop: z.object({ turn: z.number().int().optional() }),
   /** The quiet time of a burst is over. */
   collected: z.object({ turn: z.number().int() }),

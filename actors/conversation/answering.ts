@@ -12,7 +12,7 @@ import type { LevelReader } from "../governor/port.ts";
 import type { Retriever } from "../knowledge/port.ts";
 import type { Router } from "../routing/port.ts";
 import type { Assistant, Assistants } from "./assistants.ts";
-import { closingOf, lookUp, type PendingAnswers, planCaching } from "./caching.ts";
+import { cacheQueryOf, closingOf, lookUp, type PendingAnswers, planCaching } from "./caching.ts";
 import type { Checks } from "./checks.ts";
 import { closeWith } from "./closing.ts";
 import {
@@ -130,16 +130,14 @@ async function answer(
     model: state.history.findLast((turn) => turn.model !== "" && !turn.cached)?.model,
   });
   const route = withLevel(chosen, level);
-  const plan = planCaching(answering, assistant, state, {
-    tenant: actor.tenant,
-    assistant: assistant.name,
-    assistantVersion: assistant.version,
+  const query = cacheQueryOf(actor.tenant, assistant, {
     tier: route.tier,
     locale,
     question,
     passages,
     position,
   });
+  const plan = planCaching(answering, assistant, state, query);
   const { maxOutputTokens, temperature } = assistant;
   const content = {
     turn: open.turn,

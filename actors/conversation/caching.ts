@@ -22,6 +22,13 @@ export interface CachingPlan {
   readonly join?: (cls: PriorityClass) => Promise<Flight>;
 }
 
+/** A question to an assistant as the caches know it. */
+export const cacheQueryOf = (
+  tenant: string,
+  { name, version }: Assistant,
+  asked: Omit<CacheQuery, "tenant" | "assistant" | "assistantVersion">,
+): CacheQuery => ({ tenant, assistant: name, assistantVersion: version, ...asked });
+
 /**
  * A question that stands alone is looked up as if it were the first of its conversation, whatever was said before. Without
  * knowledge, or without a passage, there is nothing that an answer could rest on: nothing is kept, nothing looked up.

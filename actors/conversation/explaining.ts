@@ -2,6 +2,7 @@
 import { LIMITS } from "#contracts/limits.ts";
 import type { ExplainAsk, Explanation } from "../cache/port.ts";
 import { type Answering, DEFAULT_LOCALE } from "./answering.ts";
+import { cacheQueryOf } from "./caching.ts";
 
 type Explaining = Pick<Answering, "assistants" | "retriever" | "router" | "languageOf" | "cache">;
 
@@ -34,16 +35,7 @@ export async function explainCaching(answering: Explaining, asked: ExplainAsk): 
         channel: "web",
         cls,
       });
-  const query = {
-    tenant,
-    assistant: assistant.name,
-    assistantVersion: assistant.version,
-    tier,
-    locale,
-    question,
-    passages,
-    position,
-  };
+  const query = cacheQueryOf(tenant, assistant, { tier, locale, question, passages, position });
   const earlier = ongoing ? [{ messages: ["Something was asked."], reply: "And answered." }] : [];
   const judged = cache?.judge({ question, locale, earlier });
   const off = !cache || assistant.cache?.enabled === false;

@@ -66,7 +66,7 @@ export class Reaper {
   }
 
   async #round(): Promise<void> {
-    // Two at once do no harm: what the reaper does is idempotent by job id.
+    // Two at once do no harm: an actor takes the result of a job once, by its id.
     if (!(await this.#lease.hold())) return;
     for (const pool of this.#options.pools)
       for (const cls of CLASSES)
@@ -76,7 +76,8 @@ export class Reaper {
 
   async #sweep(pool: string, filter: string): Promise<void> {
     const stream = inferStream(pool);
-    while (!this.#stopped) {
+    // After an outage a round may take longer than a lease.
+    while (!this.#stopped && (await this.#lease.hold())) {
       const oldest = await nextMessage(this.#options.bus, stream, filter);
       if (!oldest) return;
       const job = readJob(oldest.data);

@@ -3,11 +3,20 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Reaper } from "#actors/conversation/reaper.ts";
 import { decode, encode } from "#contracts/codec.ts";
-import { attemptOf } from "#contracts/job.ts";
-import { CORE, DEADLETTER, deadLetterFilter, inferSubject } from "#contracts/subjects.ts";
+import { decodeEnvelope, type Envelope } from "#contracts/envelope.ts";
+import { attemptOf, type JobResult } from "#contracts/job.ts";
+import {
+  BUCKETS,
+  CORE,
+  DEADLETTER,
+  deadLetterFilter,
+  inboundStream,
+  inferSubject,
+} from "#contracts/subjects.ts";
 import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
 import { systemClock } from "#runtime/clock.ts";
-import { nextMessage, purge, streamState } from "#runtime/nats/reader.ts";
+import { Kv } from "#runtime/nats/kv.ts";
+import { everyMessage, nextMessage, purge, streamState } from "#runtime/nats/reader.ts";
 import { WorkQueue } from "#runtime/nats/work-queue.ts";
 import { type InferenceWorld, inferenceWorld, jobOf, silentLog } from "#test/harness/inference.ts";
 import { waitUntil } from "#test/harness/wait.ts";
@@ -341,5 +350,45 @@ describe("drain", () => {
     await reaper.stop();
     expect((await streamState(bus, "INFER-default")).messages).toBeGreaterThan(0);
     await purge(bus, "INFER-default", "infer.>");
+  });
+
+  test("two reapers at once, each of which believes that it holds the lease, say the same under one id", async () => {
+    const { bus } = world;
+    const reapers = ["one", "other"].map(
+      (instance) => new Reaper({ bus, clock: systemClock, log: silentLog, instance, pools: ["default"] }),
+    );
+    for (const reaper of reapers) reaper.start();
+    const overdue: string[] = [];
+    const leases = new Kv(bus, BUCKETS.placement);
+    const closedBy = (name: string): boolean =>
+      world.results.some(({ body }) => body.worker === `reaper ${name}`);
+    await waitUntil(
+      async () => {
+        const left = (await streamState(bus, "INFER-default")).messages;
+        const jobs = Array.from({ length: left < 60 ? 60 : 0 }, () =>
+          jobOf({ deadline: Date.now() - 60_000 }),
+        );
+        await Promise.all(jobs.map((job) => world.submit(job)));
+        overdue.push(...jobs.map(({ id }) => id));
+        await leases.drop("lease.reaper");
+        return closedBy("one") && closedBy("other");
+      },
+      { what: "both to close jobs" },
+    );
+    await waitUntil(async () => (await streamState(bus, "INFER-default")).messages === 0, {
+      what: "all of them to be closed",
+    });
+    await Promise.all(reapers.map((reaper) => reaper.stop()));
+    const ids = new Map<string, Set<string>>(overdue.map((job) => [job, new Set()]));
+    for (const shard of [0, 1])
+      for await (const { data } of everyMessage(bus, inboundStream(shard), "in.>", {
+        batch: 256,
+        replicas: 1,
+      })) {
+        const { id, body } = decodeEnvelope(data) as Envelope<JobResult>;
+        ids.get(body.job)?.add(id);
+      }
+    // An actor takes an id once, whoever it comes from and however often.
+    expect([...ids].filter(([job, said]) => [...said].join() !== `${job}.r`)).toEqual([]);
   });
 });

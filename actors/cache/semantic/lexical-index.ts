@@ -5,6 +5,7 @@
  * number. What is removed leaves nothing behind: neither its place nor a feature that only it had.
  */
 import { rowAt } from "./cholesky.ts";
+import { grown } from "./grown.ts";
 import { stemOf } from "./stem.ts";
 import type { Word } from "./words.ts";
 
@@ -17,6 +18,8 @@ const GRAM = 4;
 const POSTINGS = 12_000;
 /** Sums of scores are kept in single precision: by so much they may be too small. */
 const ROUNDED = 0.999;
+/** Items that are compared with each other at once: a bit each. */
+export const AMONG_MOST = 32;
 /** Idf and norms follow the size of the index in steps of this factor. */
 const STEP = 1.25;
 
@@ -184,10 +187,11 @@ export class LexicalIndex {
   }
 
   /**
-   * Cosines of each of these items, 32 at most, with those before it: a lower triangle, its diagonal 0. One walk over the
-   * features of each: a feature's bits say which of the others have it.
+   * Cosines of each of these items, `AMONG_MOST` at most, with those before it: a lower triangle, its diagonal 0. One walk over the
+   * features of each: a feature's bits say which of the others have it. @throws RangeError for more
    */
   among(items: readonly number[]): Float64Array {
+    if (items.length > AMONG_MOST) throw new RangeError(`${items.length} items, at most ${AMONG_MOST}`);
     const marks = this.#marks;
     const values = this.#values;
     const cosines = new Float64Array(rowAt(items.length));
@@ -264,17 +268,6 @@ export class LexicalIndex {
       this.#values[id] = (weight * this.#idf(this.#counts[id] as number)) ** 2;
     for (const [item, terms] of this.#terms.entries()) if (terms) this.#norms[item] = this.#normOf(terms);
   }
-}
-
-/** A copy that has room for the index `at`, and as much again. */
-export function grown<T extends Float32Array | Float64Array | Uint32Array>(
-  list: T,
-  make: new (length: number) => T,
-  at: number,
-): T {
-  const copy = new make(2 * (at + 1));
-  copy.set(list);
-  return copy;
 }
 
 /** Into a short list in falling order. Equal scores keep the older item first. */

@@ -2,7 +2,7 @@
  * What the questions of one answer have in common: their mean vector, and how often each of their features occurs among
  * them: words, pairs, parts of words. Features are numbers, dense from 0.
  */
-import { grown } from "./lexical-index.ts";
+import { grown } from "./grown.ts";
 
 export interface Fit {
   readonly size: number;

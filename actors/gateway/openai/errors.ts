@@ -76,8 +76,9 @@ export function openAiError(thrown: unknown): { status: number; error: OpenAiErr
 }
 
 export function sendOpenAiError(reply: FastifyReply, thrown: unknown): FastifyReply {
-  const { status, error } = openAiError(thrown);
-  const retryAfter = retryAfterOf(toJetclawError(thrown));
+  const known = toJetclawError(thrown);
+  const { status, error } = openAiError(known);
+  const retryAfter = retryAfterOf(known);
   if (retryAfter !== undefined) reply.header("retry-after", String(retryAfter));
   if (status === 401) reply.header("www-authenticate", 'Bearer realm="jetclaw"');
   return reply

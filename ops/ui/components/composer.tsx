@@ -1,12 +1,10 @@
 /** The input. Enter sends, Shift+Enter breaks the line; while an answer runs its place is shared with Stop. */
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { LIMITS } from "#contracts/limits.ts";
 import { send } from "../sending.ts";
 import { awaited, draft, notice, running, stop, stopping, strings, view } from "../store.ts";
 import { SendIcon, StopIcon } from "./icons.tsx";
-
-/** What the gateway takes in one message. */
-const MAX_CHARS = 32_000;
 
 export function Composer() {
   const field = useRef<HTMLTextAreaElement>(null);
@@ -67,7 +65,7 @@ export function Composer() {
         <textarea
           ref={field}
           rows={1}
-          maxLength={MAX_CHARS}
+          maxLength={LIMITS.messageTextChars}
           value={text.value}
           placeholder={strings.placeholder}
           aria-label={strings.inputLabel}

@@ -2,7 +2,7 @@
 // give the same decisions, and the entries alone make the same cache again.
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { featuresOf, type Hit, LexicalIndex } from "#actors/cache/semantic/lexical-index.ts";
+import { AMONG_MOST, featuresOf, type Hit, LexicalIndex } from "#actors/cache/semantic/lexical-index.ts";
 import { FEATURES } from "#actors/cache/semantic/measures.ts";
 import { createSemanticCache } from "#actors/cache/semantic/memory.ts";
 import type { Question, Scope, SemanticCache, SemanticEntry, Verdict } from "#actors/cache/semantic/port.ts";
@@ -166,6 +166,14 @@ test("what came and went leaves nothing in the index, and the rest is found as b
     }),
     { numRuns: 40 },
   );
+});
+
+test("more items than there are bits are not compared with each other by their words, but refused", () => {
+  const index = new LexicalIndex();
+  const items = Array.from({ length: AMONG_MOST + 1 }, (_, item) => item);
+  for (const item of items) index.add(item, featuresOf(wordsOf("the same words", "en"), "en"));
+  expect(index.among(items.slice(1)).at(-2)).toBeCloseTo(1, 5);
+  expect(() => index.among(items)).toThrow(RangeError);
 });
 
 test("vectors whose places were given away again are found among many", () => {
