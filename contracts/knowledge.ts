@@ -91,7 +91,16 @@ const hashOf = (text: string): string =>
  * left out, since the store recognises one where none is given.
  */
 export function contentHash({ title, text, url, tags }: Omit<DocumentInput, "locale">): string {
-  return hashOf(JSON.stringify([title, text, url ?? "", tags ?? []]));
+  const said = wellFormed({ title, text, tags });
+  return hashOf(JSON.stringify([said.title, said.text, url ?? "", said.tags ?? []]));
+}
+
+/** Half a character, where a text was cut off inside of one, can be written nowhere: it is the mark of what cannot be read. */
+export function wellFormed<T extends Pick<DocumentInput, "title" | "text" | "tags">>(input: T): T {
+  const { title, text, tags } = input;
+  if (title.isWellFormed() && text.isWellFormed() && !tags?.some((tag) => !tag.isWellFormed())) return input;
+  const whole = { title: title.toWellFormed(), text: text.toWellFormed() };
+  return { ...input, ...whole, ...(tags ? { tags: tags.map((tag) => tag.toWellFormed()) } : {}) };
 }
 
 /** Stands for an event's source and id. */

@@ -1,4 +1,5 @@
 /** How bytes become requests: limits of time, size and shape, before any route is asked. */
+import { isUtf8 } from "node:buffer";
 import type { Socket } from "node:net";
 import type { FastifyBodyParser, FastifyInstance, FastifyServerOptions } from "fastify";
 import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
@@ -32,7 +33,7 @@ export function serverOptions(settings: GatewaySettings): FastifyServerOptions &
       connectionsCheckingInterval: Math.min(CHECK_MS, headersTimeoutMs),
     },
     routerOptions: { maxParamLength: PARAM_CHARS },
-    exposeHeadRoutes: false,
+    exposeHeadRoutes: true,
     // While the gateway drains, requests on open connections are still answered, and the connection is closed.
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => void sendProblem(request, reply, error),
@@ -75,20 +76,27 @@ export function guardTransport(app: FastifyInstance, settings: GatewaySettings):
 
 function acceptJsonOnly(app: FastifyInstance, depth: number): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", { parseAs: "string" }, jsonParser(app, depth));
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, jsonParser(app, depth));
 }
 
 /** JSON as everywhere here: nested no deeper, and keys named __proto__ refused, so that nobody downstream has to think of them. */
 export function jsonParser(
   app: Pick<FastifyInstance, "getDefaultJsonParser">,
   depth: number,
-): FastifyBodyParser<string> {
+): FastifyBodyParser<Buffer> {
   const parse = app.getDefaultJsonParser("error", "error");
-  return (request, body, done) => {
-    const text = body.toString();
+  return textParser((request, text, done) => {
     if (text === "") done(null, undefined);
     else if (nestsDeeper(text, depth))
       done(new JetclawError("request.invalid", `nested more than ${depth} deep`), undefined);
     else parse(request, text, done);
+  });
+}
+
+/** Other bytes than UTF-8 are refused: read all the same, they would be kept with marks in place of letters. */
+export function textParser(parse: FastifyBodyParser<string>): FastifyBodyParser<Buffer> {
+  return (request, body, done) => {
+    if (isUtf8(body)) parse(request, body.toString(), done);
+    else done(new JetclawError("request.invalid", "the body is not UTF-8"), undefined);
   };
 }

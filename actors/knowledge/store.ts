@@ -15,6 +15,7 @@ import {
   type KnowledgeDocument,
   type KnowledgeEvent,
   type ListedDocument,
+  wellFormed,
 } from "#contracts/knowledge.ts";
 import { KNOWLEDGE, knowledgeFilter, knowledgeSubject } from "#contracts/subjects.ts";
 import { type Clock, systemClock } from "#runtime/clock.ts";
@@ -216,7 +217,8 @@ class StreamStore implements RunningStore {
   }
 }
 
-function withLocale(input: DocumentInput): DocumentInput {
+function withLocale(given: DocumentInput): DocumentInput {
+  const input = wellFormed(given);
   const locale = input.locale ?? languageOf(`${input.title}\n${input.text}`);
   return { ...input, ...(locale ? { locale } : {}) };
 }

@@ -84,6 +84,16 @@ describe("bodies", () => {
       await expectProblem(await gateway.ask(messages("ann"), { body }), 400, "request.invalid");
   });
 
+  test("a body that is no UTF-8 is 400, and not kept with marks for what could not be read", async () => {
+    const answer = await fetch(`http://127.0.0.1:${gateway.port}${messages("ann")}`, {
+      method: "POST",
+      headers: { authorization: "Bearer demo", "content-type": "application/json" },
+      body: Buffer.from('{"text":"caf\u00e9"}', "latin1"),
+    });
+    const problem = await expectProblem(answer, 400, "request.invalid");
+    expect(problem.detail).toContain("UTF-8");
+  });
+
   test("another content type is 415", async () => {
     for (const type of ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
       await expectProblem(
@@ -292,6 +302,11 @@ describe("problems, health, description", () => {
   test("health, readiness, metrics", async () => {
     expect(await (await gateway.ask("/healthz", { key: null })).json()).toEqual({ status: "ok" });
     expect((await gateway.ask("/readyz", { key: null })).status).toBe(200);
+    // Monitors ask for the head alone.
+    for (const path of ["/healthz", "/readyz"]) {
+      const answer = await gateway.ask(path, { method: "HEAD", key: null });
+      expect([path, answer.status, await answer.text()]).toEqual([path, 200, ""]);
+    }
     gateway.readiness = { ready: false, reasons: ["the demo knowledge is not searchable yet"] };
     const waiting = await gateway.ask("/readyz", { key: null });
     expect(waiting.status).toBe(503);

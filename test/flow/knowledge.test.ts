@@ -68,6 +68,11 @@ describe("documents", () => {
         at: expect.any(Number),
       },
     ]);
+    // Half a character, as of a text cut off inside of one: nothing else can hold it, so it is stored as one that is.
+    const cut = { title: "Cut \ud83d", text: `${content.text} \ud83d`, tags: ["\ud83d"] };
+    const once = await store.put("t1", "cut", "d", cut);
+    expect(await store.put("t1", "cut", "d", cut)).toEqual(once);
+    expect((await store.list("t1", "cut")).documents).toMatchObject([{ hash: contentHash(cut) }]);
     expect((await store.delete("t1", "c", "a.b>*"))?.revision).toBeGreaterThan(changed.revision);
     expect(await store.delete("t1", "c", "a.b>*")).toBeUndefined();
     expect(await store.get("t1", "c", "a.b>*")).toBeUndefined();

@@ -19,6 +19,8 @@ export const eventRoutes: Routes = (app, parts) => {
   app.get(
     "/conversations/:session/events",
     {
+      // A stream has no head of its own.
+      exposeHeadRoute: false,
       schema: {
         tags: ["conversations"],
         summary: "Events of a session",

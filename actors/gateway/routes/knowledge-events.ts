@@ -10,7 +10,7 @@ import { callerOf, requireScope } from "../auth.ts";
 import { idSchema } from "../input.ts";
 import type { App, GatewayParts, Routes } from "../parts.ts";
 import { problemSchema } from "../problems.ts";
-import { jsonParser } from "../transport.ts";
+import { jsonParser, textParser } from "../transport.ts";
 
 const STRUCTURED = "application/cloudevents+json";
 const BATCH = "application/cloudevents-batch+json";
@@ -28,9 +28,13 @@ const resultSchema = z.object({
 export const knowledgeEventRoutes: Routes = (app, parts) => {
   requireScope(app, "knowledge");
   const parseJson = jsonParser(app, parts.settings.jsonDepth);
-  for (const type of [STRUCTURED, BATCH]) app.addContentTypeParser(type, { parseAs: "string" }, parseJson);
+  for (const type of [STRUCTURED, BATCH]) app.addContentTypeParser(type, { parseAs: "buffer" }, parseJson);
   for (const type of ["text/plain", "text/markdown"])
-    app.addContentTypeParser(type, { parseAs: "string" }, (_request, body, done) => done(null, body));
+    app.addContentTypeParser(
+      type,
+      { parseAs: "buffer" },
+      textParser((_request, body, done) => done(null, body)),
+    );
   addRoute(app, parts);
 };
 
