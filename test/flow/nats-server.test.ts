@@ -1,13 +1,14 @@
 // The life of our own nats-server on a data directory: started, refused, left behind, adopted, ended.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { connectBus, NO_DATA } from "#runtime/nats/connect.ts";
 import { ASK_SUBJECT } from "#runtime/nats/majority.ts";
+import { claim, hashOf } from "#runtime/nats/server/ownership.ts";
 import { probe } from "#runtime/nats/server/probe.ts";
 import { describeProcess, sendSignal, waitForEnd } from "#runtime/nats/server/processes.ts";
 import {
@@ -22,6 +23,7 @@ import { endWithUs } from "#test/harness/reaping.ts";
 import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
 
 const PROBE_MS = 20_000;
+const OWNERSHIP = new URL("../../runtime/nats/server/ownership.ts", import.meta.url).href;
 const MODULE = new URL("../../runtime/nats/server.ts", import.meta.url).href;
 let bin: string;
 let dataDir: string;
@@ -172,6 +174,40 @@ test("a server left behind by a killed process is adopted", async () => {
   expect(lines.join("\n")).toContain("adopting");
   await server.stop();
   expect(await describeProcess(left.pid)).toBe(null);
+});
+
+test("of several processes that find a directory left behind at the same moment one gets it", async () => {
+  const script = `const { claim } = await import(${JSON.stringify(OWNERSHIP)});
+    process.on("message", (dir) => claim(dir).then(() => process.send("got"), () => process.send("refused")));
+    process.send("ready");`;
+  const claimants = Array.from({ length: 3 }, () =>
+    spawn(process.execPath, [...process.execArgv, "--input-type=module", "-e", script], {
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+    }),
+  );
+  const said = (): Promise<unknown[]> =>
+    Promise.all(claimants.map(async (each) => ((await once(each, "message")) as unknown[])[0]));
+  try {
+    await said();
+    for (let round = 0; round < 100; round++) {
+      const left = { owner: { pid: 2 ** 30, startedAt: `${round}` }, server: null };
+      await writeFile(join(dataDir, "nats-server.json"), JSON.stringify(left));
+      const results = said();
+      for (const each of claimants) each.send(dataDir);
+      expect((await results).filter((result) => result === "got")).toHaveLength(1);
+      expect(await readdir(dataDir)).toEqual(["nats-server.json"]);
+    }
+  } finally {
+    for (const each of claimants) each.kill();
+  }
+});
+
+test("a claim that was cut off half-way keeps nobody out", async () => {
+  const left = JSON.stringify({ owner: { pid: 2 ** 30, startedAt: "1" }, server: null });
+  await writeFile(join(dataDir, "nats-server.json"), left);
+  await writeFile(join(dataDir, `nats-server.json.${hashOf(left)}`), left);
+  await claim(dataDir);
+  expect(await readdir(dataDir)).toEqual(["nats-server.json"]);
 });
 
 test("a server left behind with other settings is ended and started anew", async () => {

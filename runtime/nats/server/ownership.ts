@@ -40,22 +40,43 @@ export function hashOf(config: string): string {
 
 /** Makes this process the owner, or throws naming the living one. Returns what was there before. */
 export async function claim(dataDir: string): Promise<Ownership | null> {
-  const previous = await readRecord(dataDir);
+  const left = await readFile(recordPath(dataDir), "utf8").catch(() => null);
+  const previous = left === null ? null : recordIn(left);
   if (previous !== null) {
     const mine = previous.owner.pid === process.pid;
     if (!mine && (await isSame(previous.owner))) throw inUse(dataDir, previous.owner.pid);
     if (mine && previous.server !== null && (await isSame(previous.server)))
       throw inUse(dataDir, process.pid);
-    await rm(recordPath(dataDir), { force: true });
   }
+  const record: Ownership = { owner: await ourselves(), server: null };
+  if (left === null) await create(dataDir, recordPath(dataDir), record);
+  else await replace(dataDir, left, record);
+  return previous;
+}
+
+/** Writes a record where none is: of many who try at once one succeeds. */
+async function create(dataDir: string, path: string, record: Ownership): Promise<void> {
   try {
-    const record: Ownership = { owner: await ourselves(), server: null };
-    await writeFile(recordPath(dataDir), JSON.stringify(record), { flag: "wx" });
+    await writeFile(path, JSON.stringify(record), { flag: "wx" });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    throw inUse(dataDir, (await readRecord(dataDir))?.owner.pid);
+    throw inUse(dataDir, (await readRecord(path))?.owner.pid);
   }
-  return previous;
+}
+
+/**
+ * Takes the place of a record that was left behind. Removed first and written then, two who found it at the same moment
+ * would both own the directory: so whoever makes the file that is named after it may replace it, and nobody who is late.
+ */
+async function replace(dataDir: string, left: string, record: Ownership): Promise<void> {
+  const path = recordPath(dataDir);
+  const own = `${path}.${hashOf(left)}`;
+  const broken = await readRecord(own);
+  if (broken !== null && !(await isSame(broken.owner))) await rm(own, { force: true });
+  await create(dataDir, own, record);
+  if ((await readFile(path, "utf8").catch(() => null)) === left) return rename(own, path);
+  await rm(own, { force: true });
+  throw inUse(dataDir, (await readRecord(path))?.owner.pid);
 }
 
 /**
@@ -104,12 +125,16 @@ export function release(dataDir: string): Promise<void> {
   return rm(recordPath(dataDir), { force: true });
 }
 
-async function readRecord(dataDir: string): Promise<Ownership | null> {
+async function readRecord(path: string): Promise<Ownership | null> {
+  return recordIn(await readFile(path, "utf8").catch(() => ""));
+}
+
+/** A missing record and one cut short by a crash mean the same: nothing is known. */
+function recordIn(text: string): Ownership | null {
   try {
-    const record = JSON.parse(await readFile(recordPath(dataDir), "utf8")) as Ownership;
+    const record = JSON.parse(text) as Ownership;
     return typeof record.owner?.pid === "number" ? record : null;
   } catch {
-    // A missing record and one cut short by a crash mean the same: nothing is known.
     return null;
   }
 }
