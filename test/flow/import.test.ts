@@ -229,6 +229,15 @@ describe("CloudEvents", () => {
     ).json()) as { results: { outcome: string }[] };
     expect(results.results.map((each) => each.outcome)).toEqual(["duplicate", "late", "deleted", "stored"]);
     expect(await listed("cms")).toEqual(["other"]);
+    // An event without data has no content type either.
+    const { "content-type": _, ...attributes } = binary;
+    const removed = { ...attributes, "ce-id": "e5", "ce-type": "article.deleted", "ce-subject": "other" };
+    const path = "/v1/knowledge/cms/events?wait=indexed";
+    const gone = await gateway.ask(path, {
+      method: "POST",
+      headers: { ...removed, "ce-time": "2026-01-05T00:00:00Z" },
+    });
+    expect([gone.status, await listed("cms")]).toEqual([200, []]);
   });
 
   test.each([

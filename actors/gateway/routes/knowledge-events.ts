@@ -112,7 +112,7 @@ function parsed(value: unknown, where: string): CloudEvent {
 
 /** Source: CloudEvents HTTP binding 3.1. Values of headers are percent-encoded. */
 function binaryOf({ headers, body }: FastifyRequest, type: string | undefined): Record<string, unknown> {
-  const event: Record<string, unknown> = { datacontenttype: type, data: body };
+  const event: Record<string, unknown> = { datacontenttype: type || undefined, data: body };
   for (const name of ATTRIBUTES) {
     const value = headers[`ce-${name}`];
     if (typeof value === "string") event[name] = decoded(name, value);
