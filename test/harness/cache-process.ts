@@ -1,23 +1,21 @@
-// A process with an index and caches, or one that hears of changes, which a test can kill: composed as deployed. It is told
-// over IPC what it is; a host then takes { id, question } and gives { id, text, level }.
+// A process with an index and caches, or one that hears of changes, which a test can kill: composed as deployed. It knows its
+// role when it starts, and over IPC where to begin; a host then takes { id, question } and gives { id, text, level }.
 import { flushCompileCache } from "node:module";
-import { LeveledCache } from "#actors/cache/answer-cache.ts";
+import type { LeveledCache } from "#actors/cache/answer-cache.ts";
 import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
 import type { RetrievalQuery } from "#actors/knowledge/port.ts";
 import { configSchema } from "#contracts/config.ts";
 import type { Passage } from "#contracts/job.ts";
 import type { RoleContext } from "#ops/compose/context.ts";
-import { startIndexerRole } from "#ops/compose/indexer.ts";
-import { startInvalidatorRole } from "#ops/compose/invalidator.ts";
-import { type Retrieval, startRetrieval } from "#ops/compose/retrieval.ts";
+import type { Retrieval } from "#ops/compose/retrieval.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { connectBus } from "#runtime/nats/connect.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { silentLog } from "./knowledge.ts";
 
 /** `control`: a host whose caches believe that nothing changes. */
+export type CacheRole = "host" | "control" | "indexer" | "invalidator";
 export interface Orders {
-  readonly role: "host" | "control" | "indexer" | "invalidator";
   readonly servers: string;
   readonly embeddings: string;
 }
@@ -64,13 +62,14 @@ async function contextOf(role: string, url: string, baseUrl: string): Promise<Ro
  * What a control run believes instead of what its index knows: that nothing has changed since it first asked, neither
  * what a question finds nor the documents. The caches have to serve old answers then, and the run to find them.
  */
-function unchanging(
+async function unchanging(
   bus: RoleContext["bus"],
   retrieval: Retrieval,
-): {
+): Promise<{
   readonly cache: LeveledCache;
   readonly retriever: Pick<Retrieval["retriever"], "retrieve">;
-} {
+}> {
+  const { LeveledCache } = await import("#actors/cache/answer-cache.ts");
   const found = new Map<string, Passage[]>();
   const first = new Map<string, number | undefined>();
   const cache = new LeveledCache(bus, {
@@ -95,9 +94,8 @@ function unchanging(
   return { cache, retriever: { retrieve } };
 }
 
-async function serveLooks(context: RoleContext, control: boolean): Promise<void> {
-  const retrieval = await startRetrieval(context);
-  const { retriever, cache } = control ? unchanging(context.bus, retrieval) : retrieval;
+async function serveLooks(context: RoleContext, retrieval: Retrieval, control: boolean): Promise<void> {
+  const { retriever, cache } = control ? await unchanging(context.bus, retrieval) : retrieval;
   process.on("message", async ({ id, question }: Look) => {
     const startedAt = performance.now();
     const position = cache.position();
@@ -114,15 +112,28 @@ async function serveLooks(context: RoleContext, control: boolean): Promise<void>
   });
 }
 
+/** What a process of the role loads before it begins, as `jetclaw run` does: nothing of another one. */
+async function load(role: CacheRole): Promise<(context: RoleContext) => Promise<unknown>> {
+  if (role === "indexer") {
+    const [{ startIndexerRole }] = await Promise.all([
+      import("#ops/compose/indexer.ts"),
+      import("#actors/knowledge/embeddings/openai.ts"),
+    ]);
+    return startIndexerRole;
+  }
+  if (role === "invalidator") return (await import("#ops/compose/invalidator.ts")).startInvalidatorRole;
+  const { startRetrieval } = await import("#ops/compose/retrieval.ts");
+  return async (context) => serveLooks(context, await startRetrieval(context), role === "control");
+}
+
 process.on("disconnect", () => process.exit(0));
+const role = process.argv[2] as CacheRole;
+const start = await load(role);
 // What is compiled is written down for the next one: who is killed does not come to it.
 flushCompileCache();
-// The modules are loaded: what is left to do takes no time that anybody would notice.
-process.send?.("loaded");
-process.once("message", async ({ role, servers, embeddings }: Orders) => {
-  const context = await contextOf(role, servers, embeddings);
-  if (role === "invalidator") await startInvalidatorRole(context);
-  else if (role === "indexer") await startIndexerRole(context);
-  else await serveLooks(context, role === "control");
+process.once("message", async ({ servers, embeddings }: Orders) => {
+  await start(await contextOf(role, servers, embeddings));
   process.send?.("ready");
 });
+// The modules are loaded: what is left to do takes no time that anybody would notice.
+process.send?.("loaded");

@@ -8,7 +8,7 @@ import { createKnowledgeStore } from "#actors/knowledge/store.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { connectBus } from "#runtime/nats/connect.ts";
 import { provision } from "#runtime/nats/topology.ts";
-import type { Look, Looked, Orders } from "./cache-process.ts";
+import type { CacheRole, Look, Looked, Orders } from "./cache-process.ts";
 import { embeddingModel } from "./embedding-model.ts";
 import { silentLog } from "./knowledge.ts";
 import { startTestNats } from "./nats.ts";
@@ -70,9 +70,6 @@ const IN_FLIGHT = 12;
 const INDEX_WAIT_MS = 60_000;
 /** Look-ups between two changes, and at most so many while one is on its way: without changes nothing races. */
 const PER_CHANGE = 40;
-/** Processes that wait for another one to be killed. */
-const SPARES = 2;
-
 class Host {
   readonly #waiting = new Map<number, (looked: Looked) => void>();
   readonly process: ChildProcess;
@@ -97,9 +94,9 @@ class Host {
 type Consumer = "indexer" | "invalidator";
 const CONSUMERS: readonly Consumer[] = ["indexer", "invalidator"];
 
-/** A process that has loaded its modules. */
-async function load(): Promise<ChildProcess> {
-  const child = fork(fileURLToPath(new URL("cache-process.ts", import.meta.url)), {
+/** A process that has loaded the modules of its role. */
+async function load(role: CacheRole): Promise<ChildProcess> {
+  const child = fork(fileURLToPath(new URL("cache-process.ts", import.meta.url)), [role], {
     execArgv: ["--conditions=jetclaw-src"],
   });
   if (child.pid !== undefined) child.once("exit", endWithUs(child.pid));
@@ -127,20 +124,23 @@ function said(child: ChildProcess, word: string): Promise<void> {
  * and the next one is loaded beside. Nobody waits for either.
  */
 class Killed {
-  readonly #servers: Pick<Orders, "servers" | "embeddings">;
+  readonly #servers: Orders;
   readonly #children = new Map<ChildProcess, Consumer>();
-  readonly #spares: Promise<ChildProcess>[] = [];
+  /** One of each waits for another one to be killed. */
+  readonly #spares = new Map<Consumer, Promise<ChildProcess>>();
   #ended = false;
   readonly kills = { indexer: 0, invalidator: 0 };
 
-  constructor(servers: Pick<Orders, "servers" | "embeddings">) {
+  constructor(servers: Orders) {
     this.#servers = servers;
   }
 
   async start(count: number): Promise<void> {
-    for (let n = 0; n < SPARES; n++) this.#spares.push(load());
-    const starting = Array.from({ length: count }, () => CONSUMERS.map((role) => this.#fill(role, load())));
-    await Promise.all([...starting.flat(), ...this.#spares]);
+    for (const role of CONSUMERS) this.#spares.set(role, load(role));
+    const starting = Array.from({ length: count }, () =>
+      CONSUMERS.map((role) => this.#fill(role, load(role))),
+    );
+    await Promise.all([...starting.flat(), ...this.#spares.values()]);
   }
 
   kill(random: Random): void {
@@ -152,14 +152,14 @@ class Killed {
     child.kill("SIGKILL");
     this.kills[role]++;
     // The run may be over by then, and its server with it.
-    void this.#fill(role, this.#spares.shift() ?? load()).catch(() => {});
-    this.#spares.push(load());
+    void this.#fill(role, this.#spares.get(role) ?? load(role)).catch(() => {});
+    this.#spares.set(role, load(role));
   }
 
   end(): void {
     this.#ended = true;
     for (const child of this.#children.keys()) child.kill("SIGKILL");
-    for (const spare of this.#spares)
+    for (const spare of this.#spares.values())
       spare.then(
         (child) => child.kill("SIGKILL"),
         () => {},
@@ -168,7 +168,7 @@ class Killed {
 
   async #fill(role: Consumer, loading: Promise<ChildProcess>): Promise<void> {
     const child = await loading;
-    await begin(child, { role, ...this.#servers });
+    await begin(child, this.#servers);
     if (this.#ended) child.kill("SIGKILL");
     else this.#children.set(child, role);
   }
@@ -193,9 +193,7 @@ export async function runStale(options: StaleOptions): Promise<StaleFigures> {
   const consumers = new Killed(servers);
   const role = options.control ? "control" : "host";
   try {
-    const started = Array.from({ length: options.hosts }, async () =>
-      begin(await load(), { role, ...servers }),
-    );
+    const started = Array.from({ length: options.hosts }, async () => begin(await load(role), servers));
     for (const host of await Promise.all(started)) hosts.push(new Host(host));
     await consumers.start(2);
     const race = new Race({ random: randomOf(seed), store, hosts, say });
