@@ -123,7 +123,7 @@ export class LeveledCache implements AnswerCache {
         return near.answer
           ? counted("memory", "hit", hitOf(near, near.answer))
           : counted("memory", "uncited");
-      this.#entries.release(near);
+      this.#letGo(near);
       return counted("memory", "stale");
     }
     if (this.#rests()) return counted("shared", "resting");
@@ -218,6 +218,11 @@ export class LeveledCache implements AnswerCache {
     const checks = this.#semantic?.checks ?? { agreed: 0, differed: 0 };
     const semantic = this.#semantic?.size ?? 0;
     return { entries: this.#entries.size, semantic, served: { ...this.#served }, checks };
+  }
+
+  /** While nobody can know what is current nothing is served, and nothing let go. */
+  #letGo(entry: Entry): void {
+    if (this.#revisions.fresh()) this.#entries.release(entry);
   }
 
   #serves(entry: Entry, tenant: string): boolean {
