@@ -169,7 +169,7 @@ async function connectPatiently({ natsUrl, roles, log, say }: ProcessOptions): P
       return await connectTo(natsUrl, `jetclaw-${roles.join("-")}`, log);
     } catch (error) {
       // Nothing is started that would be lost by ending, and whoever starts it again waits as well.
-      const refused = error instanceof JetclawError && error.code === "nats.refused";
+      const refused = error instanceof JetclawError && error.retry === "never";
       if (refused || Date.now() > until) throw error;
       if (tries === 0) say(`Waiting for NATS at ${natsUrl.replace(/\/\/[^@]*@/, "//")} ...`);
       await new Promise((resolve) => setTimeout(resolve, NATS_RETRY_MS));

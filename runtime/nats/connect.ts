@@ -19,7 +19,7 @@ import { readDirectly } from "./direct-reads.ts";
 import type { ConsumerState, LeaderMessage, WhichMessage } from "./leader-answer.ts";
 import { readConsumer, readCount, readLeaderAnswer } from "./leader-answer.ts";
 import { ASK_SUBJECT, Majority } from "./majority.ts";
-import { isUserRefused, notConnected } from "./not-connected.ts";
+import { assertNewEnough, isUserRefused, notConnected } from "./not-connected.ts";
 import { pingOnPulse } from "./ping-pulse.ts";
 import { Quorum } from "./quorum.ts";
 import { Requests } from "./requests.ts";
@@ -346,7 +346,7 @@ export class Bus {
   }
 }
 
-/** @throws JetclawError `nats.refused` where the server does not know this user, `nats.unavailable` */
+/** @throws JetclawError `nats.refused` where the server does not know this user, `start.refused`, `nats.unavailable` */
 export async function connectBus(options: ConnectOptions): Promise<Bus> {
   let nc: NatsConnection | undefined;
   try {
@@ -366,6 +366,7 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
       timeout: 5_000,
       ...options.credentials,
     });
+    assertNewEnough(nc.info?.version);
     const writes = batchWrites(nc);
     readDirectly(nc, options.log);
     tryOthersFirst(nc);

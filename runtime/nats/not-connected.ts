@@ -1,9 +1,15 @@
 /** Why there is no connection, in words that say what to do. */
 import { AuthorizationError } from "@nats-io/transport-node";
 import { JetclawError } from "#contracts/errors.ts";
+import { isNewEnough, OLDEST_VERSION } from "./server/version.ts";
 
-/** `nats.refused` where waiting does not help. */
+/** `nats.refused` and `start.refused` where waiting does not help. */
 export function notConnected(at: string, cause: unknown): JetclawError {
+  if (cause instanceof TooOld)
+    return new JetclawError(
+      "start.refused",
+      `${at} is NATS ${cause.message}; ${OLDEST_VERSION} or newer is needed`,
+    );
   if (isUserRefused(cause)) return new JetclawError("nats.refused", `${at} refuses this user`, { cause });
   // Its class is not exported.
   const plain = cause instanceof Error && cause.name === "JetStreamNotEnabled";
@@ -12,3 +18,11 @@ export function notConnected(at: string, cause: unknown): JetclawError {
 }
 
 export const isUserRefused = (error: unknown): boolean => error instanceof AuthorizationError;
+
+/** A server that lacks what is used of it. */
+class TooOld extends Error {}
+
+/** @throws TooOld */
+export function assertNewEnough(version = ""): void {
+  if (!isNewEnough(version)) throw new TooOld(version);
+}

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -10,6 +11,7 @@ import { runProcess } from "#ops/compose/process.ts";
 import { readSettings } from "#ops/settings.ts";
 import { connectBus } from "#runtime/nats/connect.ts";
 import { probe } from "#runtime/nats/server/probe.ts";
+import { isNewEnough } from "#runtime/nats/server/version.ts";
 import { ensureNatsServer } from "#runtime/nats/server.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { freePort } from "#test/harness/free-port.ts";
@@ -18,7 +20,7 @@ import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
 
 let dir: string;
 let port: number;
-let end: () => Promise<void>;
+let end: () => Promise<void> = async () => {};
 
 /** The server knows one user, with this password. */
 async function serve(password: string): Promise<void> {
@@ -89,4 +91,36 @@ test("a connection that worked outlasts a server that refuses its user for a whi
   await waitUntil(() => bus.online, { what: "the connection to be back" });
   expect(said.filter((line) => line.includes("refuses this user"))).toHaveLength(1);
   await bus.close();
+});
+
+test("a server that is too old is refused by name, before anything is made on it", async () => {
+  const asked: string[] = [];
+  // No such server runs here: what it says of itself is all that counts.
+  const old = createServer((socket) => {
+    socket.write(
+      `INFO ${JSON.stringify({ server_id: "OLD", version: "2.11.11", max_payload: 1_048_576, headers: true, jetstream: true })}\r\n`,
+    );
+    socket.on("data", (data) => {
+      asked.push(data.toString());
+      if (data.includes("PING")) socket.write("PONG\r\n");
+    });
+  });
+  old.listen(port, "127.0.0.1");
+  await once(old, "listening");
+  try {
+    await expect(
+      connectBus({ servers: `nats://127.0.0.1:${port}`, name: "new", log: createLog({ level: "silent" }) }),
+    ).rejects.toMatchObject({
+      code: "start.refused",
+      detail: expect.stringMatching(/NATS 2\.11\.11; 2\.14 or newer/),
+    });
+    expect(asked.join("")).not.toContain("JS.API");
+  } finally {
+    old.close();
+  }
+});
+
+test("which servers are new enough", () => {
+  const versions = ["2.14.0", "2.15.0-dev", "v2.15.1", "3.0.0", "2.13.9", "2.9.10", "1.99.0", "something"];
+  expect(versions.filter(isNewEnough)).toEqual(["2.14.0", "2.15.0-dev", "v2.15.1", "3.0.0", "something"]);
 });

@@ -12,6 +12,7 @@ import { modelsOf } from "#ops/config/model.ts";
 import { loadConfig } from "#ops/config.ts";
 import { type Settings, splitNatsUrl } from "#ops/settings.ts";
 import { probe } from "#runtime/nats/server/probe.ts";
+import { isNewEnough, OLDEST_VERSION } from "#runtime/nats/server/version.ts";
 import { ensureNatsServer } from "#runtime/nats/server.ts";
 import { checkTopology } from "#runtime/nats/topology-check.ts";
 import { createLog } from "#runtime/observe/log.ts";
@@ -100,6 +101,8 @@ const checkNats: Check = async ({ natsUrl, named }) => {
   if (answer.kind === "nats") {
     const { name, version, jetstream } = answer.info;
     if (!jetstream) return fail(`${at}: ${name} ${version} runs without JetStream`, "Start it with -js.");
+    if (!isNewEnough(version))
+      return fail(`${at}: ${name} is NATS ${version}`, `Upgrade it: ${OLDEST_VERSION} or newer is needed.`);
     return ok(`${at}: ${name}, ${version}, JetStream`);
   }
   if (answer.kind === "other")

@@ -6,6 +6,7 @@ import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { execute, findProgram, type Log } from "./execute.ts";
+import { isNewEnough, OLDEST_VERSION } from "./version.ts";
 import { WAYS } from "./ways.ts";
 
 export interface BinaryOptions {
@@ -16,7 +17,6 @@ export interface BinaryOptions {
   readonly cacheDir?: string | undefined;
 }
 
-const OLDEST = [2, 14] as const;
 const FILE = process.platform === "win32" ? "nats-server.exe" : "nats-server";
 /** Where Homebrew puts it; a shell started from a desktop often lacks these on its PATH. */
 const BREW_PATHS = ["/opt/homebrew/bin", "/usr/local/bin", "/home/linuxbrew/.linuxbrew/bin"];
@@ -33,16 +33,14 @@ export async function ensureNatsServer(options: BinaryOptions): Promise<string> 
 /** Null when the file does not run or is too old for the JetStream features in use. */
 async function acceptedVersion(binary: string): Promise<string | null> {
   const { code, output } = await execute(binary, ["--version"], { limitMs: VERSION_LIMIT_MS });
-  const [version, major = "", minor = ""] = /v(\d+)\.(\d+)\.\d+/.exec(output) ?? [];
-  if (code !== 0 || version === undefined) return null;
-  const fine = Number(major) > OLDEST[0] || (Number(major) === OLDEST[0] && Number(minor) >= OLDEST[1]);
-  return fine ? version.slice(1) : null;
+  const version = /v(\d+\.\d+\.\d+)/.exec(output)?.[1];
+  return code === 0 && version !== undefined && isNewEnough(version) ? version : null;
 }
 
 async function checkGiven(path: string): Promise<string> {
   if ((await acceptedVersion(path)) !== null) return path;
   throw new Error(
-    `NATS_SERVER_BIN names ${path}, which is no nats-server of version ${OLDEST.join(".")} or newer. ` +
+    `NATS_SERVER_BIN names ${path}, which is no nats-server of version ${OLDEST_VERSION} or newer. ` +
       "Correct the path, or unset it so that one is fetched.",
   );
 }
@@ -51,7 +49,7 @@ async function fromPath(log: Log): Promise<string | null> {
   const path = await findProgram("nats-server");
   if (path === null) return null;
   if ((await acceptedVersion(path)) !== null) return path;
-  log(`nats-server: ${path} is older than ${OLDEST.join(".")}, looking further`);
+  log(`nats-server: ${path} is older than ${OLDEST_VERSION}, looking further`);
   return null;
 }
 
@@ -121,7 +119,7 @@ async function fetchInto(cache: string, log: Log): Promise<string> {
 async function store(binary: string, cache: string, folder: string): Promise<string> {
   await chmod(binary, 0o755);
   const version = await acceptedVersion(binary);
-  if (version === null) throw new Error(`what came does not run here or is older than ${OLDEST.join(".")}`);
+  if (version === null) throw new Error(`what came does not run here or is older than ${OLDEST_VERSION}`);
   const draft = join(folder, "draft");
   await mkdir(draft);
   await copyFile(binary, join(draft, FILE));
@@ -139,7 +137,7 @@ async function store(binary: string, cache: string, folder: string): Promise<str
 
 function nothingWorked(failures: readonly string[]): string {
   return [
-    `No nats-server ${OLDEST.join(".")} or newer was found and none could be fetched:`,
+    `No nats-server ${OLDEST_VERSION} or newer was found and none could be fetched:`,
     ...failures.map((failure) => `  - ${failure}`),
     "Any one of these helps:",
     "  - install it (https://docs.nats.io/running-a-nats-service/introduction/installation, or `brew install nats-server`)",
