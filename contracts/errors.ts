@@ -28,7 +28,12 @@ export const ERRORS = {
   ),
   "request.too-large": entry(413, "never", "The request is too large.", "Send less; the limit is in detail."),
   "request.timeout": entry(408, "now", "The request arrived too slowly.", "Send it again."),
-  "request.media-type": entry(415, "never", "The content type is not supported.", "Send application/json."),
+  "request.media-type": entry(
+    415,
+    "never",
+    "The content type is not supported.",
+    "Send application/json, or what detail names.",
+  ),
   "auth.missing": entry(401, "never", "No valid API key was given.", "Send Authorization: Bearer <key>."),
   "auth.forbidden": entry(
     403,
@@ -141,6 +146,18 @@ export const ERRORS = {
     "later",
     "Too many people are asking; new conversations wait for a moment.",
     "Wait for Retry-After seconds. Conversations that have begun go on.",
+  ),
+  "deployment.missing": entry(
+    503,
+    "later",
+    "This NATS server holds no deployment.",
+    "Name the server of one, or make one there: jetclaw provision --nats <url>.",
+  ),
+  "pool.not-found": entry(
+    404,
+    "never",
+    "There is no such pool.",
+    "Name one that detail lists: the pools of the configuration.",
   ),
   "load.unknown": entry(
     503,

@@ -7,7 +7,8 @@ import { LIMITS } from "./limits.ts";
 
 export const documentInputSchema = z.object({
   title: z.string().min(1).max(512),
-  text: z.string().min(1).max(LIMITS.documentTextChars),
+  /** White space alone would be found, cited and answered from. */
+  text: z.string().max(LIMITS.documentTextChars).regex(/\S/, "holds no text"),
   url: z.url().max(2_048).optional(),
   /** BCP 47, `en` or `nl-BE`; undefined: recognised from the text. */
   locale: z.string().max(35).optional(),

@@ -129,7 +129,7 @@ function wordingOf(words: readonly string[], locale: string): Wording | undefine
     if (DUTCH.function.has(word)) dutch++;
     if (FOREIGN.has(word)) foreign++;
   }
-  const base = locale.toLowerCase().split("-")[0];
+  const base = locale.toLowerCase().split(/[-_]/, 1)[0];
   const expected = base === "en" ? ENGLISH : base === "nl" ? DUTCH : undefined;
   const most = Math.max(english, dutch);
   if (foreign > most || (!expected && most < 2)) return undefined;

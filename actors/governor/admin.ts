@@ -49,9 +49,12 @@ export function createLoadAdmin(bus: Bus, clock: Clock, load?: LoadWatch): LoadA
     },
     drain(pool: string): DrainReport {
       const report = load?.report();
-      const classes = report?.drains.filter((drain) => drain.pool === pool) ?? [];
-      if (!report || classes.length === 0)
-        throw new JetclawError("load.unknown", report ? `pool ${pool}` : "no governor was heard lately");
+      if (!report) throw new JetclawError("load.unknown", "no governor was heard lately");
+      const classes = report.drains.filter((drain) => drain.pool === pool);
+      if (classes.length === 0) {
+        const pools = [...new Set(report.drains.map((drain) => drain.pool))];
+        throw new JetclawError("pool.not-found", `the governor measures ${pools.join(", ")}`);
+      }
       return {
         pool,
         value: scaleValue(classes),

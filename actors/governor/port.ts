@@ -37,6 +37,6 @@ export interface LoadAdmin {
   status(): Promise<LevelStatus>;
   /** null: the governor decides again. @throws JetclawError `nats.unavailable` */
   override(level: Level | null, reason: string, by: string): Promise<LevelOverride>;
-  /** @throws JetclawError `load.unknown` when no governor was heard lately or it does not know the pool */
+  /** @throws JetclawError `load.unknown` when no governor was heard lately, `pool.not-found` when it knows no such pool */
   drain(pool: string): DrainReport;
 }

@@ -9,7 +9,7 @@ import type { EraseReceipt, Transcript } from "#contracts/turn.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { archiveOf } from "../compose/archive.ts";
 import { readSettings } from "../settings.ts";
-import { onDeployment } from "./direct.ts";
+import { onDeployment, onProvisioned } from "./direct.ts";
 
 interface Sessions extends Pick<ConversationClient, "list"> {
   transcript(tenant: string, session: string): Promise<Transcript>;
@@ -67,7 +67,7 @@ export function restoreAll(
   options: RestoreOptions,
   say: (line: string) => void,
 ): Promise<Restored> {
-  return onDeployment(url, (bus) =>
+  return onProvisioned(url, (bus) =>
     restoreTurns(bus, systemClock, archiveOf(from, readSettings()), {
       ...options,
       onPart: ({ key }) => say(key),

@@ -6,12 +6,11 @@ import { KvKeyStore } from "#actors/gateway/keys.ts";
 import type { AdminStatus, KeyStore } from "#actors/gateway/port.ts";
 import { createLoadAdmin } from "#actors/governor/admin.ts";
 import type { LoadAdmin } from "#actors/governor/port.ts";
-import type { Config } from "#contracts/config.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { DeadLetters } from "#runtime/actor/dead-letters.ts";
 import { systemClock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
-import type { Deployment } from "#runtime/nats/topology.ts";
+import { type Deployment, readDeployment } from "#runtime/nats/topology.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { Presence } from "#runtime/observe/presence.ts";
 import { connectTo, provisionFor } from "../compose/open.ts";
@@ -28,34 +27,47 @@ async function onBus<T>(url: string | undefined, work: (bus: Bus) => Promise<T>)
   }
 }
 
-/** The deployment is provisioned where it is not: the first key comes before the first role. */
+/** A deployment that is there, left as it is. */
 export function onDeployment<T>(
   url: string | undefined,
-  work: (bus: Bus, deployment: Deployment, config: Config) => Promise<T>,
+  work: (bus: Bus, deployment: Deployment) => Promise<T>,
 ): Promise<T> {
+  return onBus(url, async (bus) => work(bus, await readDeployment(bus)));
+}
+
+/** Provisioned where it is not: the first key and a restored archive come before the first role. */
+export function onProvisioned<T>(url: string | undefined, work: (bus: Bus) => Promise<T>): Promise<T> {
   return onBus(url, async (bus) => {
-    const { config } = await loadConfig(readSettings(), { callsModels: false, asks: "nothing" });
-    return work(bus, await provisionFor(bus, config), config);
+    await provisionFor(bus, (await readConfig()).config);
+    return work(bus);
   });
 }
 
+const readConfig = () => loadConfig(readSettings(), { callsModels: false, asks: "nothing" });
+
 export function withKeys<T>(url: string, work: (keys: KeyStore) => Promise<T>): Promise<T> {
-  return onDeployment(url, async (bus) => {
-    const keys = await KvKeyStore.open(bus, systemClock);
-    try {
-      return await work(keys);
-    } finally {
-      keys.close();
-    }
-  });
+  return onDeployment(url, (bus) => workWithKeys(bus, work));
+}
+
+export function withFirstKeys<T>(url: string, work: (keys: KeyStore) => Promise<T>): Promise<T> {
+  return onProvisioned(url, (bus) => workWithKeys(bus, work));
+}
+
+async function workWithKeys<T>(bus: Bus, work: (keys: KeyStore) => Promise<T>): Promise<T> {
+  const keys = await KvKeyStore.open(bus, systemClock);
+  try {
+    return await work(keys);
+  } finally {
+    keys.close();
+  }
 }
 
 export function withLoad<T>(url: string, work: (load: LoadAdmin) => Promise<T>): Promise<T> {
-  return onBus(url, (bus) => work(createLoadAdmin(bus, systemClock)));
+  return onDeployment(url, (bus) => work(createLoadAdmin(bus, systemClock)));
 }
 
 export function withCache<T>(url: string, work: (cache: CacheAdmin) => Promise<T>): Promise<T> {
-  return onBus(url, (bus) => work(createCacheAdmin(bus, systemClock)));
+  return onDeployment(url, (bus) => work(createCacheAdmin(bus, systemClock)));
 }
 
 export function withDead<T>(url: string, work: (dead: DeadLetters) => Promise<T>): Promise<T> {
@@ -71,8 +83,9 @@ export function withPresence<T>(url: string, work: (bus: Bus, presence: Presence
 }
 
 export function readStatus(url: string): Promise<AdminStatus> {
-  return onDeployment(url, (bus, { shards }, { pools }) =>
-    hearing(bus, (presence) =>
+  return onDeployment(url, async (bus, { shards }) => {
+    const { pools } = (await readConfig()).config;
+    return hearing(bus, (presence) =>
       createAdminSource({
         bus,
         shards,
@@ -81,8 +94,8 @@ export function readStatus(url: string): Promise<AdminStatus> {
         clock: systemClock,
         placement: () => readPlacement(bus),
       }).status(),
-    ),
-  );
+    );
+  });
 }
 
 /** Roles answer the roll that is called here. */

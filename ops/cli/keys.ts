@@ -44,7 +44,9 @@ function createCommand(): Command {
     .action(async (flags: KeysFlags & { tenant: string; label: string; scopes: string }) => {
       const wish = { tenant: flags.tenant, label: flags.label, scopes: scopesOf(flags.scopes) };
       const created = flags.nats
-        ? await (await import("./direct.ts")).withKeys(flags.nats, (keys) => keys.create(wish.tenant, wish))
+        ? await (await import("./direct.ts")).withFirstKeys(flags.nats, (keys) =>
+            keys.create(wish.tenant, wish),
+          )
         : ((await ask(gatewayOf(flags), "/v1/admin/keys", { method: "POST", body: wish }))
             .body as CreatedKey);
       if (flags.json) return printJson(created);

@@ -105,7 +105,9 @@ async function readDocument({ path, name, bytes }: SourceFile, locale: string | 
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     throw new Error(
-      read.text === "" ? "holds no text" : `${issue?.path.join(".")}: ${issue?.message ?? "is not valid"}`,
+      read.text.trim() === ""
+        ? "holds no text"
+        : `${issue?.path.join(".")}: ${issue?.message ?? "is not valid"}`,
     );
   }
   return { kind: "document", document, input: parsed.data, bytes };

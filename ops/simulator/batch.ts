@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { answerTo, type ChatMessage, countTokens, tokensOf } from "./answer.ts";
 import type { BillLine } from "./bill.ts";
-import { type ChatContext, close, closed, held, isMessages, newLine, pause, usageOf } from "./chat.ts";
+import { type ChatContext, close, closed, held, messagesOf, newLine, pause, usageOf } from "./chat.ts";
 import { fateOf, type SimulatorOptions, stretchOf } from "./options.ts";
 import { refuse, sendJson } from "./respond.ts";
 
@@ -52,7 +52,8 @@ export async function batch(
   body: BatchBody,
 ): Promise<void> {
   const { options, bill, turnstile, n } = context;
-  const conversations = kind === "chat" ? body.messages : conversationsOf(body.prompt);
+  const given = kind === "chat" ? body.messages : conversationsOf(body.prompt);
+  const conversations = Array.isArray(given) ? given.map(messagesOf) : [];
   const wrong = wrongWith(kind, body, conversations, options);
   if (wrong !== undefined) return refuse(response, 400, wrong);
   const model = typeof body.model === "string" ? body.model : "simulated";
@@ -205,20 +206,20 @@ async function stream(
 function wrongWith(
   kind: Exchange["kind"],
   body: BatchBody,
-  conversations: unknown,
+  conversations: readonly (ChatMessage[] | undefined)[],
   options: SimulatorOptions,
 ): string | undefined {
-  if (!Array.isArray(conversations) || conversations.length === 0)
+  if (conversations.length === 0)
     return kind === "chat"
       ? "messages must be a list of conversations"
       : "prompt must be a text or a list of texts";
-  if (!conversations.every((each) => isMessages(each) && each.length > 0))
+  if (!conversations.every((each) => each !== undefined && each.length > 0))
     return "a conversation must be a list of messages with text";
   if (kind === "chat" && body.stream) return "batches of chats are not streamed";
   if (body.tools !== undefined) return "batches take no tools";
   if (body.n !== undefined && body.n !== 1) return "n must be 1";
   if (options.refuseStreamOptions && body.stream_options) return "unknown field: stream_options";
-  if (conversations.some((each) => countTokens(each) > options.contextTokens))
+  if (conversations.some((each = []) => countTokens(each) > options.contextTokens))
     return `the context holds ${options.contextTokens} tokens`;
   return undefined;
 }

@@ -47,8 +47,9 @@ export async function chat(
   body: ChatBody,
 ): Promise<void> {
   const { options, bill, turnstile, n } = context;
-  const { messages, model } = body;
-  if (!isMessages(messages)) return refuse(response, 400, "messages must be a list of messages with text");
+  const { model } = body;
+  const messages = messagesOf(body.messages);
+  if (!messages) return refuse(response, 400, "messages must be a list of messages with text");
   if (options.refuseStreamOptions && body.stream_options)
     return refuse(response, 400, "unknown field: stream_options");
   if (countTokens(messages) > options.contextTokens)
@@ -253,13 +254,29 @@ export function newLine(
   };
 }
 
-export function isMessages(messages: unknown): messages is ChatMessage[] {
-  return (
-    Array.isArray(messages) &&
-    messages.every(
-      (m: unknown) => typeof m === "object" && m !== null && "content" in m && typeof m.content === "string",
-    )
-  );
+/**
+ * What was said, as text: parts are joined, and a message that only calls tools has none. Undefined for anything that
+ * is no list of messages.
+ */
+export function messagesOf(given: unknown): ChatMessage[] | undefined {
+  if (!Array.isArray(given)) return undefined;
+  const messages: ChatMessage[] = [];
+  for (const each of given as unknown[]) {
+    if (typeof each !== "object" || each === null) return undefined;
+    const { role, content, tool_calls: calls } = each as Record<string, unknown>;
+    const text = content === null && Array.isArray(calls) ? "" : textOf(content);
+    if (text === undefined) return undefined;
+    messages.push({ role: String(role), content: text });
+  }
+  return messages;
+}
+
+function textOf(content: unknown): string | undefined {
+  if (typeof content === "string") return content;
+  if (!Array.isArray(content)) return undefined;
+  return content
+    .map((part: { text?: unknown } | null) => (typeof part?.text === "string" ? part.text : ""))
+    .join("");
 }
 
 /** Ends early when the client goes away. */

@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { answerTo, countTokens, tokensOf } from "./answer.ts";
 import type { Bill, BillLine } from "./bill.ts";
-import { type ChatBody, close, held, isMessages, newLine, pause, usageOf } from "./chat.ts";
+import { type ChatBody, close, held, messagesOf, newLine, pause, usageOf } from "./chat.ts";
 import { chance, type SimulatorOptions } from "./options.ts";
 import { readBody, refuse, sendJson } from "./respond.ts";
 
@@ -129,7 +129,7 @@ export class OfflineBatches {
 
   #lineOf({ custom_id: id, body = {} }: Line, n: number, size: number): BillLine {
     const headers = { "x-jetclaw-job": String(id) };
-    const tokens = isMessages(body.messages) ? countTokens(body.messages) : 0;
+    const tokens = countTokens(messagesOf(body.messages) ?? []);
     const line = newLine({ headers }, n, String(body.model), body, tokens);
     return this.#bill.add({ ...line, batch: size, priceShare: SHARE });
   }
@@ -187,14 +187,15 @@ function jsonOf(text: string): Record<string, unknown> {
   }
 }
 
-function wrongWith({ messages, stream }: ChatBody, { contextTokens }: SimulatorOptions): string | undefined {
-  if (!isMessages(messages)) return "messages must be a list of messages with text";
-  if (stream) return "a batch is not streamed";
+function wrongWith(body: ChatBody, { contextTokens }: SimulatorOptions): string | undefined {
+  const messages = messagesOf(body.messages);
+  if (!messages) return "messages must be a list of messages with text";
+  if (body.stream) return "a batch is not streamed";
   return countTokens(messages) > contextTokens ? `the context holds ${contextTokens} tokens` : undefined;
 }
 
 function completionOf(line: BillLine, body: ChatBody, options: SimulatorOptions): object {
-  const messages = isMessages(body.messages) ? body.messages : [];
+  const messages = messagesOf(body.messages) ?? [];
   const all = tokensOf(answerTo(messages, line.model, options));
   const limit = Number(body.max_completion_tokens ?? body.max_tokens ?? all.length);
   const tokens = all.slice(0, Math.max(1, limit));

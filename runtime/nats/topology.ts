@@ -179,6 +179,18 @@ export async function provision(
   return deployment;
 }
 
+/**
+ * What was provisioned here. Makes and changes nothing: whoever only looks may have another configuration, or an address
+ * that is not a deployment's.
+ * @throws JetclawError `deployment.missing`, `nats.unavailable`
+ */
+export async function readDeployment(bus: Bus): Promise<Deployment> {
+  const subject = new Kv(bus, BUCKETS.config).subjectOf(DEPLOYMENT_KEY);
+  const answer = await bus.leaderGet(`KV_${BUCKETS.config}`, { last_by_subj: subject });
+  if (typeof answer === "string") throw new JetclawError("deployment.missing");
+  return decode<Deployment>(answer.data);
+}
+
 /** What the first provisioning fixed. The bucket is made where it is missing and otherwise left as it is. */
 async function deploymentOf(bus: Bus, replicas: number): Promise<Deployment | undefined> {
   // Reconciled before it is read, a process that names no replicas would take those of a cluster away.

@@ -84,6 +84,7 @@ describe("kb import", () => {
       '{"id": "j1", "title": "One", "text": "Quokkas are welcome in the garden."}\n\nno json\n{"id": "j2", "text": "x"}\n',
     );
     await write("shop/bad.pdf", "%PDF-1.4 broken");
+    await write("shop/blank.txt", " \n\t");
     await write("shop/latin.txt", Buffer.from("caf\u00e9", "latin1"));
     await write("shop/huge.txt", "word ".repeat(110_000));
     await write("shop/returns.txt", "The same id.");
@@ -97,9 +98,10 @@ describe("kb import", () => {
 
     const first = await kb(...all);
     expect(first.code, first.err).toBe(1);
-    expect(first.out).toMatch(/6 stored, 0 unchanged, 0 removed, 5 failed/);
+    expect(first.out).toMatch(/6 stored, 0 unchanged, 0 removed, 6 failed/);
     for (const said of [
       /bad\.pdf: cannot be read as PDF/,
+      /blank\.txt: holds no text/,
       /latin\.txt: is not UTF-8/,
       /huge\.txt: text: Too big/,
       /more\.jsonl:3: is not JSON/,
@@ -115,7 +117,7 @@ describe("kb import", () => {
     const found = await kb("search", "does", "the", "zebra", "clause", "hold?", "-c", "shop1", "--json");
     expect(JSON.parse(found.out).passages[0]).toMatchObject({ document: "terms" });
 
-    for (const file of ["bad.pdf", "latin.txt", "huge.txt", "returns.txt"])
+    for (const file of ["bad.pdf", "blank.txt", "latin.txt", "huge.txt", "returns.txt"])
       await rm(join(folder, "shop", file));
     await write(
       "shop/more.jsonl",
@@ -245,10 +247,11 @@ describe("CloudEvents", () => {
     ["no id", { ...event, id: undefined }, structured, 400, /id:/],
     ["another version", { ...event, specversion: "0.3" }, structured, 400, /specversion/],
     ["no text", { ...event, data: { title: "x" } }, structured, 400, /has no text/],
+    ["blank text", { ...event, data: { text: " \n\t" } }, structured, 400, /holds no text/],
     ["no name", { ...event, subject: undefined }, structured, 400, /names the document/],
     ["a batch that is none", event, batch, 400, /array/],
     ["one bad in a batch", [event, { ...event, type: "x" }], batch, 400, /says neither/],
-    ["a form that we do not know", "<a/>", { "content-type": "application/xml" }, 415, /content type/],
+    ["a form that we do not know", "<a/>", { "content-type": "application/xml" }, 415, /cloudevents/],
     ["plain JSON", event, { "content-type": "application/json" }, 415, /cloudevents/],
   ])("%s is refused in words, and nothing is stored", async (_, body, headers, status, said) => {
     const answer = await send(body, headers as Record<string, string>, "refused");

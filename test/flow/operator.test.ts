@@ -7,6 +7,7 @@ import { configSchema } from "#contracts/config.ts";
 import { program } from "#ops/cli/main.ts";
 import { type RunningProcess, runProcess } from "#ops/compose/process.ts";
 import { readSettings } from "#ops/settings.ts";
+import { connectBus } from "#runtime/nats/connect.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { counter, mended } from "#test/harness/counter.ts";
 import { startTestNats, type TestNats } from "#test/harness/nats.ts";
@@ -170,4 +171,20 @@ test("a key without the scope sees nothing of it", async () => {
     ["cache", "status"],
   ])
     await expect(jetclaw(way, command, ...rest)).rejects.toMatchObject({ code: "auth.forbidden" });
+});
+
+test("who looks at a server without a deployment is told so and makes nothing there; the first key makes it", async () => {
+  const empty = await startTestNats();
+  const there: Way = () => ["--nats", empty.url];
+  try {
+    for (const command of ["status", "level", "dead ls", "sessions ls", "keys ls", "cache status"])
+      await expect(jetclaw(there, ...command.split(" ")), command).rejects.toThrow(/deployment.missing/);
+    const bus = await connectBus({ servers: empty.url, name: "looks", log: createLog({ level: "silent" }) });
+    expect((await bus.jsm.streams.names().next()).length).toBe(0);
+    await bus.close();
+    await jetclaw(there, "keys", "create", "--tenant", "acme");
+    expect(await jetclaw(there, "keys", "ls")).toContain("acme");
+  } finally {
+    await empty.stop();
+  }
 });

@@ -29,12 +29,12 @@ export const knowledgeEventRoutes: Routes = (app, parts) => {
   requireScope(app, "knowledge");
   const parseJson = jsonParser(app, parts.settings.jsonDepth);
   for (const type of [STRUCTURED, BATCH]) app.addContentTypeParser(type, { parseAs: "buffer" }, parseJson);
-  for (const type of ["text/plain", "text/markdown"])
-    app.addContentTypeParser(
-      type,
-      { parseAs: "buffer" },
-      textParser((_request, body, done) => done(null, body)),
-    );
+  // Data of a binary event, or a form that we do not know: that is told below, with the forms that we do know.
+  app.addContentTypeParser(
+    "*",
+    { parseAs: "buffer" },
+    textParser((_request, body, done) => done(null, body)),
+  );
   addRoute(app, parts);
 };
 

@@ -29,7 +29,7 @@ test("every value that KEDA reads is a number of the answer", () => {
   );
 });
 
-test("without a governor, or for a pool it does not know, there is no figure", () => {
+test("without a governor there is no figure, and a pool that it does not know is named as such", () => {
   expect(() => admin(undefined).drain("default")).toThrow(/load.unknown/);
-  expect(() => admin({ by: "g", at: 1, drains }).drain("other")).toThrow(/load.unknown/);
+  expect(() => admin({ by: "g", at: 1, drains }).drain("other")).toThrow(/pool.not-found.*default/s);
 });

@@ -34,6 +34,29 @@ describe("simulator", () => {
     ]);
   });
 
+  test("takes what a client of the API sends: parts of text, a message that only calls a tool, its result", async () => {
+    const answer = await client.chat.completions.create({
+      model: "m",
+      messages: [
+        { role: "developer", content: "Be brief." },
+        {
+          role: "user",
+          content: [
+            { type: "text", text: "in " },
+            { type: "text", text: "parts" },
+          ],
+        },
+        {
+          role: "assistant",
+          content: null,
+          tool_calls: [{ id: "c1", type: "function", function: { name: "f", arguments: "{}" } }],
+        },
+        { role: "tool", tool_call_id: "c1", content: "42" },
+      ],
+    });
+    expect(answer.choices[0]?.message.content).toContain("in parts");
+  });
+
   test("streams the same text, then usage where asked, and honours max_tokens", async () => {
     let text = "";
     let tokens = 0;
