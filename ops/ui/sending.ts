@@ -101,8 +101,8 @@ export function startNew(): void {
 export function giveKey(given: string): void {
   saveKey(given);
   keyTried.value = true;
-  connection.value = "connecting";
-  wakeStream();
+  // Also where the stream of the key before is still open.
+  follow();
   for (const { delivery, id } of view.peek().pending) {
     if (delivery.state === "failed" && delivery.reason === "key") retry(id);
   }

@@ -3,7 +3,7 @@
  * here they meet the network, the clock and the browser's storage. Sending is next door, in sending.ts.
  */
 import { computed, effect, signal } from "@preact/signals";
-import { createApi } from "./api.ts";
+import { ApiFailure, createApi } from "./api.ts";
 import { refresher } from "./refresh.ts";
 import { type Action, reduce } from "./session.ts";
 import { loadKey, loadOutbox, loadSession, saveOutbox } from "./storage.ts";
@@ -56,7 +56,18 @@ async function resync(): Promise<LastTurn> {
   return last ? { turn: last.turn, closed: last.reply !== null } : BEFORE_FIRST;
 }
 
-const refresh = refresher(resync, () => stale.peek());
+/** A refused key is asked for, and tried no more: each try with it would count as guessing. */
+async function reread(): Promise<void> {
+  if (connection.peek() === "locked") return;
+  try {
+    await resync();
+  } catch (thrown) {
+    if (thrown instanceof ApiFailure && thrown.kind === "key") connection.value = "locked";
+    else throw thrown;
+  }
+}
+
+const refresh = refresher(reread, () => stale.peek());
 
 /** Opens the stream of the session that is shown, in place of the one before. */
 export function follow(): void {
