@@ -58,6 +58,11 @@ async function reindexAll(flags: ReindexFlags): Promise<void> {
     createLog({ level: "error" }),
   );
   const line = progressLine();
+  let said = "";
+  const say = (now: string): void => {
+    said = now;
+    line.update(now);
+  };
   const began = performance.now();
   try {
     await provisionFor(bus, config);
@@ -65,14 +70,18 @@ async function reindexAll(flags: ReindexFlags): Promise<void> {
       embedAll: flags.embedAll,
       force: flags.force,
       onWaiting: ({ owner }) =>
-        line.update(`waiting: ${owner} has begun it before, looking for up to 15 s whether it is alive`),
+        say(`waiting: ${owner} has begun it before, looking for up to 15 s whether it is alive`),
       onProgress: ({ documents, total, embedded }) => {
         const perSecond = documents / ((performance.now() - began) / 1_000);
         const share = Math.min(100, Math.round((100 * documents) / Math.max(1, total)));
-        line.update(
+        say(
           `${share} %: ${documents} of ${total} documents, ${embedded} texts embedded, ${perSecond.toFixed(0)} documents/s`,
         );
       },
+    }).catch((error: unknown) => {
+      // What is printed next begins on a line of its own.
+      if (said) line.end(said);
+      throw error;
     });
     const seconds = (performance.now() - began) / 1_000;
     line.end(`${done.documents} documents in ${seconds.toFixed(1)} s`);

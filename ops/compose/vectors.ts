@@ -12,6 +12,7 @@ import type { Replacement } from "#actors/knowledge/vectors/reindex.ts";
 import { Thresholds } from "#actors/knowledge/vectors/thresholds.ts";
 import { VectorSearch } from "#actors/knowledge/vectors/vector-search.ts";
 import type { Config, EmbeddingsConfig } from "#contracts/config.ts";
+import { JetclawError } from "#contracts/errors.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { gauge } from "#runtime/observe/metrics.ts";
 import { embeddingsKey, qdrantKey } from "../config/embeddings.ts";
@@ -78,7 +79,18 @@ export async function replacementOf(config: Config, dimensions: number): Promise
   for (const n of numbers) if (n !== behind) await collections.drop(dimensions, n);
   const generation = Math.max(0, ...numbers) + 1;
   return {
-    index: new QdrantIndex({ ...options, dimensions, generation }),
+    index: new QdrantIndex({
+      ...options,
+      dimensions,
+      generation,
+      onRemade: () => {
+        // What was in it is missing: to take over with the rest would lose that.
+        throw new JetclawError(
+          "vectors.unavailable",
+          "the collection that was being filled is gone: run it again",
+        );
+      },
+    }),
     takeOver: () => collections.switchTo(dimensions, generation),
     async dropPrevious() {
       if (behind !== undefined) await collections.drop(dimensions, behind);

@@ -50,6 +50,11 @@ export class Lease {
     this.#kv = new Kv(options.bus, BUCKETS.placement);
   }
 
+  /** Since when it is ours without a break; undefined while it is not. */
+  get since(): number | undefined {
+    return this.#mine?.since;
+  }
+
   /** Who else had it when we last wanted it. */
   get holder(): LeaseHolder | undefined {
     return this.#others;
@@ -77,7 +82,7 @@ export class Lease {
       }
       if (now() - this.#others.at < leaseMs) return false;
     }
-    return this.#take(entry.revision);
+    return this.#take(entry.revision, held?.owner === owner ? held.since : undefined);
   }
 
   /** Gives it back, so that the next one need not wait; harmless when it is not held. */

@@ -24,6 +24,11 @@ const ANY = {
   hashes: ["any"],
 };
 const KEY = "lease.reindex.concepts";
+const refusalOf = (step: () => Promise<void>): Promise<unknown> =>
+  step().then(
+    () => false,
+    (error: unknown) => error,
+  );
 let world: VectorWorld;
 beforeEach(async () => {
   world = await VectorWorld.start();
@@ -77,22 +82,24 @@ test("a run that died is taken over after its silence; one that was taken over f
   expect(await dead.hold()).toBe(true);
   expect(await reindexDocuments(bus, config, { leaseMs })).toMatchObject({ documents: 3 });
 
+  const held = new Kv(bus, BUCKETS.placement);
   await alone(bus, { space: "concepts", owner: "frozen", leaseMs }, async (stillAlone) => {
     await stillAlone();
-    await new Kv(bus, BUCKETS.placement).put(KEY, encode({ owner: "next", since: 7, until: 0 }));
-    const lost = (): Promise<unknown> =>
-      stillAlone().then(
-        () => false,
-        (error: unknown) => error,
-      );
-    const told = await waitUntil(lost, { what: "the loss to be told" });
+    await held.put(KEY, encode({ owner: "next", since: 7, until: 0 }));
+    const told = await waitUntil(() => refusalOf(stillAlone), { what: "the loss to be told" });
     expect(told).toMatchObject({
       code: "vectors.busy",
       detail: expect.stringMatching(/^next .*since 1970-/),
     });
-    // For good, also when the other one has ended.
-    await new Kv(bus, BUCKETS.placement).put(KEY, encode({ owner: "", until: 0 }));
     await expect(stillAlone()).rejects.toMatchObject({ code: "vectors.busy" });
+  });
+  await held.drop(KEY);
+  // Also where the other one is through before this one looks.
+  await alone(bus, { space: "concepts", owner: "frozen", leaseMs }, async (stillAlone) => {
+    await stillAlone();
+    await held.put(KEY, encode({ owner: "", until: 0 }));
+    const told = await waitUntil(() => refusalOf(stillAlone), { what: "the loss to be told" });
+    expect(told).toMatchObject({ code: "vectors.busy" });
   });
 });
 
@@ -116,4 +123,17 @@ test("a run that is no longer alone neither takes over nor drops the collection 
   });
   expect([...(await qdrant.aliases())]).toEqual(aliases);
   expect(documentsOf(await ask(one, BY_MEANING))).toEqual(["delivery"]);
+});
+
+test("a collection that is gone while it is filled does not take over with what comes after", async () => {
+  const qdrant = await startTestQdrant();
+  world.cleanups.push(() => qdrant.stop());
+  const { config } = await world.contextOf("operator", qdrant);
+  const { index } = (await replacementOf(config, 64))!;
+  const point = { ...ANY, vectors: [new Float32Array(64).fill(0.125)] };
+  await index.upsert([point]);
+  qdrant.lose();
+  await expect(index.upsert([{ ...point, document: "other" }])).rejects.toMatchObject({
+    code: "vectors.unavailable",
+  });
 });

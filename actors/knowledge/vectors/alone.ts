@@ -40,13 +40,15 @@ export async function alone<T>(
     if (holder && !told) onWaiting?.(holder);
     await sleep(leaseMs / LOOKS);
   }
+  const { since } = lease;
   let lost = false;
   let renewing: Promise<void> | undefined;
   const renew = (): Promise<void> => {
     renewing ??= lease
       .hold()
       .then((held) => {
-        lost ||= !held;
+        // Also where another run has had it and is through: what this one has filled is not there any more.
+        lost ||= !held || lease.since !== since;
       })
       .finally(() => {
         renewing = undefined;
