@@ -18,7 +18,7 @@ export interface FollowOptions {
   readonly headersOnly?: boolean;
   /**
    * `operation`: what a bucket did with the key where it is not a plain value. The next message waits for a promise, so
-   * that what takes long can be done in slices.
+   * that what takes long can be done in slices. From a stream that has lost its end all comes once more.
    */
   readonly onMessage: (message: StoredMessage & { readonly operation: string }) => void | Promise<void>;
 }
@@ -124,6 +124,8 @@ class Follower {
 
   async #open(): Promise<ConsumerInfo> {
     const { stream, filter, from, headersOnly = false } = this.#options;
+    // Made anew, or without its end since a power cut: what follows has numbers that were seen before, so all of it is new.
+    if (this.#from !== undefined && (await this.#lastSeq()) < this.#from - 1) this.#from = undefined;
     const begin =
       this.#from === undefined
         ? { deliver_policy: POLICIES[from] }
@@ -146,6 +148,10 @@ class Follower {
     if (this.#stopped) this.stop();
     else this.#pull(this.#channel);
     return info;
+  }
+
+  async #lastSeq(): Promise<number> {
+    return (await this.#bus.jsm.streams.info(this.#options.stream)).state.last_seq;
   }
 
   #pull(channel: PullChannel): void {

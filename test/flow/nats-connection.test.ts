@@ -8,7 +8,8 @@ import { BUCKETS, bucketSubject, inferStream, inferSubject, KNOWLEDGE } from "#c
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { Outbound } from "#runtime/nats/outbound.ts";
-import { messagesFrom } from "#runtime/nats/reader.ts";
+import { makePlainStream } from "#runtime/nats/plain-stream.ts";
+import { follow, messagesFrom } from "#runtime/nats/reader.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { WorkQueue } from "#runtime/nats/work-queue.ts";
 import { createLog } from "#runtime/observe/log.ts";
@@ -68,6 +69,22 @@ test("a watcher that throws at an entry gets the next ones", async () => {
   expect(seen).toEqual([first, second]);
   expect(errors).toHaveLength(1);
   watch.stop();
+});
+
+test("who follows a stream that lost its end, or was made anew, hears what comes then", async () => {
+  const stream = { name: "FOLLOWED", subjects: ["followed.>"], kind: "log" } as const;
+  await makePlainStream(bus, stream);
+  const heard: string[] = [];
+  const onMessage = ({ subject }: { subject: string }): void => void heard.push(subject);
+  for (const n of [1, 2, 3]) await bus.append(`followed.${n}`, encode({}));
+  const follower = await follow(bus, { stream: stream.name, filter: "followed.>", from: "all", onMessage });
+  await bus.jsm.streams.delete(stream.name);
+  await makePlainStream(bus, stream);
+  // Its first has a number below all that were seen.
+  await bus.append("followed.4", encode({}));
+  await waitUntil(() => heard.length >= 4, IN_TIME);
+  expect(heard).toEqual(["followed.1", "followed.2", "followed.3", "followed.4"]);
+  await follower.stop();
 });
 
 test("what waits for an acknowledgement fails at once when its connection is closed", async () => {
