@@ -110,7 +110,7 @@ async function readDocument({ path, name, bytes }: SourceFile, locale: string | 
         : `${issue?.path.join(".")}: ${issue?.message ?? "is not valid"}`,
     );
   }
-  return { kind: "document", document, input: parsed.data, bytes };
+  return { kind: "document", document, where: name, input: parsed.data, bytes };
 }
 
 /** A language, also as BCP 47 writes it. */

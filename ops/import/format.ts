@@ -18,6 +18,8 @@ export type Item =
   | {
       readonly kind: "document";
       readonly document: string;
+      /** The file, or the file and the line. */
+      readonly where: string;
       readonly input: DocumentInput;
       readonly bytes: number;
     }

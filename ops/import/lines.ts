@@ -85,7 +85,7 @@ function itemOf(line: string | undefined, where: string, bytes: number): Item {
   if (name === undefined) return broken("has no id");
   const document = documentId(String(name));
   if (!isId(document)) return broken("id: 1 to 256 characters");
-  return { kind: "document", document, input: { ...content, title: title ?? document }, bytes };
+  return { kind: "document", document, where, input: { ...content, title: title ?? document }, bytes };
 }
 
 function said(error: z.ZodError): string {

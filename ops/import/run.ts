@@ -143,7 +143,7 @@ class Import {
         return;
       }
       case "document":
-        return await this.#document(file.name, item.document, item.input);
+        return await this.#document(item.where, item.document, item.input);
     }
   }
 

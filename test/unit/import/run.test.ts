@@ -28,7 +28,10 @@ async function imported(lines: readonly string[]): Promise<ImportReport> {
   await writeFile(join(folder, "events.jsonl"), lines.join("\n"));
   const target: ImportTarget = {
     known: async () => new Map(["one", "two", "old"].map((id) => [id, { hash: "" }])),
-    put: async () => ({ revision: 1 }),
+    async put(document) {
+      if (document === "refused") throw new Refused("not this one");
+      return { revision: 1 };
+    },
     remove: async () => ({ revision: 1 }),
     async tell(events) {
       if (JSON.stringify(events).length > LIMITS.bodyBytes) throw new Refused("a body is too large");
@@ -70,4 +73,15 @@ test("events of any size are told, in their order", async () => {
   expect(events).toEqual({ duplicate: lines.length });
   expect(requests.flat()).toEqual(lines.map((_, n) => `e${n}`));
   expect(Math.max(...requests.map(({ length }) => length))).toBeLessThanOrEqual(100);
+});
+
+test("a document of a line is named by it where it is refused, or comes twice", async () => {
+  const lines = ["one", "refused", "one"].map((id) => JSON.stringify({ id, text: "Text." }));
+  const { broken } = await imported(lines);
+  expect(new Map(broken.map(({ where, reason }) => [where, reason]))).toEqual(
+    new Map([
+      ["events.jsonl:2", "not this one"],
+      ["events.jsonl:3", "would be the document one, which events.jsonl:1 is already"],
+    ]),
+  );
 });
