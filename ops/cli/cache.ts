@@ -89,7 +89,7 @@ const RESPONSE = {
   hit: "the same question was answered, and what the answer rests on has not changed",
   stale: "the same question was answered, and what the answer rests on has changed since",
   uncited: "the same question was asked, and the model cited nothing",
-  none: "the same question was not answered yet",
+  none: "no answer to the same question is kept",
   unknown: "the store does not answer",
 } as const;
 

@@ -13,6 +13,7 @@ interface RunFlags {
   readonly weight?: number;
   readonly host?: string;
   readonly port?: number;
+  readonly metricsPort?: number;
 }
 
 export function runCommand(): Command {
@@ -30,17 +31,21 @@ export function runCommand(): Command {
         "conversation: share of the partitions relative to other hosts (default: 1)",
       ).argParser(wholeNumber("--weight")),
     )
-    .addOption(
-      new Option("--host <address>", "gateway: address to listen on (default: JETCLAW_HOST, else 127.0.0.1)"),
-    )
+    .addOption(new Option("--host <address>", "address to listen on (default: JETCLAW_HOST, else 127.0.0.1)"))
     .addOption(
       new Option("--port <port>", "gateway: port (default: JETCLAW_PORT, else 8080)").argParser(
-        wholeNumber("--port", 0),
+        wholeNumber("--port", 0, 65_535),
       ),
+    )
+    .addOption(
+      new Option(
+        "--metrics-port <port>",
+        "also answer /metrics, /healthz and /readyz here; for roles without a gateway",
+      ).argParser(wholeNumber("--metrics-port", 0, 65_535)),
     )
     .addHelpText(
       "after",
-      `\nExamples:\n  jetclaw run gateway --port 8081\n  jetclaw run conversation\n  jetclaw run conversation --weight 2\n  jetclaw run worker --pool default --slots 16\n  jetclaw run gateway,conversation,invalidator\n\nRoles:\n${roleLines()}`,
+      `\nExamples:\n  jetclaw run gateway --port 8081\n  jetclaw run conversation\n  jetclaw run conversation --weight 2\n  jetclaw run worker --pool default --slots 16 --metrics-port 9464\n  jetclaw run gateway,conversation,invalidator\n\nRoles:\n${roleLines()}`,
     )
     .action(run);
 }
@@ -73,8 +78,10 @@ async function run(list: string, flags: RunFlags): Promise<void> {
     ...(flags.pool ? { pools: flags.pool } : {}),
     ...(flags.slots === undefined ? {} : { slots: flags.slots }),
     ...(flags.weight === undefined ? {} : { weight: flags.weight }),
+    metricsPort: flags.metricsPort,
   });
-  note(`Running ${roles.join(", ")}${running.url ? ` at ${running.url}` : ""}. Ctrl-C stops.`);
+  const probes = running.metricsPort === undefined ? "" : `, figures at port ${running.metricsPort}`;
+  note(`Running ${roles.join(", ")}${running.url ? ` at ${running.url}` : ""}${probes}. Ctrl-C stops.`);
   await serveUntilSignalled({
     stop: running.stop,
     drainAsked: running.drainAsked,

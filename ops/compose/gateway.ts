@@ -13,11 +13,11 @@ import { watchHealth } from "#actors/inference/health.ts";
 import type { KnowledgeStore, Retriever } from "#actors/knowledge/port.ts";
 import { PolicyRouter } from "#actors/routing/router.ts";
 import { liveSignals } from "#actors/routing/signals.ts";
-import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { announce, Presence } from "#runtime/observe/presence.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
 import { deadLettersOf } from "./dead-letters.ts";
+import { listenError } from "./listen.ts";
 import { followLoad } from "./load.ts";
 import { readPlacement } from "./placement-summary.ts";
 
@@ -111,7 +111,7 @@ export async function startGateway(ctx: RoleContext, options: GatewayOptions): P
   } catch (error) {
     await app.close();
     release();
-    throw listenError(error, host, port);
+    throw listenError(error, host, port, { host: "JETCLAW_HOST", port: "JETCLAW_PORT" });
   }
   let draining = false;
   const beat = announce(
@@ -155,21 +155,4 @@ const CLOSING_MS = 5_000;
 function urlOf(host: string, port: number): string {
   const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   return `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}`;
-}
-
-function listenError(error: unknown, host: string, port: number): unknown {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "EADDRINUSE")
-    return new JetclawError(
-      "start.refused",
-      `${host}:${port} is in use; set JETCLAW_PORT to another port, or end what listens there`,
-      { cause: error },
-    );
-  if (code === "EACCES" || code === "EADDRNOTAVAIL")
-    return new JetclawError(
-      "start.refused",
-      `cannot listen on ${host}:${port}; check JETCLAW_HOST and JETCLAW_PORT`,
-      { cause: error },
-    );
-  return error;
 }

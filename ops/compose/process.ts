@@ -11,6 +11,7 @@ import type { Settings } from "../settings.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
 import { listenForDrain } from "./drain.ts";
 import { connectTo, contextOf, provisionFor } from "./open.ts";
+import type { Probes } from "./probes.ts";
 import { ROLES, type Role, startKnowledge } from "./roles.ts";
 
 export interface ProcessOptions {
@@ -25,6 +26,8 @@ export interface ProcessOptions {
   readonly pools?: readonly string[];
   readonly slots?: number;
   readonly weight?: number;
+  /** Where `/metrics`, `/healthz` and `/readyz` are answered besides a gateway; undefined: nowhere. */
+  readonly metricsPort?: number | undefined;
   readonly staticDir?: string | undefined;
   /** Runs when conversations can be held and before anybody can ask; the process is ready only after it. */
   readonly prepare?: (context: RoleContext, store: KnowledgeStore) => Promise<void>;
@@ -35,6 +38,8 @@ export interface ProcessOptions {
 export interface RunningProcess {
   /** Where the gateway listens; undefined without one. */
   readonly url: string | undefined;
+  /** Where figures and probes are answered, where that was asked for. */
+  readonly metricsPort?: number | undefined;
   /** Why the process does not take work, a sentence each. */
   notReady(): string[];
   /** Resolves when an operator asks the process to drain. */
@@ -51,7 +56,7 @@ const ABANDON_MS = 300;
 
 /** @throws JetclawError `nats.unavailable`, `nats.refused`, `start.refused`; what had started is stopped again. */
 export async function runProcess(options: ProcessOptions): Promise<RunningProcess> {
-  const { roles, config, log, settings } = options;
+  const { roles, config, log, settings, metricsPort } = options;
   // A failed start is told by whoever called; the log would only repeat it.
   const startLog = log.child({});
   startLog.level = "silent";
@@ -59,6 +64,7 @@ export async function runProcess(options: ProcessOptions): Promise<RunningProces
   const running = new Map<Role, RunningRole>();
   let prepared = options.prepare === undefined;
   let telemetry: Telemetry | undefined;
+  let probes: Probes | undefined;
   let bus: Bus | undefined;
   let context: RoleContext | undefined;
   let knowledge: Awaited<ReturnType<typeof startKnowledge>> | undefined;
@@ -86,10 +92,16 @@ export async function runProcess(options: ProcessOptions): Promise<RunningProces
     stage: STAGE.telemetry,
     async start() {
       // Whoever serves the figures counts from the first moment.
-      if (roles.includes("gateway")) await enableMetrics();
+      if (roles.includes("gateway") || metricsPort !== undefined) await enableMetrics();
       telemetry = await startTelemetry(options.service ?? `jetclaw-${roles.join("-")}`, log);
+      if (metricsPort === undefined) return;
+      const { serveProbes } = await import("./probes.ts");
+      probes = await serveProbes(settings.host, metricsPort, notReady);
     },
-    stop: async () => telemetry?.stop(),
+    async stop() {
+      await telemetry?.stop();
+      await probes?.close();
+    },
   });
   lifecycle.add({
     name: "nats",
@@ -140,7 +152,13 @@ export async function runProcess(options: ProcessOptions): Promise<RunningProces
   startLog.level = log.level;
   const gateway = running.get("gateway") as (RunningRole & { url?: string }) | undefined;
   const drain = listenForDrain(present(bus), present(context).instance, roles);
-  return { url: gateway?.url, notReady, drainAsked: drain.asked, stop: () => lifecycle.stop() };
+  return {
+    url: gateway?.url,
+    metricsPort: probes?.port,
+    notReady,
+    drainAsked: drain.asked,
+    stop: () => lifecycle.stop(),
+  };
 }
 
 /** Runs a step, but gives it up some time after NATS is gone. */
