@@ -30,7 +30,8 @@ async function makeRegistry(): Promise<void> {
   ]);
   const exporter = new PrometheusExporter({ preventServerStart: true });
   const meter = new MeterProvider({ readers: [exporter] }).getMeter("jetclaw");
-  const serializer = new PrometheusSerializer("jetclaw", true);
+  // Without `target_info`: Prometheus names what it reads, and OpenTelemetry would name the path of Node.
+  const serializer = new PrometheusSerializer("jetclaw", true, undefined, true);
   const text = async (): Promise<string> => serializer.serialize((await exporter.collect()).resourceMetrics);
   registry = { meter, text };
   for (const make of declared) make(meter);
