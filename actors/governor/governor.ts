@@ -41,9 +41,19 @@ export interface GovernorOptions {
   readonly leaseMs?: number | undefined;
 }
 
+/** What a queue was when it could be read last stands for so long: a stream is without a leader for up to twelve seconds. */
+const UNREAD_MS = 15_000;
+
+interface Measured {
+  readonly reader: QueueReader;
+  readonly meter: DrainMeter;
+  at: number;
+  drains: readonly Drain[];
+}
+
 /** What the active governor holds; a standby has none. */
 interface Term {
-  readonly meters: Map<string, { readonly reader: QueueReader; readonly meter: DrainMeter }>;
+  readonly meters: Map<string, Measured>;
   /** What the load alone would ask for, also while an operator holds the level. */
   auto: LevelState;
   /** Why `auto` is what it is. */
@@ -141,7 +151,7 @@ export class Governor {
     return { record: value ? decode<LevelRecord>(value) : undefined, revision };
   }
 
-  /** A pool that cannot be read now is left out; the others still count. */
+  /** A pool that cannot be read is what it was, and after a while left out: no wait at all would lower the level. */
   async #measure({ meters }: Term): Promise<Drain[]> {
     const { bus, clock, log, pools } = this.#options;
     const measured = await Promise.all(
@@ -150,13 +160,17 @@ export class Governor {
           const parts = meters.get(pool) ?? {
             reader: await QueueReader.open(bus, clock, pool),
             meter: new DrainMeter(pool),
+            at: 0,
+            drains: [],
           };
           meters.set(pool, parts);
-          return parts.meter.take(await parts.reader.read());
+          parts.drains = parts.meter.take(await parts.reader.read());
+          parts.at = clock.now();
         } catch (err) {
           log.warn({ err, pool }, "governor: queue not read");
-          return [];
         }
+        const { at, drains } = meters.get(pool) ?? { at: 0, drains: [] };
+        return clock.now() - at < UNREAD_MS ? drains : [];
       }),
     );
     return measured.flat();

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { inferFilter, inferStream } from "#contracts/subjects.ts";
 import type { TurnRecord } from "#contracts/turn.ts";
 import { messagesFrom, streamState } from "#runtime/nats/reader.ts";
+import { provision } from "#runtime/nats/topology.ts";
 import { jobOf } from "#test/harness/inference.ts";
 import { DELIVERY, LoadWorld, type Member } from "#test/harness/load-world.ts";
 import { waitUntil } from "#test/harness/wait.ts";
@@ -46,6 +47,29 @@ describe("the governor", () => {
     );
     expect(levels.slice(0, 2)).toEqual([1, 2]);
     expect(world.admin.drain("small").value).toBe(0);
+  });
+
+  test("a queue that cannot be read for a while, as without a leader, lowers no level", async () => {
+    await run(world.governor());
+    for (let n = 0; n < 40; n++) await world.submit(jobOf({ pool: "small", deadline: Date.now() + 60_000 }));
+    await world.atLevel(3);
+    await world.bus.jsm.streams.delete(inferStream("small"));
+    try {
+      const rounds = new Set<number>();
+      await waitUntil(
+        () => {
+          const report = world.load.report();
+          if (!report) return false;
+          expect(report.drains.some(({ pool, cls }) => pool === "small" && cls === "new")).toBe(true);
+          return rounds.add(report.at).size > 5;
+        },
+        { what: "some rounds" },
+      );
+      expect((await world.admin.status()).level).toBe(3);
+    } finally {
+      await provision(world.bus, { pools: ["small", "large"] });
+    }
+    await world.atLevel(0);
   });
 
   test("operators, KEDA and Prometheus read it from a gateway, and nobody gets a figure that nobody measured", async () => {
