@@ -1,6 +1,9 @@
 // What becomes of vectors over time: a Qdrant that lost them, a model that was replaced, documents that are gone.
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { unitLength } from "#actors/knowledge/embeddings/unit-length.ts";
 import { dimensionsOf } from "#actors/knowledge/vectors/spaces.ts";
+import { Thresholds } from "#actors/knowledge/vectors/thresholds.ts";
+import { encodeRecord } from "#actors/knowledge/vectors/vector-record.ts";
 import { encode } from "#contracts/codec.ts";
 import { VECTORS, vectorsSubject } from "#contracts/subjects.ts";
 import { CHECKS } from "#ops/cli/doctor/checks.ts";
@@ -14,7 +17,9 @@ import { streamState } from "#runtime/nats/reader.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { Presence } from "#runtime/observe/presence.ts";
 import type { EmbeddingModel } from "#test/harness/embedding-model.ts";
+import { silentLog } from "#test/harness/knowledge.ts";
 import { startTestQdrant } from "#test/harness/qdrant.ts";
+import { randomOf } from "#test/harness/random.ts";
 import { ask, BY_MEANING, documentsOf, fill, indexed, SHOP, VectorWorld } from "#test/harness/vectors.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
@@ -278,4 +283,29 @@ test("a record that nobody can read is replaced when its document changes", asyn
   await waitUntil(async () => documentsOf(await ask(one, BY_MEANING)).includes("delivery"), {
     what: "a document to be found by its meaning",
   });
+});
+
+test("the scale of a model that was replaced under its name is not that of the next one, which is measured soon", async () => {
+  const bus = await world.connect("scale");
+  const thresholds = new Thresholds(bus, { space: "concepts", log: silentLog });
+  const store = async (length: number): Promise<void> => {
+    const random = randomOf(length);
+    for (let n = 0; n < 10; n++) {
+      const vector = unitLength(Float32Array.from({ length }, () => random.next() - 0.2))!;
+      const address = { tenant: "acme", collection: "shop", document: `d${n}`, revision: n + 1 };
+      await bus.append(
+        vectorsSubject("concepts", "acme", "shop", address.document),
+        encodeRecord({ ...address, language: "en", hashes: ["h"], vectors: [vector] }),
+      );
+    }
+  };
+  const unknown = thresholds.of("nobody", "en", 8);
+  await store(8);
+  await thresholds.ready("acme");
+  const first = thresholds.of("acme", "en", 8);
+  expect(first).not.toBe(unknown);
+  expect(thresholds.of("acme", "en", 12)).toBe(unknown);
+  await store(12);
+  await waitUntil(() => thresholds.of("acme", "en", 12) !== unknown, { what: "the other model's scale" });
+  expect(thresholds.of("acme", "en", 8)).toBe(unknown);
 });

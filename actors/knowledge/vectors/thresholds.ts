@@ -21,8 +21,12 @@ const LOWEST = 0.3;
 const HIGHEST = 0.8;
 /** Documents come and go; so often it is measured again. */
 const VALID_MS = 300_000;
+/** Vectors of another length are of a model that was measured never: it is looked for so often. */
+const OTHERS_MS = 5_000;
 
 interface Measured {
+  /** Numbers of the vectors that were measured. */
+  readonly length: number | undefined;
   readonly byLanguage: ReadonlyMap<string, number>;
   readonly at: number;
 }
@@ -54,8 +58,16 @@ export class Thresholds {
     if (!known) await measuring;
   }
 
-  of(tenant: string, language: string): number {
-    return this.#given.get(language) ?? this.#measured.get(tenant)?.byLanguage.get(language) ?? UNKNOWN;
+  /** @param length numbers of the question's vector */
+  of(tenant: string, language: string, length: number): number {
+    const given = this.#given.get(language);
+    if (given !== undefined) return given;
+    const measured = this.#measured.get(tenant);
+    if (measured?.length === length) return measured.byLanguage.get(language) ?? UNKNOWN;
+    // The scale of the model before says nothing of this one.
+    if (measured && performance.now() - measured.at > OTHERS_MS && !this.#measuring.has(tenant))
+      void this.#measure(tenant);
+    return UNKNOWN;
   }
 
   #measure(tenant: string): Promise<void> {
@@ -67,17 +79,17 @@ export class Thresholds {
       SAMPLE_DOCUMENTS,
     )
       .then((messages) => {
-        const byLanguage = new Map<string, Float32Array[]>();
-        for (const { data } of messages) {
-          const record = decodeRecord(data);
-          const [vector] = record?.vectors ?? [];
-          if (record && vector)
-            byLanguage.set(record.language, [...(byLanguage.get(record.language) ?? []), vector]);
-        }
-        const measured = [...byLanguage].map(
-          ([language, vectors]) => [language, thresholdOf(vectors)] as const,
+        const records = messages.flatMap(({ data }) => decodeRecord(data) ?? []);
+        const alike = mostAlike(
+          records.filter(({ vectors }) => vectors.length > 0),
+          ({ vectors }) => vectors[0],
         );
-        this.#measured.set(tenant, { byLanguage: new Map(measured), at: performance.now() });
+        const measured = [...Map.groupBy(alike, ({ language }) => language)].map(
+          ([language, some]) =>
+            [language, thresholdOf(some.flatMap(({ vectors: [first] }) => first ?? []))] as const,
+        );
+        const length = alike[0]?.vectors[0]?.length;
+        this.#measured.set(tenant, { length, byLanguage: new Map(measured), at: performance.now() });
       })
       .catch((err) => this.#log.warn({ err }, "the scale of the vectors is not measured"))
       .finally(() => this.#measuring.delete(tenant));
@@ -88,11 +100,7 @@ export class Thresholds {
 
 /** @param given one a document; while all are made anew with a model of another length there are both */
 export function thresholdOf(given: readonly Float32Array[]): number {
-  const byLength = Map.groupBy(given, ({ length }) => length);
-  const vectors = [...byLength.values()].reduce(
-    (most, each) => (each.length > most.length ? each : most),
-    [],
-  );
+  const vectors = mostAlike(given, (vector) => vector);
   if (vectors.length < LEAST_DOCUMENTS) return UNKNOWN;
   let pairs = 0;
   let sum = 0;
@@ -107,4 +115,10 @@ export function thresholdOf(given: readonly Float32Array[]): number {
   const mean = sum / pairs;
   const deviation = Math.sqrt(Math.max(0, squares / pairs - mean * mean));
   return Math.min(HIGHEST, Math.max(LOWEST, mean + deviation));
+}
+
+/** Those whose vectors have the length that most have. */
+function mostAlike<T>(given: readonly T[], vectorOf: (each: T) => Float32Array | undefined): readonly T[] {
+  const byLength = Map.groupBy(given, (each) => vectorOf(each)?.length);
+  return [...byLength.values()].reduce((most, each) => (each.length > most.length ? each : most), []);
 }

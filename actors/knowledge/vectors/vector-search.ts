@@ -72,7 +72,7 @@ export class VectorSearch {
       const [vector] = await Promise.all([asked, thresholds.ready(tenant)]);
       if (!vector) return undefined;
       const hits = await index.search({ tenant, collections, languages, vector, limit: HITS });
-      return hits.filter(({ language, score }) => score >= thresholds.of(tenant, language));
+      return hits.filter(({ language, score }) => score >= thresholds.of(tenant, language, vector.length));
     } catch (err) {
       this.#warn(err);
       return undefined;
