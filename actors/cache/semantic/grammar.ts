@@ -85,6 +85,28 @@ export function deniedBy(words: readonly { readonly text: string }[]): string[] 
   return denied.length % 2 === 1 ? denied : [];
 }
 
+/** Words by which a way is named: where it begins, and where it ends. */
+const WAY: readonly [from: ReadonlySet<string>, to: ReadonlySet<string>] = [
+  new Set(list("from van vanuit")),
+  new Set(list("to into naar")),
+];
+
+/** What stands behind the words for the beginning of a way, and for its end: up to the next small word. */
+export function wayOf(words: readonly { readonly text: string }[]): readonly [from: string[], to: string[]] {
+  const ends: [string[], string[]] = [[], []];
+  for (const [at, { text }] of words.entries())
+    for (const [side, before] of WAY.entries()) {
+      if (!before.has(text)) continue;
+      let next = at + 1;
+      while (next < words.length && isDeterminer(words[next]?.text ?? "")) next++;
+      for (const { text: end } of words.slice(next, next + REACH)) {
+        if (isFunctionWord(end)) break;
+        ends[side]?.push(end);
+      }
+    }
+  return ends;
+}
+
 const OPPOSITES: readonly (readonly [readonly string[], readonly string[]])[] = (
   [
     ["on", "off"],

@@ -1,5 +1,5 @@
 /** What forbids one answer for two questions, however near they are. */
-import { deniedBy, oppositeOf, type QuestionType, questionType } from "./grammar.ts";
+import { deniedBy, oppositeOf, type QuestionType, questionType, wayOf } from "./grammar.ts";
 import type { Answer, Lexicon, Spoken } from "./lexicon.ts";
 import { type Word, wordsOf } from "./words.ts";
 
@@ -21,6 +21,8 @@ export interface Reading {
   readonly slots: readonly string[];
   /** What it denies. */
   readonly denied: readonly string[];
+  /** Where something comes from, and where it goes. */
+  readonly way: readonly [from: readonly string[], to: readonly string[]];
   readonly type: QuestionType;
 }
 
@@ -67,6 +69,7 @@ export function read(
       .sort(),
     slots: slots(text),
     denied: deniedBy(words),
+    way: wayOf(words),
     type: questionType(words),
   };
 }
@@ -83,6 +86,8 @@ export function* refusals(asked: Reading, known: Reading, answer: Context): Gene
   if (differ(asked.slots, known.slots)) yield `slot: ${against(asked.slots, known.slots)}`;
   const denied = deniedOf(asked, known, lexicon) ?? deniedOf(known, asked, lexicon);
   if (denied !== undefined) yield `negation: ${denied}`;
+  const turned = turnedOf(asked, known);
+  if (turned !== undefined) yield `direction: ${turned}`;
   if (asked.type !== known.type && asked.type !== "other" && known.type !== "other")
     yield `question type: ${asked.type} / ${known.type}`;
   const values = [
@@ -104,6 +109,13 @@ function deniedOf(one: Reading, other: Reading, lexicon: Lexicon): string | unde
   return one.denied.find(
     (text) => text === "" || other.texts.has(text) || other.texts.has(lexicon.stemOf(text)),
   );
+}
+
+/** Both name the same two, and go the other way: from Rome to Paris, from Paris to Rome. */
+function turnedOf({ way: [from, to] }: Reading, { way: [otherFrom, otherTo] }: Reading): string | undefined {
+  const there = to.find((end) => otherFrom.includes(end) && !from.includes(end));
+  const back = from.find((end) => otherTo.includes(end) && !to.includes(end));
+  return there === undefined || back === undefined ? undefined : `${there} / ${back}`;
 }
 
 /** How many words narrow a noun in one of both, where no guard speaks. */

@@ -61,6 +61,9 @@ test.each([
   ["how do I turn it on", "how do I turn it off", "opposite"],
   ["how to enable two-step login", "how to disable two-step login", "opposite"],
   ["how long does it take", "how much does it take", "question type"],
+  ["ship a parcel from rome to paris", "ship a parcel from paris to rome", "direction"],
+  ["transfer from my savings account to checking", "transfer from checking to my savings", "direction"],
+  ["to upgrade from plan 2 to plan 3", "to upgrade from plan 3 to plan 2", "direction"],
 ])("%s / %s: %s", (one, other, guard) => {
   expect(guardsBetween(one, other)).toContain(guard);
   expect(guardsBetween(other, one)).toContain(guard);
@@ -73,6 +76,7 @@ test.each([
   ["please help me to open the parcel", "I need help to open the parcel"],
   ["the scanner does not work", "the scanner is broken"],
   ["is it here in 2-3 days", "is it here in 2 - 3 days"],
+  ["to ship a parcel from rome to paris", "to paris from rome, how do you ship a parcel"],
   ["does the battery work at \u221220 degrees", "does the battery work at -20 degrees"],
 ])("nothing forbids: %s / %s", (one, other) => {
   expect(guardsBetween(one, other)).toEqual([]);
