@@ -61,7 +61,10 @@ Examples:
 }
 
 async function importAll(paths: readonly string[], flags: Flags): Promise<void> {
-  const { filesOf } = await import("../import/files.ts");
+  const { filesOf, isLanguage } = await import("../import/files.ts");
+  const { locale } = flags;
+  if (locale !== undefined && !isLanguage(locale))
+    throw usage(`--locale is a language such as en or nl-BE, not "${locale}"`);
   const { IMPORTED } = await import("../import/format.ts");
   const { runImport } = await import("../import/run.ts");
   const files = await filesOf(paths).catch((cause: unknown) => {
@@ -84,7 +87,7 @@ async function importAll(paths: readonly string[], flags: Flags): Promise<void> 
   process.once("SIGINT", onSignal);
   const progress = progressOf();
   try {
-    const { locale, inFlight, prune = false, dryRun = false } = flags;
+    const { inFlight, prune = false, dryRun = false } = flags;
     const report = await runImport(targetOf(gateway, flags.collection), {
       ...{ files, locale, inFlight, prune, dryRun, signal: stop.signal },
       onProgress: progress.update,

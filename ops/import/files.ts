@@ -113,15 +113,16 @@ async function readDocument({ path, name, bytes }: SourceFile, locale: string | 
   return { kind: "document", document, where: name, input: parsed.data, bytes };
 }
 
-/** A language, also as BCP 47 writes it. */
-const LANGUAGE = /^[a-z]{2,3}(?:[-_][a-z\d]+)*$/i;
+/** A language by its code, also as BCP 47 writes it. */
+export const isLanguage = (text: string): boolean =>
+  /^[a-z]{2,3}(?:[-_][a-z\d]+)*$/i.test(text) && documentInputSchema.shape.locale.safeParse(text).success;
 
 /** What a file says beside its text, as far as a document can have it: `permalink: /about/` is no address. */
 function besidesOf({ locale, url, tags = [] }: Read): Partial<DocumentInput> {
   const { shape } = documentInputSchema;
   const fitting = tags.filter((tag) => shape.tags.safeParse([tag]).success).slice(0, MOST_TAGS);
   return {
-    ...(locale && LANGUAGE.test(locale) && shape.locale.safeParse(locale).success ? { locale } : {}),
+    ...(locale && isLanguage(locale) ? { locale } : {}),
     ...(url && shape.url.safeParse(url).success ? { url } : {}),
     ...(fitting.length > 0 ? { tags: fitting } : {}),
   };

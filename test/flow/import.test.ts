@@ -141,6 +141,13 @@ describe("kb import", () => {
     expect(JSON.parse((await kb("list", "-c", "shop1", "--json")).out).documents).toHaveLength(5);
   });
 
+  test("a language that is none is refused before anything is stored: nobody who asks would be one of its speakers", async () => {
+    await write("named/faq.md", "# Returns\n\nWithin thirty days.");
+    const { code, err } = await kb("import", join(folder, "named"), "-c", "named", "--locale", "English");
+    expect([code, await listed("named")]).toEqual([2, []]);
+    expect(err).toMatch(/--locale .* such as en or nl-BE/);
+  });
+
   test("Ctrl-C ends it cleanly, and the same command goes on where it was", async () => {
     const count = 1_500;
     const held = Promise.withResolvers<void>();
