@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ChildTask, FromChild, ToChild } from "./child.ts";
-import type { Cleanup } from "./cleanup.ts";
+import { type Cleanup, isCancelled } from "./cleanup.ts";
 
 export interface Usage {
   readonly cpuMs: number;
@@ -76,7 +76,12 @@ function answer<Kind extends FromChild["is"]>(
     }, limitMs);
     child.on("message", onMessage);
     child.on("exit", onExit);
-    child.send(message);
+    // Without a callback a process that is gone would end this one.
+    child.send(message, (error) => {
+      if (!error) return;
+      settle();
+      reject(error);
+    });
   });
 }
 
@@ -88,7 +93,8 @@ function stop(child: ChildProcess): Promise<void> {
       clearTimeout(timer);
       resolve();
     });
-    child.send({ do: "stop" } satisfies ToChild);
+    if (isCancelled()) child.kill("SIGKILL");
+    else child.send({ do: "stop" } satisfies ToChild, (error) => void (error && child.kill("SIGKILL")));
   });
 }
 

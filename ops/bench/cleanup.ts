@@ -1,5 +1,13 @@
 /** What a side has started, ended in reverse: at its stop, when its start fails half-way, or when the run is cancelled. */
 const running = new Set<Cleanup>();
+let cancelled = false;
+
+/** Nobody waits any more for what this process has begun: what it started is killed, and what fails now fails for that. */
+export function cancel(): void {
+  cancelled = true;
+}
+
+export const isCancelled = (): boolean => cancelled;
 
 export class Cleanup {
   readonly #steps: (() => Promise<unknown>)[] = [];

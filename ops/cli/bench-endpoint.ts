@@ -5,7 +5,7 @@ import { Command, Option } from "commander";
 import type { EndpointOptions } from "../bench/endpoint.ts";
 import { readSettings } from "../settings.ts";
 import { tableOf } from "./bench-table.ts";
-import { EXIT } from "./failure.ts";
+import { cancelOnSignal } from "./cancel.ts";
 import { count } from "./number-option.ts";
 import { note, print, printJson } from "./print.ts";
 
@@ -46,8 +46,7 @@ export function endpointCommand(): Command {
       const natsBin = await ensureNatsServer({ log: note, given, cacheDir });
       const { benchEndpoint } = await import("../bench/endpoint.ts");
       const { endAll } = await import("../bench/cleanup.ts");
-      for (const signal of ["SIGINT", "SIGTERM"] as const)
-        process.once(signal, () => void endAll().finally(() => process.exit(EXIT.failed)));
+      cancelOnSignal(endAll);
       const result = await benchEndpoint({
         ...flags,
         natsBin,

@@ -7,7 +7,8 @@ import type { BenchResult } from "../bench/shape.ts";
 import type { TracedRequest } from "../bench/trace.ts";
 import { readSettings } from "../settings.ts";
 import { tableOf } from "./bench-table.ts";
-import { EXIT, usage } from "./failure.ts";
+import { cancelOnSignal } from "./cancel.ts";
+import { usage } from "./failure.ts";
 import { count } from "./number-option.ts";
 import { note, print, printJson } from "./print.ts";
 
@@ -191,8 +192,7 @@ export async function underWatch<T>(
     await endAll();
     await rm(folder, { recursive: true, force: true });
   };
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.once(signal, () => void leaveNothing().finally(() => process.exit(EXIT.failed)));
+  cancelOnSignal(leaveNothing);
   return bench({ folder, natsBin, natsServer: await natsServerVersion(natsBin), say: note }).finally(
     leaveNothing,
   );

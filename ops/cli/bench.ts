@@ -13,7 +13,8 @@ import { knowledgeCommands } from "./bench-knowledge.ts";
 import { loadCommands } from "./bench-load.ts";
 import { tableOf } from "./bench-table.ts";
 import { vectorsCommand } from "./bench-vectors.ts";
-import { EXIT, usage } from "./failure.ts";
+import { cancelOnSignal } from "./cancel.ts";
+import { usage } from "./failure.ts";
 import { count } from "./number-option.ts";
 import { note, print, printJson } from "./print.ts";
 
@@ -205,8 +206,7 @@ async function runTurns(flags: TurnsFlags): Promise<void> {
     await endAll();
     await rm(options.folder, { recursive: true, force: true });
   };
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.once(signal, () => void leaveNothing().finally(() => process.exit(EXIT.failed)));
+  cancelOnSignal(leaveNothing);
   const result = await measure(flags, options).finally(leaveNothing);
   if (flags.plot) await writeFile(flags.plot, (await import("../bench/plot.ts")).plot(result));
   if (flags.json) printJson(result);

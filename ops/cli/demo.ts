@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import type { FailoverOutcome } from "../demo/failover.ts";
 import { readSettings } from "../settings.ts";
+import { cancelOnSignal } from "./cancel.ts";
 import { EXIT } from "./failure.ts";
 import { note, print, printJson } from "./print.ts";
 
@@ -27,8 +28,7 @@ function failoverCommand(): Command {
         import("../demo/failover.ts"),
         import("../bench/cleanup.ts"),
       ]);
-      for (const signal of ["SIGINT", "SIGTERM"] as const)
-        process.once(signal, () => void endAll().finally(() => process.exit(EXIT.failed)));
+      cancelOnSignal(endAll);
       const { natsServerBin: given, cacheDir } = settings;
       const outcome = await demoFailover({
         settings,

@@ -1,6 +1,7 @@
 /** The command line: one file a command, one place where errors become lines and exit codes. */
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { isCancelled } from "../bench/cleanup.ts";
 import { EXIT, reportFailure } from "./failure.ts";
 
 /** How long a command that failed may take to close what it opened. */
@@ -70,6 +71,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     }
     await (await program(argv[0])).parseAsync(argv, { from: "user" });
   } catch (error) {
+    if (isCancelled()) return;
     process.exitCode = reportFailure(error);
     // What a failed start left open must not keep a process that said it refuses.
     setTimeout(() => process.exit(), END_LIMIT_MS).unref();
