@@ -78,8 +78,7 @@ async function run(flags: AutoscaleFlags): Promise<void> {
     onChange: (from, to, drainMs) =>
       note(`${flags.pool}: ${from} -> ${to} workers, drain time ${drainMs} ms`),
   });
-  note(`${flags.pool}: ${min} to ${max} workers, target ${targetMs} ms. Ctrl-C stops them all.`);
-  await signals.serveUntilSignalled({
+  const served = signals.serveUntilSignalled({
     async stop() {
       await scaler.stop();
       await bus.close();
@@ -88,6 +87,8 @@ async function run(flags: AutoscaleFlags): Promise<void> {
     log,
     say: note,
   });
+  note(`${flags.pool}: ${min} to ${max} workers, target ${targetMs} ms. Ctrl-C stops them all.`);
+  await served;
 
   /** This program again, by the same Node with the same flags. The URL goes by the environment: it may hold a password. */
   function workerCommand({ pool, slots }: AutoscaleFlags): { command: string; args: string[] } {

@@ -80,15 +80,17 @@ async function run(list: string, flags: RunFlags): Promise<void> {
     ...(flags.weight === undefined ? {} : { weight: flags.weight }),
     metricsPort: flags.metricsPort,
   });
-  const probes = running.metricsPort === undefined ? "" : `, figures at port ${running.metricsPort}`;
-  note(`Running ${roles.join(", ")}${running.url ? ` at ${running.url}` : ""}${probes}. Ctrl-C stops.`);
-  await serveUntilSignalled({
+  // Before it is said: who hears that it runs may stop it at once.
+  const served = serveUntilSignalled({
     stop: running.stop,
     drainAsked: running.drainAsked,
     abandon: async () => {},
     log,
     say: note,
   });
+  const probes = running.metricsPort === undefined ? "" : `, figures at port ${running.metricsPort}`;
+  note(`Running ${roles.join(", ")}${running.url ? ` at ${running.url}` : ""}${probes}. Ctrl-C stops.`);
+  await served;
 }
 
 function rolesOf(list: string): Role[] {

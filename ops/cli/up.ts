@@ -28,14 +28,15 @@ Examples:
       const { config, path, notices } = await loadConfig(settings, { callsModels: true });
       for (const notice of notices) note(notice);
       const up = await startUp({ settings, config, log, say: note });
-      print(banner(settings, up.url, path, modelsOf(config.pools)));
-      await serveUntilSignalled({
+      const served = serveUntilSignalled({
         stop: up.stop,
         drainAsked: up.drainAsked,
         abandon: up.abandon,
         log,
         say: note,
       });
+      print(banner(settings, up.url, path, modelsOf(config.pools)));
+      await served;
     });
 }
 
