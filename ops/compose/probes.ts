@@ -3,10 +3,13 @@
  * orchestrator asks it. No key is needed, as at a gateway: nothing here names anyone.
  */
 import { once } from "node:events";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { prometheusText } from "#runtime/observe/metrics.ts";
 import { listenError } from "./listen.ts";
+
+/** Not by `import`, which loads the undici that is part of Node as well. */
+const { createServer } = process.getBuiltinModule("node:http");
 
 export interface Probes {
   readonly port: number;
