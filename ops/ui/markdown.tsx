@@ -1,8 +1,8 @@
 /** Renders our Markdown subset from its nodes. There is no HTML anywhere: what a model writes can only be text. */
 import { type ComponentChildren, createElement, type VNode } from "preact";
-import { useMemo } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { type Block, type Inline, parseMarkdown } from "#contracts/content.ts";
-import { closeOpenMarks, MARKER } from "./marks.ts";
+import { closeOpenMarks, MARKER, parseGrowing } from "./marks.ts";
 
 /** What stands for the marker `[n]`; undefined leaves it as the text it is. */
 export type RenderMarker = (n: number) => VNode | undefined;
@@ -18,7 +18,11 @@ export interface MarkdownProps {
 const FIRST_HEADING_LEVEL = 3;
 
 export function Markdown({ text, marker, isGrowing = false }: MarkdownProps) {
-  const blocks = useMemo(() => parseMarkdown(isGrowing ? closeOpenMarks(text) : text), [text, isGrowing]);
+  const settled = useRef(new Map<string, readonly Block[]>());
+  const blocks = useMemo(
+    () => (isGrowing ? parseGrowing(closeOpenMarks(text), settled.current) : parseMarkdown(text)),
+    [text, isGrowing],
+  );
   return <div class="prose">{renderBlocks(blocks, marker)}</div>;
 }
 

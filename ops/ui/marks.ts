@@ -26,6 +26,61 @@ export function closeOpenMarks(text: string): string {
   return isStrongOpen(bare.slice(lastBlock)) ? `${bare}**` : bare;
 }
 
+/** A line that begins a block of its own after an empty one, whatever stood before: no item, quote or code goes on in it. */
+const BEGINS = /^(?:\p{L}|\*\*|#{1,6} )/u;
+const FENCE = /^ {0,3}(`{3,}|~{3,})(.*)/;
+
+/** The marks that close the code in which the next line stands; empty outside of code. */
+function fenceAfter(open: string, line: string): string {
+  const [, marks = "", rest = ""] = FENCE.exec(line) ?? [];
+  if (open !== "") return marks.startsWith(open) && rest.trim() === "" ? "" : open;
+  return marks.startsWith("`") && rest.includes("`") ? "" : marks;
+}
+
+/** HTML that an empty line does not end. */
+const LONG_HTML = /^ {0,3}<(?:[!?]|pre|script|style|textarea)/im;
+
+/** Cuts a text where nothing that follows changes what stands before. */
+function settledParts(text: string): string[] {
+  if (LONG_HTML.test(text)) return [text];
+  const parts: string[] = [];
+  let from = 0;
+  let fence = "";
+  let blank = false;
+  for (let at = 0; at < text.length; ) {
+    const end = text.indexOf("\n", at);
+    const next = end < 0 ? text.length : end + 1;
+    const line = text.slice(at, next);
+    if (fence === "" && blank && BEGINS.test(line)) {
+      parts.push(text.slice(from, at));
+      from = at;
+    }
+    fence = fenceAfter(fence, line);
+    blank = line.trim() === "";
+    at = next;
+  }
+  parts.push(text.slice(from));
+  return parts;
+}
+
+/**
+ * The blocks of a text that grows: only what may still change is parsed anew. All of it with each word took longer than
+ * the words took to come, where an answer was some pages long.
+ * @param settled what was parsed before of this text, by itself
+ */
+export function parseGrowing(
+  text: string,
+  settled: Map<string, readonly Block[]>,
+  parse: (part: string) => readonly Block[] = parseMarkdown,
+): Block[] {
+  const parts = settledParts(text);
+  return parts.flatMap((part, at) => {
+    const blocks = settled.get(part) ?? parse(part);
+    if (at < parts.length - 1) settled.set(part, blocks);
+    return blocks;
+  });
+}
+
 /** An answer as it is read aloud: no marks, no references. */
 export function plainText(markdown: string): string {
   return parseMarkdown(markdown).map(blockText).join("\n").replace(MARKER, "");
