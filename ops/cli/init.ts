@@ -18,11 +18,10 @@ export default defineConfig({
     },
   },
   // Without pools the built-in kb-extract answers with passages of your documents.
-  // With a model (import { defineConfig, env } from "jetclaw"):
+  // With a model of a known provider (its key in OPENAI_API_KEY, ANTHROPIC_API_KEY, ...), or of a server of yours:
   // pools: {
-  //   default: {
-  //     models: [{ name: "gpt-5-mini", baseUrl: "https://api.openai.com/v1", apiKey: env("OPENAI_API_KEY") }],
-  //   },
+  //   default: { models: [{ name: "gpt-5-mini", preset: "openai" }] },
+  //   own: { models: [{ name: "qwen3-8b", baseUrl: "http://gpu-1:8000/v1" }] },
   // },
 });
 `;

@@ -1,5 +1,6 @@
 /** `jetclaw simulator`: an OpenAI-compatible model server with faults to order, for trying things out. */
 import { Command } from "commander";
+import { CliFailure } from "./failure.ts";
 
 export function simulatorCommand(): Command {
   return new Command("simulator")
@@ -16,6 +17,9 @@ Examples:
     )
     .action(async (flags: string[]) => {
       const { simulatorCommand: simulate } = await import("#ops/simulator/main.ts");
-      await simulate(flags);
+      await simulate(flags).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== "EADDRINUSE") throw error;
+        throw new CliFailure(error.message, { next: "Name another port: --port 8001, or 0 for a free one." });
+      });
     });
 }

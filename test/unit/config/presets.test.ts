@@ -1,7 +1,8 @@
 // A model of a well-known provider is one line of configuration.
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { type ConfigInput, configSchema } from "#contracts/config.ts";
-import { PRESETS, withPresets } from "#ops/config/presets.ts";
+import { PRESETS, PRICES_AS_OF, withPresets } from "#ops/config/presets.ts";
 import { withModelSecrets } from "#ops/config/secrets.ts";
 
 type Models = NonNullable<ConfigInput["pools"]>[string]["models"];
@@ -65,6 +66,15 @@ describe("a preset", () => {
     expect(modelOf({ name: "mine", preset: "azure", baseUrl })?.apiKey).toEqual({
       env: "AZURE_OPENAI_API_KEY",
     });
+  });
+
+  test("is named where somebody reads first, with the date of the prices", () => {
+    const readme = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
+    const [, names = ""] = /Presets: ([^.]+)\./.exec(readme) ?? [];
+    expect([...names.matchAll(/`([a-z]+)`/g)].map(([, name]) => name).sort()).toEqual(
+      Object.keys(PRESETS).sort(),
+    );
+    expect(readme).toContain(`(of ${PRICES_AS_OF})`);
   });
 
   test("is a valid address, and its prices pass the configuration's own check", () => {

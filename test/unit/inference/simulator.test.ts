@@ -1,6 +1,7 @@
 // The simulator: deterministic by seed, its shapes those of the API, its bill complete.
 import OpenAI from "openai";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { program } from "#ops/cli/main.ts";
 import { parseFlags } from "#ops/simulator/main.ts";
 import { DEFAULTS, fateOf } from "#ops/simulator/options.ts";
 import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
@@ -109,6 +110,16 @@ describe("simulator", () => {
     await bill("DELETE");
     expect((await bill("GET")).requests).toHaveLength(0);
     expect((await client.models.list()).data).toMatchObject([{ id: "simulated" }]);
+  });
+
+  test("a port that is taken is told with the next step", async () => {
+    const started = (await program("simulator")).parseAsync(
+      ["simulator", "--port", new URL(simulator.url).port],
+      {
+        from: "user",
+      },
+    );
+    await expect(started).rejects.toMatchObject({ next: expect.stringContaining("--port") });
   });
 
   test("refuses flags that make no sense", () => {
