@@ -2,7 +2,10 @@
 import { Command, Option } from "commander";
 import { natsUrlOf, readSettings } from "../settings.ts";
 import { CliFailure } from "./failure.ts";
-import { print, printJson, progressLine } from "./print.ts";
+import { note, print, printJson, progressLine } from "./print.ts";
+
+/** As a shell tells a command that Ctrl-C ended. */
+const INTERRUPTED = 130;
 
 interface ReindexFlags {
   readonly nats?: string;
@@ -27,7 +30,7 @@ Embeddings and Qdrant are those of jetclaw.config.ts and the environment. With Q
 takes over in one step; in memory each document is replaced. A document that the model or Qdrant refuses is left out and
 becomes a dead letter (jetclaw dead ls --stream KNOWLEDGE). When more than 5 documents and more than 1 % of all are
 refused, or half of them, it ends with exit code 1 and what was in use stays in use; the next run embeds only what this
-one did not. One run at a time: a second one ends with who runs the first; a run that died is taken over.
+one did not; so it does after Ctrl-C. One run at a time: a second one ends with who runs the first; a run that died is taken over.
 
 A new model is filled ahead of time, before any process is started with it:
 
@@ -64,11 +67,18 @@ async function reindexAll(flags: ReindexFlags): Promise<void> {
     line.update(now);
   };
   const began = performance.now();
+  const stop = new AbortController();
+  const onSignal = (): void => {
+    note("\nStopping after what is under way; Ctrl-C again ends at once.");
+    stop.abort();
+  };
+  process.once("SIGINT", onSignal);
   try {
     await provisionFor(bus, config);
     const done = await reindexDocuments(bus, config, {
       embedAll: flags.embedAll,
       force: flags.force,
+      signal: stop.signal,
       onWaiting: ({ owner }) =>
         say(`waiting: ${owner} has begun it before, looking for up to 15 s whether it is alive`),
       onProgress: ({ documents, total, embedded }) => {
@@ -89,7 +99,12 @@ async function reindexAll(flags: ReindexFlags): Promise<void> {
     print(
       `${done.passages} passages of ${done.documents} documents are indexed, ${done.embedded} of them embedded anew, ${done.skipped} documents were newer already, ${done.refused} were refused.`,
     );
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    note("Interrupted. What was in use stays in use; run the same command to go on.");
+    process.exitCode = INTERRUPTED;
   } finally {
+    process.off("SIGINT", onSignal);
     await bus.close();
   }
 }

@@ -15,6 +15,8 @@ export async function reindexDocuments(
     readonly embedAll?: boolean | undefined;
     readonly force?: boolean | undefined;
     readonly onProgress?: (done: Reindexed) => void;
+    /** Ends the run before its next step; it throws the reason, and the next run need not wait for this one. */
+    readonly signal?: AbortSignal;
   } & Pick<AloneOptions, "leaseMs" | "onWaiting"> = {},
 ): Promise<Reindexed> {
   const { embeddings } = config;
@@ -24,7 +26,7 @@ export async function reindexDocuments(
     // Says at once where nothing answers, and how long its vectors are.
     const [probe] = await embedder.embed(["shop"]);
     const space = spaceOf(embeddings);
-    const { leaseMs, onWaiting } = options;
+    const { leaseMs, onWaiting, signal } = options;
     return await alone(bus, { space, owner: runner(), leaseMs, onWaiting }, async (stillAlone) =>
       reindex(bus, {
         ...options,
@@ -32,7 +34,10 @@ export async function reindexDocuments(
         embedder,
         replacement: await replacementOf(config, probe?.length ?? 0),
         batchTexts: embeddings.batchTexts,
-        stillAlone,
+        async stillAlone() {
+          signal?.throwIfAborted();
+          await stillAlone();
+        },
       }),
     );
   } finally {

@@ -72,6 +72,19 @@ test("a second run is refused by name while the first one is alive, and touches 
   expect(documentsOf(await ask(one, BY_MEANING))).toEqual(["delivery"]);
 });
 
+test("a run that is interrupted ends before its next step and leaves its place: the next one goes through at once", async () => {
+  await world.indexerOf("indexer");
+  const one = await world.retrievalOf("one");
+  await indexed(one, await fill(one));
+  const { bus, config } = await world.contextOf("operator");
+  const signal = AbortSignal.abort(new Error("interrupted"));
+  await expect(reindexDocuments(bus, config, { signal })).rejects.toThrow("interrupted");
+  const waited: string[] = [];
+  const onWaiting = ({ owner }: { owner: string }): void => void waited.push(owner);
+  expect(await reindexDocuments(bus, config, { onWaiting })).toMatchObject({ documents: 3 });
+  expect(waited).toEqual([]);
+});
+
 test("a run that died is taken over after its silence; one that was taken over from is told so before its next step", async () => {
   await world.indexerOf("indexer");
   const one = await world.retrievalOf("one");
