@@ -88,7 +88,7 @@ function shareReader(tenantShare: number, placement: () => Placement): () => num
   };
 }
 
-/** Starts a host; resolves when it takes part in placement and holds its first partitions. */
+/** Starts a host; resolves when it takes part in placement and holds its first partitions, or has none to hold. */
 export async function startConversationHost(
   ctx: RoleContext,
   options: ConversationHostOptions = {},
@@ -175,7 +175,12 @@ export async function startConversationHost(
   );
   return {
     role: "conversation",
-    readiness: () => (draining ? "draining" : host.partitions.length === 0 ? "no partitions yet" : undefined),
+    readiness: () =>
+      draining
+        ? "draining"
+        : host.partitions.length === 0 && !placement.standsBy
+          ? "no partitions yet"
+          : undefined,
     async drain() {
       draining = true;
       presence.now();

@@ -4,7 +4,7 @@
  */
 import { decode, encode } from "#contracts/codec.ts";
 import { BUCKETS } from "#contracts/subjects.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, steadyNow as now } from "../clock.ts";
 import { type Bus, StaleRevision } from "../nats/connect.ts";
 import { Kv } from "../nats/kv.ts";
 
@@ -115,6 +115,3 @@ export class Lease {
     }
   }
 }
-
-/** In ms, of a clock that only goes forward. */
-const now = (): number => performance.now();

@@ -6,10 +6,11 @@ import { decode, encode } from "#contracts/codec.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { CORE } from "#contracts/subjects.ts";
 import type { ActorHost } from "../actor/host.ts";
+import { steadyNow as now } from "../clock.ts";
 import { StaleRevision, type Subscription } from "../nats/connect.ts";
 import { SupersededEpoch } from "../nats/partition-consumer.ts";
 import { metrics } from "../observe/metrics.ts";
-import type { Member } from "./assign.ts";
+import { type Member, shares } from "./assign.ts";
 import { type Assignment, type PlacementDocument, PlacementStore } from "./document.ts";
 import { Handover } from "./handover.ts";
 import { type HostBeat, Membership } from "./membership.ts";
@@ -51,7 +52,7 @@ export class Placement {
   #document: PlacementDocument = { partitions: [], revision: 0 };
   /** When the document changed last. */
   #adoptedAt = 0;
-  #drainsSince: number | undefined;
+  #draining = false;
   #stopped = false;
   #timer: NodeJS.Timeout | undefined;
   readonly #subscriptions: Subscription[] = [];
@@ -60,10 +61,11 @@ export class Placement {
   #reading: Promise<void> | undefined;
   #lastTickAt = 0;
   #unbalancedSince: number | undefined;
-  #ready: () => void = () => {};
   #empty: () => void = () => {};
-  /** Resolves when this host has been given its first partitions. */
-  readonly ready: Promise<void>;
+  #standsBy = false;
+  readonly #first = Promise.withResolvers<void>();
+  /** Resolves when this host has been given its first partitions, or its share is none. */
+  readonly ready = this.#first.promise;
 
   constructor(options: PlacementOptions) {
     const { host, instance } = options;
@@ -81,13 +83,15 @@ export class Placement {
       reread: () => this.#reread(),
       load: (partition) => this.#membership.loadOf(partition),
     });
-    this.ready = new Promise((resolve) => {
-      this.#ready = resolve;
-    });
   }
 
   get document(): PlacementDocument {
     return this.#document;
+  }
+
+  /** True where its share is no partition, as of the 65th of equals: it takes over when somebody is missed. */
+  get standsBy(): boolean {
+    return this.#standsBy;
   }
 
   async start(): Promise<void> {
@@ -106,14 +110,13 @@ export class Placement {
 
   /** Hands everything over, one partition after the other, each when it has finished what it holds. */
   async drain(): Promise<void> {
-    if (this.#drainsSince !== undefined || this.#stopped) return;
-    this.#drainsSince = now();
-    const empty = new Promise<void>((resolve) => {
-      this.#empty = resolve;
-    });
+    if (this.#draining || this.#stopped) return;
+    this.#draining = true;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#empty = resolve;
     this.#beat();
     this.#goOnDraining();
-    await empty;
+    await promise;
   }
 
   stop(): void {
@@ -123,10 +126,6 @@ export class Placement {
     this.#handover.stop();
     this.#empty();
     for (const subscription of this.#subscriptions) subscription.stop();
-  }
-
-  get #draining(): boolean {
-    return this.#drainsSince !== undefined;
   }
 
   get #weight(): number {
@@ -171,6 +170,8 @@ export class Placement {
     const alone = partitions.every(({ owner }) => owner === undefined || owner === instance);
     if (!alone && !this.#membership.judges) return;
     const members = this.#membership.members(this.#weight);
+    this.#standsBy = (shares(members).get(instance) ?? this.#weight) === 0;
+    if (this.#standsBy) this.#first.resolve();
     const plan = this.#next(members);
     if (!plan) {
       this.#unbalancedSince = undefined;
@@ -307,7 +308,7 @@ export class Placement {
     };
     const atOnce = host.deployment.replicas > 1 ? TAKES_AT_ONCE_REPLICATED : TAKES_AT_ONCE;
     await Promise.all(Array.from({ length: Math.min(atOnce, queue.length) }, worker));
-    if (host.partitions.length > 0) this.#ready();
+    if (host.partitions.length > 0) this.#first.resolve();
     // Who balances waits to hear it.
     if (wanted.length > 0 && !this.#stopped) this.#beat();
   }
@@ -395,6 +396,3 @@ export class Placement {
     this.#apply();
   }
 }
-
-/** Of a clock that only goes forward: setting a machine's time must not make anybody look dead. */
-const now = (): number => performance.now();

@@ -143,6 +143,21 @@ test("a placement document that went back under running hosts, as in a power cut
   for (const key of keys) expect(await seenWhen(key, 1)).toEqual(["after"]);
 });
 
+test("a host whose share is no partition is ready to stand by, and takes over from who is missed", async () => {
+  world = await ActorWorld.start(2);
+  const working = await world.host([counter]);
+  await world.balanced(working);
+  // As the 65th of equals.
+  const standby = await world.host([counter], { weight: 0.001 });
+  expect(standby.host.partitions).toEqual([]);
+  expect([working, standby].map(({ placement }) => placement.standsBy)).toEqual([false, true]);
+  await working.kill();
+  await world.balanced(standby);
+  await tell("stood-by", "add", { name: "after" });
+  expect(await seenWhen("stood-by", 1)).toEqual(["after"]);
+  await waitUntil(() => !standby.placement.standsBy, { what: "its share to be all" });
+});
+
 test("a host that stops while it takes a partition keeps none", async () => {
   world = await ActorWorld.start(2);
   const [leaving, stopping] = [await world.host([counter]), await world.host([counter])];

@@ -56,10 +56,10 @@ export class ActorWorld {
     return new ActorWorld(nats, bus, await provision(bus, { shards, pools }));
   }
 
-  /** Starts a host; resolves when it holds its first partitions. */
+  /** Starts a host; resolves when it holds its first partitions, or has none to hold. */
   async host(
     kinds: readonly ActorKind[],
-    options: { residency?: number; unsafe?: Unsafe } = {},
+    { weight, ...options }: { residency?: number; unsafe?: Unsafe; weight?: number } = {},
   ): Promise<WorldHost> {
     const instance = `host-${++this.#names}`;
     const bus = await connectBus({ servers: this.nats.url, name: instance, log });
@@ -72,7 +72,7 @@ export class ActorWorld {
       kinds,
       ...options,
     });
-    const placement = new Placement({ host, instance });
+    const placement = new Placement({ host, instance, ...(weight === undefined ? {} : { weight }) });
     const end = async (): Promise<void> => {
       if (!this.#hosts.delete(handle)) return;
       placement.stop();
