@@ -1,5 +1,6 @@
 // The entry of a member process: the product's own role, composed by the product's own code, plus the steps at which
 // the harness may end, freeze or hold it. Everything it is told comes over IPC.
+import { flushCompileCache } from "node:module";
 import { ConversationClient } from "#actors/conversation/client.ts";
 import { createKnowledgeStore } from "#actors/knowledge/store.ts";
 import { configSchema } from "#contracts/config.ts";
@@ -163,4 +164,6 @@ process.on("message", (order: Order) => {
       break;
   }
 });
+// What is compiled is written down for the next one: who is killed does not come to it.
+flushCompileCache();
 await tell({ is: "loaded" });

@@ -67,6 +67,8 @@ let archive: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "jetclaw-package-"));
+  // What is installed here is compiled under names that never come again.
+  process.env.NODE_COMPILE_CACHE = join(folder, "compiled");
   const flags = ["--conditions=jetclaw-src", "--disable-warning=ExperimentalWarning"];
   await execute(process.execPath, [...flags, "ops/bin.js", "tool", "build"], { cwd: ROOT });
   const pack = ["pack", "--ignore-scripts", "--json", "--pack-destination", folder];
