@@ -103,8 +103,9 @@ describe.each(adapters)("$name", ({ open, start, end }) => {
   test("the nearest first, with all that is known of them", async () => {
     const index = await open(fresh());
     expect(await ask(index, X)).toEqual([]);
-    expect(await index.count()).toBe(0);
+    expect([await index.count(), await index.isEmpty()]).toEqual([0, true]);
     await index.upsert([document("a", [X, Y]), document("b", [unit(1, 1, 0)], { language: "nl" })]);
+    expect(await index.isEmpty()).toBe(false);
     const hits = await ask(index, X);
     expect(found(hits)).toEqual(["a@1#0", "b@1#0", "a@1#1"]);
     expect(hits[0]).toMatchObject({ collection: "shop", document: "a", language: "en", hash: "a-0" });

@@ -32,7 +32,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-test("a Qdrant that lost everything is filled from the records, by who notices and by who starts; nothing is embedded again", async () => {
+test("a Qdrant that lost everything is filled from the records, by who notices, who starts and who looks; nothing is embedded again", async () => {
   const qdrant = await startTestQdrant();
   world.cleanups.push(() => qdrant.stop());
   const first = await startIndexerRole(await world.contextOf("first", qdrant));
@@ -52,6 +52,8 @@ test("a Qdrant that lost everything is filled from the records, by who notices a
   await qdrant.lose();
   await world.indexerOf("second", qdrant);
   await waitUntil(() => found("Again?"), { what: "all of it to be found again" });
+  await qdrant.lose();
+  await waitUntil(() => found(`At ${Date.now()}?`), { what: "all of it to be found though nothing changes" });
   // The new document, and the questions.
   expect(
     model.texts.slice(embedded).filter((text) => Object.values(SHOP).some((d) => text.includes(d.text))),

@@ -153,7 +153,7 @@ export class PlayedQdrant implements QdrantStore {
   }
 
   #scroll(collection: Collection, body: Json): unknown {
-    const { filter, limit, offset } = body as { filter: Filter; limit: number; offset?: string };
+    const { filter = {}, limit, offset } = body as { filter?: Filter; limit: number; offset?: string };
     const found = this.#matching(collection, filter)
       .sort((a, b) => (a.id < b.id ? -1 : 1))
       .filter(({ id }) => offset === undefined || id >= offset);

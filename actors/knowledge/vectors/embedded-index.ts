@@ -107,6 +107,10 @@ export class EmbeddedIndex implements VectorIndex {
       .reduce((sum, { size }) => sum + size, 0);
   }
 
+  async isEmpty(): Promise<boolean> {
+    return (await this.count()) === 0;
+  }
+
   async close(): Promise<void> {
     this.#tenants.clear();
     this.#documents.clear();

@@ -29,6 +29,7 @@ import type { Pulled } from "#runtime/nats/pull.ts";
 import { lastMessage } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { announce } from "#runtime/observe/presence.ts";
+import { untilPulse } from "#runtime/pulse.ts";
 import { within } from "#runtime/within.ts";
 import type { Embedder } from "../port.ts";
 import { INDEXER_ROLE } from "../readers.ts";
@@ -59,6 +60,8 @@ const MARK_MS = 500;
 /** While embeddings or Qdrant are away, held changes are tried again this often. */
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 5_000;
+/** Where nothing changes, nobody else notices that the index was emptied. */
+const LOOK_MS = 8_000;
 /**
  * Only an operator ends that the model's vectors do not fit, and until then every try may be paid for. Looking whether the
  * records have been made anew costs nothing.
@@ -106,6 +109,7 @@ class StreamIndexer implements Indexer {
   #reader: DurableReader | undefined;
   #beats: { now(): void; stop(): void } | undefined;
   #marking: NodeJS.Timeout | undefined;
+  #looking: NodeJS.Timeout | undefined;
   /** -1 until it is known: a first mark says that there is an indexer, also where nothing is indexed yet. */
   #position = -1;
   #failing: JetclawError | undefined;
@@ -166,6 +170,7 @@ class StreamIndexer implements Indexer {
       }),
       () => this.#ended.signal.aborted,
     );
+    if (this.#options.index) this.#lookLater(this.#options.index);
   }
 
   /**
@@ -183,6 +188,7 @@ class StreamIndexer implements Indexer {
     this.#ended.abort();
     await this.#reader?.stop();
     clearTimeout(this.#marking);
+    clearTimeout(this.#looking);
     this.#beats?.stop();
   }
 
@@ -203,7 +209,7 @@ class StreamIndexer implements Indexer {
     const { index, space, log } = this.#options;
     for (let pause = RETRY_FIRST_MS; index && !this.#ended.signal.aborted; ) {
       try {
-        if (!emptied && (await index.count()) > 0) return;
+        if (!emptied && !(await index.isEmpty())) return;
         const documents = await refill(this.#bus, space, index, (record, why) => this.#giveUp(record, why));
         if (documents > 0) log.info({ documents }, "an empty index was filled from the records");
         return;
@@ -213,6 +219,15 @@ class StreamIndexer implements Indexer {
       }
       pause = Math.min(RETRY_MOST_MS, 2 * pause);
     }
+  }
+
+  #lookLater(index: VectorIndex): void {
+    this.#looking = setTimeout(async () => {
+      const lost = this.#position > 0 && (await index.isEmpty().catch(() => false));
+      if (this.#ended.signal.aborted) return;
+      if (lost) void this.#fillOnce(false);
+      this.#lookLater(index);
+    }, untilPulse(LOOK_MS));
   }
 
   #pauseAfter(error: unknown, ms: number): Promise<void> {

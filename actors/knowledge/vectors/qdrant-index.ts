@@ -180,6 +180,15 @@ export class QdrantIndex implements VectorIndex {
     return counts.reduce((sum, { count }) => sum + count, 0);
   }
 
+  async isEmpty(): Promise<boolean> {
+    const pages = await this.#onTargets((name) =>
+      this.#writes.send("scroll", (client) =>
+        client.scroll(name, { limit: 1, with_payload: false, with_vector: false }),
+      ),
+    );
+    return pages.every(({ points }) => points.length === 0);
+  }
+
   async close(): Promise<void> {}
 
   /**

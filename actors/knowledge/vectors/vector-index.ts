@@ -63,6 +63,8 @@ export interface VectorIndex {
   erase(tenant: string, collection?: string): Promise<void>;
   /** Vectors that are there. @throws JetclawError `vectors.unavailable` */
   count(tenant?: string): Promise<number>;
+  /** Whether there is none, which is cheaper to tell. @throws JetclawError `vectors.unavailable` */
+  isEmpty(): Promise<boolean>;
   close(): Promise<void>;
 }
 
