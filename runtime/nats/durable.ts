@@ -199,7 +199,8 @@ class Reader implements DurableReader {
       await handle(message);
       latest().ack();
     } catch (err) {
-      this.#bus.log.warn({ err, reader: name }, "event not handled, trying again");
+      // At the end what waited for somebody is given back, and that is no failure.
+      if (!this.#stopped) this.#bus.log.warn({ err, reader: name }, "event not handled, trying again");
       latest().nak(Math.min(30_000, 250 * 2 ** Math.min(message.deliveries, 7)));
     } finally {
       clearInterval(working);

@@ -1,5 +1,5 @@
 // Processes that share a durable reader: what one held that died comes to the others, and nothing is handled by nobody.
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { KNOWLEDGE, KNOWLEDGE_BELL, knowledgeFilter, knowledgeSubject } from "#contracts/subjects.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { type DurableReader, type Progress, readDurably } from "#runtime/nats/durable.ts";
@@ -95,6 +95,31 @@ test("what was held by one who died before anybody else came is given to the nex
   const next = await readerOf("next");
   await until("the event", () => next.messages.some((message) => message.seq === seq));
   await until("its end", () => next.progress.some(({ floor }) => floor >= seq));
+});
+
+test("what is given back at the end is no failure in the log, and comes to the next", async () => {
+  const own = await connect("ends");
+  const warned = vi.spyOn(own.log, "warn");
+  const begun = Promise.withResolvers<void>();
+  const away = Promise.withResolvers<void>();
+  const reader = await readDurably(own, {
+    ...{ stream: KNOWLEDGE, name: "shared", filter: knowledgeFilter(), bell: KNOWLEDGE_BELL.destination },
+    inFlight: 4,
+    async handle() {
+      begun.resolve();
+      await away.promise;
+    },
+    onProgress: async () => {},
+  });
+  await write(1);
+  await begun.promise;
+  const stopped = reader.stop();
+  away.reject(new Error("nobody answers"));
+  await stopped;
+  expect(warned).not.toHaveBeenCalled();
+  const next = await readerOf("next");
+  await waitUntil(() => next.messages.length > 0, { what: "the next one to be given it" });
+  vi.restoreAllMocks();
 });
 
 test("a process that is slow keeps what it holds", async () => {
