@@ -115,8 +115,15 @@ async function operatorAt(node: NatsNode): Promise<NatsConnection> {
   return operator;
 }
 
-async function addBucket(bus: Bus): Promise<void> {
-  await bus.jsm.streams.add({ name: CONFIG, subjects: [bucketSubject(BUCKETS.config, ">")] });
+async function addBucket({ jsm }: Bus): Promise<void> {
+  const bucket = { name: CONFIG, subjects: [bucketSubject(BUCKETS.config, ">")] };
+  const added = (): Promise<boolean> =>
+    jsm.streams.add(bucket).then(
+      () => true,
+      // A cluster that has just begun may take its time.
+      () => false,
+    );
+  await waitUntil(added, { what: "the bucket to be made" });
 }
 
 const addressOf = ({ address, ports }: NatsNode): string => `nats://${address}:${ports.line}`;
