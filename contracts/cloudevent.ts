@@ -102,8 +102,8 @@ function dataOf(event: CloudEvent): z.infer<typeof dataSchema> {
 }
 
 function textOf(event: CloudEvent, given: string): { text: string } {
-  if (given === "" || given.length > LIMITS.documentTextChars)
-    throw invalid(event, `data is a text of 1 to ${LIMITS.documentTextChars} characters`);
+  const text = documentInputSchema.shape.text.safeParse(given);
+  if (!text.success) throw invalid(event, `data: ${text.error.issues[0]?.message}`);
   return { text: given };
 }
 

@@ -45,8 +45,10 @@ async function filesBelow(folder: string): Promise<{ inside: string[]; nowhere: 
   const nowhere: string[] = [];
   const seen = new Set<string>();
   const take = (path: string, real: string): void => {
-    if (isImported(path) && !seen.has(real)) inside.push(path);
+    // What is not imported by this name may be by another one.
+    if (!isImported(path) || seen.has(real)) return;
     seen.add(real);
+    inside.push(path);
   };
   const walk = async (path: string, real: string): Promise<void> => {
     if (seen.has(real)) return;

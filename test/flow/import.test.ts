@@ -255,6 +255,13 @@ describe("CloudEvents", () => {
     ["another version", { ...event, specversion: "0.3" }, structured, 400, /specversion/],
     ["no text", { ...event, data: { title: "x" } }, structured, 400, /has no text/],
     ["blank text", { ...event, data: { text: " \n\t" } }, structured, 400, /holds no text/],
+    [
+      "blank text alone",
+      { ...event, datacontenttype: "text/plain", data: " \n\t" },
+      structured,
+      400,
+      /holds no text/,
+    ],
     ["no name", { ...event, subject: undefined }, structured, 400, /names the document/],
     ["a batch that is none", event, batch, 400, /array/],
     ["one bad in a batch", [event, { ...event, type: "x" }], batch, 400, /says neither/],

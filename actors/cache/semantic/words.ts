@@ -16,9 +16,10 @@ export interface Word {
 const WORD_CHARS = 48;
 /** A text beyond this many words is compared by its beginning. */
 const WORDS = 160;
-// Numbers keep separators between digits and the sign before them; a sign that ends a word makes it a code: c++, S21+.
+// Numbers keep separators between digits, and the sign before them where a word may begin: (020)-12 and 20%-30% have none.
+// A sign that ends a word makes it a code: c++, S21+, and after one letter c#, but not order# 12.
 const WORD =
-  /(?<![\p{L}\p{N}])-?\p{N}+(?:[.,:]\p{N}+)+|(?:(?<![\p{L}\p{N}])-(?=\p{N}))?[\p{L}\p{N}]+(?:['\u2019]\p{L}+|(?:\+{1,2}|#)(?![\p{L}\p{N}+#]))?/gu;
+  /(?:(?<![^\s(["'\u2018\u201c])-(?=\p{N}))?(?:(?<![\p{L}\p{N}])\p{N}+(?:[.,:]\p{N}+)+|[\p{L}\p{N}]+(?:['\u2019]\p{L}+|(?:\+{1,2}|(?<=(?<![\p{L}\p{N}])\p{L})#)(?![\p{L}\p{N}+#]))?)/gu;
 const CODE = /\p{N}|[+#]$/u;
 /** A small word run into the name after it: `aPro`, `myAcme`. */
 const GLUED = /(\p{Ll})(\p{Lu}\p{Ll})/gu;

@@ -46,6 +46,7 @@ test.each([
   ["does the battery work at -20 degrees", "does the battery work at 20 degrees", "number"],
   ["does the battery work at \u221220 degrees", "does the battery work at 20 degrees", "number"],
   ["do you have a book on c++", "do you have a book on c#", "number"],
+  ["does it work at (-20.5) degrees", "does it work at (20.5) degrees", "number"],
   ["do you have a cover for the S21+", "do you have a cover for the S21", "number"],
   ["invoice of Mr. Jones", "invoice of Mr. Smith", "value"],
   ["do you deliver to Rome", "do you deliver to Paris", "value"],
@@ -76,6 +77,9 @@ test.each([
   ["please help me to open the parcel", "I need help to open the parcel"],
   ["the scanner does not work", "the scanner is broken"],
   ["is it here in 2-3 days", "is it here in 2 - 3 days"],
+  ["where is order# 12345", "where is order 12345"],
+  ["is this your number: (020)-1234567", "is this your number: (020) 1234567"],
+  ["is the discount 20%-30%", "is the discount 20% - 30%"],
   ["to ship a parcel from rome to paris", "to paris from rome, how do you ship a parcel"],
   ["does the battery work at \u221220 degrees", "does the battery work at -20 degrees"],
 ])("nothing forbids: %s / %s", (one, other) => {

@@ -62,6 +62,14 @@ test("circles end, and what is there by its own name, or by a link before, is no
   expect(await names()).toEqual([...above, "loop", ...own]);
 });
 
+test("a file whose own name says nothing of its format comes by the link whose name does", async () => {
+  await write("docs/README", "shared/current");
+  await link("README", "readme.md");
+  await link("../shared/current", "a-link");
+  await link("../shared/current", "current.md");
+  expect(await names()).toEqual(["current.md", "own.md", "readme.md", "sub/deep.md"]);
+});
+
 test("a link that leads nowhere is named, and nothing that it may have led to is pruned", async () => {
   await link("../gone.md", "lost.md");
   await link("../gone.png", "picture.png");
