@@ -7,7 +7,6 @@ import { JetclawError } from "./errors.ts";
 import { headingOf } from "./heading.ts";
 import { isId } from "./ids.ts";
 import { type DocumentInput, documentInputSchema } from "./knowledge.ts";
-import { LIMITS } from "./limits.ts";
 
 const text = z.string().min(1).max(1_024);
 
