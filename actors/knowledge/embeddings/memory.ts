@@ -39,7 +39,7 @@ export class RememberingEmbedder implements Embedder {
 
   /**
    * Only texts that are not known are asked for, each once; all of them where the model gives others than those that are
-   * known. Nobody may change what is returned.
+   * known, which are forgotten. Nobody may change what is returned.
    */
   async embed(
     texts: readonly string[],
@@ -55,11 +55,12 @@ export class RememberingEmbedder implements Embedder {
     }
     if (missing.size > 0) {
       const vectors = await this.#embedder.embed([...missing.values()], options);
+      const [known] = this.#known.values();
       const [before] = found.values();
-      if (before && before.length !== vectors[0]?.length) {
-        this.forget();
-        return this.embed(texts, options);
-      }
+      const isOthers = (vector: Float32Array | undefined): boolean =>
+        vector !== undefined && vector.length !== vectors[0]?.length;
+      if (isOthers(known)) this.forget();
+      if (isOthers(before)) return this.embed(texts, options);
       for (const [n, hash] of [...missing.keys()].entries()) {
         const vector = vectors[n] as Float32Array;
         found.set(hash, vector);

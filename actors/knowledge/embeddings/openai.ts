@@ -118,12 +118,18 @@ class OpenAiEmbeddings implements EmbeddingsClient {
     { signal }: { readonly signal?: AbortSignal } = {},
   ): Promise<Float32Array[]> {
     const vectors: Float32Array[] = [];
+    const before = this.#fewer;
     while (vectors.length < texts.length) {
       const some = texts.slice(vectors.length, vectors.length + this.#batchTexts());
       try {
         vectors.push(...(await this.#measured(some, signal)));
       } catch (error) {
-        if (!(error instanceof TooLarge) || some.length === 1) throw error;
+        if (!(error instanceof TooLarge)) throw error;
+        if (some.length === 1) {
+          // It was this text alone that was too large, not that there were others.
+          this.#fewer = before;
+          throw error;
+        }
         this.#fewer = { texts: some.length >> 1, until: performance.now() + FEWER_MS };
       }
     }

@@ -160,6 +160,12 @@ describe("an OpenAI-compatible server", () => {
     await expect(embedder.embed(["huge"])).rejects.toMatchObject({ code: "embeddings.rejected" });
     await embedder.embed(texts.slice(0, 8));
     expect(sizes()).toEqual([1, 5, 3]);
+    // Nor does it among others.
+    await expect(embedder.embed(["huge", ...texts.slice(0, 3)])).rejects.toMatchObject({
+      code: "embeddings.rejected",
+    });
+    await embedder.embed(texts.slice(0, 8));
+    expect(sizes()).toEqual([4, 2, 1, 5, 3]);
     const now = performance.now.bind(performance);
     const later = vi.spyOn(performance, "now").mockImplementation(() => now() + 3_600_000);
     cleanups.push(() => later.mockRestore());
@@ -186,6 +192,11 @@ describe("an OpenAI-compatible server", () => {
     more = [1];
     expect(lengths(await remembering.embed(["a"]))).toEqual([2]);
     expect(lengths(await remembering.embed(["a", "ccc"]))).toEqual([3, 3]);
+    more = [1, 1];
+    expect(lengths(await remembering.embed(["dddd"]))).toEqual([4]);
+    expect(lengths(await remembering.embed(["a", "ccc"]))).toEqual([4, 4]);
+    more = [1];
+    expect(lengths(await remembering.embed(["eeeee", "a"]))).toEqual([3, 3]);
     expect(documents.dimensions).toBe(3);
     expect(await all()).toEqual([2, 2]);
     expect(lengths([await questions.vectorOf("new")])).toEqual([3]);
