@@ -112,6 +112,8 @@ class StreamIndexer implements Indexer {
   #looking: NodeJS.Timeout | undefined;
   /** -1 until it is known: a first mark says that there is an indexer, also where nothing is indexed yet. */
   #position = -1;
+  /** Where it was when the records had nothing for an empty index. */
+  #nothingAt = -1;
   #failing: JetclawError | undefined;
   /** Numbers of a vector in the records of the space. */
   #dimensions: number | undefined;
@@ -210,8 +212,10 @@ class StreamIndexer implements Indexer {
     for (let pause = RETRY_FIRST_MS; index && !this.#ended.signal.aborted; ) {
       try {
         if (!emptied && !(await index.isEmpty())) return;
+        const position = this.#position;
         const documents = await refill(this.#bus, space, index, (record, why) => this.#giveUp(record, why));
         if (documents > 0) log.info({ documents }, "an empty index was filled from the records");
+        else this.#nothingAt = position;
         return;
       } catch (err) {
         log.debug({ err }, "the index is not filled yet, trying again");
@@ -223,7 +227,8 @@ class StreamIndexer implements Indexer {
 
   #lookLater(index: VectorIndex): void {
     this.#looking = setTimeout(async () => {
-      const lost = this.#position > 0 && (await index.isEmpty().catch(() => false));
+      const filled = this.#position > 0 && this.#position !== this.#nothingAt;
+      const lost = filled && (await index.isEmpty().catch(() => false));
       if (this.#ended.signal.aborted) return;
       if (lost) void this.#fillOnce(false);
       this.#lookLater(index);
@@ -292,6 +297,7 @@ class StreamIndexer implements Indexer {
     if (record.vectors.length === 0) return index.remove([{ tenant, collection, document, revision }]);
     const refused = await this.#upserts.add(record);
     if (refused) throw refused;
+    this.#nothingAt = -1;
     // Another process may have indexed a newer revision between our record and our points.
     const newest = await this.#last(subject);
     if ((newest?.record?.revision ?? 0) > revision)
