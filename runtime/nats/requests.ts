@@ -103,6 +103,8 @@ export class Requests {
   }
 
   #sweep(): void {
+    // Since it went off another one may have been set, which nobody would clear.
+    clearTimeout(this.#timer);
     this.#timer = undefined;
     const now = Date.now();
     if (this.#appends > 0 && now - this.#heardAt >= SILENCE_MS) {
