@@ -2,7 +2,7 @@
 import type { Config, EmbeddingsConfig, QdrantConfig } from "#contracts/config.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import type { Settings } from "../settings.ts";
-import { modelsOf } from "./model.ts";
+import { assertUrl, modelsOf } from "./model.ts";
 import { resolveSecret } from "./secrets.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -70,14 +70,6 @@ function qdrantOf(
   if (at === undefined) return undefined;
   const key = apiKey ?? declared?.apiKey;
   return { prefix: "jetclaw", ...declared, url: at, ...(key === undefined ? {} : { apiKey: key }) };
-}
-
-function assertUrl(name: string, value: string): void {
-  if (URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)) return;
-  throw new JetclawError(
-    "config.invalid",
-    `${name} is "${value}", not a URL such as http://127.0.0.1:8090/v1`,
-  );
 }
 
 /** Only a process that embeds needs the keys. @throws JetclawError `config.invalid` naming the variable or the file */

@@ -29,6 +29,7 @@ export async function poolFromEnvironment(
       notice:
         "OPENAI_API_KEY is set, but no model is named, so kb-extract answers. To use a model, set JETCLAW_MODEL.",
     };
+  if (baseUrl) assertUrl("OPENAI_BASE_URL", baseUrl);
   const at = (baseUrl ?? OPENAI).replace(/\/+$/, "");
   const chosen = name ?? (await onlyModelOf(at, apiKey));
   return {
@@ -81,4 +82,13 @@ export async function modelsOf(baseUrl: string, apiKey: string | undefined): Pro
   const body = (await response.json().catch(() => ({}))) as { data?: unknown };
   const data = Array.isArray(body.data) ? body.data : [];
   return data.flatMap((each: { id?: unknown }) => (typeof each.id === "string" ? [each.id] : []));
+}
+
+/** @throws JetclawError `config.invalid` naming the variable */
+export function assertUrl(name: string, value: string): void {
+  if (URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)) return;
+  throw new JetclawError(
+    "config.invalid",
+    `${name} is "${value}", not a URL such as http://127.0.0.1:8090/v1`,
+  );
 }

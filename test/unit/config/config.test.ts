@@ -79,6 +79,12 @@ describe("with a model server", () => {
     expect(config.pools.default?.models).toMatchObject([{ name: "small", baseUrl: simulator.baseUrl }]);
   });
 
+  test("a server whose address lacks http:// is refused before anything is started", async () => {
+    await expect(load({ OPENAI_BASE_URL: "localhost:8000/v1", JETCLAW_MODEL: "large" })).rejects.toThrow(
+      /OPENAI_BASE_URL is "localhost:8000/,
+    );
+  });
+
   test("several models are listed, and one has to be named", async () => {
     simulator.set({ models: ["small", "large"] });
     await expect(load({ OPENAI_BASE_URL: simulator.baseUrl })).rejects.toThrow(
