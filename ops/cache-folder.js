@@ -1,7 +1,7 @@
 // Where this user's machine keeps what can be made again: fetched programs, and what a start has compiled.
 import * as nodeModule from "node:module";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 
 export function cacheFolder() {
   const { JETCLAW_CACHE_DIR, XDG_CACHE_HOME } = process.env;
@@ -14,7 +14,10 @@ export function cacheFolder() {
  */
 export function keepCompiled() {
   try {
-    process.env.NODE_COMPILE_CACHE ||= join(cacheFolder(), "compiled");
+    const folder = join(cacheFolder(), "compiled");
+    // Without a home it would lie wherever one happens to be.
+    if (isAbsolute(folder)) process.env.NODE_COMPILE_CACHE ||= folder;
+    else if (!process.env.NODE_COMPILE_CACHE) return;
     // Node has it since 22.1; who sets the variable, or NODE_DISABLE_COMPILE_CACHE, has decided already.
     nodeModule.enableCompileCache?.(process.env.NODE_COMPILE_CACHE);
   } catch {

@@ -1,7 +1,7 @@
 // The life of our own nats-server on a data directory: started, refused, left behind, adopted, ended.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -202,13 +202,19 @@ test("of several processes that find a directory left behind at the same moment 
   }
 });
 
-test("a claim that was cut off half-way keeps nobody out", async () => {
-  const left = JSON.stringify({ owner: { pid: 2 ** 30, startedAt: "1" }, server: null });
-  await writeFile(join(dataDir, "nats-server.json"), left);
-  await writeFile(join(dataDir, `nats-server.json.${hashOf(left)}`), left);
-  await claim(dataDir);
-  expect(await readdir(dataDir)).toEqual(["nats-server.json"]);
-});
+test.each(["whole", "empty"])(
+  "a claim that was cut off half-way, its record %s, keeps nobody out",
+  async (how) => {
+    const left = JSON.stringify({ owner: { pid: 2 ** 30, startedAt: "1" }, server: null });
+    await writeFile(join(dataDir, "nats-server.json"), left);
+    const half = join(dataDir, `nats-server.json.${hashOf(left)}`);
+    await writeFile(half, how === "whole" ? left : "");
+    const minuteAgo = Date.now() / 1_000 - 60;
+    await utimes(half, minuteAgo, minuteAgo);
+    await claim(dataDir);
+    expect(await readdir(dataDir)).toEqual(["nats-server.json"]);
+  },
+);
 
 test("a server left behind with other settings is ended and started anew", async () => {
   const left = await leaveBehind();

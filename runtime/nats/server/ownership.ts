@@ -1,7 +1,7 @@
 // Who runs a server on a data directory. Two servers on one JetStream directory destroy it, so the directory
 // holds a record of the process that owns it and of its server; the record outlives both when they are killed.
 import { createHash } from "node:crypto";
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { probe } from "./probe.ts";
 import { describeProcess, endProcess } from "./processes.ts";
@@ -9,6 +9,8 @@ import { describeProcess, endProcess } from "./processes.ts";
 /** On a machine that is busy with the start of everything a server that works may take seconds to greet. */
 const PROBE_LIMIT_MS = 5_000;
 const GRACE_MS = 5_000;
+/** Nobody needs so long to write a record: one that cannot be read was left half-way. */
+const WRITTEN_MS = 10_000;
 
 interface Party {
   readonly pid: number;
@@ -71,13 +73,20 @@ async function create(dataDir: string, path: string, record: Ownership): Promise
 async function replace(dataDir: string, left: string, record: Ownership): Promise<void> {
   const path = recordPath(dataDir);
   const own = `${path}.${hashOf(left)}`;
-  const broken = await readRecord(own);
-  if (broken !== null && !(await isSame(broken.owner))) await rm(own, { force: true });
+  const other = await readRecord(own);
+  const broken = other === null ? await isOld(own) : !(await isSame(other.owner));
+  if (broken) await rm(own, { force: true });
   await create(dataDir, own, record);
   if ((await readFile(path, "utf8").catch(() => null)) === left) return rename(own, path);
   await rm(own, { force: true });
   throw inUse(dataDir, (await readRecord(path))?.owner.pid);
 }
+
+const isOld = (path: string): Promise<boolean> =>
+  stat(path).then(
+    ({ mtimeMs }) => Date.now() - mtimeMs > WRITTEN_MS,
+    () => false,
+  );
 
 /**
  * A server that its owner left behind is taken over when it answers, runs the same configuration and listens
