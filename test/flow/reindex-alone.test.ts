@@ -12,7 +12,7 @@ import { systemClock } from "#runtime/clock.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { Lease } from "#runtime/placement/lease.ts";
 import { startTestQdrant } from "#test/harness/qdrant.ts";
-import { ask, BY_MEANING, documentsOf, fill, indexed, VectorWorld } from "#test/harness/vectors.ts";
+import { ask, BY_MEANING, documentsOf, shopOf, VectorWorld } from "#test/harness/vectors.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
 const ANY = {
@@ -38,9 +38,7 @@ afterEach(() => world.stop());
 test("a second run is refused by name while the first one is alive, and touches nothing of what it fills", async () => {
   const qdrant = await startTestQdrant();
   world.cleanups.push(() => qdrant.stop());
-  await world.indexerOf("indexer", qdrant);
-  const one = await world.retrievalOf("one", qdrant);
-  await indexed(one, await fill(one));
+  const one = await shopOf(world, qdrant);
   const { bus, config } = await world.contextOf("operator", qdrant);
 
   const filled = Promise.withResolvers<void>();
@@ -73,9 +71,7 @@ test("a second run is refused by name while the first one is alive, and touches 
 });
 
 test("a run that is interrupted ends before its next step and leaves its place: the next one goes through at once", async () => {
-  await world.indexerOf("indexer");
-  const one = await world.retrievalOf("one");
-  await indexed(one, await fill(one));
+  await shopOf(world);
   const { bus, config } = await world.contextOf("operator");
   const signal = AbortSignal.abort(new Error("interrupted"));
   await expect(reindexDocuments(bus, config, { signal })).rejects.toThrow("interrupted");
@@ -86,9 +82,7 @@ test("a run that is interrupted ends before its next step and leaves its place: 
 });
 
 test("a run that died is taken over after its silence; one that was taken over from is told so before its next step", async () => {
-  await world.indexerOf("indexer");
-  const one = await world.retrievalOf("one");
-  await indexed(one, await fill(one));
+  await shopOf(world);
   const { bus, config } = await world.contextOf("operator");
   const leaseMs = 1_000;
   const dead = new Lease({ bus, clock: systemClock, key: KEY, owner: "dead", leaseMs });
@@ -119,9 +113,7 @@ test("a run that died is taken over after its silence; one that was taken over f
 test("a run that is no longer alone neither takes over nor drops the collection in use", async () => {
   const qdrant = await startTestQdrant();
   world.cleanups.push(() => qdrant.stop());
-  await world.indexerOf("indexer", qdrant);
-  const one = await world.retrievalOf("one", qdrant);
-  await indexed(one, await fill(one));
+  const one = await shopOf(world, qdrant);
   const { bus, config } = await world.contextOf("operator", qdrant);
   const { embedder, client } = await documentEmbedder(config.embeddings!);
   world.cleanups.push(() => client.close());
@@ -145,7 +137,7 @@ test("a collection that is gone while it is filled does not take over with what 
   const { index } = (await replacementOf(config, 64))!;
   const point = { ...ANY, vectors: [new Float32Array(64).fill(0.125)] };
   await index.upsert([point]);
-  qdrant.lose();
+  await qdrant.lose();
   await expect(index.upsert([{ ...point, document: "other" }])).rejects.toMatchObject({
     code: "vectors.unavailable",
   });

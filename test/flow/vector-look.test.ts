@@ -1,7 +1,7 @@
 // An indexer looks now and then whether Qdrant was emptied. Where nothing is to be found again it looks no more.
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { startTestQdrant } from "#test/harness/qdrant.ts";
-import { fill, indexed, SHOP, VectorWorld } from "#test/harness/vectors.ts";
+import { fill, indexed, SHOP, shopOf, VectorWorld } from "#test/harness/vectors.ts";
 import { pause, waitUntil } from "#test/harness/wait.ts";
 
 const looks = vi.hoisted(() => ({ everyMs: 20 }));
@@ -16,9 +16,7 @@ afterEach(() => world.stop());
 test("all records are not read again and again where all documents are deleted", async () => {
   const qdrant = await startTestQdrant();
   world.cleanups.push(() => qdrant.stop());
-  await world.indexerOf("first", qdrant);
-  const one = await world.retrievalOf("one", qdrant);
-  await indexed(one, await fill(one));
+  const one = await shopOf(world, qdrant);
   let last = 0;
   for (const id of Object.keys(SHOP)) last = (await one.store.delete("acme", "shop", id))?.revision ?? last;
   await indexed(one, last);

@@ -75,6 +75,14 @@ export class VectorWorld {
   }
 }
 
+/** An indexer, and a process that retrieves, which has what the shop says. */
+export async function shopOf(world: VectorWorld, qdrant?: TestQdrant): Promise<Retrieval> {
+  await world.indexerOf("indexer", qdrant);
+  const one = await world.retrievalOf("one", qdrant);
+  await indexed(one, await fill(one));
+  return one;
+}
+
 export const ask = (
   { retriever }: Pick<Retrieval, "retriever">,
   question: string,
