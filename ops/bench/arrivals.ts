@@ -16,6 +16,21 @@ export function* poisson(
   }
 }
 
+/**
+ * The same arrivals over and over, from the first one at or after `fromMs`: what is compared between two periods must not
+ * be chance. `originMs` is where a period begins, before or at `fromMs`; times of `period` are from its beginning.
+ */
+export function* repeated(
+  period: readonly number[],
+  everyMs: number,
+  originMs: number,
+  fromMs: number,
+): Generator<number> {
+  if (period.length === 0) return;
+  for (let start = originMs; ; start += everyMs)
+    for (const at of period) if (start + at >= fromMs) yield start + at;
+}
+
 /** Values by group. */
 export function groupBy<T>(
   items: readonly T[],

@@ -6,7 +6,7 @@
 import type { ConfigInput } from "#contracts/config.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { followLoad } from "../compose/load.ts";
-import { poisson } from "./arrivals.ts";
+import { poisson, repeated } from "./arrivals.ts";
 import { type Deployed, onDeployment } from "./deployed.ts";
 import { OpenLoop } from "./open-loop.ts";
 import {
@@ -92,9 +92,15 @@ async function run(
   const sampler = startSampler(loop, deployed, () => load.level.level(), samples);
   const talking = new AbortController();
   const began = loop.now() + SETTLING_SECONDS * 1_000;
-  const overload = { from: began + seconds * 1_000, until: began + 2 * seconds * 1_000 };
+  const periodMs = seconds * 1_000;
+  const overload = { from: began + periodMs, until: began + 2 * periodMs };
   const talk = loop.play(
-    poisson(random, ONGOING_SHARE * capacity, began - SETTLING_SECONDS * 1_000),
+    repeated(
+      [...poisson(random, ONGOING_SHARE * capacity, 0, periodMs)],
+      periodMs,
+      began - periodMs,
+      began - SETTLING_SECONDS * 1_000,
+    ),
     () => ({ ...ongoing(n++ % sessions), text: text(), group: "ongoing" }),
     talking.signal,
   );

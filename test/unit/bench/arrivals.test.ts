@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { NO_USAGE } from "#contracts/usage.ts";
-import { groupBy, overTime, poisson, ratiosOf, roseInOrder } from "#ops/bench/arrivals.ts";
+import { groupBy, overTime, poisson, ratiosOf, repeated, roseInOrder } from "#ops/bench/arrivals.ts";
 import { type Asked, kindOf, levelOf, tierChanges } from "#ops/bench/open-loop.ts";
 import { randomFrom } from "#ops/bench/shape.ts";
 
@@ -12,6 +12,16 @@ test("arrivals come at their rate, in order, the same for the same seed", () => 
   expect(times.length / 100).toBeGreaterThan(47);
   expect(times.length / 100).toBeLessThan(53);
   expect([...poisson(randomFrom(7), 0)]).toEqual([]);
+});
+
+test("repeated arrivals are the same in every period, from the moment that was asked for", () => {
+  const moments: number[] = [];
+  for (const at of repeated([10, 40, 90], 100, 1_000, 1_050)) {
+    moments.push(at);
+    if (moments.length === 7) break;
+  }
+  expect(moments).toEqual([1_090, 1_110, 1_140, 1_190, 1_210, 1_240, 1_290]);
+  expect([...repeated([], 100, 0, 0)]).toEqual([]);
 });
 
 test("ratios are by group, and a group that vanished is the worst of all", () => {
