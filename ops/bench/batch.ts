@@ -3,7 +3,6 @@
  * alone. The same worker with and without batches, each round on fresh servers with fresh processes: the full load in turn,
  * the low load on both at once.
  */
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type BATCH_MODES, type BatchSide, startBatchSide } from "./batch-side.ts";
 import {
@@ -75,20 +74,16 @@ export async function benchBatch(options: BatchOptions): Promise<BenchResult> {
   const { rounds, say } = options;
   const fsync = fsyncP50Ms(options.folder);
   const measured: Record<Which, Figures[]> = { batched: [], unbatched: [] };
-  try {
-    for (let n = 0; n < rounds; n++) {
-      const both = await measure(options, n);
-      for (const which of ["batched", "unbatched"] as const) {
-        const figures = both[which];
-        measured[which].push(figures);
-        const { jobsPerSecond, p50AtLowLoadMs, batchSizeMean } = figures;
-        say(
-          `round ${n + 1} of ${rounds}, ${which}: ${jobsPerSecond} jobs/s in calls of ${batchSizeMean}, p50 at low load ${p50AtLowLoadMs} ms`,
-        );
-      }
+  for (let n = 0; n < rounds; n++) {
+    const both = await measure(options, n);
+    for (const which of ["batched", "unbatched"] as const) {
+      const figures = both[which];
+      measured[which].push(figures);
+      const { jobsPerSecond, p50AtLowLoadMs, batchSizeMean } = figures;
+      say(
+        `round ${n + 1} of ${rounds}, ${which}: ${jobsPerSecond} jobs/s in calls of ${batchSizeMean}, p50 at low load ${p50AtLowLoadMs} ms`,
+      );
     }
-  } finally {
-    await rm(options.folder, { recursive: true, force: true });
   }
   return resultOf(options, mediansOf(measured.batched), mediansOf(measured.unbatched), fsync);
 }

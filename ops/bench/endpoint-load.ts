@@ -56,6 +56,8 @@ export function targetOf(url: string, clients: number, question: string): Target
       if (at === 0 && /"content":"[^"]/.test(text)) at = performance.now() - from;
     }
     if (!text.includes("[DONE]")) throw new Error(`${url}: a stream without an end`);
+    // Nothing that came would be the fastest of all.
+    if (at === 0) throw new Error(`${url}: a stream without a word`);
     return at;
   };
 

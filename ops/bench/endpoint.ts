@@ -2,7 +2,6 @@
  * `jetclaw bench endpoint`: stateless requests to the OpenAI-compatible endpoint, beside a bare proxy in the same run.
  * Client, gateway, worker, nats-server, simulator and proxy are processes of their own; rounds alternate.
  */
-import { rm } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import { configSchema } from "#contracts/config.ts";
@@ -81,7 +80,6 @@ export async function benchEndpoint(options: EndpointOptions): Promise<BenchResu
     }
   } finally {
     await running.stop();
-    await rm(options.folder, { recursive: true, force: true });
   }
   return resultOf(options, rounds, fsync);
 }

@@ -62,6 +62,7 @@ const UNITS: Readonly<Record<string, string>> = {
   affectedSessions: "sessions",
   turnsLost: "turns",
   turnsDoubled: "turns",
+  turnsUnsent: "turns",
   turns: "turns",
 };
 
@@ -86,6 +87,7 @@ export function failoverResult(
     turns: asked.length,
     turnsLost: asked.filter(({ records, unsent }) => records === 0 && !unsent).length,
     turnsDoubled: asked.filter(({ records }) => records > 1).length,
+    turnsUnsent: asked.filter(({ unsent }) => unsent).length,
   };
   const baselines = {
     undisturbedP50Ms: round(quantile(undisturbed, 0.5), 1),

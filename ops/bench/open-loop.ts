@@ -107,6 +107,8 @@ export class OpenLoop {
       },
       at: Date.now(),
     }).catch(() => {
+      // Stored after all: only its acknowledgement was lost.
+      if (asked.record) return;
       asked.unsent = true;
       this.#waiting--;
     });
@@ -127,7 +129,8 @@ export class OpenLoop {
       if (!asked || asked.recordId === record.id) continue;
       if (asked.records++ > 0) continue;
       asked.recordId = record.id;
-      this.#waiting--;
+      if (!asked.unsent) this.#waiting--;
+      asked.unsent = false;
       asked.latencyMs = this.now() - asked.dueAt;
       asked.record = { outcome, model, route, error, turn, usage };
       this.#onAnswer(asked);

@@ -42,11 +42,15 @@ export async function measureBare(
     await makePlainStream(bus, UNSERVED);
     const random = randomFrom(seed);
     const question = textOf(JOB_BYTES, random);
+    let made = 0;
     let sent = 0;
     const playFor = (forSeconds: number, root = "barejob"): Promise<void> =>
       play(random, perSecond, forSeconds, async () => {
-        const job = jobOf(sent++, question, "default");
-        await bus.append(`${root}.${job.session}`, encode(job), { id: job.id }).catch(() => {});
+        const job = jobOf(made++, question, "default");
+        await bus.append(`${root}.${job.session}`, encode(job), { id: job.id }).then(
+          () => void sent++,
+          () => {},
+        );
       });
     const stored = async (): Promise<number> => (await streamState(bus, BARE_JOBS.name)).messages;
     say(`${workers} bare consumers of ${slots} slots, ${round(perSecond)} jobs/s for ${seconds} s`);

@@ -122,10 +122,14 @@ async function measureBusy(options: PumpBenchOptions): Promise<Record<string, nu
   try {
     const random = randomFrom(seed);
     const question = textOf(JOB_BYTES, random);
-    const counts = { jobs: 0, refused: 0 };
+    const counts = { made: 0, jobs: 0, refused: 0 };
     const send = async (pool = POOL): Promise<void> => {
-      const job = jobOf(counts.jobs++, question, pool);
-      await bus.append(inferSubject(job), encode(job), { id: job.id }).catch(() => void counts.refused++);
+      const job = jobOf(counts.made++, question, pool);
+      // What was not stored is not done either.
+      await bus.append(inferSubject(job), encode(job), { id: job.id }).then(
+        () => void counts.jobs++,
+        () => void counts.refused++,
+      );
     };
     const capacity = await capacityOf(bus, (slots * workers * 1_000) / modelMs, send);
     const perSecond = LOAD_SHARE * capacity;

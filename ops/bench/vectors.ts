@@ -3,7 +3,6 @@
  * one process; and what a question costs while embeddings do not answer. The model is no model: texts get vectors around
  * the directions of topics (of a real model's recorded vectors where a file is given), so that its speed measures ours.
  */
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeHalf } from "#actors/knowledge/embeddings/float16.ts";
 import { questionVectors } from "#actors/knowledge/embeddings/questions.ts";
@@ -25,6 +24,7 @@ import { messagesFrom, streamState } from "#runtime/nats/reader.ts";
 import { startNatsServer } from "#runtime/nats/server.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { createLog } from "#runtime/observe/log.ts";
+import { Cleanup } from "./cleanup.ts";
 import { type BenchResult, describeMachine, fsyncP50Ms, quantile, randomFrom, round } from "./shape.ts";
 
 export interface VectorsOptions {
@@ -95,10 +95,14 @@ class TopicEmbedder implements Embedder {
 export async function benchVectors(options: VectorsOptions): Promise<BenchResult> {
   const { seed, folder, natsBin: bin } = options;
   const dataDir = join(folder, "nats");
-  const server = await startNatsServer({ bin, dataDir, port: 0, syncInterval: "1s", log: () => {} });
-  const bus = await connectBus({ servers: server.url, name: "bench-vectors", log });
-  const world = new World(bus, options);
+  const cleanup = new Cleanup();
   try {
+    const server = await startNatsServer({ bin, dataDir, port: 0, syncInterval: "1s", log: () => {} });
+    cleanup.add(() => server.stop());
+    const bus = await connectBus({ servers: server.url, name: "bench-vectors", log });
+    cleanup.add(() => bus.close());
+    const world = new World(bus, options);
+    cleanup.add(() => world.stop());
     await provision(bus, { shards: 1, pools: [] });
     await world.start();
     const figures = {
@@ -127,10 +131,7 @@ export async function benchVectors(options: VectorsOptions): Promise<BenchResult
       baselines: {},
     };
   } finally {
-    await world.stop();
-    await bus.close();
-    await server.stop();
-    await rm(folder, { recursive: true, force: true });
+    await cleanup.run();
   }
 }
 

@@ -1,13 +1,9 @@
 /** `jetclaw bench batch`: what batching gains, and what it costs a job that comes alone. */
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { BatchOptions } from "../bench/batch.ts";
-import { readSettings } from "../settings.ts";
-import { tableOf } from "./bench-table.ts";
-import { cancelOnSignal } from "./cancel.ts";
+import { underWatch } from "./bench-load.ts";
+import { report } from "./bench-table.ts";
 import { count } from "./number-option.ts";
-import { note, print, printJson } from "./print.ts";
 
 interface BatchFlags
   extends Pick<
@@ -38,24 +34,8 @@ export function batchCommand(): Command {
       "after",
       "\nExamples:\n  jetclaw bench batch\n  jetclaw bench batch --mode prompt-array --json --seconds 30",
     )
-    .action(async ({ json, plot: file, ...flags }: BatchFlags) => {
-      const settings = readSettings();
-      const { ensureNatsServer } = await import("#runtime/nats/server.ts");
-      const { natsServerVersion } = await import("../bench/nats-version.ts");
-      const { natsServerBin: given, cacheDir } = settings;
-      const natsBin = await ensureNatsServer({ log: note, given, cacheDir });
+    .action(async (flags: BatchFlags) => {
       const { benchBatch, UNBATCHED } = await import("../bench/batch.ts");
-      const { endAll } = await import("../bench/cleanup.ts");
-      cancelOnSignal(endAll);
-      const result = await benchBatch({
-        ...flags,
-        natsBin,
-        natsServer: await natsServerVersion(natsBin),
-        folder: join(settings.dataDir, `bench-${process.pid}`),
-        say: note,
-      });
-      if (file) await writeFile(file, (await import("../bench/plot.ts")).plot(result, UNBATCHED));
-      if (json) printJson(result);
-      else print(tableOf(result, UNBATCHED));
+      await report(await underWatch((common) => benchBatch({ ...flags, ...common })), flags, UNBATCHED);
     });
 }

@@ -1,14 +1,14 @@
 /** `jetclaw bench cache`: what the caches avoid on labelled traffic, and how often they are wrong. */
-import { access, writeFile } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Command, Option } from "commander";
 import type { CacheOptions } from "../bench/cache.ts";
 import type { LabelledRequest } from "../bench/cache-traffic.ts";
 import { underWatch } from "./bench-load.ts";
-import { tableOf } from "./bench-table.ts";
+import { report } from "./bench-table.ts";
 import { usage } from "./failure.ts";
 import { count } from "./number-option.ts";
-import { note, print, printJson } from "./print.ts";
+import { note } from "./print.ts";
 
 interface CacheFlags extends Omit<CacheOptions, "traffic" | "name" | "say" | "response"> {
   readonly lookUps: number;
@@ -67,7 +67,7 @@ export function cacheCommand(): Command {
       "after",
       "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench cache --kind shop --mode pool\n  jetclaw bench cache --traffic traffic.jsonl --knowledge kb.jsonl --vectors minilm-l6-v2 --json\n  jetclaw bench cache --entries 100000 --look-ups 5000",
     )
-    .action(async ({ json, plot, traffic: file, kind, mode, data, lookUps, ...flags }: CacheFlags) => {
+    .action(async ({ traffic: file, kind, mode, data, lookUps, ...flags }: CacheFlags) => {
       const traffic = await trafficOf(file, { kind, mode, data, seed: flags.seed });
       if (!traffic) return;
       const { benchCache, EXACT } = await import("../bench/cache.ts");
@@ -76,9 +76,7 @@ export function cacheCommand(): Command {
       const name = file === undefined ? `${kind} ${mode} ${flags.seed}` : basename(file);
       const response = lookUps > 0 ? await responseOf(lookUps, flags.seed) : undefined;
       const result = await benchCache({ ...flags, traffic, knowledge, name, response, say: note });
-      if (json) printJson(result);
-      else print(tableOf(result, EXACT));
-      if (plot) await writeFile(plot, (await import("../bench/plot.ts")).plot(result, EXACT));
+      await report(result, flags, EXACT);
     });
 }
 

@@ -1,13 +1,9 @@
 /** `jetclaw bench endpoint`: stateless requests to the OpenAI-compatible endpoint beside a bare proxy. */
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { EndpointOptions } from "../bench/endpoint.ts";
-import { readSettings } from "../settings.ts";
-import { tableOf } from "./bench-table.ts";
-import { cancelOnSignal } from "./cancel.ts";
+import { underWatch } from "./bench-load.ts";
+import { report } from "./bench-table.ts";
 import { count } from "./number-option.ts";
-import { note, print, printJson } from "./print.ts";
 
 interface EndpointFlags
   extends Pick<
@@ -38,24 +34,8 @@ export function endpointCommand(): Command {
       "after",
       "\nExamples:\n  jetclaw bench endpoint\n  jetclaw bench endpoint --json --seconds 30 --in-flight 64",
     )
-    .action(async ({ json, plot: file, ...flags }: EndpointFlags) => {
-      const settings = readSettings();
-      const { ensureNatsServer } = await import("#runtime/nats/server.ts");
-      const { natsServerVersion } = await import("../bench/nats-version.ts");
-      const { natsServerBin: given, cacheDir } = settings;
-      const natsBin = await ensureNatsServer({ log: note, given, cacheDir });
+    .action(async (flags: EndpointFlags) => {
       const { benchEndpoint } = await import("../bench/endpoint.ts");
-      const { endAll } = await import("../bench/cleanup.ts");
-      cancelOnSignal(endAll);
-      const result = await benchEndpoint({
-        ...flags,
-        natsBin,
-        natsServer: await natsServerVersion(natsBin),
-        folder: join(settings.dataDir, `bench-${process.pid}`),
-        say: note,
-      });
-      if (file) await writeFile(file, (await import("../bench/plot.ts")).plot(result));
-      if (json) printJson(result);
-      else print(tableOf(result, "bareProxy"));
+      await report(await underWatch((common) => benchEndpoint({ ...flags, ...common })), flags, "bareProxy");
     });
 }

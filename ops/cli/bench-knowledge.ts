@@ -1,11 +1,9 @@
 /** `jetclaw bench retrieval` and `knowledge`: what questions find, and what many documents cost. */
-import { writeFile } from "node:fs/promises";
 import { Command } from "commander";
-import type { BenchResult } from "../bench/shape.ts";
 import { underWatch } from "./bench-load.ts";
-import { tableOf } from "./bench-table.ts";
+import { report } from "./bench-table.ts";
 import { count } from "./number-option.ts";
-import { note, print, printJson } from "./print.ts";
+import { note } from "./print.ts";
 
 interface Common {
   readonly json?: boolean;
@@ -28,17 +26,6 @@ interface KnowledgeFlags extends Common {
 
 /** @returns commands for `bench` */
 export const knowledgeCommands = (): Command[] => [retrievalCommand(), knowledgeCommand()];
-
-async function show(
-  result: BenchResult,
-  { json, plot }: Common,
-  table: string,
-  prefix?: string,
-): Promise<void> {
-  if (json) printJson(result);
-  else print(table);
-  if (plot) await writeFile(plot, (await import("../bench/plot.ts")).plot(result, prefix));
-}
 
 const retrievalCommand = (): Command =>
   new Command("retrieval")
@@ -71,7 +58,7 @@ const retrievalCommand = (): Command =>
         return note(
           `Not measured: ${flags.knowledge} or ${flags.questions} is not in ${flags.data}. --data names the folder.`,
         );
-      await show(result, flags, tableOf(result, "words"), "words");
+      await report(result, flags, "words");
     });
 
 const knowledgeCommand = (): Command =>
@@ -87,8 +74,7 @@ const knowledgeCommand = (): Command =>
       "after",
       "\nExamples:\n  jetclaw bench knowledge\n  jetclaw bench knowledge --documents 10000 --json",
     )
-    .action(async ({ json, plot, ...flags }: KnowledgeFlags) => {
+    .action(async (flags: KnowledgeFlags) => {
       const { benchKnowledge } = await import("../bench/knowledge.ts");
-      const result = await underWatch((common) => benchKnowledge({ ...flags, ...common }));
-      await show(result, { ...(json ? { json } : {}), ...(plot ? { plot } : {}) }, tableOf(result));
+      await report(await underWatch((common) => benchKnowledge({ ...flags, ...common })), flags);
     });

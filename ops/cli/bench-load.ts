@@ -1,16 +1,16 @@
 /** `jetclaw bench overload`, `fairness`, `traffic`, `pump`: deployments of several processes under load. */
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { Command } from "commander";
 import type { LoadBench } from "../bench/deployed.ts";
 import type { BenchResult } from "../bench/shape.ts";
 import type { TracedRequest } from "../bench/trace.ts";
 import { readSettings } from "../settings.ts";
-import { tableOf } from "./bench-table.ts";
+import { report } from "./bench-table.ts";
 import { cancelOnSignal } from "./cancel.ts";
 import { usage } from "./failure.ts";
 import { count } from "./number-option.ts";
-import { note, print, printJson } from "./print.ts";
+import { note } from "./print.ts";
 
 export interface Common {
   readonly seed: number;
@@ -38,11 +38,7 @@ export function loadCommand<Flags extends Common>(
     .option("--plot <file.svg>", "draw the figures, or what happened over time")
     .action(async ({ json, plot, ...flags }: Flags) => {
       const result = await underWatch(async (common) => bench({ ...flags, ...common } as Flags & LoadBench));
-      if (!result) return;
-      if (json) printJson(result);
-      else print(tableOf(result));
-      // Last: figures that took minutes are not lost because a plot cannot be drawn.
-      if (plot) await writeFile(plot, await drawing(result));
+      if (result) await report(result, { json, plot } as Common);
     });
 }
 
@@ -166,12 +162,6 @@ interface OverloadFlags {
   readonly slots: number;
   readonly workers: number;
   readonly hosts: number;
-}
-
-/** What happened over time where the benchmark tells it, else its figures as bars. */
-async function drawing(result: BenchResult): Promise<string> {
-  const { drawStory, hasStory } = await import("../bench/story.ts");
-  return hasStory(result) ? drawStory(result) : (await import("../bench/plot.ts")).plot(result);
 }
 
 /** Finds the nats-server, and leaves no process and no file behind, cancelled or not. */

@@ -1,12 +1,10 @@
 /** `jetclaw bench vectors`: documents by their meaning, at size. */
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { Command } from "commander";
 import type { VectorsOptions } from "../bench/vectors.ts";
-import { readSettings } from "../settings.ts";
-import { tableOf } from "./bench-table.ts";
+import { underWatch } from "./bench-load.ts";
+import { report } from "./bench-table.ts";
 import { count } from "./number-option.ts";
-import { note, print, printJson } from "./print.ts";
 
 interface VectorsFlags extends Pick<VectorsOptions, "seed" | "documents" | "questions" | "changes"> {
   readonly vectors?: string;
@@ -26,22 +24,13 @@ export function vectorsCommand(): Command {
       "after",
       "\nExamples:\n  jetclaw bench vectors\n  jetclaw bench vectors --documents 10000 --json",
     )
-    .action(async ({ vectors, json, ...flags }: VectorsFlags) => {
-      const settings = readSettings();
-      const { ensureNatsServer } = await import("#runtime/nats/server.ts");
-      const { natsServerVersion } = await import("../bench/nats-version.ts");
+    .action(async ({ vectors, ...flags }: VectorsFlags) => {
+      const recorded = vectors ? { vectors: await readFile(`${vectors}.f16`) } : {};
       const { benchVectors } = await import("../bench/vectors.ts");
-      const { natsServerBin: given, cacheDir } = settings;
-      const natsBin = await ensureNatsServer({ log: note, given, cacheDir });
-      const result = await benchVectors({
-        ...flags,
-        ...(vectors ? { vectors: await readFile(`${vectors}.f16`) } : {}),
-        natsBin,
-        natsServer: await natsServerVersion(natsBin),
-        folder: join(settings.dataDir, `bench-${process.pid}`),
-        say: note,
-      });
-      if (json) printJson(result);
-      else print(tableOf(result, "none"));
+      await report(
+        await underWatch((common) => benchVectors({ ...flags, ...recorded, ...common })),
+        flags,
+        "none",
+      );
     });
 }

@@ -1,22 +1,19 @@
 /** `jetclaw bench`: what a machine reaches, beside a baseline measured in the same run. */
-import { rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { Command, Option } from "commander";
+import type { LoadBench } from "../bench/deployed.ts";
 import type { BenchResult } from "../bench/shape.ts";
 import type { TurnsOptions } from "../bench/turns.ts";
-import { readSettings } from "../settings.ts";
 import { batchCommand } from "./bench-batch.ts";
 import { cacheCommand } from "./bench-cache.ts";
 import { endpointCommand } from "./bench-endpoint.ts";
 import { hostCommands } from "./bench-hosts.ts";
 import { knowledgeCommands } from "./bench-knowledge.ts";
-import { loadCommands } from "./bench-load.ts";
-import { tableOf } from "./bench-table.ts";
+import { loadCommands, underWatch } from "./bench-load.ts";
+import { report } from "./bench-table.ts";
 import { vectorsCommand } from "./bench-vectors.ts";
-import { cancelOnSignal } from "./cancel.ts";
 import { usage } from "./failure.ts";
 import { count } from "./number-option.ts";
-import { note, print, printJson } from "./print.ts";
+import { note } from "./print.ts";
 
 interface TurnsFlags {
   readonly seed: number;
@@ -93,9 +90,7 @@ function affinityCommand(): Command {
       const { benchAffinity } = await import("../bench/affinity.ts");
       const { SCATTERED } = await import("../bench/affinity-figures.ts");
       const result = await benchAffinity({ ...flags, say: note });
-      if (flags.plot) await writeFile(flags.plot, (await import("../bench/plot.ts")).plot(result, SCATTERED));
-      if (flags.json) printJson(result);
-      else print(tableOf(result, SCATTERED));
+      await report(result, flags, SCATTERED);
     });
 }
 
@@ -169,49 +164,34 @@ function streamCommand(): Command {
 async function runTurns(flags: TurnsFlags): Promise<void> {
   if (flags.sessions < flags.inFlight)
     throw usage("--sessions must be at least --in-flight: a session has one turn open at most");
-  const settings = readSettings();
-  const { ensureNatsServer } = await import("#runtime/nats/server.ts");
-  const { natsServerVersion } = await import("../bench/nats-version.ts");
-  const natsBin = await ensureNatsServer({
-    log: note,
-    given: settings.natsServerBin,
-    cacheDir: settings.cacheDir,
-  });
-  const options: TurnsOptions = {
-    ...(flags.chunkMs === undefined ? {} : { bench: "stream" }),
-    seed: flags.seed,
-    seconds: flags.seconds,
-    inFlight: flags.inFlight,
-    ...(flags.leastInFlight === undefined ? {} : { leastInFlight: flags.leastInFlight }),
-    rounds: flags.rounds,
-    folder: join(settings.dataDir, `bench-${process.pid}`),
-    natsServer: await natsServerVersion(natsBin),
-    say: note,
-    side: {
-      natsBin,
-      sync: flags.sync,
-      shards: Number(flags.shards) as TurnsOptions["side"]["shards"],
-      hosts: flags.hosts,
-      workers: flags.workers,
-      sessions: flags.sessions,
-      turnsPerSession: TURNS_PER_SESSION,
-      payloads: PAYLOADS,
-      chunks: flags.chunks,
-      ...(flags.chunkMs === undefined ? {} : { chunkMs: flags.chunkMs, slots: flags.inFlight }),
-      model: flags.model,
-    },
-  };
-  const { endAll } = await import("../bench/cleanup.ts");
-  const leaveNothing = async (): Promise<void> => {
-    await endAll();
-    await rm(options.folder, { recursive: true, force: true });
-  };
-  cancelOnSignal(leaveNothing);
-  const result = await measure(flags, options).finally(leaveNothing);
-  if (flags.plot) await writeFile(flags.plot, (await import("../bench/plot.ts")).plot(result));
-  if (flags.json) printJson(result);
-  else print(tableOf(result));
+  await report(await underWatch((common) => measure(flags, optionsOf(flags, common))), flags);
 }
+
+const optionsOf = (
+  flags: TurnsFlags,
+  { natsBin, ...common }: Omit<LoadBench, "seed" | "seconds">,
+): TurnsOptions => ({
+  ...common,
+  ...(flags.chunkMs === undefined ? {} : { bench: "stream" }),
+  seed: flags.seed,
+  seconds: flags.seconds,
+  inFlight: flags.inFlight,
+  ...(flags.leastInFlight === undefined ? {} : { leastInFlight: flags.leastInFlight }),
+  rounds: flags.rounds,
+  side: {
+    natsBin,
+    sync: flags.sync,
+    shards: Number(flags.shards) as TurnsOptions["side"]["shards"],
+    hosts: flags.hosts,
+    workers: flags.workers,
+    sessions: flags.sessions,
+    turnsPerSession: TURNS_PER_SESSION,
+    payloads: PAYLOADS,
+    chunks: flags.chunks,
+    ...(flags.chunkMs === undefined ? {} : { chunkMs: flags.chunkMs, slots: flags.inFlight }),
+    model: flags.model,
+  },
+});
 
 async function measure({ watchMemory, minutes }: TurnsFlags, options: TurnsOptions): Promise<BenchResult> {
   if (!watchMemory) return (await import("../bench/turns.ts")).benchTurns(options);
