@@ -47,7 +47,7 @@ const DEFAULT_ASSISTANT: AssistantConfig = {
 /** @throws JetclawError `config.invalid` naming the key or the variable. */
 export async function loadConfig(settings: Settings, options: LoadOptions): Promise<LoadedConfig> {
   const path = await findConfigFile(settings.configPath);
-  const parsed = configSchema.safeParse(path ? await importConfigFile(path) : {});
+  const parsed = configSchema.safeParse(path ? await importConfigFile(path) : {}, { error: nameKnownKeys });
   if (!parsed.success)
     throw new JetclawError("config.invalid", `${path ?? "configuration"}: ${z.prettifyError(parsed.error)}`);
   checkParts(parsed.data);
@@ -73,6 +73,13 @@ export async function loadConfig(settings: Settings, options: LoadOptions): Prom
   notices.push(...more);
   if (options.asks === undefined) checkModels(config);
   return { config, path, notices };
+}
+
+/** A key that is misspelt is told with those that there are. */
+function nameKnownKeys(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code !== "unrecognized_keys" || !(issue.inst instanceof z.ZodObject)) return undefined;
+  const unknown = issue.keys.map((key) => `"${key}"`).join(", ");
+  return `there is no key ${unknown}; there are ${Object.keys(issue.inst.shape).join(", ")}`;
 }
 
 function checkModels({ assistants, pools }: Config): void {

@@ -48,17 +48,17 @@ export function readSettings(environment: Environment = process.env): Settings {
   const text = (name: string): string | undefined => environment[name] || undefined;
   const host = text("JETCLAW_HOST") ?? "127.0.0.1";
   const port = portOf("JETCLAW_PORT", text("JETCLAW_PORT"), 8_080);
+  const dataDir = resolve(text("JETCLAW_DATA_DIR") ?? ".jetclaw");
   return {
     configPath: text("JETCLAW_CONFIG"),
     host,
     port,
-    dataDir: resolve(text("JETCLAW_DATA_DIR") ?? ".jetclaw"),
+    dataDir,
     natsUrl: text("JETCLAW_NATS_URL"),
     natsPort: portOf("JETCLAW_NATS_PORT", text("JETCLAW_NATS_PORT"), DEFAULT_NATS_PORT),
     natsSync: syncOf(text("JETCLAW_NATS_SYNC")),
     natsServerBin: text("NATS_SERVER_BIN"),
-    cacheDir:
-      text("JETCLAW_CACHE_DIR") ?? join(text("XDG_CACHE_HOME") ?? join(homedir(), ".cache"), "jetclaw"),
+    cacheDir: text("JETCLAW_CACHE_DIR") ?? join(text("XDG_CACHE_HOME") ?? userCache() ?? dataDir, "jetclaw"),
     logLevel: levelOf(text("JETCLAW_LOG_LEVEL")),
     model: { name: text("JETCLAW_MODEL"), baseUrl: text("OPENAI_BASE_URL"), apiKey: text("OPENAI_API_KEY") },
     embeddings: { url: text("JETCLAW_EMBEDDINGS_URL"), model: text("JETCLAW_EMBEDDINGS_MODEL") },
@@ -70,9 +70,24 @@ export function readSettings(environment: Environment = process.env): Settings {
       secretAccessKey: text("AWS_SECRET_ACCESS_KEY"),
       sessionToken: text("AWS_SESSION_TOKEN"),
     },
-    url: text("JETCLAW_URL") ?? `http://127.0.0.1:${port === 0 ? 8_080 : port}`,
+    url: text("JETCLAW_URL") ?? urlOf(host, port || 8_080),
     key: text("JETCLAW_KEY") ?? DEFAULT_KEY,
   };
+}
+
+/** Where what listens on an address is reached from this machine. */
+export function urlOf(host: string, port: number): string {
+  const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  return `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}`;
+}
+
+/** Undefined for a user without a home, as containers may have. */
+function userCache(): string | undefined {
+  try {
+    return join(homedir(), ".cache");
+  } catch {
+    return undefined;
+  }
 }
 
 /** What a process of a running deployment connects to when nothing is named: the server that `up` runs. */
@@ -102,21 +117,39 @@ function levelOf(value: string | undefined): string | undefined {
   );
 }
 
-/** A NATS URL with its credentials apart: the client takes them separately and they stay out of every message. */
+/**
+ * A NATS URL with its credentials apart: the client takes them separately and they stay out of every message.
+ * @throws JetclawError `config.invalid`
+ */
 export function splitNatsUrl(url: string): {
   servers: string[];
   credentials: { user?: string; pass?: string; token?: string };
 } {
   let credentials: { user?: string; pass?: string; token?: string } = {};
   const servers = url.split(",").map((each) => {
-    const match = /^((?:nats|tls|ws|wss):\/\/)?(?:([^@]*)@)?(.+)$/.exec(each.trim());
-    if (!match) throw new JetclawError("config.invalid", "the NATS URL is empty; write nats://host:port");
+    const match = /^((?:nats|tls|ws|wss):\/\/)?(?:(.*)@)?([^@]+)$/.exec(each.trim());
+    if (!match)
+      throw new JetclawError("config.invalid", "the NATS URL names no server; write nats://host:port");
     const [, scheme = "nats://", secret, rest = ""] = match;
+    const server = `${scheme}${rest.replace(/\/+$/, "")}`;
+    if (rest.includes("://") || !URL.canParse(server))
+      throw new JetclawError("config.invalid", `"${rest}" is no NATS server; write nats://host:port`);
     if (secret) {
-      const [user = "", ...pass] = secret.split(":").map(decodeURIComponent);
+      const [user = "", ...pass] = secret.split(":").map(unescaped);
       credentials = pass.length > 0 ? { user, pass: pass.join(":") } : { token: user };
     }
-    return `${scheme}${rest}`;
+    return server;
   });
   return { servers, credentials };
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new JetclawError(
+      "config.invalid",
+      "user or password of the NATS URL hold a % that begins no escape; write it as %25",
+    );
+  }
 }

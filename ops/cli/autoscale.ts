@@ -59,7 +59,7 @@ async function run(flags: AutoscaleFlags): Promise<void> {
     import("../compose/signals.ts"),
   ]);
   const log = createLog({ level: settings.logLevel ?? "info", role: "autoscale" });
-  const { config } = await loadConfig(settings, { callsModels: false });
+  const { config } = await loadConfig(settings, { callsModels: false, asks: "nothing" });
   if (!Object.hasOwn(config.pools, flags.pool))
     throw usage(
       `there is no pool "${flags.pool}"`,

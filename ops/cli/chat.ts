@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { createClient } from "../package/client.ts";
 import { reportFailure } from "./failure.ts";
 import { gatewayOf, reachesGateway } from "./gateway.ts";
-import { note } from "./print.ts";
+import { forTerminal, note } from "./print.ts";
 
 interface ChatFlags {
   readonly url?: string;
@@ -98,13 +98,13 @@ async function show(turn: ReturnType<Conversation["send"]>): Promise<void> {
     }
     if (event.type !== "delta") continue;
     shown += event.text ?? "";
-    process.stdout.write(event.text ?? "");
+    process.stdout.write(forTerminal(event.text ?? ""));
   }
   const answer = await turn.reply();
   // What came in no delta: an answer from the cache, or one that a resumed stream completed.
   if (answer.reply !== shown)
     process.stdout.write(
-      answer.reply.startsWith(shown) ? answer.reply.slice(shown.length) : `\n${answer.reply}`,
+      forTerminal(answer.reply.startsWith(shown) ? answer.reply.slice(shown.length) : `\n${answer.reply}`),
     );
   process.stdout.write("\n");
   const titles = answer.citations.map(({ title }) => title);

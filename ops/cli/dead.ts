@@ -210,8 +210,9 @@ function queryOf({ tenant, session: key, kind, stream, since }: DeadFlags): List
 function timeOf(text: string): number {
   const ago = /^(\d+)([smhd])$/.exec(text);
   if (ago) return Date.now() - Number(ago[1]) * (UNITS_MS[ago[2] as string] as number);
-  const at = Date.parse(text);
-  if (Number.isNaN(at)) throw usage(`--since is 30m, 2h, 7d or a date, not "${text}"`);
+  // `Date.parse` takes a bare number for a month or a year.
+  const at = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(at)) throw usage(`--since is 30m, 2h, 7d or a date such as 2026-11-30, not "${text}"`);
   return at;
 }
 

@@ -1,7 +1,7 @@
 /** The commands' way to a gateway: HTTP with a key, problems turned into failures with a next step. */
 import { Command, Option } from "commander";
 import { readSettings } from "../settings.ts";
-import { CliFailure } from "./failure.ts";
+import { CliFailure, usage } from "./failure.ts";
 
 export interface GatewayOptions {
   readonly url: string;
@@ -17,6 +17,7 @@ interface Problem {
 }
 
 const LIMIT_MS = 90_000;
+const NAME_ANOTHER = "Name another: --url http://host:port (or JETCLAW_URL).";
 
 /** Adds `--url` and `--key` with their defaults from the environment. */
 export function reachesGateway(command: Command): Command {
@@ -35,7 +36,13 @@ export const adminSubcommand = (name: string, description: string): Command =>
 
 export function gatewayOf(options: { url?: string | undefined; key?: string | undefined }): GatewayOptions {
   const settings = readSettings();
-  return { url: (options.url ?? settings.url).replace(/\/+$/, ""), key: options.key ?? settings.key };
+  const url = (options.url ?? settings.url).replace(/\/+$/, "");
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw usage(
+      `the address of the gateway is "${url}", not a URL such as http://127.0.0.1:8080`,
+      "Correct --url, or JETCLAW_URL.",
+    );
+  return { url, key: options.key ?? settings.key };
 }
 
 export interface Asked {
@@ -56,7 +63,7 @@ export interface Answered {
 /** @throws CliFailure */
 export async function ask(gateway: GatewayOptions, path: string, asked: Asked = {}): Promise<Answered> {
   const limit = AbortSignal.timeout(LIMIT_MS);
-  const response = await fetch(`${gateway.url}${path}`, {
+  const { response, body } = await answered(`${gateway.url}${path}`, {
     method: asked.method ?? "GET",
     headers: {
       authorization: `Bearer ${gateway.key}`,
@@ -68,9 +75,16 @@ export async function ask(gateway: GatewayOptions, path: string, asked: Asked = 
     if (asked.signal?.aborted) throw asked.signal.reason;
     throw unreachable(gateway, cause);
   });
-  const body = await bodyOf(response);
+  // A proxy's page, or another program at that port.
+  if (response.ok && typeof body === "string" && body !== "")
+    throw new CliFailure(`${gateway.url} answers, but it is no jetclaw gateway`, { next: NAME_ANOTHER });
   if (response.ok || asked.accept?.includes(response.status)) return { status: response.status, body };
   throw failureOf(gateway, response.status, body);
+}
+
+async function answered(url: string, request: RequestInit): Promise<{ response: Response; body: unknown }> {
+  const response = await fetch(url, request);
+  return { response, body: await bodyOf(response) };
 }
 
 async function bodyOf(response: Response): Promise<unknown> {
@@ -85,7 +99,7 @@ async function bodyOf(response: Response): Promise<unknown> {
 
 function unreachable(gateway: GatewayOptions, cause: unknown): CliFailure {
   return new CliFailure(`no gateway answers at ${gateway.url}`, {
-    next: "Start one with `jetclaw up`, or name another: --url http://host:port (or JETCLAW_URL).",
+    next: `Start one with \`jetclaw up\`. ${NAME_ANOTHER}`,
     cause,
   });
 }

@@ -50,7 +50,7 @@ async function reindexAll(flags: ReindexFlags): Promise<void> {
       import("../compose/open.ts"),
       import("../compose/reindex.ts"),
     ]);
-  const { config } = await loadConfig(settings, { callsModels: false });
+  const { config } = await loadConfig(settings, { callsModels: false, asks: "embeddings" });
   if (!config.embeddings)
     throw new CliFailure(
       "No embeddings are configured, so there are no vectors. Set JETCLAW_EMBEDDINGS_URL and JETCLAW_EMBEDDINGS_MODEL.",

@@ -37,7 +37,7 @@ async function showVectors(flags: VectorsFlags): Promise<void> {
     import("./direct.ts"),
     import("../compose/vector-spaces.ts"),
   ]);
-  const { config } = await loadConfig(settings, { callsModels: false });
+  const { config } = await loadConfig(settings, { callsModels: false, asks: "embeddings" });
   await withPresence(flags.nats ?? natsUrlOf(settings), async (bus, presence) => {
     const spaces = await knownSpaces(bus, presence, config);
     const removed: { space: string; records: number; collections: number }[] = [];

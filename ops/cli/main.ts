@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { isCancelled } from "../bench/cleanup.ts";
-import { EXIT, reportFailure } from "./failure.ts";
+import { EXIT, reportFailure, usage } from "./failure.ts";
 
 /** How long a command that failed may take to close what it opened. */
 const END_LIMIT_MS = 1_000;
@@ -55,7 +55,24 @@ Settings come from jetclaw.config.ts and JETCLAW_* variables; ops/cli/README.md 
   for (const command of commands) root.addCommand(command);
   for (const command of [root, ...commands, ...commands.flatMap((each) => each.commands)])
     command.exitOverride();
-  return root;
+  return root.hook("preAction", (_, command) => refuseEmpty(command));
+}
+
+/**
+ * What a script leaves empty is mostly a variable that was not set: `dead rm --all --tenant "$TENANT"` would drop the letters
+ * of everybody.
+ */
+function refuseEmpty(command: Command): void {
+  const isEmpty = (value: unknown): boolean => value === "" || (Array.isArray(value) && value.includes(""));
+  const named = command.options
+    .filter(({ defaultValue }) => defaultValue !== "")
+    .filter((option) => isEmpty(command.getOptionValue(option.attributeName())))
+    .map(({ long }) => long);
+  const placed = command.registeredArguments
+    .filter((_, n) => isEmpty(command.processedArgs[n]))
+    .map((argument) => `<${argument.name()}>`);
+  const [first] = [...named, ...placed];
+  if (first) throw usage(`${first} is empty`, "Is a variable not set? Give it a value, or leave it out.");
 }
 
 /** Runs a command and leaves its exit code in the process; the process ends when nothing holds it any more. */
@@ -64,6 +81,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   process.stdout.on("error", (error: NodeJS.ErrnoException) =>
     process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failed),
   );
+  // Who reads our remarks no longer misses them, and nothing else: a process that serves goes on, and still drains.
+  process.stderr.on("error", () => {});
   try {
     if (argv.length === 0) {
       (await program()).outputHelp();

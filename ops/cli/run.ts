@@ -53,7 +53,7 @@ export function runCommand(): Command {
 async function run(list: string, flags: RunFlags): Promise<void> {
   const roles = rolesOf(list);
   const settings = readSettings();
-  const [{ createLog }, { loadConfig }, { runProcess }, { serveUntilSignalled }] = await Promise.all([
+  const [{ createLog }, { loadConfig }, { runProcess }, signals] = await Promise.all([
     import("#runtime/observe/log.ts"),
     import("../config.ts"),
     import("../compose/process.ts"),
@@ -61,13 +61,14 @@ async function run(list: string, flags: RunFlags): Promise<void> {
   ]);
   const log = createLog({ level: settings.logLevel ?? "info", role: roles.join(",") });
   const { config, notices } = await loadConfig(settings, { callsModels: roles.includes("worker") });
-  const unknown = flags.pool?.find((pool) => !(pool in config.pools));
+  const unknown = flags.pool?.find((pool) => !Object.hasOwn(config.pools, pool));
   if (unknown)
     throw usage(
       `there is no pool "${unknown}"`,
       `The configuration has ${Object.keys(config.pools).join(", ")}.`,
     );
   for (const notice of notices) note(notice);
+  const started = signals.endWhileStarting();
   const running = await runProcess({
     roles,
     settings: { ...settings, host: flags.host ?? settings.host, port: flags.port ?? settings.port },
@@ -80,8 +81,9 @@ async function run(list: string, flags: RunFlags): Promise<void> {
     ...(flags.weight === undefined ? {} : { weight: flags.weight }),
     metricsPort: flags.metricsPort,
   });
+  started();
   // Before it is said: who hears that it runs may stop it at once.
-  const served = serveUntilSignalled({
+  const served = signals.serveUntilSignalled({
     stop: running.stop,
     drainAsked: running.drainAsked,
     abandon: async () => {},

@@ -18,7 +18,7 @@ Examples:
     )
     .action(async () => {
       const settings = readSettings();
-      const [{ createLog }, { loadConfig }, { startUp }, { serveUntilSignalled }] = await Promise.all([
+      const [{ createLog }, { loadConfig }, { startUp }, signals] = await Promise.all([
         import("#runtime/observe/log.ts"),
         import("../config.ts"),
         import("../compose/up.ts"),
@@ -27,8 +27,10 @@ Examples:
       const log = createLog({ level: settings.logLevel ?? "warn", role: "up" });
       const { config, path, notices } = await loadConfig(settings, { callsModels: true });
       for (const notice of notices) note(notice);
+      const started = signals.endWhileStarting();
       const up = await startUp({ settings, config, log, say: note });
-      const served = serveUntilSignalled({
+      started();
+      const served = signals.serveUntilSignalled({
         stop: up.stop,
         drainAsked: up.drainAsked,
         abandon: up.abandon,

@@ -23,6 +23,7 @@ export class Fleet {
   readonly #running = new Map<ChildProcess, Promise<void>>();
   #wanted = 0;
   #failures = 0;
+  #waitMs = 0;
   #restart: NodeJS.Timeout | undefined;
   readonly #endAll = (): void => {
     for (const child of this.#running.keys()) child.kill("SIGKILL");
@@ -84,11 +85,17 @@ export class Fleet {
   #gone(child: ChildProcess, startedAt: number): void {
     this.#running.delete(child);
     if (!this.#serving.delete(child)) return;
-    this.#failures = Date.now() - startedAt > FINE_MS ? 0 : this.#failures + 1;
-    const waitMs = Math.min(RESTART_MS * 2 ** this.#failures, RESTART_MOST_MS);
+    // What ends together with others is replaced with them, and is no failure of its own.
+    if (!this.#restart) {
+      this.#failures = Date.now() - startedAt > FINE_MS ? 0 : this.#failures + 1;
+      this.#waitMs = Math.min(RESTART_MS * 2 ** this.#failures, RESTART_MOST_MS);
+      this.#restart = setTimeout(() => this.scaleTo(this.#wanted), this.#waitMs);
+    }
     const { pid, exitCode, signalCode } = child;
-    this.#options.log.warn({ pid, exitCode, signalCode, waitMs }, "worker ended, starting another one");
-    this.#restart ??= setTimeout(() => this.scaleTo(this.#wanted), waitMs);
+    this.#options.log.warn(
+      { pid, exitCode, signalCode, waitMs: this.#waitMs },
+      "worker ended, starting another one",
+    );
   }
 
   async #end(child: ChildProcess): Promise<void> {

@@ -15,6 +15,7 @@ import { PolicyRouter } from "#actors/routing/router.ts";
 import { liveSignals } from "#actors/routing/signals.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { announce, Presence } from "#runtime/observe/presence.ts";
+import { urlOf } from "../settings.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
 import { deadLettersOf } from "./dead-letters.ts";
 import { listenError } from "./listen.ts";
@@ -151,8 +152,3 @@ const BACKLOG = 4_096;
 const LEAVE_MS = 500;
 /** What the closing of a turn may take beyond its deadline. */
 const CLOSING_MS = 5_000;
-
-function urlOf(host: string, port: number): string {
-  const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-  return `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}`;
-}

@@ -7,7 +7,7 @@ import type { Bus } from "#runtime/nats/connect.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { enableMetrics } from "#runtime/observe/metrics.ts";
 import { startTelemetry, type Telemetry } from "../observe.ts";
-import type { Settings } from "../settings.ts";
+import { type Settings, splitNatsUrl } from "../settings.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
 import { listenForDrain } from "./drain.ts";
 import { connectTo, contextOf, provisionFor } from "./open.ts";
@@ -189,7 +189,7 @@ async function connectPatiently({ natsUrl, roles, log, say }: ProcessOptions): P
       // Nothing is started that would be lost by ending, and whoever starts it again waits as well.
       const refused = error instanceof JetclawError && error.retry === "never";
       if (refused || Date.now() > until) throw error;
-      if (tries === 0) say(`Waiting for NATS at ${natsUrl.replace(/\/\/[^@]*@/, "//")} ...`);
+      if (tries === 0) say(`Waiting for NATS at ${splitNatsUrl(natsUrl).servers.join(", ")} ...`);
       await new Promise((resolve) => setTimeout(resolve, NATS_RETRY_MS));
     }
   }

@@ -1,5 +1,6 @@
 /** What signals and stray errors mean to a process that serves: drain once, end at once when asked again. */
 import { flushCompileCache } from "node:module";
+import { constants } from "node:os";
 import { LIMITS } from "#contracts/limits.ts";
 import type { Log } from "#runtime/observe/log.ts";
 
@@ -18,6 +19,20 @@ export interface Ending {
   readonly log: Log;
   readonly say: (line: string) => void;
 }
+
+/**
+ * While a process starts there is nothing to drain: a signal ends it at once, and what it has started with it. Without a
+ * listener it would leave that behind, and a container's first process would not hear it at all. @returns what ends it
+ */
+export function endWhileStarting(): () => void {
+  const end = (signal: NodeJS.Signals): void => process.exit(128 + constants.signals[signal]);
+  for (const signal of SIGNALS) process.on(signal, end);
+  return () => {
+    for (const signal of SIGNALS) process.off(signal, end);
+  };
+}
+
+const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 /** Never resolves: the process ends here, with 0 after a drain. */
 export function serveUntilSignalled({ stop, drainAsked, abandon, log, say }: Ending): Promise<never> {
@@ -51,7 +66,7 @@ export function serveUntilSignalled({ stop, drainAsked, abandon, log, say }: End
     abandon().finally(() => process.exit(1));
   };
   void drainAsked?.then(() => onSignal("SIGTERM"));
-  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, onSignal);
+  for (const signal of SIGNALS) process.on(signal, onSignal);
   process.on("uncaughtException", onStray);
   process.on("unhandledRejection", onStray);
   // Node writes down what it has compiled when it ends, and who is killed does not come to it.

@@ -50,13 +50,24 @@ async function importModule(path: string): Promise<{ default?: unknown }> {
   } catch (cause) {
     if (cause instanceof JetclawError) throw cause;
     const reason = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
-    throw new JetclawError("config.invalid", `${path} cannot be loaded: ${reason}`, { cause });
+    throw new JetclawError("config.invalid", `${placeIn(path, cause)} cannot be loaded: ${reason}`, {
+      cause,
+    });
   }
+}
+
+/** The path, with the line where that is known: of a mistake in the text, or of what threw. */
+function placeIn(path: string, cause: unknown): string {
+  const stack = cause instanceof Error ? (cause.stack ?? "") : "";
+  const at = [pathToFileURL(path).href, path].find((name) => stack.includes(`${name}:`));
+  const line = at && /^\d+/.exec(stack.slice(stack.indexOf(`${at}:`) + at.length + 1))?.[0];
+  return line ? `${path}:${line}` : path;
 }
 
 function parseJson(path: string, text: string): unknown {
   try {
-    return JSON.parse(text);
+    // Some editors begin a file with a mark of its byte order.
+    return JSON.parse(text.replace(/^\uFEFF/, ""));
   } catch (cause) {
     throw new JetclawError(
       "config.invalid",

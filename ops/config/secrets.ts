@@ -17,15 +17,17 @@ export async function resolveSecret(secret: Secret, key: string, environment: En
       `${key} is read from the environment variable ${secret.env}, which is not set; set it and start again`,
     );
   }
-  try {
-    return (await readFile(secret.file, "utf8")).trim();
-  } catch (cause) {
-    throw new JetclawError(
-      "config.invalid",
-      `${key} is read from the file ${secret.file}, which cannot be read`,
-      { cause },
-    );
-  }
+  const value = (
+    await readFile(secret.file, "utf8").catch((cause: unknown) => {
+      throw new JetclawError(
+        "config.invalid",
+        `${key} is read from the file ${secret.file}, which cannot be read`,
+        { cause },
+      );
+    })
+  ).trim();
+  if (value) return value;
+  throw new JetclawError("config.invalid", `${key} is read from the file ${secret.file}, which is empty`);
 }
 
 export async function withModelSecrets(config: Config, environment: Environment): Promise<Config> {

@@ -79,7 +79,8 @@ export async function startSimulator(options: Partial<SimulatorOptions> = {}): P
     server.once("error", reject);
     server.listen(current.port, current.host, resolve);
   });
-  const url = `http://${current.host}:${(server.address() as AddressInfo).port}`;
+  const host = current.host.includes(":") ? `[${current.host}]` : current.host;
+  const url = `http://${host}:${(server.address() as AddressInfo).port}`;
   const close = (): Promise<void> =>
     new Promise((resolve) => {
       server.close(() => resolve());

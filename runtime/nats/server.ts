@@ -122,6 +122,8 @@ async function startNew(plan: Plan): Promise<NatsServerProcess> {
     const failed = new Promise<Error>((done) => child.once("error", done));
     if (child.pid === undefined)
       throw new Error(`${plan.options.bin} cannot be started: ${(await failed).message}`);
+    // Also while nobody knows yet whether it comes up.
+    void exited.then(endWithUs(child.pid));
     await recordServer(plan.dataDir, child.pid, port, config);
     if (await becomesReady(plan, port, child)) return handle(plan, child.pid, port, exited, false);
     await endProcess(child.pid, 0);

@@ -1,5 +1,5 @@
 /** What `doctor` looks at, each in a function that finds out and says what to do. */
-import { access, constants, mkdir } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { QdrantRequests } from "#actors/knowledge/vectors/qdrant-client.ts";
 import { dimensionsOf } from "#actors/knowledge/vectors/spaces.ts";
@@ -10,7 +10,7 @@ import { connectTo } from "#ops/compose/open.ts";
 import { documentEmbedder, qdrantOptions, spaceOf } from "#ops/compose/vectors.ts";
 import { modelsOf } from "#ops/config/model.ts";
 import { loadConfig } from "#ops/config.ts";
-import { type Settings, splitNatsUrl } from "#ops/settings.ts";
+import { type Settings, splitNatsUrl, urlOf } from "#ops/settings.ts";
 import { probe } from "#runtime/nats/server/probe.ts";
 import { isNewEnough, OLDEST_VERSION } from "#runtime/nats/server/version.ts";
 import { ensureNatsServer } from "#runtime/nats/server.ts";
@@ -49,7 +49,11 @@ const checkNode: Check = async () => {
   return fine ? ok(process.version) : fail(process.version, "Install Node 24: https://nodejs.org");
 };
 
-const checkServer: Check = async ({ settings }) => {
+/** Whoever names a NATS server needs neither a program of it nor a folder, and may have neither. */
+const ELSEWHERE = ok("not needed: NATS is the server that was named");
+
+const checkServer: Check = async ({ settings, named }) => {
+  if (named.nats) return ELSEWHERE;
   const bin = await ensureNatsServer({
     log: () => {},
     given: settings.natsServerBin,
@@ -68,36 +72,52 @@ const checkConfig: Check = async ({ settings }) => {
   }
 };
 
-const checkData: Check = async ({ settings: { dataDir } }) => {
+const checkData: Check = async ({ settings: { dataDir }, named }) => {
+  if (named.nats) return ELSEWHERE;
+  let made: string | undefined;
   try {
-    await mkdir(dataDir, { recursive: true });
-    await access(dataDir, constants.W_OK);
+    made = await mkdir(dataDir, { recursive: true });
+    const fsync = fsyncP50Ms(dataDir, 40);
+    const found = `${dataDir} is writable, fsync p50 ${fsync} ms`;
+    return fsync > SLOW_FSYNC_MS
+      ? warn(found, "Put the data on a faster disk before you set JETCLAW_NATS_SYNC=always.")
+      : ok(found);
   } catch (error) {
     return fail(
       `${dataDir}: ${reasonOf(error)}`,
-      "Make the folder writable, or set JETCLAW_DATA_DIR to another one.",
+      "Make the folder writable and some space free, or set JETCLAW_DATA_DIR to another one.",
     );
+  } finally {
+    // Whoever only looks leaves nothing.
+    if (made) await rm(made, { recursive: true, force: true });
   }
-  const fsync = fsyncP50Ms(dataDir, 40);
-  const found = `${dataDir} is writable, fsync p50 ${fsync} ms`;
-  return fsync > SLOW_FSYNC_MS
-    ? warn(found, "Put the data on a faster disk before you set JETCLAW_NATS_SYNC=always.")
-    : ok(found);
 };
 
 const checkPort: Check = async ({ settings: { host, port } }) => {
-  const answer = await probe(host === "0.0.0.0" ? "127.0.0.1" : host, port, PROBE_MS);
+  const url = urlOf(host, port);
+  const answer = await probe(hostOf(new URL(url)), port, PROBE_MS);
   if (answer.kind === "closed") return ok(`${host}:${port} is free`);
-  const answers = await readyz(`http://${host}:${port}`);
+  const answers = await readyz(url);
   if (answers) return ok(`${host}:${port} is answered by a jetclaw gateway`);
   return warn(`${host}:${port} is taken by another program`, "Stop it, or set JETCLAW_PORT to a free port.");
 };
 
+/** URLs put IPv6 addresses into brackets, sockets do not know them. */
+const hostOf = ({ hostname }: URL): string => hostname.replace(/^\[(.*)\]$/, "$1");
+
 const checkNats: Check = async ({ natsUrl, named }) => {
   const { servers } = splitNatsUrl(natsUrl);
-  const { hostname, port } = new URL(servers[0] ?? "");
-  const answer = await probe(hostname, Number(port || 4_222), PROBE_MS);
-  const at = servers.join(", ");
+  const each = await Promise.all(servers.map((at) => natsAt(at, named.nats)));
+  const found = each.map((one) => one.found).join("; ");
+  const [bad] = each.filter(({ state }) => state !== "ok");
+  if (!bad?.next) return ok(found);
+  // A cluster serves while some of its servers are away.
+  return each.some(({ state }) => state === "ok") ? warn(found, bad.next) : { ...bad, found };
+};
+
+async function natsAt(at: string, isNamed: boolean): Promise<Found> {
+  const url = new URL(at);
+  const answer = await probe(hostOf(url), Number(url.port || 4_222), PROBE_MS);
   if (answer.kind === "nats") {
     const { name, version, jetstream } = answer.info;
     if (!jetstream) return fail(`${at}: ${name} ${version} runs without JetStream`, "Start it with -js.");
@@ -107,11 +127,11 @@ const checkNats: Check = async ({ natsUrl, named }) => {
   }
   if (answer.kind === "other")
     return fail(`${at} is no NATS server`, "Correct JETCLAW_NATS_URL or JETCLAW_NATS_PORT.");
-  return (named.nats ? fail : warn)(
+  return (isNamed ? fail : warn)(
     `nothing answers at ${at}`,
     "Start one with `jetclaw up`, or name another: --nats nats://host:port.",
   );
-};
+}
 
 const checkStreams: Check = async ({ settings, natsUrl }) => {
   const { config } = await loadConfig(settings, { callsModels: false, asks: "nothing" });

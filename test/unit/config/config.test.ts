@@ -118,10 +118,40 @@ describe("a file", () => {
     await writeFile(join(folder, "key"), "from-file\n");
     const { config } = await loadText("a.json", pool(JSON.stringify({ file: join(folder, "key") })));
     expect(config.pools.p?.models[0]?.apiKey).toBe("from-file");
+    await writeFile(join(folder, "key"), "\n");
+    await expect(loadText("a.json", pool(JSON.stringify({ file: join(folder, "key") })))).rejects.toThrow(
+      /key, which is empty/,
+    );
+  });
+
+  test("a file may begin with a byte order mark", async () => {
+    expect((await loadText("a.json", '\uFEFF{ "idleMinutes": 7 }')).config.idleMinutes).toBe(7);
+  });
+
+  test.each([
+    ["that throws", "const a: number = 1;\n\nthrow new Error('out of order');", /:3 cannot .*out of order/],
+    ["with a mistake", "export default {\n  assistants: {},\n  pools: {}};;;;\n}", /:4 cannot /],
+    [
+      "of what needs compiling",
+      "const a: number = 1;\nenum Colour { Red }\nexport default {};",
+      /:2 cannot /,
+    ],
+    ["with a missing import", "import './none.ts';\nexport default {};", /cannot be loaded: .*none\.ts/s],
+  ])("TypeScript %s is told with its line", async (_, text, told) => {
+    const path = join(folder, "jetclaw.config.ts");
+    await writeFile(path, text);
+    await expect(
+      inAProcess(`await loadConfig(readSettings(), { callsModels: true });`, path),
+    ).rejects.toThrow(told);
   });
 
   test("mistakes are named by their place", async () => {
-    await expect(loadText("a.json", `{ "asistants": {} }`)).rejects.toThrow(/asistants/);
+    await expect(loadText("a.json", `{ "asistants": {} }`)).rejects.toThrow(
+      /no key "asistants"; there are assistants, pools/,
+    );
+    await expect(loadText("a.json", `{ "assistants": { "a": { "modle": "m" } } }`)).rejects.toThrow(
+      /no key "modle"; there are .*model.*assistants\.a/s,
+    );
     await expect(loadText("b.json", `{ "assistants": { "a": { "model": "nope" } } }`)).rejects.toThrow(
       /assistants\.a\.model is "nope"/,
     );
@@ -139,20 +169,24 @@ describe("a file", () => {
   });
 });
 
-// In a process of its own: here the test runner resolves imports, there Node does, as for a user.
-test.runIf(existsSync(EXAMPLE))("the example loads, and one line says what is not active", async () => {
-  const script = `
+/** Here the test runner resolves imports, there Node does, as for a user. @returns what it wrote */
+async function inAProcess(script: string, configPath: string): Promise<string> {
+  const imports = `
     const { loadConfig } = await import("#ops/config.ts");
-    const { readSettings } = await import("#ops/settings.ts");
-    const { config, notices } = await loadConfig(readSettings(), { callsModels: true });
-    console.log(JSON.stringify({ pools: Object.keys(config.pools), actors: config.actors.length, notices }));`;
+    const { readSettings } = await import("#ops/settings.ts");`;
   const { stdout } = await execute(
     process.execPath,
-    ["--conditions=jetclaw-src", "--input-type=module", "-e", script],
-    {
-      cwd: ROOT,
-      env: { ...process.env, JETCLAW_CONFIG: EXAMPLE, OPENAI_API_KEY: "sk-test" },
-    },
+    ["--conditions=jetclaw-src", "--input-type=module", "-e", imports + script],
+    { cwd: ROOT, env: { ...process.env, JETCLAW_CONFIG: configPath, OPENAI_API_KEY: "sk-test" } },
+  );
+  return stdout;
+}
+
+test.runIf(existsSync(EXAMPLE))("the example loads, and one line says what is not active", async () => {
+  const stdout = await inAProcess(
+    `const { config, notices } = await loadConfig(readSettings(), { callsModels: true });
+    console.log(JSON.stringify({ pools: Object.keys(config.pools), actors: config.actors.length, notices }));`,
+    EXAMPLE,
   );
   const { pools, actors, notices } = JSON.parse(stdout) as {
     pools: string[];
@@ -173,6 +207,36 @@ test("credentials leave the NATS address", () => {
     credentials: { user: "user", pass: "p@ss" },
   });
   expect(splitNatsUrl("nats://a:1").credentials).toEqual({});
+  expect(splitNatsUrl("ann:p@ss@a:1/")).toEqual({
+    servers: ["nats://a:1"],
+    credentials: { user: "ann", pass: "p@ss" },
+  });
+});
+
+test("a NATS address that is none is refused in words that hold no secret", () => {
+  const refusalOf = (url: string): string => {
+    try {
+      return JSON.stringify(splitNatsUrl(url));
+    } catch (error) {
+      return String(error);
+    }
+  };
+  expect(refusalOf("nats://ann:50%pure@a:1")).toMatch(/write it as %25/);
+  expect(refusalOf("http://a:1")).toMatch(/"http:\/\/a:1" is no NATS server; write nats:/);
+  expect(refusalOf("nats://ann:secret@a:port")).toMatch(/"a:port" is no NATS server/);
+  expect(refusalOf("")).toMatch(/names no server/);
+  expect(refusalOf("nats://ann:50%pure@a:1")).not.toMatch(/pure/);
+});
+
+test("a gateway is looked for where it listens", () => {
+  const urlOf = (JETCLAW_HOST: string): string => readSettings({ JETCLAW_HOST, JETCLAW_PORT: "9000" }).url;
+  expect(["", "0.0.0.0", "10.0.0.5", "::1", "::"].map(urlOf)).toEqual([
+    "http://127.0.0.1:9000",
+    "http://127.0.0.1:9000",
+    "http://10.0.0.5:9000",
+    "http://[::1]:9000",
+    "http://[::1]:9000",
+  ]);
 });
 
 test("a variable that makes no sense is named", () => {
