@@ -27,7 +27,15 @@ const location = z.object({
 
 export const partSchema = z.discriminatedUnion("type", [text, media, button, location]);
 export type Part = z.infer<typeof partSchema>;
-export const partsSchema = z.array(partSchema).min(1).max(LIMITS.messageParts);
+export const partsSchema = z
+  .array(partSchema)
+  .min(1)
+  .max(LIMITS.messageParts)
+  // Of more a conversation would keep nothing.
+  .refine(
+    (parts) => textOf(parts).length <= LIMITS.messageTextChars,
+    `at most ${LIMITS.messageTextChars} characters in all parts together`,
+  );
 
 /** The text a model reads of a message: its texts, captions and labels, one a line. */
 export function textOf(parts: readonly Part[]): string {

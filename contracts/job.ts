@@ -98,6 +98,8 @@ export const jobResultSchema = z.object({
   text: z.string(),
   citations: z.array(citationSchema),
   toolCalls: z.array(toolCallSchema).optional(),
+  /** The model's own, in place of a text. */
+  refusal: z.string().optional(),
   model: z.string(),
   /** How many numbered chunks were published for this attempt. */
   chunks: z.number().int(),

@@ -10,7 +10,7 @@ export const LIMITS = {
   idChars: 256,
   /** Largest HTTP body of a message or document. */
   bodyBytes: 1_048_576,
-  /** Longest text of one user message. */
+  /** Longest text of one user message, all its parts together. */
   messageTextChars: 32_000,
   /** Most parts in one message. */
   messageParts: 32,
@@ -100,7 +100,7 @@ const RELATIONS: readonly (readonly [boolean, string])[] = [
   [LIMITS.recordBytes < LIMITS.payloadBytes, "a record fits a NATS payload"],
   [LIMITS.bodyBytes < LIMITS.envelopeBytes, "an accepted body fits an envelope"],
   [LIMITS.documentTextChars < LIMITS.bodyBytes, "a document fits a body"],
-  [LIMITS.messageTextChars * LIMITS.messageParts <= LIMITS.bodyBytes * 4, "a message's parts fit a body"],
+  [LIMITS.messageTextChars * 6 <= LIMITS.bodyBytes, "a message's text fits a body, each character escaped"],
   [LIMITS.burstMessages <= LIMITS.mailboxMessages, "a burst fits the mailbox"],
   [LIMITS.mailboxMessages < LIMITS.processedIds, "a redelivered mailbox is remembered whole"],
   [LIMITS.mailboxMessages <= LIMITS.partitionInFlight, "one mailbox cannot exceed its partition"],

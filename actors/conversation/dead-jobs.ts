@@ -2,6 +2,7 @@
 import { decodeUntrusted } from "#contracts/codec.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { type Job, jobSchema } from "#contracts/job.ts";
+import { LIMITS } from "#contracts/limits.ts";
 import { routeOf } from "#contracts/subjects.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
 import { readActorState } from "#runtime/actor/client.ts";
@@ -29,7 +30,7 @@ export async function redriveJob(
 
 function jobOf(subject: string, bytes: Uint8Array): Job {
   try {
-    const parsed = jobSchema.safeParse(decodeUntrusted(bytes));
+    const parsed = jobSchema.safeParse(decodeUntrusted(bytes, LIMITS.payloadBytes));
     if (parsed.success && subject.startsWith("infer.")) return parsed.data;
   } catch {
     // No msgpack at all.

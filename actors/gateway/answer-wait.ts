@@ -132,7 +132,12 @@ export class AnswerWait {
       log.debug({ err }, "the turn of a message cannot be looked up now");
       return;
     }
-    if (!found || this.#settled) return;
+    if (this.#settled) return;
+    if (!found) {
+      // A turn that was there and is not any more was erased: nothing will come of it.
+      if (this.#turn !== undefined) this.#fail(new JetclawError("session.not-found", "it was erased"));
+      return;
+    }
     if (this.#turn === undefined) {
       this.#turn = found.turn;
       this.#heardAt = performance.now();

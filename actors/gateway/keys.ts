@@ -107,6 +107,10 @@ export class KvKeyStore implements KeyStore {
     return reading;
   }
 
+  holds(key: string): boolean {
+    return KEY_FORMAT.test(key) && this.#accepted(hashKey(key)) !== undefined;
+  }
+
   async resolve(key: string): Promise<Identity | undefined> {
     if (!KEY_FORMAT.test(key)) return undefined;
     const hash = hashKey(key);

@@ -26,6 +26,8 @@ export interface KeyInfo extends Identity {
 }
 
 export interface KeyStore {
+  /** Whether the key is known to be accepted, without a look-up. */
+  holds(key: string): boolean;
   /** Undefined for a key that is malformed, unknown or revoked. @throws JetclawError `nats.unavailable` */
   resolve(key: string): Promise<Identity | undefined>;
   /** The key itself is returned this once and kept nowhere. */

@@ -1,10 +1,7 @@
 /** Two counters in memory: requests by key, and wrong keys by address. Both belong to one gateway. */
-import { LRUCache } from "lru-cache";
 import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
 import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
-
-const RECENT = 10_000;
 
 /** What a key may still ask in the present second. */
 export interface Allowance {
@@ -16,8 +13,6 @@ export interface Allowance {
 export class Throttle {
   readonly #requests: RateLimiterMemory;
   readonly #failures: RateLimiterMemory;
-  /** Address and key digest of recent successes: whoever guesses cannot lock out who shares the address. */
-  readonly #recent = new LRUCache<string, true>({ max: RECENT });
 
   constructor(limits: { requestsPerSecond: number; wrongKeysPerMinute: number }) {
     this.#requests = new RateLimiterMemory({ points: limits.requestsPerSecond, duration: 1 });
@@ -34,15 +29,10 @@ export class Throttle {
    * Asked before a key is looked up.
    * @throws JetclawError `auth.too-many-failures`
    */
-  async admitAttempt(address: string, digest: string): Promise<void> {
+  async admitAttempt(address: string): Promise<void> {
     const failures = await this.#failures.get(networkOf(address));
     if (!failures || failures.consumedPoints < this.#failures.points) return;
-    if (this.#recent.has(`${address} ${digest}`)) return;
     refuse(failures, "auth.too-many-failures");
-  }
-
-  noteSuccess(address: string, digest: string): void {
-    this.#recent.set(`${address} ${digest}`, true);
   }
 
   async noteFailure(address: string): Promise<void> {

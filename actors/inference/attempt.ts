@@ -21,6 +21,7 @@ export interface Outcome {
   readonly text: string;
   readonly citations: readonly Citation[];
   readonly toolCalls?: readonly ToolCall[] | undefined;
+  readonly refusal?: string | undefined;
   /** Number of the attempt that gave the text. */
   readonly attempt: number;
   /** Of the answer and of every one before it that was cut off. */

@@ -177,7 +177,7 @@ const givenUp = ({ deliveries }: Pulled): string => `not run: it was delivered $
 /** The job, or why it is none. */
 function readJob(data: Uint8Array): Job | string {
   try {
-    const parsed = jobSchema.safeParse(decodeUntrusted(data));
+    const parsed = jobSchema.safeParse(decodeUntrusted(data, LIMITS.payloadBytes));
     if (parsed.success) return parsed.data;
     return parsed.error.issues
       .slice(0, 3)

@@ -32,6 +32,8 @@ export interface ModelAnswer {
   readonly citations: readonly Citation[];
   /** Functions that the model wants to be called, whole; only where the job's `chat` names tools. */
   readonly toolCalls?: readonly ToolCall[] | undefined;
+  /** Why the model does not answer in the shape that its caller wants; then there is no text. */
+  readonly refusal?: string | undefined;
   readonly usage: Usage;
   /** `length`: cut off by a limit. */
   readonly finish: "stop" | "length";

@@ -90,6 +90,7 @@ export function resultOf(
     text: outcome.text,
     citations: [...outcome.citations],
     ...(outcome.toolCalls?.length ? { toolCalls: [...outcome.toolCalls] } : {}),
+    ...(outcome.refusal ? { refusal: outcome.refusal } : {}),
     model: served?.model.name ?? job.model ?? "",
     chunks,
     usage,

@@ -66,8 +66,10 @@ export interface Knowledge {
   get(document: string, options?: CallOptions): Promise<KnowledgeDocument | undefined>;
   /** Undefined when there was no such document. */
   delete(document: string, options?: ChangeOptions): Promise<Changed | undefined>;
-  list(options?: CallOptions): Promise<Omit<KnowledgeDocument, "text">[]>;
+  /** All of the collection. */
+  list(options?: CallOptions): Promise<Listed[]>;
 }
+type Listed = Omit<KnowledgeDocument, "text">;
 
 export interface ActorClient {
   /** The handler's reply; undefined when the message is stored and nothing came back. */
@@ -119,7 +121,6 @@ function conversationOf(http: Http, session: string): Conversation {
     },
     events({ signal, lastEventId } = {}) {
       return followEvents({
-        http,
         lastEventId,
         signal: http.signalOf(signal),
         open: (last, joined) =>
@@ -164,8 +165,17 @@ function knowledgeOf(http: Http, collection: string): Knowledge {
         query: { wait },
         signal,
       }),
-    list: async (call) =>
-      (await http.json<{ documents: Omit<KnowledgeDocument, "text">[] }>(path, call)).documents,
+    async list(call) {
+      const found = new Map<string, Listed>();
+      for (let after: number | undefined; ; ) {
+        const query = { after: after?.toString() };
+        const page = await http.json<{ documents: Listed[]; next?: number }>(path, { ...call, query });
+        // One that changes meanwhile comes again on a later page.
+        for (const each of page.documents) found.set(each.document, each);
+        if (page.next === undefined) return [...found.values()];
+        after = page.next;
+      }
+    },
   };
 }
 

@@ -96,7 +96,7 @@ describe("keys", () => {
   });
 
   test("wrong keys from one address are 429 before any look-up", async () => {
-    const { key } = await store.keys.create("acme");
+    const [{ key }, unused] = [await store.keys.create("acme"), await store.keys.create("acme")];
     await gateway.ask(ANN, { key });
     let lookUps = 0;
     const resolve = store.keys.resolve.bind(store.keys);
@@ -120,8 +120,9 @@ describe("keys", () => {
       const refused = await gateway.ask(ANN, { key: wrongKey(1) });
       expect(await problemOf(refused)).toMatchObject({ code: "auth.too-many-failures" });
       expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
-      // Who used a right key from here before is not locked out by whoever guesses.
+      // A right key is not locked out by whoever guesses from the same address, used from there before or not.
       expect((await gateway.ask(ANN, { key })).status).toBe(404);
+      expect((await gateway.ask(ANN, { key: unused.key })).status).toBe(404);
     } finally {
       store.keys.resolve = resolve;
     }

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { createServer, connect as dial, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { IncomingMessage } from "#actors/conversation/port.ts";
+import { followEvents } from "#ops/package/client/stream.ts";
 import { type Client, createClient, JetclawClientError, type TurnEvent } from "#ops/package/client.ts";
 import { gatewayForEach, startTestGateway, type TestGateway, type TestKeys } from "#test/harness/gateway.ts";
 import { waitUntil } from "#test/harness/wait.ts";
@@ -185,6 +186,40 @@ describe("a stream that breaks off", () => {
     proxy.cut();
   });
 
+  test("a proxy that finds no gateway for a moment is asked again", async () => {
+    let asked = 0;
+    await using through = createClient({
+      url: gateway.url,
+      key: "demo",
+      fetch: async (...request) =>
+        ++asked === 1 ? new Response("<html>Bad Gateway</html>", { status: 502 }) : fetch(...request),
+    });
+    expect((await through.conversation("ann").send("hi").reply()).reply).toBe("You said: hi");
+    expect(asked).toBe(2);
+  });
+
+  test("a connection whose other end is gone without a word is given up", async () => {
+    await client.conversation("ann").send("hi").reply();
+    const never = new Promise<Response>(() => {});
+    const opened: AbortSignal[] = [];
+    const following = followEvents({
+      signal: AbortSignal.timeout(60_000),
+      silenceMs: 500,
+      open: async (_, signal) => {
+        opened.push(signal);
+        if (opened.length === 1) return never;
+        if (opened.length === 2) return new Response(new ReadableStream());
+        const headers = { "last-event-id": "0.0.0" };
+        return gateway.ask("/v1/conversations/ann/events", { headers, signal });
+      },
+    });
+    const first = await following.next();
+    expect(first.value).toMatchObject({ type: "turn", turn: 1 });
+    expect(opened.slice(0, 2).map(({ aborted }) => aborted)).toEqual([true, true]);
+    await following.return(undefined);
+    expect(opened.at(-1)?.aborted).toBe(true);
+  });
+
   test("a gateway that drains sends its streams elsewhere", async () => {
     const { conversations } = gateway;
     const held: IncomingMessage[] = [];
@@ -237,6 +272,26 @@ describe("the rest", () => {
     }
     expect(types).toEqual(["turn", "delta", "delta", "delta", "done"]);
     await waitUntil(() => gateway.conversations.followers === 0, { what: "the end of the stream" });
+  });
+
+  test("all documents of a collection, however many pages they are", async () => {
+    const page = (documents: string[], next?: number) =>
+      Response.json({ documents: documents.map((document) => ({ document, revision: next ?? 9 })), next });
+    const asked: string[] = [];
+    await using paged = createClient({
+      url: gateway.url,
+      key: "demo",
+      fetch: async (target) => {
+        asked.push(new URL(String(target)).search);
+        return asked.length === 1 ? page(["a", "b"], 2) : asked.length === 2 ? page(["c"], 3) : page(["b"]);
+      },
+    });
+    expect(await paged.knowledge("shop").list()).toEqual([
+      { document: "a", revision: 2 },
+      { document: "b", revision: 9 },
+      { document: "c", revision: 3 },
+    ]);
+    expect(asked).toEqual(["", "?after=2", "?after=3"]);
   });
 
   test("knowledge and actors", async () => {

@@ -2,7 +2,9 @@
 import { describe, expect, test } from "vitest";
 import type { IncomingMessage } from "#actors/conversation/port.ts";
 import { JetclawError } from "#contracts/errors.ts";
+import { LIMITS } from "#contracts/limits.ts";
 import {
+  expectProblem,
   gatewayForEach,
   readEvents,
   startTestGateway,
@@ -64,6 +66,32 @@ describe("JSON", () => {
       body: { parts, locale: "nl-BE", assistant: "shop", metadata: { page: "/a" }, channel: "web" },
     });
   });
+
+  test("parts of more text than a message may have are refused, and not answered without it", async () => {
+    const parts = Array.from({ length: 3 }, () => ({ type: "text", text: "word ".repeat(4_000) }));
+    const problem = await expectProblem(
+      await gateway.ask(messages("ann"), { body: { parts } }),
+      400,
+      "request.invalid",
+    );
+    expect(problem.detail).toContain(`parts: at most ${LIMITS.messageTextChars} characters`);
+    expect((await gateway.ask(messages("ann"), { body: { parts: parts.slice(0, 1) } })).status).toBe(200);
+  });
+
+  test.each([{}, stream])(
+    "who waits is told that the conversation was erased meanwhile (%j)",
+    async (headers) => {
+      const held = holdMessages();
+      const asked = gateway.ask(messages("ann"), { body: { text: "hi" }, headers });
+      gateway.conversations.open(await firstHeld(held));
+      await gateway.ask("/v1/conversations/ann", { method: "DELETE" });
+      const response = await asked;
+      if (headers === stream) {
+        const [last] = (await readEvents(response, untilDone)).slice(-1);
+        expect(last).toMatchObject({ event: "error", data: { code: "session.not-found" } });
+      } else await expectProblem(response, 404, "session.not-found");
+    },
+  );
 
   test("a wait that ends before the answer is 504 naming the session, and the turn goes on", async () => {
     const held = holdMessages();

@@ -234,6 +234,11 @@ describe("sockets", () => {
     }
   });
 
+  test("a stream has no head of its own that would be waited for in vain", async () => {
+    for (const path of ["/v1/conversations/ann/events", "/v1/admin/events"])
+      expect((await gateway.ask(path, { method: "HEAD" })).status).toBe(404);
+  });
+
   test("streams are capped: one more is 429, and a closed one makes room", async () => {
     const small = await startTestGateway({ keys: store.keys, settings: { streams: 2 } });
     try {

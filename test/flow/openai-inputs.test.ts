@@ -2,14 +2,16 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import OpenAI from "openai";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createLoadAdmin } from "#actors/governor/admin.ts";
 import { systemClock } from "#runtime/clock.ts";
 import { type EndpointWorld, endpointWorld } from "#test/harness/endpoint.ts";
 import { waitUntil } from "#test/harness/wait.ts";
 
-/** Requests that the provider got, and what it says next. */
+/** Requests that the provider got. */
 const heard: Record<string, unknown>[] = [];
+/** What it answers to a request that is not streamed. */
+let whole: Record<string, unknown>;
 let provider: Server;
 let world: EndpointWorld;
 
@@ -19,7 +21,16 @@ const CALL = {
   function: { name: "find_order", arguments: '{"number":"4711"}' },
 } as const;
 
+const CALLED = {
+  message: { role: "assistant", content: null, tool_calls: [CALL] },
+  finish_reason: "tool_calls",
+};
+afterEach(() => {
+  whole = CALLED;
+});
+
 beforeAll(async () => {
+  whole = CALLED;
   provider = createServer((request, response) => {
     let text = "";
     request.on("data", (piece) => {
@@ -31,9 +42,8 @@ beforeAll(async () => {
       const head = { id: "x", created: 1, model: body.model };
       const usage = { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 };
       if (!body.stream) {
-        const message = { role: "assistant", content: null, tool_calls: [CALL] };
         response.setHeader("content-type", "application/json");
-        const choices = [{ index: 0, message, finish_reason: "tool_calls" }];
+        const choices = [{ index: 0, ...whole }];
         response.end(JSON.stringify({ ...head, object: "chat.completion", choices, usage }));
         return;
       }
@@ -246,5 +256,53 @@ describe("tools", () => {
       logit_bias: { 50256: -100 },
     });
     expect(heard.at(-1)).toMatchObject({ messages, stop: ["END"], logit_bias: { 50256: -100 } });
+  });
+});
+
+describe("handed on", () => {
+  const textOf = (content: string) => ({ ...PLAIN, messages: [{ role: "user", content }] });
+
+  test("a request as large as its body may be, once as texts and once as it was sent", async () => {
+    const text = "word ".repeat(190_000);
+    const messages = [{ role: "user", content: [{ type: "text", text }] }];
+    for (const body of [{ ...PLAIN, messages }, textOf(text)]) {
+      const response = await world.post(body);
+      expect(response.status).toBe(200);
+      await response.json();
+      expect(heard.at(-1)).toMatchObject({ messages: body.messages });
+    }
+  });
+
+  test("nothing of options that are null, whether they are known or not", async () => {
+    const open = { functions: null, top_logprobs: null, stream_options: null, stop: null };
+    expect((await world.post({ ...PLAIN, ...open })).status).toBe(200);
+    for (const name of Object.keys(open)) expect(heard.at(-1)).not.toHaveProperty(name);
+  });
+});
+
+describe("an answer without a word", () => {
+  test("is one where the caller's own limit left no room for it, and is paid for once", async () => {
+    whole = { message: { role: "assistant", content: "" }, finish_reason: "length" };
+    const before = heard.length;
+    const answer = await world.client.chat.completions.create({
+      model: "m",
+      messages: [{ role: "user", content: "Think." }],
+      max_completion_tokens: 1,
+    });
+    expect(answer.choices[0]).toMatchObject({ finish_reason: "length", message: { content: "" } });
+    expect(heard).toHaveLength(before + 1);
+  });
+
+  test("may be a refusal, which is told as one", async () => {
+    whole = { message: { role: "assistant", content: null, refusal: "I cannot." }, finish_reason: "stop" };
+    const answer = await world.client.chat.completions.create({
+      model: "m",
+      messages: [{ role: "user", content: "Do it." }],
+      response_format: { type: "json_object" },
+    });
+    expect(answer.choices[0]).toMatchObject({
+      finish_reason: "stop",
+      message: { content: null, refusal: "I cannot." },
+    });
   });
 });

@@ -97,7 +97,7 @@ function partsOf(parts: readonly unknown[], role: string, at: string): string {
         textIn(image.url, `${at}[${n}].image_url.url`, TEXT_CHARS),
         `${at}[${n}].image_url.url`,
       );
-      if (image.detail !== undefined)
+      if (image.detail !== undefined && image.detail !== null)
         oneOf(image.detail, `${at}[${n}].image_url.detail`, ["auto", "low", "high"]);
     }
   }

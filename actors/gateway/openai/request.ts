@@ -72,7 +72,7 @@ const READ: Readonly<Record<string, Check>> = {
   stream_options: (value, name, { stream }) => {
     if (stream !== true) refuse(name, "it is only allowed with stream");
     const { include_usage: usage, include_obfuscation: noise } = fieldsOf(value, name);
-    for (const each of [usage, noise]) if (each !== undefined) flag(each, name, {});
+    for (const each of [usage, noise]) if (each !== undefined && each !== null) flag(each, name, {});
   },
   max_tokens: (value, name) => void wholeIn(value, name, 1, OUTPUT_TOKENS),
   max_completion_tokens: (value, name) => void wholeIn(value, name, 1, OUTPUT_TOKENS),
@@ -115,9 +115,9 @@ export function checkRequest(value: unknown): CheckedRequest {
       : Object.hasOwn(READ, name)
         ? READ[name]
         : undefined;
-    if (!check) refuseUnknown(name);
-    // OpenAI's clients send null for what is left open.
+    // OpenAI's clients send null for what is left open, also of options that are not known here.
     if (body[name] === null || body[name] === undefined) continue;
+    if (!check) refuseUnknown(name);
     check(body[name], name, body);
     if (handedOn) options[name] = body[name];
   }

@@ -27,7 +27,7 @@ const callsOf = ({ toolCalls = [] }: JobResult) =>
   }));
 
 export function completionOf(id: string, createdSeconds: number, result: JobResult): string {
-  const { text, toolCalls } = result;
+  const { text, toolCalls, refusal = null } = result;
   return JSON.stringify({
     id: completionId(id),
     object: "chat.completion",
@@ -38,8 +38,8 @@ export function completionOf(id: string, createdSeconds: number, result: JobResu
         index: 0,
         message: {
           role: "assistant",
-          content: toolCalls?.length && text === "" ? null : text,
-          refusal: null,
+          content: text === "" && (toolCalls?.length || refusal) ? null : text,
+          refusal,
           ...(toolCalls?.length ? { tool_calls: callsOf(result) } : {}),
         },
         logprobs: null,
@@ -74,12 +74,13 @@ export class ChunkWriter {
     return this.#chunk(`{"content":${JSON.stringify(text)}}`, "null");
   }
 
-  /** Tool calls and the reason of the end. */
+  /** Tool calls, a refusal and the reason of the end. */
   end(result: JobResult): string[] {
+    const refusal = result.refusal ? [this.#chunk(JSON.stringify({ refusal: result.refusal }), "null")] : [];
     const calls = callsOf(result).map((call, index) =>
       this.#chunk(JSON.stringify({ tool_calls: [{ index, ...call }] }), "null"),
     );
-    return [...calls, this.#chunk("{}", `"${finishOf(result)}"`)];
+    return [...calls, ...refusal, this.#chunk("{}", `"${finishOf(result)}"`)];
   }
 
   usage(result: JobResult): string {

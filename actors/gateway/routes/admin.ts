@@ -72,6 +72,8 @@ export const adminRoutes: Routes = (app, { deps, settings, streams }) => {
   app.get(
     "/admin/events",
     {
+      // A stream has no head of its own.
+      exposeHeadRoute: false,
       schema: {
         tags,
         summary: "The deployment as it changes",

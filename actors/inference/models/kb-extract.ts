@@ -27,6 +27,8 @@ const BODY_SHARE = 0.85;
 /** How much the order of the retrieved passages counts, next to the words they share with the question. */
 const RETRIEVAL_SHARE = 0.5;
 const WORDS_AT_ONCE = 4;
+/** Of a message that asks more, the last ones are looked at alone: each costs a look at every word of the passages. */
+const QUESTIONS = 8;
 
 export interface Extract {
   readonly text: string;
@@ -51,7 +53,8 @@ export function extract(question: string, passages: readonly Passage[], locale: 
   const language = languageOf(locale);
   const sections = sectionsOf(passages);
   // In "I bought a lamp. How do I return it?" the second sentence alone is the question.
-  const asked = [question, ...sentencesOf(question).filter((sentence) => sentence.endsWith("?"))];
+  const questions = new Set(sentencesOf(question).filter((sentence) => sentence.endsWith("?")));
+  const asked = [question, ...[...questions].slice(-QUESTIONS)];
   const found = asked
     .map((text) => bestFor(text, sections, language))
     .reduce((a, b) => (b.score > a.score ? b : a));

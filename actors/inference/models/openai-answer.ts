@@ -16,6 +16,7 @@ export class AnswerReader {
   readonly #onText: (text: string) => void;
   readonly #tools = new ToolCallReader();
   #text = "";
+  #refusal = "";
   #finish: "stop" | "length" | undefined;
   #usage: Usage | undefined;
   #full = false;
@@ -42,6 +43,8 @@ export class AnswerReader {
     const content: unknown = choice.delta?.content;
     if (typeof content === "string") this.#add(content);
     else if (content !== undefined && content !== null) throw garbage();
+    const refusal: unknown = choice.delta?.refusal;
+    if (typeof refusal === "string") this.#refusal = (this.#refusal + refusal).slice(0, ANSWER_CHARS);
     this.#tools.read(choice.delta?.tool_calls);
     if (choice.finish_reason === "content_filter" && this.#text === "")
       throw new JetclawError("model.rejected", "the provider filtered the answer");
@@ -53,12 +56,14 @@ export class AnswerReader {
     if (this.#finish === undefined)
       throw new JetclawError("model.unavailable", "the stream ended before the answer did");
     const toolCalls = this.#tools.calls();
-    if (this.#text.trim() === "" && !toolCalls)
+    // Nobody can be told nothing. A caller of the endpoint reads why: its own limit or stop left no room for a word.
+    if (this.#text.trim() === "" && !toolCalls && !job.chat)
       throw new JetclawError("model.unavailable", "the answer is empty");
     return {
       text: this.#text,
       citations: citationsOf(this.#text, job.passages),
       ...(toolCalls ? { toolCalls } : {}),
+      ...(this.#refusal === "" ? {} : { refusal: this.#refusal }),
       usage: this.#usage ?? estimateUsage(job, this.#text),
       finish: this.#finish,
     };

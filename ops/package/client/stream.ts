@@ -1,7 +1,7 @@
 /** Server-sent events of a session: read, understood, and opened again where they broke off. */
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import type { Answer, StreamEvent } from "#contracts/turn.ts";
-import { type Http, JetclawClientError, problemError, unreachable } from "./http.ts";
+import { JetclawClientError, problemError, unreachable } from "./http.ts";
 
 /** An event of a turn: `turn`, `delta`, `restart`, `done`. A failed turn throws instead. */
 export type TurnEvent = StreamEvent;
@@ -13,9 +13,11 @@ const FAILURES = 10;
 /** A gateway that never answered is given up sooner. */
 const FAILURES_AT_FIRST = 3;
 const EVENT_CHARS = 16 * 1_024 * 1_024;
+/** A gateway sends comments while nothing happens; this much silence means a dead connection. */
+const SILENCE_MS = 45_000;
 
-/** The events of one connection. Ends when the connection does. */
-async function* messagesOf(response: Response): AsyncGenerator<EventSourceMessage> {
+/** The events of one connection. Ends when the connection does. @throws JetclawClientError for one that is dead */
+async function* messagesOf(response: Response, silenceMs: number): AsyncGenerator<EventSourceMessage> {
   if (!response.body) return;
   const ready: EventSourceMessage[] = [];
   const parser = createParser({ onEvent: (message) => void ready.push(message), maxBufferSize: EVENT_CHARS });
@@ -23,13 +25,26 @@ async function* messagesOf(response: Response): AsyncGenerator<EventSourceMessag
   const reader = response.body.getReader();
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await beforeSilence(reader.read(), silenceMs);
       if (done) return;
       parser.feed(decoder.decode(value, { stream: true }));
       yield* ready.splice(0);
     }
   } finally {
     await reader.cancel().catch(() => {});
+  }
+}
+
+/** Whoever reads slowly is no silence: only the wait for the next bytes counts. */
+async function beforeSilence<T>(next: Promise<T>, silenceMs: number): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const silence = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(unreachable(undefined)), silenceMs);
+  });
+  try {
+    return await Promise.race([next, silence]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -53,24 +68,31 @@ function eventOf({ event, data }: EventSourceMessage): TurnEvent | undefined {
 }
 
 export interface Following {
-  readonly http: Http;
   /** Opens a connection: after an event, or from the beginning while none was seen. */
   readonly open: (lastEventId: string | undefined, signal: AbortSignal) => Promise<Response>;
   readonly lastEventId?: string | undefined;
   readonly signal: AbortSignal;
+  readonly silenceMs?: number;
 }
 
 /** Events without end; connections that break off are opened again after the last event seen. */
-export async function* followEvents({ open, lastEventId, signal }: Following): AsyncGenerator<TurnEvent> {
+export async function* followEvents({
+  open,
+  lastEventId,
+  signal,
+  silenceMs = SILENCE_MS,
+}: Following): AsyncGenerator<TurnEvent> {
   let last = lastEventId;
   let failures = 0;
   let connected = false;
   for (;;) {
     let broken: unknown;
+    const connection = new AbortController();
     try {
-      const response = await open(last, signal);
+      const opened = open(last, AbortSignal.any([signal, connection.signal]));
+      const response = await beforeSilence(opened, silenceMs);
       connected = true;
-      for await (const message of messagesOf(response)) {
+      for await (const message of messagesOf(response, silenceMs)) {
         const event = eventOf(message);
         failures = 0;
         if (message.id) last = message.id;
@@ -80,6 +102,8 @@ export async function* followEvents({ open, lastEventId, signal }: Following): A
       if (signal.aborted) throw signal.reason;
       if (!isPassing(error)) throw error;
       broken = error;
+    } finally {
+      connection.abort();
     }
     // Connections that end without an event count too: a stream that is quiet for long has comments, not ends.
     if (failures >= (connected ? FAILURES : FAILURES_AT_FIRST))
@@ -88,10 +112,15 @@ export async function* followEvents({ open, lastEventId, signal }: Following): A
   }
 }
 
+/** What stands before gateways says so while none of them answers; a gateway's own 502 and 504 are of a turn. */
+const NO_GATEWAY: readonly number[] = [502, 503, 504];
+
 /** Whether the next try may go better: the connection broke, or the gateway has no store at the moment. */
 function isPassing(error: unknown): boolean {
-  if (error instanceof JetclawClientError)
+  if (error instanceof JetclawClientError) {
+    if (error.code === "client.unexpected") return NO_GATEWAY.includes(error.status);
     return error.code === "client.unreachable" || (error.status === 503 && error.retry !== "never");
+  }
   // What fetch throws when a body breaks off.
   return error instanceof TypeError || (error instanceof Error && error.name === "AbortError");
 }

@@ -39,20 +39,19 @@ export class SentTurn implements Turn {
   async #run(http: Http, { session, id, body, signal }: Outgoing): Promise<Answer> {
     let turn: number | undefined;
     const events = followEvents({
-      http,
       signal,
       // The message has an id, so sending it again before its turn is known is harmless.
-      open: (lastEventId) =>
+      open: (lastEventId, joined) =>
         lastEventId === undefined
           ? http.call(["conversations", session, "messages"], {
               method: "POST",
               body: { ...body, id },
               headers: { accept: "text/event-stream" },
-              signal,
+              signal: joined,
             })
           : http.call(["conversations", session, "events"], {
               headers: { accept: "text/event-stream", "last-event-id": lastEventId },
-              signal,
+              signal: joined,
             }),
     });
     for await (const event of events) {

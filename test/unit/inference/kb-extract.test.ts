@@ -162,6 +162,22 @@ test("a full stop inside a number ends no sentence", () => {
   ]);
 });
 
+test("a message of hundreds of questions looks at its passages a few times: a host that does so for seconds counts as dead", () => {
+  const [passage] = retrieve("How long does delivery take?", "en") as [Passage];
+  let looks = 0;
+  const watched = {
+    ...passage,
+    get title() {
+      looks++;
+      return passage.title;
+    },
+  };
+  const questions = Array.from({ length: 500 }, (_, n) => `Is parrot ${n} for sale?`);
+  const { text } = extract([...questions, "How long does delivery take?"].join(" "), [watched], "en");
+  expect(text).toContain("1 to 2 working days");
+  expect(looks).toBeLessThan(100);
+});
+
 test("the model streams exactly its text, in groups of words", async () => {
   const question = "How long does delivery take?";
   const pieces: string[] = [];
