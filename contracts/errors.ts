@@ -186,6 +186,12 @@ export const ERRORS = {
   "turn.stopped": entry(409, "never", "The answer was stopped.", "Ask again."),
   "model.unavailable": entry(503, "later", "The model is not available.", "Try again later."),
   "model.rejected": entry(502, "never", "The model refused the request.", "Check the model's configuration."),
+  "knowledge.unavailable": entry(
+    503,
+    "later",
+    "The documents cannot be searched now.",
+    "Try again; operators: start a process that holds documents, jetclaw run conversation or jetclaw run retrieval.",
+  ),
   "embeddings.unavailable": entry(
     503,
     "later",

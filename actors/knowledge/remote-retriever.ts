@@ -5,14 +5,13 @@
  */
 import { JetclawError } from "#contracts/errors.ts";
 import type { Passage } from "#contracts/job.ts";
-import { CORE } from "#contracts/subjects.ts";
 import { Gate } from "#runtime/gate.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { patience } from "#runtime/within.ts";
+import { askRetrieval } from "./ask-retrieval.ts";
 import type { ProvenRetriever, QuestionVectors, RetrievalQuery } from "./port.ts";
-import { decodeFound, encodeAsk } from "./retrieval-wire.ts";
 import type { RevisionReader } from "./revisions.ts";
 
 export const REMOTE_MS = 280;
@@ -24,15 +23,11 @@ export interface RemoteRetrieverOptions {
   readonly log: Log;
 }
 
-/** With less time left nobody is asked again, nor more often than that. */
-const LEAST_MS = 20;
-const MOST_ASKED = 4;
-
 export class RemoteRetriever implements ProvenRetriever {
   readonly #bus: Bus;
   readonly #options: RemoteRetrieverOptions;
   readonly #gate = new Gate(
-    () => new JetclawError("nats.unavailable", "no retrieval role answers"),
+    () => new JetclawError("knowledge.unavailable", "no retrieval role answers"),
     () => "failed",
   );
   #away = false;
@@ -54,7 +49,7 @@ export class RemoteRetriever implements ProvenRetriever {
           ? ((await questions.vectorOf(query.question)) ?? null)
           : query.vector;
       const asked = { ...query, ...(vector === undefined ? {} : { vector }) };
-      const passages = await this.#gate.run(() => this.#ask(encodeAsk(asked), until));
+      const passages = await this.#gate.run(() => askRetrieval(this.#bus, asked, until));
       await settled;
       if (this.#away) log.info("the retrieval role answers again");
       this.#away = false;
@@ -82,21 +77,6 @@ export class RemoteRetriever implements ProvenRetriever {
 
   stop(): Promise<void> {
     return this.#options.revisions.stop();
-  }
-
-  /** @throws JetclawError `nats.unavailable` where nobody who is fresh and has room answers in time */
-  async #ask(asked: Uint8Array, until: number): Promise<readonly Passage[]> {
-    for (let tries = 1; ; tries++) {
-      const leftMs = Math.max(1, until - performance.now());
-      const { passages, fresh, busy } = decodeFound(await this.#bus.request(CORE.retrieval, asked, leftMs));
-      if (fresh) return passages;
-      metrics.retrievals({ part: "remote", result: busy ? "busy" : "outdated" });
-      if (tries === MOST_ASKED || until - performance.now() < LEAST_MS)
-        throw new JetclawError(
-          "nats.unavailable",
-          busy ? "every retrieval role is busy" : "no retrieval role can prove that its index is current",
-        );
-    }
   }
 
   /** Of a document that has changed as far as this process knows, old text is no answer. */

@@ -1,7 +1,6 @@
 /** `jetclaw kb search` and `status`: what a question finds, and how a collection stands. */
 import type { Command } from "commander";
 import type { Passage } from "#contracts/job.ts";
-import { CliFailure } from "./failure.ts";
 import { ask, gatewayOf } from "./gateway.ts";
 import { allListed, collectionPath, type KbOptions, kbSubcommand } from "./kb-collection.ts";
 import { count } from "./number-option.ts";
@@ -20,13 +19,6 @@ export function searchCommand(): Command {
       const { body } = await ask(gatewayOf(options), `${collectionPath(options.collection)}/search`, {
         method: "POST",
         body: { question: question.join(" "), limit, ...(options.locale ? { locale: options.locale } : {}) },
-      }).catch((error: unknown) => {
-        if (!(error instanceof CliFailure) || error.code !== "route.not-found") throw error;
-        throw new CliFailure("this gateway's process holds no index to search", {
-          code: error.code,
-          next: "Ask a gateway that runs with the role conversation or retrieval: jetclaw run gateway,retrieval",
-          cause: error,
-        });
       });
       if (options.json) return printJson(body);
       const { passages } = body as { passages: Passage[] };

@@ -12,7 +12,7 @@ import type { RoleContext, RunningRole } from "./context.ts";
 import { listenForDrain } from "./drain.ts";
 import { connectTo, contextOf, provisionFor } from "./open.ts";
 import type { Probes } from "./probes.ts";
-import { ROLES, type Role, startKnowledge } from "./roles.ts";
+import { type Knowledge, ROLES, type Role, startKnowledge } from "./roles.ts";
 
 export interface ProcessOptions {
   readonly roles: readonly Role[];
@@ -67,7 +67,7 @@ export async function runProcess(options: ProcessOptions): Promise<RunningProces
   let probes: Probes | undefined;
   let bus: Bus | undefined;
   let context: RoleContext | undefined;
-  let knowledge: Awaited<ReturnType<typeof startKnowledge>> | undefined;
+  let knowledge: Knowledge | undefined;
   const present = <T>(part: T | undefined): T => {
     if (part === undefined) throw new Error("stages ran out of order");
     return part;
@@ -132,8 +132,8 @@ export async function runProcess(options: ProcessOptions): Promise<RunningProces
       name: role,
       stage: ROLES[role].stage,
       async start() {
-        const { store, retrieval } = present(knowledge);
-        const parts = { settings, store, retrieval, pools, slots, weight, staticDir, notReady };
+        const { store, search, retrieval } = present(knowledge);
+        const parts = { settings, store, search, retrieval, pools, slots, weight, staticDir, notReady };
         running.set(role, await ROLES[role].start(present(context), parts));
       },
       drain: () => unlessEnded(options.natsEnded, 0, running.get(role)?.drain),

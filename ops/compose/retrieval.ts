@@ -4,7 +4,8 @@
  */
 import type { LeveledCache } from "#actors/cache/answer-cache.ts";
 import type { CurrentRevisions } from "#actors/cache/entry.ts";
-import type { KnowledgeStore, ProvenRetriever, QuestionVectors } from "#actors/knowledge/port.ts";
+import { remoteSearch } from "#actors/knowledge/ask-retrieval.ts";
+import type { KnowledgeStore, ProvenRetriever, QuestionVectors, Retriever } from "#actors/knowledge/port.ts";
 import { RemoteRetriever } from "#actors/knowledge/remote-retriever.ts";
 import { serveRetrieval } from "#actors/knowledge/retrieval-service.ts";
 import { startRetriever } from "#actors/knowledge/retriever.ts";
@@ -18,6 +19,8 @@ import { composeQuestions, composeVectors } from "./vectors.ts";
 export interface Retrieval extends RunningRole {
   readonly store: KnowledgeStore;
   readonly retriever: ProvenRetriever;
+  /** For whoever wants to know that nothing could be searched, where a turn goes on without passages. */
+  readonly search: Pick<Retriever, "retrieve">;
   readonly cache: LeveledCache;
 }
 
@@ -28,10 +31,14 @@ export async function startRetrieval(ctx: RoleContext): Promise<Retrieval> {
   const vectors = await composeVectors(ctx);
   try {
     const retriever = await startRetriever(bus, { instance, log, clock, vectors: vectors?.search });
-    const retrieval = composed(ctx, { store, retriever, questions: vectors?.questions }, async () => {
-      await retriever.stop();
-      await vectors?.stop();
-    });
+    const retrieval = composed(
+      ctx,
+      { store, retriever, search: retriever, questions: vectors?.questions },
+      async () => {
+        await retriever.stop();
+        await vectors?.stop();
+      },
+    );
     return {
       ...retrieval,
       readiness: () =>
@@ -57,7 +64,11 @@ export async function startRemoteRetrieval(ctx: RoleContext): Promise<Retrieval>
   try {
     await revisions.start();
     const retriever = new RemoteRetriever(bus, { revisions, questions: embedded?.questions, log });
-    return composed(ctx, { store, retriever, questions: embedded?.questions }, end);
+    return composed(
+      ctx,
+      { store, retriever, search: remoteSearch(bus), questions: embedded?.questions },
+      end,
+    );
   } catch (error) {
     store.stop();
     await end();
@@ -65,16 +76,15 @@ export async function startRemoteRetrieval(ctx: RoleContext): Promise<Retrieval>
   }
 }
 
-interface Composed {
+interface Composed extends Pick<Retrieval, "retriever" | "search"> {
   readonly store: RunningStore;
-  readonly retriever: ProvenRetriever;
   /** Embedded once a turn, whether retrieval asks or a cache; absent without embeddings. */
   readonly questions: QuestionVectors | undefined;
 }
 
 function composed(
   ctx: RoleContext,
-  { store, retriever, questions }: Composed,
+  { store, retriever, search, questions }: Composed,
   end: () => Promise<void>,
 ): Retrieval {
   const revisions: CurrentRevisions = {
@@ -90,6 +100,7 @@ function composed(
     role: "retrieval",
     store,
     retriever,
+    search,
     cache: caching.cache,
     readiness: () => (retriever.fresh() ? undefined : "the knowledge index is behind"),
     // Questions that are being answered still need it.

@@ -1,5 +1,5 @@
 /** The roles a process can play, and how each is started. Loaded when it is started, so that no role carries another. */
-import type { KnowledgeStore } from "#actors/knowledge/port.ts";
+import type { KnowledgeStore, Retriever } from "#actors/knowledge/port.ts";
 import type { ActorKind } from "#runtime/actor/define.ts";
 import { STAGE } from "#runtime/lifecycle.ts";
 import { enableMetrics } from "#runtime/observe/metrics.ts";
@@ -7,12 +7,18 @@ import type { Settings } from "../settings.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
 import type { Retrieval } from "./retrieval.ts";
 
-/** What roles of one process have in common. */
-export interface RoleParts {
-  readonly settings: Settings;
+/** What a process has of knowledge, composed once for all of its roles. */
+export interface Knowledge {
   readonly store: KnowledgeStore;
+  readonly search: Pick<Retriever, "retrieve">;
   /** Retrieval here or elsewhere; only where conversations are held or questions answered. */
   readonly retrieval: Retrieval | undefined;
+  stop(): Promise<void>;
+}
+
+/** What roles of one process have in common. */
+export interface RoleParts extends Omit<Knowledge, "stop"> {
+  readonly settings: Settings;
   /** Pools of the worker; all when left out. */
   readonly pools?: readonly string[] | undefined;
   /** Jobs the worker holds at once; what the models allow when left out. */
@@ -38,7 +44,7 @@ export const ROLES = {
   gateway: {
     about: "HTTP: chat page, API, event streams",
     stage: STAGE.gateway,
-    async start(context, { settings, store, retrieval, notReady, staticDir }) {
+    async start(context, { settings, store, search, notReady, staticDir }) {
       const { bus, deployment, clock } = context;
       const [{ startGateway }, { ConversationClient }, { ActorMailer }] = await Promise.all([
         import("./gateway.ts"),
@@ -50,7 +56,7 @@ export const ROLES = {
         port: settings.port,
         conversations: new ConversationClient(bus, deployment, clock),
         knowledge: store,
-        retriever: retrieval?.retriever,
+        retriever: search,
         actors: new ActorMailer({ bus, deployment, clock, kinds: kindsOf(context) }),
         readiness() {
           const reasons = notReady();
@@ -137,21 +143,36 @@ export type Role = keyof typeof ROLES;
 export const isRole = (name: string): name is Role => Object.hasOwn(ROLES, name);
 
 /**
- * What the roles of a process need of knowledge, composed once: the documents where questions are answered, their
- * revisions where conversations are held and questions are answered elsewhere, the store alone for a gateway.
+ * The documents where questions are answered, their revisions where conversations are held and questions are answered
+ * elsewhere, the store alone for a gateway, which searches in the documents of others.
  */
-export async function startKnowledge(
-  context: RoleContext,
-  roles: readonly Role[],
-): Promise<{ store: KnowledgeStore; retrieval: Retrieval | undefined; stop(): Promise<void> }> {
-  const holds = roles.includes("conversation");
-  if (holds || roles.includes("retrieval")) {
-    const { startRemoteRetrieval, startRetrieval } = await import("./retrieval.ts");
-    const remote = context.config.retrieval === "remote" && !roles.includes("retrieval");
-    const retrieval = await (remote ? startRemoteRetrieval(context) : startRetrieval(context));
-    return { store: retrieval.store, retrieval, stop: retrieval.stop };
+export async function startKnowledge(context: RoleContext, roles: readonly Role[]): Promise<Knowledge> {
+  const { bus, clock, config, log } = context;
+  const serves = roles.includes("retrieval");
+  if (!roles.includes("conversation") && !serves) {
+    const [{ createKnowledgeStore }, { remoteSearch }] = await Promise.all([
+      import("#actors/knowledge/store.ts"),
+      import("#actors/knowledge/ask-retrieval.ts"),
+    ]);
+    const store = createKnowledgeStore(bus, clock);
+    return { store, search: remoteSearch(bus), retrieval: undefined, stop: async () => store.stop() };
   }
-  const { createKnowledgeStore } = await import("#actors/knowledge/store.ts");
-  const store = createKnowledgeStore(context.bus, context.clock);
-  return { store, retrieval: undefined, stop: async () => store.stop() };
+  const [{ startRemoteRetrieval, startRetrieval }, { serveRetrieval }] = await Promise.all([
+    import("./retrieval.ts"),
+    import("#actors/knowledge/retrieval-service.ts"),
+  ]);
+  const remote = config.retrieval === "remote" && !serves;
+  const retrieval = await (remote ? startRemoteRetrieval(context) : startRetrieval(context));
+  const { store, search } = retrieval;
+  // Gateways search here; the role does so by itself, and stops earlier.
+  const service = remote || serves ? undefined : serveRetrieval(bus, retrieval.retriever, log);
+  return {
+    store,
+    search,
+    retrieval,
+    async stop() {
+      await service?.stop();
+      await retrieval.stop();
+    },
+  };
 }

@@ -1,0 +1,48 @@
+/** Asks a process that holds documents, over NATS: which one, the queue they share decides. */
+import { JetclawError } from "#contracts/errors.ts";
+import type { Passage } from "#contracts/job.ts";
+import { CORE } from "#contracts/subjects.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+import { metrics } from "#runtime/observe/metrics.ts";
+import type { RetrievalQuery, Retriever } from "./port.ts";
+import { decodeFound, encodeAsk } from "./retrieval-wire.ts";
+
+/** With less time left nobody is asked again, nor more often than that. */
+const LEAST_MS = 20;
+const MOST_ASKED = 4;
+/** How long whoever searches waits; a turn has no such patience. */
+const SEARCH_MS = 5_000;
+
+/**
+ * One that cannot prove its index, or is busy, says so, and the next one is asked.
+ * @param until on the clock of `performance.now()`
+ * @throws JetclawError `knowledge.unavailable` where nobody who is fresh and has room answers in time
+ */
+export async function askRetrieval(
+  bus: Bus,
+  query: RetrievalQuery,
+  until: number,
+): Promise<readonly Passage[]> {
+  const asked = encodeAsk(query);
+  for (let tries = 1; ; tries++) {
+    const leftMs = Math.max(1, until - performance.now());
+    const answer = await bus.request(CORE.retrieval, asked, leftMs).catch((cause: unknown) => {
+      throw new JetclawError("knowledge.unavailable", "no process that holds documents answers", { cause });
+    });
+    const { passages, fresh, busy } = decodeFound(answer);
+    if (fresh) return passages;
+    metrics.retrievals({ part: "remote", result: busy ? "busy" : "outdated" });
+    if (tries === MOST_ASKED || until - performance.now() < LEAST_MS)
+      throw new JetclawError(
+        "knowledge.unavailable",
+        busy
+          ? "every process that holds documents is busy"
+          : "no process that holds documents can prove that its index is current",
+      );
+  }
+}
+
+/** For a process without documents whose callers want to know that nobody could search: it throws as above. */
+export const remoteSearch = (bus: Bus): Pick<Retriever, "retrieve"> => ({
+  retrieve: async (query) => [...(await askRetrieval(bus, query, performance.now() + SEARCH_MS))],
+});
