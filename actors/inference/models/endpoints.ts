@@ -23,6 +23,8 @@ interface Place {
   readonly model: Model;
   readonly concurrency: number;
   running: number;
+  /** It has answered. */
+  worked: boolean;
   /** Failures since the last answer. */
   strikes: number;
   restsUntil: number;
@@ -37,8 +39,12 @@ const LIMITED_MOST_MS = 30_000;
 /** An address that fails among others that may not. */
 const FAILED_MS = 500;
 const FAILED_MOST_MS = 10_000;
-/** A key that is refused or an account that is empty needs a person. */
-const REFUSED_MS = 300_000;
+/**
+ * A key that is refused or an account that is empty needs a person. One that has worked begins with a second: some
+ * providers, and walls before them, refuse a single request in this way, for its text or its size.
+ */
+const REFUSED_MS = 1_000;
+const REFUSED_MOST_MS = 300_000;
 /** The reset of a used-up limit names when it is whole again; some of it is back earlier. */
 const USED_UP_MOST_MS = 60_000;
 /** A try is not begun when less than this is left of the time. */
@@ -51,6 +57,7 @@ export function rotating(name: string, endpoints: readonly Endpoint[], clock: Cl
       model: endpoint.model,
       concurrency: endpoint.concurrency,
       running: 0,
+      worked: false,
       strikes: 0,
       restsUntil: 0,
       restsFor: "failed",
@@ -87,6 +94,7 @@ export function rotating(name: string, endpoints: readonly Endpoint[], clock: Cl
         place.running++;
         try {
           const answer = await place.model.run(job, heard);
+          place.worked = true;
           place.strikes = 0;
           return answer;
         } catch (error) {
@@ -128,7 +136,8 @@ function rest(
   let ms = 0;
   if (reason === "limited" || reason === "overloaded")
     ms = restMs ?? (reason === "limited" || hasOthers ? doubled(LIMITED_MS, LIMITED_MOST_MS) : 0);
-  else if (reason === "unauthorized" || reason === "exhausted") ms = REFUSED_MS;
+  else if (reason === "unauthorized" || reason === "exhausted")
+    ms = place.worked ? doubled(REFUSED_MS, REFUSED_MOST_MS) : REFUSED_MOST_MS;
   // A single address that fails is the breaker's business.
   else if ((reason === "failed" || reason === "timeout") && hasOthers)
     ms = doubled(FAILED_MS, FAILED_MOST_MS);

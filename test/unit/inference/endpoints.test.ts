@@ -90,6 +90,27 @@ describe("endpoints", () => {
     expect(await ask()).toBe("b: answered");
   });
 
+  test("a key that has worked is not given up for one refusal, which may have been about one request", async () => {
+    for (const reason of ["unauthorized", "exhausted"] as const) {
+      const { behaviours, ask, pass, readyInMs } = modelOf({ a: "answers" });
+      await ask();
+      behaviours.a = reason;
+      const rests: number[] = [];
+      for (let i = 0; i < 12; i++) {
+        expect(await ask()).toBe(`a: ${reason}`);
+        rests.push(readyInMs());
+        pass(readyInMs());
+      }
+      expect(rests.slice(0, 3)).toEqual([1_000, 2_000, 4_000]);
+      expect(rests.at(-1)).toBe(300_000);
+      behaviours.a = "answers";
+      expect(await ask()).toBe("a: answered");
+      behaviours.a = reason;
+      await ask();
+      expect(readyInMs()).toBe(1_000);
+    }
+  });
+
   test("while all rest nobody is asked, and the model says when it is worth asking", async () => {
     const limited = new ModelFailure("limited", "HTTP 429", 5_000);
     const { ask, readyInMs } = modelOf({ a: limited, b: new ModelFailure("limited", "HTTP 429", 3_000) });
