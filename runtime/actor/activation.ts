@@ -79,7 +79,7 @@ export class Activation {
     this.#options.onReleased(this.#mailbox.clear());
   }
 
-  /** Keeps what the next activation would have to gather; what comes meanwhile waits. A copy that fails is done without. */
+  /** Keeps what the next activation would have to gather; what comes is handled after it. Without a copy it goes too. */
   async rest(): Promise<void> {
     const { kind, host, route, owned } = this.#options;
     if (!this.isIdle || !this.isUnkept || owned.draining.aborted) return;
@@ -90,7 +90,7 @@ export class Activation {
     } catch (err) {
       host.log.debug({ err }, "nothing kept of an actor at rest");
     }
-    await this.#run();
+    void this.#run();
   }
 
   async #run(): Promise<void> {

@@ -15,10 +15,13 @@ import { Activation } from "./activation.ts";
 import type { Owned } from "./commit.ts";
 import { deadBytes, deadStranger } from "./dead-letter.ts";
 import type { HostContext } from "./host.ts";
+import { retrying } from "./retrying.ts";
 
 /** The server knows a request for so long, also one whose asker it can no longer reach. */
 export const PULL_MS = 30_000;
 const BATCH = 256;
+/** Of a batch, and more than any message has: a server that had to hold more for a slow line would end its connection. */
+const BATCH_BYTES = 2 * LIMITS.payloadBytes;
 /** How long after a request that failed the next one is made. */
 const AGAIN_MS = 250;
 /** Acks under way when the consumer was asked for its counts; so often they are waited for. */
@@ -216,6 +219,7 @@ export class OwnedPartition {
     this.#asked = batch;
     this.#channel.request({
       batch,
+      maxBytes: BATCH_BYTES,
       expiresMs: PULL_MS,
       onMessage: (message) => this.#onMessage(message),
       onEnd: (end) => this.#ended(end),
@@ -298,35 +302,48 @@ export class OwnedPartition {
   }
 
   /** What is no envelope, or not its own, is kept as a dead letter; the partition goes on. */
-  async #reject(message: Pulled, error: unknown): Promise<void> {
+  #reject(message: Pulled, error: unknown): Promise<void> {
     const { host } = this.#options;
     host.log.error({ err: error, partition: this.partition }, "message refused, kept as a dead letter");
     const { subject, data } = message;
     const reason = error instanceof Error ? error.message : String(error);
-    await deadBytes(host.bus, { stream: this.#stream, subject, data }, reason, host.clock.now()).then(
-      message.ack,
-      (err) => host.log.error({ err }, "dead letter not stored, the message comes again"),
+    return this.#putAside(message, "store a dead letter", () =>
+      deadBytes(host.bus, { stream: this.#stream, subject, data }, reason, host.clock.now()),
     );
   }
 
   /** Nobody here is there for it. An operator can send it again when somebody is. */
-  async #bury(message: Pulled, envelope: Envelope, route: ActorRoute): Promise<void> {
+  #bury(message: Pulled, envelope: Envelope, route: ActorRoute): Promise<void> {
     const { host } = this.#options;
     const cause = new Error(`no actor of kind ${envelope.kind} is defined here`);
     host.log.error(
       { err: cause, partition: this.partition },
       "message of an unknown kind, kept as a dead letter",
     );
-    await deadStranger(host.bus, { stream: this.#stream, route, envelope, cause }).then(message.ack, (err) =>
-      host.log.error({ err }, "dead letter not stored, the message comes again"),
+    return this.#putAside(message, "store a dead letter", () =>
+      deadStranger(host.bus, { stream: this.#stream, route, envelope, cause }),
     );
   }
 
   /** A publisher computed another partition: the message goes to the right one. */
-  async #forward(message: Pulled, envelope: Envelope, route: ActorRoute): Promise<void> {
-    const { host } = this.#options;
-    await host.bus
-      .append(inboundSubject(route), message.data, { id: `${route.path}.${envelope.id}.moved` })
-      .then(message.ack, (err) => host.log.error({ err }, "message not forwarded, it comes again"));
+  #forward(message: Pulled, envelope: Envelope, route: ActorRoute): Promise<void> {
+    const id = `${route.path}.${envelope.id}.moved`;
+    return this.#putAside(message, "forward a message", () =>
+      this.#options.host.bus.append(inboundSubject(route), message.data, { id }),
+    );
+  }
+
+  /** Left alone, one that could not be stored elsewhere would come again only after its ack wait. */
+  async #putAside(message: Pulled, what: string, store: () => Promise<unknown>): Promise<void> {
+    const { log } = this.#options.host;
+    const { signal } = this.#abort;
+    try {
+      await retrying(log, signal, what, store);
+      message.ack();
+    } catch (err) {
+      if (!signal.aborted) log.error({ err, what }, "a message could not be put aside, it comes again");
+    }
+    // It counted among those that wait outside of mailboxes.
+    if (this.#asked === 0) this.#pull();
   }
 }

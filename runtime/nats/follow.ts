@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { AckPolicy, type ConsumerInfo, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
+import { LIMITS } from "#contracts/limits.ts";
 import type { StoredMessage } from "./batch-get.ts";
 import { type Bus, natsError, type Subscription } from "./connect.ts";
 import { type PullChannel, type PullEnd, type Pulled, Puller } from "./pull.ts";
@@ -24,6 +25,11 @@ export interface FollowOptions {
 }
 
 const BATCH = 512;
+/**
+ * Of a batch, and more than any message has. A server that had to hold for a client what it is too busy to read would end
+ * its connection.
+ */
+const BATCH_BYTES = 2 * LIMITS.payloadBytes;
 /** Messages are handled for so long before others have their turn. */
 const SLICE_MS = 8;
 const EXPIRES_MS = 30_000;
@@ -86,6 +92,7 @@ class Follower {
   readonly #puller: Puller;
   readonly #reconnects: Subscription;
   readonly #caughtUp = Promise.withResolvers<void>();
+  #isBehind = true;
   #channel: PullChannel | undefined;
   #name = "";
   /** Sequence of the consumer's next delivery: a hole means that one was lost on the way. */
@@ -109,8 +116,13 @@ class Follower {
   async begin(): Promise<void> {
     const { num_pending, delivered } = await this.#open();
     if (this.#options.from === "new") this.#from ??= delivered.stream_seq + 1;
-    if (num_pending === 0) this.#caughtUp.resolve();
+    if (num_pending === 0) this.#catchUp();
     await this.#caughtUp.promise;
+  }
+
+  #catchUp(): void {
+    this.#isBehind = false;
+    this.#caughtUp.resolve();
   }
 
   stop(): void {
@@ -118,7 +130,7 @@ class Follower {
     this.#reconnects.stop();
     this.#channel?.close(true);
     this.#puller.close();
-    this.#caughtUp.resolve();
+    this.#catchUp();
     this.#forget();
   }
 
@@ -157,8 +169,10 @@ class Follower {
   #pull(channel: PullChannel): void {
     channel.request({
       batch: BATCH,
+      maxBytes: BATCH_BYTES,
       expiresMs: EXPIRES_MS,
       onMessage: (message) => this.#take(channel, message),
+      onIdle: (delivered) => void this.#idle(channel, delivered),
       onEnd: (end) => void this.#ended(channel, end),
     });
   }
@@ -200,7 +214,7 @@ class Follower {
       this.#options.onMessage({ subject, data, seq, at: storedAt, operation: message.operation() }),
     );
     const done = (): void => {
-      if (pending === 0) this.#caughtUp.resolve();
+      if (pending === 0) this.#catchUp();
     };
     if (work instanceof Promise)
       return work
@@ -217,6 +231,14 @@ class Follower {
     if (end !== "filled" && end !== "expired" && end !== "empty") return this.#againFor(channel);
     while (this.#waiting.length > 0 && !this.#stopped) await new Promise((next) => setImmediate(next));
     if (!this.#stopped && channel === this.#channel) this.#pull(channel);
+  }
+
+  /** What was to come may be gone: lost between two servers, which only the counts show, or removed before it came. */
+  async #idle(channel: PullChannel, delivered: number): Promise<void> {
+    if (delivered >= this.#expected) return this.#againFor(channel);
+    if (!this.#isBehind || this.#handling) return;
+    const state = await this.#bus.consumerState(this.#options.stream, this.#name).catch(() => undefined);
+    if (state?.num_pending === 0 && channel === this.#channel && !this.#handling) this.#catchUp();
   }
 
   #againFor(channel: PullChannel): void {
@@ -239,7 +261,7 @@ class Follower {
     for (let waitMs = FIRST_WAIT_MS; !this.#stopped; waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2)) {
       try {
         const { num_pending } = await this.#open();
-        if (num_pending === 0) this.#caughtUp.resolve();
+        if (num_pending === 0) this.#catchUp();
         return;
       } catch (err) {
         this.#bus.log.debug({ err, stream: this.#options.stream }, "cannot follow yet, trying again");

@@ -43,21 +43,24 @@ const BODIES = 1_024;
 /** Requests for fewer are known by a number, which is made faster than a text. */
 const USUAL_BATCH = 1_024;
 
+export interface Wanted {
+  readonly batch: number;
+  readonly maxBytes?: number | undefined;
+  readonly expiresMs?: number | undefined;
+  readonly heartbeatMs?: number | undefined;
+}
+
 /** The body of a request, alone or in an acknowledgement. */
-export function bodyOf(
-  batch: number,
-  expiresMs: number | undefined,
-  heartbeatMs: number | undefined,
-  withAck: boolean,
-): Uint8Array {
+export function bodyOf({ batch, maxBytes, expiresMs, heartbeatMs }: Wanted, withAck: boolean): Uint8Array {
   const key =
-    heartbeatMs === undefined && batch < USUAL_BATCH
+    heartbeatMs === undefined && maxBytes === undefined && batch < USUAL_BATCH
       ? (((expiresMs ?? -1) + 1) * USUAL_BATCH + batch) * 2 + Number(withAck)
-      : `${batch} ${expiresMs} ${heartbeatMs} ${withAck}`;
+      : `${batch} ${maxBytes} ${expiresMs} ${heartbeatMs} ${withAck}`;
   const known = bodies.get(key);
   if (known) return known;
   const body = JSON.stringify({
     batch,
+    ...(maxBytes === undefined ? {} : { max_bytes: maxBytes }),
     ...(expiresMs === undefined ? { no_wait: true } : { expires: expiresMs * 1e6 }),
     ...(heartbeatMs === undefined ? {} : { idle_heartbeat: heartbeatMs * 1e6 }),
   });

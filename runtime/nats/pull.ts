@@ -17,11 +17,15 @@ export type PullEnd = "filled" | "empty" | "expired" | "consumer-gone" | "limit"
 
 export interface PullRequest {
   readonly batch: number;
+  /** Full is also what has no room for the next message, which has to fit an empty one. Absent: no bound. */
+  readonly maxBytes?: number;
   /** Absent: only what is there now. */
   readonly expiresMs?: number;
   /** How often the server says that it still knows of the request; requests that end sooner hear nothing. */
   readonly heartbeatMs?: number;
   readonly onMessage: (message: Pulled) => void;
+  /** The consumer has nothing to give for now, and has counted so many deliveries. */
+  readonly onIdle?: (delivered: number) => void;
   readonly onEnd: (end: PullEnd) => void;
 }
 
@@ -192,7 +196,7 @@ export class PullChannel {
   request(request: PullRequest): void {
     if (this.#closed) return;
     const token = (++this.#asked).toString(36);
-    const { batch, expiresMs, heartbeatMs = HEARTBEAT_MS } = request;
+    const { batch, maxBytes, expiresMs, heartbeatMs = HEARTBEAT_MS } = request;
     const beats = expiresMs !== undefined && expiresMs > 2 * heartbeatMs;
     const silenceMs = beats ? MISSED_HEARTBEATS * heartbeatMs : (expiresMs ?? 0) + NO_WAIT_MS;
     const now = Date.now();
@@ -201,7 +205,10 @@ export class PullChannel {
     // On a connection that was closed for good nobody hears it: it ends as a request that was lost does.
     if (!this.#bus.connected) return;
     const acked = this.#acks?.take();
-    const body = bodyOf(batch, expiresMs, beats ? heartbeatMs : undefined, acked !== undefined);
+    const body = bodyOf(
+      { batch, maxBytes, expiresMs, heartbeatMs: beats ? heartbeatMs : undefined },
+      acked !== undefined,
+    );
     this.#bus.nc.publish(acked ?? this.#next, body, { reply: `${this.#prefix}.${token}` });
   }
 
@@ -250,8 +257,9 @@ export class PullChannel {
     const open = this.#open.get(token);
     if (!open) return;
     open.lastHeardAt = Date.now();
-    const code = message.headers?.code ?? 0;
-    if (code !== 100) this.#end(token, endOf(code, message.headers?.description ?? ""));
+    const { code = 0, description = "" } = message.headers ?? {};
+    if (code !== 100) this.#end(token, endOf(code, description));
+    else open.request.onIdle?.(Number(message.headers?.get("Nats-Last-Consumer")));
   }
 
   /**
@@ -306,6 +314,7 @@ function endOf(code: number, description: string): PullEnd {
   if (code === 503) return "consumer-gone";
   if (code === 409) {
     if (/consumer deleted|consumer is push/i.test(description)) return "consumer-gone";
+    if (/exceeds maxbytes/i.test(description)) return "filled";
     if (/exceeded|max/i.test(description)) return "limit";
     return "broken";
   }

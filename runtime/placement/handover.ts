@@ -91,11 +91,8 @@ export class Handover {
         : clean;
     this.#finished.push({ partition, epoch, clean: left });
     if (this.#writing) return;
-    this.#writing = true;
-    const written = await this.#write();
-    this.#writing = false;
     // What could not be written is taken and served again before it is given away anew.
-    if (written) this.run();
+    if (await this.#write()) this.run();
   }
 
   /** Whatever finished meanwhile goes into one document. @returns false when some of it could not be written */
@@ -103,6 +100,7 @@ export class Handover {
     const { store, document, adopt, reread, host, instance } = this.#options;
     const until = performance.now() + GIVE_UP_MS;
     let written = true;
+    this.#writing = true;
     while (this.#finished.length > 0 && !this.#stopped) {
       const batch = this.#finished;
       this.#finished = [];
@@ -136,6 +134,8 @@ export class Handover {
       }
       for (const { partition } of batch) this.#giving.delete(partition);
     }
+    // In the same breath as the last look: what finishes from now on begins to write by itself.
+    this.#writing = false;
     return written;
   }
 }

@@ -3,13 +3,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { encode } from "#contracts/codec.ts";
 import { LIMITS } from "#contracts/limits.ts";
-import { inboundSubject, inferSubject, routeOf } from "#contracts/subjects.ts";
+import { DEADLETTER, inboundSubject, inferSubject, routeOf } from "#contracts/subjects.ts";
 import { deadLettersOf } from "#ops/compose/dead-letters.ts";
 import { deadBytes, deadLetter } from "#runtime/actor/dead-letter.ts";
 import type { DeadLetterLine, DeadLetters, ListQuery } from "#runtime/actor/dead-letters.ts";
 import { defineActor } from "#runtime/actor/define.ts";
 import { Kv } from "#runtime/nats/kv.ts";
-import { purge } from "#runtime/nats/reader.ts";
+import { purge, streamState } from "#runtime/nats/reader.ts";
+import { provision } from "#runtime/nats/topology.ts";
 import { ActorWorld, type WorldHost } from "#test/harness/actor-world.ts";
 import { begun, type CounterState, counter, countersOf, mended } from "#test/harness/counter.ts";
 import { messageOf } from "#test/harness/draft.ts";
@@ -245,4 +246,33 @@ test("thousands are listed page by page, each once", async () => {
   const letters = await all({ key: "many" });
   expect(new Set(letters.map(({ reference }) => reference)).size).toBe(count);
   expect(letters).toHaveLength(count);
+});
+
+test("more messages of an unknown kind than a partition parks hold nobody up, whatever becomes of their letters", async () => {
+  const own = await ActorWorld.start(1);
+  try {
+    await own.bus.jsm.streams.delete(DEADLETTER);
+    const stranger = routeOf({ kind: "stranger", tenant: "demo", key: "flood" });
+    const many = LIMITS.partitionParked + 300;
+    const flood = Array.from({ length: many }, (_, n) =>
+      own.tell("stranger", "flood", "any", { n }, `stranger-${n}`),
+    );
+    await Promise.all(flood);
+    const behind = Array.from({ length: 2_000 }, (_, n) => `behind-${n}`).find(
+      (key) => routeTo(key).partition === stranger.partition,
+    ) as string;
+    await own.tell("counter", behind, "add", { name: "behind" });
+    const { host: slow } = await own.host([counter]);
+    await waitUntil(() => slow.receivedOf(stranger.partition) >= LIMITS.partitionParked, {
+      what: "as many as are parked",
+    });
+    await provision(own.bus, { shards: 1, pools: [] });
+    await waitUntil(async () => (await own.state<CounterState>("counter", behind)) !== undefined, {
+      what: "the message behind them",
+    });
+    await own.settled();
+    expect((await streamState(own.bus, DEADLETTER)).messages).toBe(many);
+  } finally {
+    await own.stop();
+  }
 });

@@ -11,7 +11,11 @@ let passed = 0;
 afterEach(() => void vi.restoreAllMocks());
 
 /** A host "me" that holds what `epochs` says, and a store that takes every document or none. */
-function ownerOf(partitions: readonly Assignment[], epochs: readonly (number | undefined)[], takes = true) {
+function ownerOf(
+  partitions: readonly Assignment[],
+  epochs: readonly (number | undefined)[],
+  { takes = true, finished = async (_partition: number): Promise<void> => {} } = {},
+) {
   let document: PlacementDocument = { partitions, revision: 1 };
   const released: number[] = [];
   const host = {
@@ -27,6 +31,7 @@ function ownerOf(partitions: readonly Assignment[], epochs: readonly (number | u
     epochOf: (partition: number) => epochs[partition],
     async release(partition: number) {
       released.push(partition);
+      await finished(partition);
       return true;
     },
   };
@@ -74,10 +79,28 @@ test("what was never taken is handed on as it came: clean only where the owner b
 
 test("what cannot be handed over is not given away again at once: its owner takes it back and serves it", async () => {
   vi.spyOn(performance, "now").mockImplementation(() => passed);
-  const { handover } = ownerOf([{ owner: "me", epoch: 3, next: "other" }], [3], false);
+  const { handover } = ownerOf([{ owner: "me", epoch: 3, next: "other" }], [3], { takes: false });
   handover.run();
   expect(handover.gives(0, 3)).toBe(true);
   await waitUntil(() => !handover.gives(0, 3), { what: "the giving up" });
   await new Promise((resolve) => setImmediate(resolve));
   expect(handover.gives(0, 3)).toBe(false);
+});
+
+test("partitions are handed over whatever the moments at which they are finished", async () => {
+  const turns = 12;
+  for (let first = 0; first < turns; first++)
+    for (let second = 0; second < turns; second++) {
+      const given = { owner: "me", epoch: 1, next: "other" };
+      const { handover, document } = ownerOf([given, given], [1, 1], {
+        async finished(partition) {
+          for (let n = partition === 0 ? first : second; n > 0; n--) await undefined;
+        },
+      });
+      handover.run();
+      // Nothing of this takes longer than a turn of the event loop.
+      for (let n = 0; n < 3; n++) await new Promise((resolve) => setImmediate(resolve));
+      const owners = document().partitions.map(({ owner }) => owner);
+      expect({ first, second, owners }).toEqual({ first, second, owners: ["other", "other"] });
+    }
 });
