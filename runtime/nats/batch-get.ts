@@ -47,8 +47,11 @@ export function batchGet(bus: Bus, stream: string, query: BatchQuery): Promise<B
       },
     });
     const timer = setTimeout(() => fail("no answer in time"), SILENCE_MS);
+    // What was asked before went down with the connection.
+    const back = bus.onReconnect(() => fail("the connection was lost"));
     const end = (): void => {
       clearTimeout(timer);
+      back.stop();
       subscription.unsubscribe();
     };
     const fail = (why: string): void => {

@@ -116,8 +116,7 @@ class Reader implements DurableReader {
     // Known before anything is given to this process.
     this.#others = new CoReaders(bus, options.name, () => void this.#giveBack());
     if (options.bell !== undefined) this.#bell = bus.subscribe(options.bell, () => this.#lookIn(LOOK_MS));
-    // What was done to it while nobody here could hear of it.
-    this.#reconnects = bus.onReconnect(() => void this.ensure().catch(() => {}));
+    this.#reconnects = bus.onReconnect(() => void this.#renew());
   }
 
   async ensure(): Promise<void> {
@@ -167,6 +166,14 @@ class Reader implements DurableReader {
       onMessage: (message) => this.#take(message),
       onEnd: (end) => this.#ended(end),
     });
+  }
+
+  /** What was asked for is gone with the connection, and who deleted or paused the consumer meanwhile was not heard. */
+  async #renew(): Promise<void> {
+    await this.ensure().catch(() => {});
+    this.#channel.forget();
+    this.#outstanding = false;
+    this.#pull();
   }
 
   #ended(end: PullEnd): void {

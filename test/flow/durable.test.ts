@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { KNOWLEDGE, KNOWLEDGE_BELL, knowledgeFilter, knowledgeSubject } from "#contracts/subjects.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { type DurableReader, type Progress, readDurably } from "#runtime/nats/durable.ts";
-import type { Pulled } from "#runtime/nats/pull.ts";
+import { type Pulled, Puller } from "#runtime/nats/pull.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { silentLog } from "#test/harness/knowledge.ts";
 import { startTestNats, type TestNats } from "#test/harness/nats.ts";
@@ -133,6 +133,20 @@ test("a process that is slow keeps what it holds", async () => {
   await until("others to have looked often", () => other.progress.length > 43);
   // Who cannot say so, because its machine or its server stood still, may lose it.
   if ((await still()) < 1_000) expect(other.messages.map(({ seq }) => seq)).not.toContain(first);
+});
+
+test("a reader asks anew as soon as the connection is back, without waiting for what went down with it", async () => {
+  // Nobody would ever notice that a request is lost.
+  const watch = vi.spyOn(Puller.prototype, "watch").mockImplementation(() => {});
+  const reader = await readerOf("reader");
+  await write(1);
+  await until("the first event", () => reader.messages.length === 1);
+  await nats.kill();
+  await nats.restart();
+  await waitUntil(() => bus.online, { what: "the writer to be back" });
+  const seq = await write(2);
+  await until("the second event", () => reader.messages.some((message) => message.seq === seq));
+  watch.mockRestore();
 });
 
 /** @returns what tells the longest time, in ms, in which this process and its server were not both at work */

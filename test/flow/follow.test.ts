@@ -1,11 +1,11 @@
 // Followers of a stream when something of it never comes: lost on the way, removed before its turn, or too much at once.
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { encode } from "#contracts/codec.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { makePlainStream } from "#runtime/nats/plain-stream.ts";
 import { Puller } from "#runtime/nats/pull.ts";
-import { follow, purge } from "#runtime/nats/reader.ts";
+import { follow, messagesFrom, purge } from "#runtime/nats/reader.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { startTestNats, type TestNats } from "#test/harness/nats.ts";
 import { waitUntil } from "#test/harness/wait.ts";
@@ -93,4 +93,29 @@ test("a follower that is slow holds a few payloads, however large the messages a
   expect(handled).toBe(many);
   expect(most).toBeLessThan(2 * LIMITS.payloadBytes + 2 * bytes);
   await follower.stop();
+});
+
+test("a range that was being read when the connection was lost is known to be lost when it is back", async () => {
+  const own = await startTestNats();
+  const other = await connectBus({ servers: own.url, name: "reads", log: createLog({ level: "silent" }) });
+  try {
+    await makePlainStream(other, { name: "READ", subjects: ["read.>"], kind: "bucket" });
+    await other.append("read.1", encode({}));
+    own.freeze();
+    const { setTimeout: wait } = globalThis;
+    // Its own patience would end it, too.
+    const timers = vi
+      .spyOn(globalThis, "setTimeout")
+      .mockImplementation(((work: () => void) => wait(work, 600_000)) as typeof setTimeout);
+    const read = expect(messagesFrom(other, "READ", ">", 1, 16)).rejects.toThrow("the connection was lost");
+    timers.mockRestore();
+    await new Promise((next) => setImmediate(next));
+    await own.kill();
+    await own.restart();
+    await read;
+    expect(await messagesFrom(other, "READ", ">", 1, 16)).toHaveLength(1);
+  } finally {
+    await other.close();
+    await own.stop();
+  }
 });
