@@ -18,7 +18,7 @@ export interface ClassReading {
 /** A queue at one moment, as its leader has it. */
 export interface QueueReading {
   readonly at: number;
-  /** Jobs that have left the stream since it was made. */
+  /** Jobs that have left the stream since it was made, whoever removed them. */
   readonly removed: number;
   readonly classes: Readonly<Record<PriorityClass, ClassReading>>;
 }
@@ -71,21 +71,24 @@ export class DrainMeter {
   #learn(now: QueueReading): void {
     const before = this.#before;
     const seconds = before ? (now.at - before.at) / 1_000 : 0;
-    const removed = before ? now.removed - before.removed : 0;
+    const left = before ? now.removed - before.removed : 0;
     // A queue that was made anew, or a clock that went back, says nothing.
-    if (!before || seconds <= 0 || removed < 0) {
+    if (!before || seconds <= 0 || left < 0) {
       this.#movedAt = now.at;
       return;
     }
+    const settled = CLASSES.map((cls) => Math.max(0, now.classes[cls].settled - before.classes[cls].settled));
+    const all = settled.reduce((a, b) => a + b, 0);
+    // What workers did: redeliveries settle and leave nothing; answers of a provider's batch, and what is purged with
+    // its session, leave the stream without a worker's work.
+    const removed = Math.min(left, all);
     const busy = waitingOf(before) > 0 && waitingOf(now) > 0;
     if (removed > 0 || !busy) this.#movedAt = now.at;
     // Only while jobs wait does the speed of the workers show; otherwise it is the speed of arrival, a lower bound.
     if (busy || removed / seconds > (this.#work.perSecond ?? Number.POSITIVE_INFINITY))
       this.#work.add(removed, seconds);
-    const settled = CLASSES.map((cls) => Math.max(0, now.classes[cls].settled - before.classes[cls].settled));
-    const all = settled.reduce((a, b) => a + b, 0);
     for (const [n, cls] of CLASSES.entries()) {
-      // Redeliveries settle too: the share counts, the sum is what left the stream.
+      // The share counts, the sum is what was done.
       const done = all > 0 ? (removed * (settled[n] as number)) / all : 0;
       const came = heldOf(now.classes[cls]) - heldOf(before.classes[cls]) + done;
       this.#arrivals.get(cls)?.add(Math.max(0, came), seconds);

@@ -53,6 +53,7 @@ interface Measured {
 
 /** What the active governor holds; a standby has none. */
 interface Term {
+  readonly begunAt: number;
   readonly meters: Map<string, Measured>;
   /** What the load alone would ask for, also while an operator holds the level. */
   auto: LevelState;
@@ -123,10 +124,18 @@ export class Governor {
     const now = clock.now();
     bus.publish(CORE.load, encode({ by: instance, at: now, drains: this.#drains } satisfies LoadReport));
     const { state, reason } = nextLevel(term.auto, this.#drains, now, policy);
-    term.auto = state;
-    if (reason) term.autoReason = reason;
+    if (state.level >= term.auto.level || this.#knows(term)) {
+      term.auto = state;
+      if (reason) term.autoReason = reason;
+    }
     const asked = (await this.#config.getFromLeader(LEVEL_OVERRIDE_KEY)).value;
     await this.#write(term, asked ? decode<LevelOverride>(asked) : undefined);
+  }
+
+  /** Who has just taken over has not read every queue: one that it cannot read may be why the level is what it is. */
+  #knows({ meters, begunAt }: Term): boolean {
+    const { clock, pools } = this.#options;
+    return clock.now() - begunAt >= UNREAD_MS || pools.every((pool) => (meters.get(pool)?.at ?? 0) > 0);
   }
 
   #stepDown(): void {
@@ -142,8 +151,9 @@ export class Governor {
     log.info({ level: record?.level ?? 0 }, "governing");
     // A level that an operator held says nothing of the load.
     const level = record && !record.manual ? record.level : 0;
-    const auto = initialLevel(clock.now(), level);
-    return { meters: new Map(), auto, autoReason: record?.reason ?? "", record, revision };
+    const begunAt = clock.now();
+    const auto = initialLevel(begunAt, level);
+    return { begunAt, meters: new Map(), auto, autoReason: record?.reason ?? "", record, revision };
   }
 
   async #stored(): Promise<Pick<Term, "record" | "revision">> {

@@ -136,7 +136,7 @@ describe("the governor", () => {
   });
 
   test("a queue that cannot be read for a while, as without a leader, lowers no level", async () => {
-    await run(world.governor());
+    const first = await run(world.governor());
     for (let n = 0; n < 40; n++) await world.submit(jobOf({ pool: "small", deadline: Date.now() + 60_000 }));
     await world.atLevel(3);
     await world.bus.jsm.streams.delete(inferStream("small"));
@@ -150,6 +150,18 @@ describe("the governor", () => {
           return rounds.add(report.at).size > 5;
         },
         { what: "some rounds" },
+      );
+      expect((await world.admin.status()).level).toBe(3);
+      // Nor when it cannot be read from the start, as by a standby that takes over beside the loss.
+      const second = await run(world.governor());
+      await world.cut(first);
+      rounds.clear();
+      await waitUntil(
+        () => {
+          const report = world.load.report();
+          return report?.by === second.instance && rounds.add(report.at).size > 5;
+        },
+        { what: "some rounds of the second" },
       );
       expect((await world.admin.status()).level).toBe(3);
     } finally {

@@ -86,6 +86,18 @@ describe("drain time", () => {
     expect(of(meter.take(queue.round()), "new").drainMs).toBeGreaterThanOrEqual(10_000);
   });
 
+  test("what leaves the stream without a worker, as answers of a provider's batch do, makes no queue look fast", () => {
+    const queue = new Queue(4);
+    const meter = new DrainMeter("main");
+    queue.add("new", 400);
+    for (let n = 0; n < 20; n++) meter.take(queue.round());
+    const before = of(meter.take(queue.reading()), "new").drainMs;
+    for (let n = 0; n < 4; n++) {
+      queue.removed += 100;
+      expect(of(meter.take(queue.round()), "new").drainMs).toBeGreaterThan(before * 0.9);
+    }
+  });
+
   test("under a load that leaves a part for new conversations it is near the wait that follows", () => {
     fc.assert(
       fc.property(
