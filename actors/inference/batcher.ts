@@ -57,6 +57,16 @@ export function nextBatch<W extends Waiting>(
   return { go: [], lookAgainAt };
 }
 
+/**
+ * What to send to a provider that refused a batch for the tokens that wait there: with others under way as many as
+ * those, alone half of it.
+ */
+export function narrowed(limits: BatchLimits, refusedTokens: number, inFlight: number): BatchLimits {
+  return inFlight > 0
+    ? { ...limits, maxInFlight: Math.min(limits.maxInFlight, inFlight) }
+    : { ...limits, maxTokens: Math.max(1, Math.floor(refusedTokens / 2)) };
+}
+
 const rank = ({ deadline, arrivedAt }: Waiting): number => Math.min(deadline, arrivedAt + URGENT_MS);
 
 /** Each group in order of urgency, and the groups in the order of their most urgent request. */

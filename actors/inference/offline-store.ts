@@ -63,6 +63,8 @@ export async function park(bus: Bus, job: Job, model: string, data: Uint8Array):
 }
 
 const PAGE = 256;
+/** Providers take 200 MB. */
+const FILE_BYTES = 100 * 1024 * 1024;
 
 export class OfflineStore {
   readonly #bus: Bus;
@@ -99,6 +101,34 @@ export class OfflineStore {
   async job(seq: number): Promise<Job | undefined> {
     const message = await messageAt(this.#bus, this.#stream, seq);
     return message && decode<Job>(message.data);
+  }
+
+  /**
+   * The lines of a batch's file, as many as it holds, and the jobs they are of; `gone` are those nobody waits for any more.
+   * @param goOn asked before each: thousands take longer than a lease
+   */
+  async linesOf(
+    seqs: readonly number[],
+    lineOf: (id: string, job: Job) => string,
+    goOn: () => Promise<void>,
+  ): Promise<{ lines: string[]; seqs: number[]; gone: number[] }> {
+    const found: { lines: string[]; seqs: number[]; gone: number[] } = { lines: [], seqs: [], gone: [] };
+    let bytes = 0;
+    for (const seq of seqs) {
+      await goOn();
+      const job = await this.job(seq);
+      if (!job) {
+        found.gone.push(seq);
+        continue;
+      }
+      const line = lineOf(lineIdOf(seq, job), job);
+      bytes += Buffer.byteLength(line) + 1;
+      // The rest goes with the next batch.
+      if (bytes > FILE_BYTES && found.lines.length > 0) break;
+      found.lines.push(line);
+      found.seqs.push(seq);
+    }
+    return found;
   }
 
   async remove(seq: number): Promise<void> {

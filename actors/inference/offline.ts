@@ -14,7 +14,7 @@ import type { Log } from "#runtime/observe/log.ts";
 import { gauge, metrics } from "#runtime/observe/metrics.ts";
 import type { Span } from "#runtime/observe/trace.ts";
 import { Lease } from "#runtime/placement/lease.ts";
-import { nextBatch } from "./batcher.ts";
+import { type BatchLimits, narrowed, nextBatch } from "./batcher.ts";
 import { failureOf } from "./failure.ts";
 import type { BatchApi, LineEnd, RemoteBatch } from "./models/batch-api.ts";
 import type { OfflineModel } from "./models/offline.ts";
@@ -44,8 +44,6 @@ const LOOK_MOST_MS = 60_000;
 const SETTLE_MS = 30_000;
 /** Who refuses a batch is not sent another one for so long. */
 const REFUSED_MS = 600_000;
-/** Providers take 200 MB. */
-const FILE_BYTES = 100 * 1024 * 1024;
 const RETRY_MS = 1_000;
 
 /** When a batch is looked at next. */
@@ -69,6 +67,8 @@ export class Offline {
   #revision: number | undefined;
   #nextSeq = 1;
   #refusedUntil = 0;
+  /** What the provider takes, as far as is known. */
+  #limits: BatchLimits;
   readonly #rounds: Rounds;
   readonly #bell: { stop(): void };
   readonly #removeGauges: () => void;
@@ -78,6 +78,7 @@ export class Offline {
     const model = served.model.name;
     this.#parts = parts;
     this.#api = served.offline.api;
+    this.#limits = served.offline.limits;
     this.#store = new OfflineStore(bus, pool, model);
     this.#leftovers = new Leftovers({ bus, clock, log, pool, model, api: this.#api });
     const key = `lease.batches.${tokenOf(pool)}.${tokenOf(model)}`;
@@ -219,11 +220,13 @@ export class Offline {
   /** A batch gathers until it is full, its eldest has waited long enough, or a deadline leaves no time. */
   async #begin(): Promise<void> {
     const { clock, served } = this.#parts;
-    const { limits } = served.offline;
+    const waiting = this.#waiting();
+    // Known of one backlog; the next one may find more room.
+    if (waiting.length === 0) this.#limits = served.offline.limits;
     // One more than there are: with nothing in flight a batch would leave at once, and nobody waits for these.
     const inFlight = this.#batches.size + 1;
-    const bounds = { ...limits, maxInFlight: limits.maxInFlight + 1 };
-    const { go } = nextBatch(this.#waiting(), inFlight, bounds, clock.now());
+    const bounds = { ...this.#limits, maxInFlight: this.#limits.maxInFlight + 1 };
+    const { go } = nextBatch(waiting, inFlight, bounds, clock.now());
     if (go.length === 0) return;
     const seqs = go.map(({ seq }) => seq);
     const batch: Batch = { id: clock.id(), sends: 0, failed: false, seqs, at: clock.now() };
@@ -237,7 +240,9 @@ export class Offline {
     const { signal } = this.#stopped;
     // Sent before, under another mark.
     await this.#leftovers.add(wanted, signal);
-    const { lines, seqs } = await this.#linesOf(wanted.seqs);
+    const { lineOf } = served.offline;
+    const { lines, seqs, gone } = await this.#store.linesOf(wanted.seqs, lineOf, () => this.#stayActive());
+    for (const seq of gone) this.#parked.delete(seq);
     if (lines.length === 0) return this.#forget(wanted);
     const { file: _, remote: __, ...rest } = wanted;
     let batch = await this.#write({ ...rest, seqs, sends: wanted.sends + 1, at: clock.now() });
@@ -261,27 +266,6 @@ export class Offline {
   async #orphan(batch: Batch, error: unknown): Promise<never> {
     if (error instanceof StaleRevision) await this.#leftovers.add(batch, this.#stopped.signal);
     throw error;
-  }
-
-  async #linesOf(seqs: readonly number[]): Promise<{ lines: string[]; seqs: number[] }> {
-    const { offline } = this.#parts.served;
-    const found: { lines: string[]; seqs: number[] } = { lines: [], seqs: [] };
-    let bytes = 0;
-    for (const seq of seqs) {
-      await this.#stayActive();
-      const job = await this.#store.job(seq);
-      if (!job) {
-        this.#parked.delete(seq);
-        continue;
-      }
-      const line = offline.lineOf(lineIdOf(seq, job), job);
-      bytes += Buffer.byteLength(line) + 1;
-      // The rest goes with the next batch.
-      if (bytes > FILE_BYTES && found.lines.length > 0) break;
-      found.lines.push(line);
-      found.seqs.push(seq);
-    }
-    return found;
   }
 
   async #write(batch: Batch): Promise<Batch> {
@@ -336,7 +320,10 @@ export class Offline {
     }
     const told = await this.#api.get(remote, signal);
     if (told?.status !== "running")
-      return this.#settle(batch, told ?? { id: remote, status: "expired", files: [], badLines: [] });
+      return this.#settle(
+        batch,
+        told ?? { id: remote, status: "expired", files: [], badLines: [], full: false },
+      );
     const ageMs = clock.now() - at;
     this.#lookAgain(batch, Math.min(LOOK_MOST_MS, Math.max(LOOK_LEAST_MS, ageMs * LOOK_SHARE)));
   }
@@ -344,6 +331,8 @@ export class Offline {
   /** The batch has ended, one way or another. Read again after a takeover it finds only the jobs that are left. */
   async #settle(batch: Batch, told: RemoteBatch): Promise<void> {
     const { signal } = this.#stopped;
+    const canWait = this.#batches.size > 1 || this.#living(batch).length > 1;
+    if (told.full && canWait) return this.#takeBack(batch);
     if (told.status === "failed" && !batch.failed) return this.#sendAgain(batch, told);
     const traces = this.#living(batch).map(({ trace }) => trace);
     const span = startBatchSpan(this.#parts, batch, traces);
@@ -356,6 +345,16 @@ export class Offline {
     span.set(batchResponseAttributes(total));
     span.end(told.status === "completed" ? undefined : new Error(`the batch has ${told.status}`));
     await this.#end(batch, told.status);
+  }
+
+  /** The provider has no room for it now: its jobs wait for others to end, or go in smaller batches. */
+  async #takeBack(batch: Batch): Promise<void> {
+    const tokens = this.#living(batch).reduce((sum, each) => sum + each.tokens, 0);
+    await this.#leftovers.add(batch, this.#stopped.signal);
+    await this.#forget(batch);
+    this.#limits = narrowed(this.#limits, tokens, this.#batches.size);
+    const { log } = this.#parts;
+    log.warn({ ...this.#names, tokens }, "offline: the provider takes no more tokens now, a batch waits");
   }
 
   /** The provider looked at the file and began with none of it; without the lines it names, it may. Once. */

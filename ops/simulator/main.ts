@@ -25,6 +25,7 @@ const FLAGS = {
   "batch-ms": { type: "string" },
   "batch-fail-rate": { type: "string" },
   "batch-expire-rate": { type: "string" },
+  "batch-tokens": { type: "string" },
   "context-tokens": { type: "string" },
   "pace-ms": { type: "string" },
   "no-batch-api": { type: "boolean" },
@@ -44,7 +45,7 @@ export const SIMULATOR_HELP = `jetclaw simulator [flags]: an OpenAI-compatible m
   --batch-factor 2: the time of a batch of 16 as a multiple of a single request's, linear between and beyond;
     --concurrency counts a batch as one
   --batch-ms 1000: how long a batch of /v1/batches takes, at half the price  --batch-fail-rate 0  --batch-expire-rate 0
-  --no-batch-api: there is none
+  --batch-tokens <n> (of all that wait; one beyond fails)  --no-batch-api: there is none
 
 GET /bill lists every request served, DELETE /bill forgets them.`;
 
@@ -86,6 +87,7 @@ export function parseFlags(argv: readonly string[]): Partial<SimulatorOptions> {
     batchMs: number("batch-ms"),
     batchFailRate: number("batch-fail-rate", 1),
     batchExpireRate: number("batch-expire-rate", 1),
+    batchTokens: number("batch-tokens"),
     contextTokens: number("context-tokens") || undefined,
     paceMs: number("pace-ms", 60_000),
     lengths: values.lengths,

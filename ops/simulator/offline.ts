@@ -120,6 +120,12 @@ export class OfflineBatches {
       batch.id,
       lines.map((line) => this.#lineOf(line, n, lines.length)),
     );
+    if (this.#tokensWaiting() > options.batchTokens)
+      this.#fail(batch, {
+        code: "token_limit_exceeded",
+        message: "Enqueued token limit reached",
+        line: null,
+      });
     setTimeout(() => this.#finish(batch, lines, options, n), options.batchMs).unref();
     // The batch is there, and the answer that names it on its way: what dies now has sent it all the same.
     await held(response, options);
@@ -134,15 +140,25 @@ export class OfflineBatches {
     return this.#bill.add({ ...line, batch: size, priceShare: SHARE });
   }
 
+  #tokensWaiting(): number {
+    const waiting = this.batches.filter(({ status }) => status === "in_progress");
+    return waiting
+      .flatMap(({ id }) => this.#lines.get(id) ?? [])
+      .reduce((sum, { inputTokens }) => sum + inputTokens, 0);
+  }
+
+  #fail(batch: OfflineBatch, error: object): void {
+    for (const line of this.#lines.get(batch.id) ?? []) close(line, "error");
+    batch.errors = { object: "list", data: [error] };
+    batch.status = "failed";
+  }
+
   #finish(batch: OfflineBatch, lines: readonly Line[], options: SimulatorOptions, n: number): void {
     if (batch.status !== "in_progress") return;
     const billed = this.#lines.get(batch.id) ?? [];
     const draw = chance(options.seed, n);
     if (draw < options.batchFailRate) {
-      for (const line of billed) close(line, "error");
-      batch.errors = { object: "list", data: [{ code: "invalid_request", message: "a simulated failure" }] };
-      batch.status = "failed";
-      return;
+      return this.#fail(batch, { code: "invalid_request", message: "a simulated failure" });
     }
     const expires = draw < options.batchFailRate + options.batchExpireRate;
     const answered: object[] = [];

@@ -44,6 +44,8 @@ export interface SimulatorOptions {
   /** Shares of such batches, 0 to 1, that fail as a whole, or expire with nothing or half of their requests answered. */
   readonly batchFailRate: number;
   readonly batchExpireRate: number;
+  /** Input tokens of all such batches that wait; one that would go beyond fails at once. */
+  readonly batchTokens: number;
   /** A longer input is refused with 400, and with it the batch that holds it, unless it is one of the batch API. */
   readonly contextTokens: number;
   /** Answers 400 to `stream_options`, as older servers do. */
@@ -82,6 +84,7 @@ export const DEFAULTS: SimulatorOptions = {
   batchMs: 1_000,
   batchFailRate: 0,
   batchExpireRate: 0,
+  batchTokens: Number.POSITIVE_INFINITY,
   contextTokens: Number.POSITIVE_INFINITY,
   refuseStreamOptions: false,
   hold: undefined,

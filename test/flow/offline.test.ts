@@ -35,7 +35,7 @@ afterAll(async () => {
 afterEach(async () => {
   await world.settle();
   simulator.set({ batchMs: 300, batchFailRate: 0, batchExpireRate: 0, batchApi: true, filesKept: false });
-  simulator.set({ contextTokens: Infinity, ttftMs: 0 });
+  simulator.set({ contextTokens: Infinity, batchTokens: Infinity, ttftMs: 0 });
   simulator.clearBill();
 });
 
@@ -143,6 +143,19 @@ test("a batch that fails as a whole is sent once more, then its jobs are asked o
   for (const { finish } of await answersTo(jobs)) expect(finish).toBe("stop");
   expect(simulator.batches().slice(known)).toHaveLength(2);
   expect(linesOf(false)).toHaveLength(4);
+});
+
+test("a provider that takes no more tokens now: a batch waits for those before it, one that is too large goes in halves", async () => {
+  const content = "word ".repeat(50);
+  const ask = (count: number) => submit(count, () => ({ messages: [{ role: "user", content }] }));
+  simulator.set({ batchMs: 1_000, batchTokens: 600 });
+  await work();
+  for (const { finish } of await answersTo(await ask(12))) expect(finish).toBe("stop");
+  simulator.set({ batchMs: 300, batchTokens: 130 });
+  for (const { finish } of await answersTo(await ask(4))) expect(finish).toBe("stop");
+  expect(linesOf(true).some(({ outcome }) => outcome === "error")).toBe(true);
+  expect(linesOf(true).filter(({ outcome }) => outcome === "finished")).toHaveLength(16);
+  expect(linesOf(false)).toEqual([]);
 });
 
 test("a job whose deadline comes near is answered without its batch, and a batch that nobody waits for is cancelled", async () => {

@@ -15,6 +15,8 @@ export interface RemoteBatch {
   readonly files: readonly string[];
   /** Lines, from 0, for which the provider refused the whole batch. */
   readonly badLines: readonly number[];
+  /** It failed because the provider holds as many tokens that wait as it takes. */
+  readonly full: boolean;
 }
 
 /** One request's end; `answer` is the body of a completion where there is one. */
@@ -38,6 +40,8 @@ export interface BatchApi {
 }
 
 const MARK = "jetclaw_batch";
+/** OpenAI bounds the tokens of all batches that wait, and tells it when it looks at the next one. */
+const FULL = "token_limit_exceeded";
 /** The only window that OpenAI knows. */
 const WINDOW = "24h";
 export const COMPLETIONS = "/v1/chat/completions";
@@ -162,16 +166,16 @@ const ENDS: Readonly<Record<string, RemoteBatch["status"]>> = {
 
 function remoteOf(batch: Json = {}): RemoteBatch {
   const files = [batch.output_file_id, batch.error_file_id];
-  const errors = objectOf(batch.errors).data;
-  const lines = Array.isArray(errors)
-    ? errors.map((error) => Number(objectOf(error).line ?? Number.NaN))
-    : [];
+  const { data } = objectOf(batch.errors);
+  const errors = Array.isArray(data) ? data.map(objectOf) : [];
+  const lines = errors.map(({ line }) => Number(line ?? Number.NaN));
   return {
     id: idOf(batch),
     // Validating, in progress, finalizing, cancelling, and what may be added.
     status: ENDS[String(batch.status)] ?? "running",
     files: files.filter((file): file is string => typeof file === "string" && file !== ""),
     badLines: lines.filter((line) => Number.isSafeInteger(line) && line > 0).map((line) => line - 1),
+    full: errors.some(({ code }) => code === FULL),
   };
 }
 
