@@ -16,12 +16,14 @@ export const REASONS = {
   timeout: "timeout",
   /** Any other error, a broken connection, garbage, half an answer. */
   failed: "failed",
+  /** The limit of tokens was used up before the first word: another model may need fewer for its thoughts. */
+  spent: "spent",
   /** The request itself is refused: every server would. */
   refused: "refused",
 } as const;
 export type FailureReason = keyof typeof REASONS;
 
-const REJECTIONS: readonly FailureReason[] = ["unauthorized", "missing", "refused"];
+const REJECTIONS: readonly FailureReason[] = ["unauthorized", "missing", "spent", "refused"];
 
 export class ModelFailure extends JetclawError {
   readonly reason: FailureReason;
@@ -53,6 +55,8 @@ export function failureOf(thrown: unknown): ModelFailure {
 
 /** Another model may answer: only what is wrong with the request itself is wrong everywhere. */
 export const mayGoOn = ({ reason }: ModelFailure): boolean => reason !== "refused";
+/** What another address or key of the same model would not change. */
+export const isOfModel = ({ reason }: ModelFailure): boolean => reason === "missing" || reason === "spent";
 /** The model is to blame; a limited or misconfigured key says nothing about its health. */
 export const isFault = ({ reason, repeated }: ModelFailure): boolean =>
   !repeated && (reason === "failed" || reason === "timeout" || reason === "overloaded");

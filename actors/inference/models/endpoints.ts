@@ -5,7 +5,7 @@
 import type { Job } from "#contracts/job.ts";
 import type { Clock } from "#runtime/clock.ts";
 import { affinityKey, orderEndpoints } from "../affinity.ts";
-import { type FailureReason, failureOf, ModelFailure, mayGoOn } from "../failure.ts";
+import { type FailureReason, failureOf, isOfModel, ModelFailure, mayGoOn } from "../failure.ts";
 import type { Model, ModelRun } from "../port.ts";
 
 export interface Endpoint {
@@ -101,7 +101,7 @@ export function rotating(name: string, endpoints: readonly Endpoint[], clock: Cl
           run.signal.throwIfAborted();
           last = failureOf(error);
           rest(place, last, places.length > 1, clock);
-          if (spoke || !mayGoOn(last) || last.reason === "missing") throw last;
+          if (spoke || !mayGoOn(last) || isOfModel(last)) throw last;
         } finally {
           place.running--;
         }

@@ -48,7 +48,7 @@ export function offlineModel(config: OfflineConfig, apiKey: string | undefined):
     },
     leastMs: batch.leastMs ?? OFFLINE_LEAST_MS,
     lineOf(id, job) {
-      const { stream: _, ...body } = requestOf(name, job, { own, stream: false, usage: false });
+      const { stream: _, ...body } = requestOf(name, job, { own, stream: false });
       return JSON.stringify({ custom_id: id, method: "POST", url: COMPLETIONS, body });
     },
     answerOf(body, job) {

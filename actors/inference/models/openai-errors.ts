@@ -6,6 +6,8 @@ import { restOf } from "./rate-limits.ts";
 
 /** Codes of a 429 that no waiting cures: the account is empty. */
 const EXHAUSTED = /insufficient_quota|billing|insufficient_balance|exceeded_current_quota/i;
+const GOOGLE_KEY = "API_KEY_INVALID";
+const ANTHROPIC_EMPTY = "Your credit balance is too low";
 
 /**
  * The detail names status and code only: providers repeat parts of the key and of the prompt in their messages, and
@@ -17,7 +19,7 @@ export function modelError(error: unknown): JetclawError {
     return new ModelFailure("failed", `no connection${causeOf(error)}`);
   if (error instanceof ProviderRefusal) {
     const { status } = error;
-    const reason = reasonOf(status, codeOf(error));
+    const reason = reasonOf(error);
     const waits = reason === "limited" || reason === "overloaded";
     return new ModelFailure(
       reason,
@@ -31,23 +33,60 @@ export function modelError(error: unknown): JetclawError {
   return new ModelFailure("failed", `the connection broke${causeOf(error)}`);
 }
 
-function reasonOf(status: number, code: string): FailureReason {
+function reasonOf(refusal: ProviderRefusal): FailureReason {
+  const { status, message } = refusal;
+  const code = codeOf(refusal);
   if (status === 402 || (status === 429 && EXHAUSTED.test(code))) return "exhausted";
   if (status === 429) return "limited";
   if (status === 401 || status === 403) return "unauthorized";
+  // Said with the status of a request that is wrong, which no other model would be asked with.
+  if (status === 400 && code.includes(GOOGLE_KEY)) return "unauthorized";
+  if (status === 400 && message.startsWith(ANTHROPIC_EMPTY)) return "exhausted";
   if (status === 404) return "missing";
-  if (status === 503 || status === 529) return "overloaded";
+  // 498 is Groq's.
+  if (status === 503 || status === 529 || status === 498) return "overloaded";
   // A redirect is not followed, and says nothing about the request.
   return status < 400 || status === 408 || status === 409 || status >= 500 ? "failed" : "refused";
 }
 
-/** Older and stricter servers answer 400 to an option they do not know, and name it. */
-export function refusesStreamOptions(error: unknown): boolean {
-  if (!(error instanceof ProviderRefusal) || (error.status !== 400 && error.status !== 422)) return false;
-  return /stream_options|include_usage|unrecognized|unknown (field|parameter)|extra (inputs|fields)/i.test(
-    error.message,
-  );
+/**
+ * What a request can do without, where a server knows no such option: the count of tokens in a stream, the name of the
+ * token limit, a temperature of ours.
+ */
+export type Concession = "usage" | "limit" | "temperature";
+
+const STREAM_OPTIONS = /stream_options|include_usage/i;
+const UNKNOWN = /unrecognized|unknown (field|parameter)|extra (inputs|fields)/i;
+const UNSUPPORTED = /unsupported|not supported/i;
+
+/**
+ * The concession that a refusal asks for, by the name of the option where it gives one.
+ * @param ours the temperature is our own
+ */
+export function concessionOf(
+  error: unknown,
+  asked: {
+    max_tokens?: unknown;
+    max_completion_tokens?: unknown;
+    temperature?: unknown;
+    stream_options?: unknown;
+  },
+  ours: boolean,
+): Concession | undefined {
+  if (!(error instanceof ProviderRefusal) || (error.status !== 400 && error.status !== 422)) return undefined;
+  const { message } = error;
+  if (STREAM_OPTIONS.test(message)) return asked.stream_options ? "usage" : undefined;
+  const isUnknown = UNKNOWN.test(message);
+  if (!isUnknown && !UNSUPPORTED.test(message)) return undefined;
+  const limit = asked.max_tokens === undefined ? "max_completion_tokens" : "max_tokens";
+  if (asked[limit] !== undefined && message.includes(limit)) return "limit";
+  if (ours && asked.temperature !== undefined && message.includes("temperature")) return "temperature";
+  return isUnknown && asked.stream_options ? "usage" : undefined;
 }
+
+/** Older and stricter servers answer 400 to an option they do not know, and name it. */
+export const refusesStreamOptions = (error: unknown): boolean =>
+  concessionOf(error, { stream_options: {} }, false) === "usage";
 
 const codeOf = ({ code }: ProviderRefusal): string => (/^[a-z0-9_.-]{1,64}$/i.test(code) ? ` (${code})` : "");
 

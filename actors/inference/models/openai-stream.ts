@@ -68,7 +68,7 @@ function chunkOf(data: string): ChatCompletionChunk {
   }
   if (typeof chunk !== "object" || chunk === null || Array.isArray(chunk))
     throw new JetclawError("model.unavailable", "the stream holds something else than chunks");
-  if ("error" in chunk && chunk.error)
-    throw new JetclawError("model.unavailable", "an error inside the stream");
+  const { error, x_groq: groq } = chunk as { error?: unknown; x_groq?: { error?: unknown } | null };
+  if (error || groq?.error) throw new JetclawError("model.unavailable", "an error inside the stream");
   return chunk as ChatCompletionChunk;
 }

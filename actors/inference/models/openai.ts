@@ -7,7 +7,7 @@ import type { Job } from "#contracts/job.ts";
 import type { ModelAnswer, ModelRun } from "../port.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { AnswerReader, estimateUsage } from "./openai-answer.ts";
-import { modelError, refusesStreamOptions } from "./openai-errors.ts";
+import { type Concession, concessionOf, modelError } from "./openai-errors.ts";
 import { readChunks } from "./openai-stream.ts";
 import { Patience, type Timeouts } from "./patience.ts";
 import { openProvider, type ProviderResponse } from "./provider.ts";
@@ -33,24 +33,24 @@ export function openaiEndpoint({
 }: OpenAiOptions): Pick<Endpoint, "model" | "onUsedUp"> {
   const provider = openProvider(baseUrl, apiKey, timeouts?.connectMs);
   const own = isOwn(baseUrl);
-  let asksUsage = true;
+  const conceded = new Set<Concession>();
   let tellUsedUp: (ms: number) => void = () => {};
 
   const send = async (job: Job, run: ModelRun, signal: AbortSignal): Promise<ProviderResponse> => {
     const options = { signal, headers: jobHeaders(job.id, run.attempt) };
-    const stream = isStreamed(job);
-    try {
-      return await provider.post(PATH, requestOf(name, job, { own, stream, usage: asksUsage }), options);
-    } catch (error) {
-      if (!asksUsage || !refusesStreamOptions(error)) throw error;
-      const response = await provider.post(
-        PATH,
-        requestOf(name, job, { own, stream, usage: false }),
-        options,
-      );
-      // Known by what it takes: a request that is refused without it as well was refused for something else.
-      asksUsage = false;
-      return response;
+    const without = new Set(conceded);
+    for (;;) {
+      const body = requestOf(name, job, { own, stream: isStreamed(job), without });
+      try {
+        const response = await provider.post(PATH, body, options);
+        // Known by what it takes: a request that is refused without it as well was refused for something else.
+        for (const each of without) conceded.add(each);
+        return response;
+      } catch (error) {
+        const refused = concessionOf(error, body, !job.chat);
+        if (!refused || without.has(refused)) throw error;
+        without.add(refused);
+      }
     }
   };
 
@@ -75,7 +75,7 @@ export function openaiEndpoint({
         patience.arm(isStreamed(job) ? "first" : "whole");
         await readChunks(await open(job, run, patience.signal), (chunks) => {
           for (const chunk of chunks) reader.read(chunk);
-          patience.arm(reader.finished ? "finished" : "between");
+          patience.arm(reader.finished ? "finished" : reader.begun ? "between" : "opened");
           return !reader.full;
         });
         return reader.answer(job);
@@ -110,20 +110,25 @@ function jobHeaders(id: string, attempt: number): Record<string, string> {
 export const isOwn = (baseUrl: string): boolean =>
   /^api\.openai\.com$|\.openai\.azure\.com$/.test(new URL(baseUrl).hostname);
 
-/** A job as the body of a chat completion. `own`: for OpenAI itself, see `isOwn`. */
+/**
+ * A job as the body of a chat completion. `own`: for OpenAI itself, see `isOwn`. `without`: what this server was seen to
+ * refuse; a temperature that a caller of the endpoint asks for is the caller's, and stays.
+ */
 export function requestOf(
   model: string,
   job: Job,
-  { own, stream, usage }: { readonly own: boolean; readonly stream: boolean; readonly usage: boolean },
+  { own, stream, without }: { own: boolean; stream: boolean; without?: ReadonlySet<Concession> },
 ): ChatCompletionCreateParamsStreaming {
   const limit = job.maxOutputTokens ?? undefined;
+  const isNewer = own !== !!without?.has("limit");
+  const warmth = without?.has("temperature") && !job.chat ? undefined : (job.temperature ?? undefined);
   return {
     ...(job.chat?.options as Partial<ChatCompletionCreateParamsStreaming> | undefined),
     model,
     messages: (job.chat?.messages ?? job.messages) as ChatCompletionCreateParamsStreaming["messages"],
     stream: stream as true,
-    ...(usage && stream ? { stream_options: { include_usage: true } } : {}),
-    ...(limit === undefined ? {} : own ? { max_completion_tokens: limit } : { max_tokens: limit }),
-    ...(job.temperature === null || job.temperature === undefined ? {} : { temperature: job.temperature }),
+    ...(stream && !without?.has("usage") ? { stream_options: { include_usage: true } } : {}),
+    ...(limit === undefined ? {} : isNewer ? { max_completion_tokens: limit } : { max_tokens: limit }),
+    ...(warmth === undefined ? {} : { temperature: warmth }),
   };
 }

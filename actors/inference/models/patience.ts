@@ -21,16 +21,29 @@ const AFTER_FINISH_MS = 1_000;
 /** A silent server leaves a quarter of the time for another one. */
 const WHOLE_SHARE = 0.75;
 
-/** `whole`: an answer that is not streamed gives no sign before it is there. */
-export type Phase = "first" | "between" | "finished" | "whole";
+/**
+ * `whole`: an answer that is not streamed gives no sign before it is there. `opened`: something came, but no word yet, as
+ * from Azure, which says first what it thinks of the prompt; that shortens no wait.
+ */
+export type Phase = "first" | "opened" | "between" | "finished" | "whole";
+
+const WHAT = {
+  first: "no first token",
+  opened: "no first token",
+  between: "no further token",
+  finished: "no further token",
+  whole: "no answer",
+} as const satisfies Record<Phase, string>;
 
 export class Patience {
   readonly #controller = new AbortController();
   readonly #parent: AbortSignal;
-  readonly #phases: Readonly<Record<Phase, number>>;
+  readonly #phases: Readonly<Record<Exclude<Phase, "opened">, number>>;
   readonly #total: NodeJS.Timeout | undefined;
   readonly #onParent = (): void => this.#controller.abort(this.#parent.reason);
   #timer: NodeJS.Timeout | undefined;
+  /** Until when the first word is waited for. */
+  #firstUntil = 0;
 
   constructor(parent: AbortSignal, remainingMs: number, timeouts: Timeouts = {}) {
     const { firstTokenMs = FIRST_TOKEN_MS, betweenTokensMs = BETWEEN_TOKENS_MS, totalMs } = timeouts;
@@ -54,8 +67,11 @@ export class Patience {
   /** Starts the wait for the next sign of life anew. */
   arm(phase: Phase): void {
     clearTimeout(this.#timer);
-    const ms = this.#phases[phase];
-    const what = { first: "no first token", whole: "no answer" }[phase as string] ?? "no further token";
+    const now = performance.now();
+    const ms =
+      phase === "opened" ? Math.max(this.#phases.between, this.#firstUntil - now) : this.#phases[phase];
+    if (phase === "first" || phase === "whole") this.#firstUntil = now + ms;
+    const what = WHAT[phase];
     this.#timer = setTimeout(() => this.#giveUp(`${what} within ${Math.round(ms)} ms`), ms);
   }
 

@@ -149,15 +149,23 @@ async function textOf(exchange: Exchange): Promise<string> {
   return text;
 }
 
+/** Google wraps its errors in a list and names what is wrong in their details; the message of Mistral's is an object. */
 function errorIn(text: string): { message: string; code: string } {
   try {
-    const { error, ...rest } = JSON.parse(text) as Record<string, unknown>;
-    const { message, code, type } = (typeof error === "object" && error !== null ? error : rest) as Record<
-      string,
-      unknown
-    >;
-    return { message: String(message ?? text), code: String(code ?? type ?? "") };
+    const parsed: unknown = JSON.parse(text);
+    const { error, ...rest } = objectOf(Array.isArray(parsed) ? parsed[0] : parsed);
+    const { message, code, type, details } = typeof error === "object" && error ? objectOf(error) : rest;
+    const reason = Array.isArray(details)
+      ? details.map((each) => objectOf(each).reason).find(Boolean)
+      : undefined;
+    return {
+      message: typeof message === "string" ? message : text,
+      code: String(reason ?? code ?? type ?? ""),
+    };
   } catch {
     return { message: text, code: "" };
   }
 }
+
+const objectOf = (value: unknown): Record<string, unknown> =>
+  typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};

@@ -12,8 +12,15 @@ interface Piece {
   readonly function?: { readonly name?: unknown; readonly arguments?: unknown } | null;
 }
 
+interface Call {
+  readonly index: number;
+  id: string;
+  name: string;
+  arguments: string;
+}
+
 export class ToolCallReader {
-  readonly #calls = new Map<number, { id: string; name: string; arguments: string }>();
+  readonly #calls: Call[] = [];
   #chars = 0;
 
   /** @throws JetclawError `model.unavailable` for what is no piece of a call */
@@ -24,26 +31,54 @@ export class ToolCallReader {
       // A whole answer numbers its calls by their place alone.
       const index = typeof piece?.index === "number" ? piece.index : position;
       if (!piece || !Number.isInteger(index) || index < 0 || index >= CALLS) throw garbage();
-      const call = this.#calls.get(index) ?? { id: "", name: "", arguments: "" };
-      if (typeof piece.id === "string" && piece.id !== "") call.id = piece.id;
-      if (typeof piece.function?.name === "string") call.name ||= piece.function.name;
-      if (typeof piece.function?.arguments === "string") {
-        call.arguments += piece.function.arguments;
-        this.#chars += piece.function.arguments.length;
-      }
+      const call = this.#callOf(index, piece);
+      const { id, function: asked } = piece;
+      if (typeof id === "string" && id !== "") call.id = id;
+      if (typeof asked?.name === "string") call.name ||= asked.name;
+      const text = argumentsOf(asked?.arguments);
+      call.arguments += text;
+      this.#chars += text.length;
       if (this.#chars > ARGUMENT_CHARS) throw garbage();
-      this.#calls.set(index, call);
     }
   }
 
   /** In the order of their numbers; undefined when there are none. */
   calls(): ToolCall[] | undefined {
-    if (this.#calls.size === 0) return undefined;
-    const ordered = [...this.#calls].sort(([a], [b]) => a - b);
+    if (this.#calls.length === 0) return undefined;
+    const ordered = this.#calls.toSorted((a, b) => a.index - b.index);
     // Callers answer a call under its id, so one that the server forgot is given.
-    return ordered.map(([index, call]) => ({ ...call, id: call.id || `call_${index}` }));
+    return ordered.map(({ index: _, ...call }, n) => ({ ...call, id: call.id || `call_${n}` }));
+  }
+
+  /** The call that a piece belongs to; one of its own where the server numbers all calls alike. */
+  #callOf(index: number, piece: Piece): Call {
+    const last = this.#calls.findLast((call) => call.index === index);
+    if (last && !beginsAnother(last, piece)) return last;
+    if (this.#calls.length >= CALLS) throw garbage();
+    const call = { index, id: "", name: "", arguments: "" };
+    this.#calls.push(call);
+    return call;
   }
 }
+
+/** Another name where one is known, under another id, or, without ids to tell by, after a whole call. */
+function beginsAnother(call: Call, { id, function: asked }: Piece): boolean {
+  if (!asked?.name || call.name === "" || (id && id === call.id)) return false;
+  return id && call.id ? true : isJson(call.arguments);
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Some servers send them as the object that they are. */
+const argumentsOf = (said: unknown): string =>
+  typeof said === "string" ? said : typeof said === "object" && said !== null ? JSON.stringify(said) : "";
 
 const garbage = (): JetclawError =>
   new JetclawError("model.unavailable", "the answer holds something else than tool calls");

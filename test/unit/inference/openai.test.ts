@@ -72,6 +72,11 @@ describe("a stream", () => {
       `${delta("He")}data: {"error":{"message":"sk-secret"}}\n\n`,
       "model.unavailable: an error inside the stream",
     ],
+    [
+      "that Groq stopped early",
+      `${delta("He")}data: {"choices":[],"x_groq":{"error":"sk-secret"}}\n\n`,
+      "model.unavailable: an error inside the stream",
+    ],
     ["that is filtered", delta(null, "content_filter"), "model.rejected: the provider filtered the answer"],
   ])("%s", async (_, body, wanted) => {
     expect(await read(body)).toBe(wanted);
