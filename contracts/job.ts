@@ -125,3 +125,6 @@ export type JobResult = z.infer<typeof jobResultSchema>;
 /** True when more is asked than texts and a temperature: only the provider's chat completions can serve it. */
 export const needsChatApi = ({ chat }: Pick<Job, "chat">): boolean =>
   !!chat && (!!chat.messages || Object.keys(chat.options).some((name) => name !== "temperature"));
+
+/** A caller of the endpoint who reads no stream gets none made: a whole answer costs a fifth of its chunks. */
+export const isStreamed = ({ stream, chat }: Pick<Job, "stream" | "chat">): boolean => stream || !chat;

@@ -2,7 +2,7 @@
  * One model as a worker knows it: how many requests run on it, how many may, whether its breaker lets another one
  * through, and what the last ones were like. Shared by every pool of the worker that can use the model.
  */
-import type { Job } from "#contracts/job.ts";
+import { isStreamed, type Job } from "#contracts/job.ts";
 import type { ModelHealth } from "#contracts/load.ts";
 import type { Price } from "#contracts/usage.ts";
 import { admit, type Breaker, CLOSED, callOff, fail, readyAt, succeed } from "#runtime/breaker.ts";
@@ -11,7 +11,7 @@ import { failureOf, isCongestion, isFault, ModelFailure } from "./failure.ts";
 import { allowed, decrease, fullLimit, increase, type Limit } from "./limit.ts";
 import type { PooledModel } from "./models/registry.ts";
 import type { Model, ModelAnswer, ModelRun } from "./port.ts";
-import { Stats } from "./stats.ts";
+import { type Sample, Stats } from "./stats.ts";
 
 /** While a half-open breaker waits for its probe, others look again after this. */
 const PROBE_MS = 200;
@@ -34,7 +34,7 @@ export class Member implements PooledModel {
   readonly #stats = new Stats();
   #breaker: Breaker = CLOSED;
   #limit: Limit;
-  #least = { at: 0, ms: 0 };
+  #least = { at: 0, firstTokenMs: 0, totalMs: 0 };
   #running = 0;
   /** Requests begun or ended so far: says whether anything happened. */
   #moves = 0;
@@ -77,11 +77,10 @@ export class Member implements PooledModel {
     return at > now ? at : 0;
   }
 
-  /** Time that a try needs at least to be worth its price: until its first token, as far as is known. */
-  leastMs(now: number): number {
-    if (now - this.#least.at > LEAST_AGE_MS)
-      this.#least = { at: now, ms: this.#stats.figures(now).firstTokenMs };
-    return this.#least.ms;
+  /** Time that a try needs at least to be worth its price, as far as is known: until its first token, or until its whole. */
+  leastMs(now: number, job: Job): number {
+    if (now - this.#least.at > LEAST_AGE_MS) this.#least = { at: now, ...this.#stats.figures(now) };
+    return isStreamed(job) ? this.#least.firstTokenMs : this.#least.totalMs;
   }
 
   /**
@@ -108,7 +107,7 @@ export class Member implements PooledModel {
       this.#turn(succeed(this.#breaker, era));
       this.#limit = increase(this.#limit, this.#running);
       const outputTokens = answer.usage.outputTokens || Math.ceil(answer.text.length / CHARS_PER_TOKEN);
-      this.#note(startedAt, { failed: false, firstTokenMs: heard.firstTokenMs, outputTokens });
+      this.#note(job, startedAt, { failed: false, firstTokenMs: heard.firstTokenMs, outputTokens });
       return answer;
     } catch (error) {
       const now = this.#clock.now();
@@ -122,7 +121,7 @@ export class Member implements PooledModel {
       );
       if (!stopped && isCongestion(failure)) this.#limit = decrease(this.#limit, startedAt, now);
       const outputTokens = Math.ceil(heard.chars / CHARS_PER_TOKEN);
-      if (fault) this.#note(startedAt, { failed: true, firstTokenMs: heard.firstTokenMs, outputTokens });
+      if (fault) this.#note(job, startedAt, { failed: true, firstTokenMs: heard.firstTokenMs, outputTokens });
       if (run.signal.aborted) throw error;
       throw failure;
     } finally {
@@ -143,11 +142,12 @@ export class Member implements PooledModel {
     };
   }
 
-  #note(startedAt: number, sample: { failed: boolean; firstTokenMs: number; outputTokens: number }): void {
+  #note(job: Job, startedAt: number, sample: Pick<Sample, "failed" | "firstTokenMs" | "outputTokens">): void {
     const at = this.#clock.now();
     const totalMs = Math.max(1, at - startedAt);
-    // A model that does not stream gives its first token with its last.
-    this.#stats.add({ ...sample, firstTokenMs: sample.firstTokenMs || totalMs, at, totalMs });
+    // A model that does not stream gives its first token with its last; an answer that was to be whole says nothing of it.
+    const firstTokenMs = isStreamed(job) ? sample.firstTokenMs || totalMs : 0;
+    this.#stats.add({ ...sample, firstTokenMs, at, totalMs });
   }
 
   #turn(next: Breaker): void {

@@ -135,7 +135,7 @@ export class ModelPool {
     );
     return {
       ready,
-      timely: ready.find((each) => trial.until - now >= Math.max(LEAST_MS, each.leastMs(now))),
+      timely: ready.find((each) => trial.until - now >= Math.max(LEAST_MS, each.leastMs(now, job))),
     };
   }
 

@@ -5,7 +5,7 @@ export interface Sample {
   readonly at: number;
   /** For the model's fault. */
   readonly failed: boolean;
-  /** 0: none came. */
+  /** 0: none came, or a whole answer was asked for. */
   readonly firstTokenMs: number;
   readonly totalMs: number;
   readonly outputTokens: number;

@@ -3,7 +3,7 @@
  * a stop can cancel. Retries are not made here: who calls decides whether and where.
  */
 import type { ChatCompletionCreateParamsStreaming } from "openai/resources/chat/completions";
-import type { Job } from "#contracts/job.ts";
+import { isStreamed, type Job } from "#contracts/job.ts";
 import type { ModelAnswer, ModelRun } from "../port.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { AnswerReader, estimateUsage } from "./openai-answer.ts";
@@ -96,9 +96,6 @@ export function openaiEndpoint({
     },
   };
 }
-
-/** A caller of the endpoint who reads no stream gets none made: a whole answer costs a fifth of its chunks. */
-const isStreamed = (job: Job): boolean => job.stream || !job.chat;
 
 /** Lets the provider's bill, or a proxy's, be matched with our jobs. */
 function jobHeaders(id: string, attempt: number): Record<string, string> {

@@ -119,6 +119,22 @@ describe("a pool", () => {
     expect(await serve([model("a", "answers")], jobOf({ deadline: NOW + 200 }))).toBe(": model.unavailable");
   });
 
+  test("whole answers say nothing of the first token: who streams is asked with less time, and routers see no slow model", async () => {
+    let now = NOW;
+    const slow = model("a", () => {
+      now += 20_000;
+      return "answers";
+    });
+    const pool = new ModelPool([slow], { ...clock, now: () => now });
+    const chat = { options: {} };
+    const ask = (stream: boolean, ms: number): Promise<string> =>
+      serve([], jobOf({ stream, chat, deadline: now + ms }), pool);
+    for (let i = 0; i < 3; i++) expect(await ask(false, 60_000)).toBe("a: answered");
+    expect(await ask(false, 10_000)).toBe(": model.unavailable");
+    expect(pool.members[0]?.health().firstTokenMs).toBe(0);
+    expect(await ask(true, 10_000)).toBe("a: answered");
+  });
+
   test("passes over a model whose breaker is open, and runs as much as the others let through", async () => {
     const models = [model("a", "fails"), model("b", "answers")];
     const pool = new ModelPool(models, clock);
