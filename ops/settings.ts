@@ -45,7 +45,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @throws JetclawError `config.invalid` naming the variable. */
 export function readSettings(environment: Environment = process.env): Settings {
-  const text = (name: string): string | undefined => environment[name] || undefined;
+  // A secret that was made of a file has the file's line end.
+  const text = (name: string): string | undefined => environment[name]?.trim() || undefined;
   const host = text("JETCLAW_HOST") ?? "127.0.0.1";
   const port = portOf("JETCLAW_PORT", text("JETCLAW_PORT"), 8_080);
   const dataDir = resolve(text("JETCLAW_DATA_DIR") ?? ".jetclaw");

@@ -10,7 +10,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export async function resolveSecret(secret: Secret, key: string, environment: Environment): Promise<string> {
   if (typeof secret === "string") return secret;
   if ("env" in secret) {
-    const value = environment[secret.env];
+    // A secret of Kubernetes that was made of a file has the file's line end, which no header takes.
+    const value = environment[secret.env]?.trim();
     if (value) return value;
     throw new JetclawError(
       "config.invalid",

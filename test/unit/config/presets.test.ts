@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { type ConfigInput, configSchema } from "#contracts/config.ts";
 import { PRESETS, PRICES_AS_OF, withPresets } from "#ops/config/presets.ts";
 import { withModelSecrets } from "#ops/config/secrets.ts";
+import { readSettings } from "#ops/settings.ts";
 
 type Models = NonNullable<ConfigInput["pools"]>[string]["models"];
 
@@ -23,6 +24,13 @@ describe("a preset", () => {
     });
     const resolved = await withModelSecrets(config, { OPENAI_API_KEY: "sk-1" });
     expect(resolved.pools.large?.models[0]?.apiKey).toBe("sk-1");
+  });
+
+  test("takes a key from a variable that has the line end of the file it was made of", async () => {
+    const config = configOf({ name: "gpt-5-mini", preset: "openai" });
+    const { pools } = await withModelSecrets(config, { OPENAI_API_KEY: "sk-1\n" });
+    expect(pools.large?.models[0]?.apiKey).toBe("sk-1");
+    expect(readSettings({ OPENAI_API_KEY: "sk-1\r\n" }).model.apiKey).toBe("sk-1");
   });
 
   test("changes nothing that the configuration says itself", () => {
