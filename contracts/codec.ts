@@ -1,12 +1,20 @@
 /**
- * msgpack in and out. Records are off, so that any msgpack reader can read what we write.
+ * msgpack in and out. Records are off, so that any msgpack reader can read what we write. A property that is undefined is
+ * left out, as in JSON: written as nil it would come back as null, which no optional field of a schema takes.
  * Decoding is bounded: a huge declared length or deep nesting is a decode error, never an allocation.
  */
-import { Packr, Unpackr } from "msgpackr";
+import { type Options, Packr, Unpackr } from "msgpackr";
 import { JetclawError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 
-const packr = new Packr({ useRecords: false, variableMapSize: true, encodeUndefinedAsNil: true });
+/** `skipValues` is documented by msgpackr and missing in its types. */
+const WRITING: Options & { readonly skipValues: readonly unknown[] } = {
+  useRecords: false,
+  variableMapSize: true,
+  encodeUndefinedAsNil: true,
+  skipValues: [undefined],
+};
+const packr = new Packr(WRITING);
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
 
 /** Encodes plain data. The returned bytes are the caller's own. */

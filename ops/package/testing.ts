@@ -1,6 +1,7 @@
 /** What `jetclaw/testing` exports: one actor in memory, without a server, with a clock that the test moves. */
 import { ENVELOPE_VERSION, type Envelope } from "#contracts/envelope.ts";
 import type { ActorKind, SystemActor } from "#runtime/actor/define.ts";
+import { assertSendable } from "#runtime/actor/storable.ts";
 
 /** A message that the actor sent to another one. */
 export interface SentMessage {
@@ -110,9 +111,14 @@ export class ActorInMemory {
       forgetIds: () => refuse("forgetIds"),
       isScheduled: (timer) => timers.has(timer),
       signal: new AbortController().signal,
-      send: (kind, key, type, body) => void sent.push({ kind, key, type, body }),
-      schedule: (timer, when, type, body) =>
-        void timers.set(timer, { at: "at" in when ? when.at : now + when.afterMs, type, body }),
+      send(kind, key, type, body) {
+        assertSendable(body);
+        sent.push({ kind, key, type, body });
+      },
+      schedule(timer, when, type, body) {
+        assertSendable(body);
+        timers.set(timer, { at: "at" in when ? when.at : now + when.afterMs, type, body });
+      },
       cancel: (timer) => void timers.delete(timer),
       reply: (value) => void replies.push(value),
       handling: () => {},

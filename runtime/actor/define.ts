@@ -7,6 +7,7 @@ import type { Envelope, TraceContext } from "#contracts/envelope.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { isId } from "#contracts/ids.ts";
 import type { ActorAddress } from "#contracts/subjects.ts";
+import { unstorable } from "./storable.ts";
 
 /** What a handler sees of its actor. Effects are recorded, committed with the state, and published afterwards. */
 export interface Actor<State> {
@@ -157,8 +158,9 @@ export function defineActor<State, const M extends Messages>(options: ActorOptio
           throw new JetclawError("actor.message-unknown", `${kind} has no handler for ${message.type}`);
         await handler(actor as Actor<State>, message.body as z.output<M[string]>);
         const checked = options.state.safeParse(actor.state);
-        if (!checked.success)
-          throw new Error(`handler ${kind}.${message.type} left a state that its schema refuses`);
+        const wrong = checked.success ? unstorable(checked.data) : issuesOf(checked.error, "state");
+        if (wrong)
+          throw new Error(`handler ${kind}.${message.type} left a state that cannot be kept: ${wrong}`);
         actor.state = checked.data;
       }
     },
@@ -194,6 +196,11 @@ export function parseMessage(kind: string, messages: Messages, type: string, bod
     throw new JetclawError("actor.message-unknown", `${kind} knows ${Object.keys(messages).join(", ")}`);
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
-  const issues = parsed.error.issues.slice(0, 5).map((i) => `${i.path.join(".") || "body"}: ${i.message}`);
-  throw new JetclawError("request.invalid", issues.join("; "));
+  throw new JetclawError("request.invalid", issuesOf(parsed.error, "body"));
 }
+
+const issuesOf = ({ issues }: z.ZodError, whole: string): string =>
+  issues
+    .slice(0, 5)
+    .map(({ path, message }) => `${path.join(".") || whole}: ${message}`)
+    .join("; ");

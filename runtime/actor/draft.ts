@@ -13,6 +13,7 @@ import {
 } from "#contracts/subjects.ts";
 import type { SystemActor } from "./define.ts";
 import type { ProcessedIds, StoredEffect } from "./record.ts";
+import { assertSendable } from "./storable.ts";
 
 /** Of the timers that one run schedules: those of the next revision follow. */
 const GENERATIONS = 1_000;
@@ -90,6 +91,7 @@ export class Draft implements SystemActor<unknown> {
   }
 
   #envelope(id: string, to: { kind: string; key: string }, type: string, body: unknown): Envelope {
+    assertSendable(body);
     const causation = this.#options.burst[0]?.id;
     return {
       v: ENVELOPE_VERSION,
@@ -163,7 +165,7 @@ export class Draft implements SystemActor<unknown> {
     const current = this.#current ?? this.#options.burst[0];
     if (!current?.replyTo) return;
     this.#replied.add(current.replyTo);
-    this.emit(current.replyTo, { value });
+    this.emit(current.replyTo, { value: value ?? null });
   }
 
   /** Callers whose message was processed without a reply are told so, and do not wait in vain. */

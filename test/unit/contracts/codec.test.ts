@@ -1,6 +1,7 @@
 // Bytes that anyone may have written: what is no plain value is a decode error at once, whatever it declares.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { z } from "zod";
 import { decode, decodeUntrusted, encode } from "#contracts/codec.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
@@ -50,6 +51,12 @@ describe("round trip", () => {
 
   test("any msgpack reader can read it: objects are maps, not msgpackr's records", () => {
     expect([...encode({ a: 1 })]).toEqual([0x81, 0xa1, 0x61, 1]);
+  });
+
+  test("a property that is undefined is left out, as in JSON: null is no value of an optional field", () => {
+    const schema = z.object({ note: z.string().optional(), items: z.number() });
+    expect(schema.parse(decode(encode({ note: undefined, items: 2 })))).toEqual({ items: 2 });
+    expect(decode(encode({ gone: null }))).toEqual({ gone: null });
   });
 
   test("a key named __proto__ becomes no prototype", () => {

@@ -1,6 +1,7 @@
 // defineActor: what a definition may be, which messages it takes, and how a stored state comes to its version.
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
+import { decode, encode } from "#contracts/codec.ts";
 import { type Actor, applyUpgrades, defineActor, parseMessage } from "#runtime/actor/define.ts";
 import { draftOf, messageOf } from "#test/harness/draft.ts";
 
@@ -68,6 +69,60 @@ describe("a message", () => {
   test("whose handler leaves a state that the schema refuses fails", async () => {
     const draft = draftOf({ state: { n: 1, name: "" } });
     await expect(counter.run(draft, [messageOf("spoil")])).rejects.toThrow("counter.spoil");
+    await expect(counter.run(draft, [messageOf("spoil")])).rejects.toThrow("n: ");
+  });
+
+  test.each([
+    ["a Map", "kept is a Map", new Map([["x", 1]])],
+    ["a Set", "kept is a Set", new Set(["x"])],
+    ["a bigint", "kept is a bigint", 5n],
+    ["a function", "kept is a function", () => 1],
+    ["a value of a class", "kept.0.at is a URL", [{ at: new URL("http://127.0.0.1") }]],
+    ["undefined in an array", "kept.1 is undefined", [1, undefined]],
+  ])("whose handler leaves %s, which the store gives back as something else, fails", async (_, why, kept) => {
+    const keeper = defineActor({
+      kind: "keeper",
+      version: 1,
+      state: z.object({ kept: z.any() }),
+      messages: { keep: z.object({}) },
+      initial: () => ({ kept: null as unknown }),
+      on: {
+        keep(actor) {
+          actor.state.kept = kept;
+        },
+      },
+    });
+    const run = keeper.run(draftOf({ state: keeper.initial() }), [messageOf("keep")]);
+    await expect(run).rejects.toThrow(`keeper.keep left a state that cannot be kept: state.${why}`);
+  });
+
+  test.each([
+    ["a Date", "body.at is a Date", { at: new Date() }],
+    ["a Map", "body.of.1 is a Map", { of: [1, new Map()] }],
+  ])("that holds %s is not sent and sets no timer: whoever gets it could not read it", (_, why, body) => {
+    expect(() => draftOf().send("counter", "a", "add", body)).toThrow(why);
+    expect(() => draftOf().schedule("t", { afterMs: 1 }, "add", body)).toThrow(why);
+  });
+
+  test("may leave dates, bytes, nothing, and what is undefined", async () => {
+    const state = z.object({
+      at: z.date(),
+      raw: z.instanceof(Uint8Array),
+      none: z.null(),
+      note: z.string().optional(),
+    });
+    const full = { at: new Date(5), raw: Uint8Array.of(1, 2), none: null, note: undefined };
+    const keeper = defineActor({
+      kind: "keeper",
+      version: 1,
+      state,
+      messages: { keep: z.object({}) },
+      initial: () => full,
+      on: { keep: () => {} },
+    });
+    const draft = draftOf({ state: keeper.initial() });
+    await keeper.run(draft, [messageOf("keep")]);
+    expect(state.parse(decode(encode(draft.state)))).toMatchObject({ at: new Date(5), none: null });
   });
 });
 
