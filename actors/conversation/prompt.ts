@@ -22,17 +22,33 @@ export function buildMessages(input: PromptInput): ChatMessage[] {
   const parts = [instructionsFor(assistant, locale)];
   if (assistant.knowledge.length > 0) parts.push(GROUNDING);
   if (summary) parts.push(`Summary of what was said before:\n${summary}`);
-  const system = parts.filter(Boolean).join("\n\n");
-  return [
-    ...(system ? [{ role: "system" as const, content: system }] : []),
-    ...history.flatMap((turn): ChatMessage[] => [
-      ...(turn.messages.length > 0
-        ? [{ role: "user" as const, content: turn.messages.map((m) => m.text).join("\n") }]
-        : []),
-      ...(turn.reply ? [{ role: "assistant" as const, content: turn.reply }] : []),
-    ]),
+  const said = alternating([
+    ...history
+      .flatMap((turn): ChatMessage[] => [
+        { role: "user", content: turn.messages.map(({ text }) => text).join("\n") },
+        { role: "assistant", content: turn.reply },
+      ])
+      .filter(({ content }) => content !== ""),
     { role: "user", content: withPassages(question, passages) },
-  ];
+  ]);
+  // What the bot said before anybody asked.
+  if (said[0]?.role === "assistant") parts.push(`You wrote to the user first:\n${said.shift()?.content}`);
+  const system = parts.filter(Boolean).join("\n\n");
+  return [...(system ? [{ role: "system" as const, content: system }] : []), ...said];
+}
+
+/**
+ * No two of one role in a row: a turn that was stopped has no reply, one that the bot began no question, and servers with
+ * a strict chat template (Gemma's, Mistral's) refuse such a conversation from then on.
+ */
+function alternating(messages: readonly ChatMessage[]): ChatMessage[] {
+  const told: ChatMessage[] = [];
+  for (const { role, content } of messages) {
+    const last = told.at(-1);
+    if (last?.role === role) told[told.length - 1] = { role, content: `${last.content}\n\n${content}` };
+    else told.push({ role, content });
+  }
+  return told;
 }
 
 /**

@@ -16,7 +16,8 @@ export type SummaryPool = (tier: string | undefined) => string | undefined;
 
 /** How long a summary is waited for before another may be asked for. */
 const PATIENCE_MS = 300_000;
-const MAX_OUTPUT_TOKENS = 400;
+/** Far more than is asked for: the thoughts of a model that thinks first count too, and left no room for a word. */
+const MAX_OUTPUT_TOKENS = 2_000;
 const MAX_CHARS = 4_000;
 /** Of the bounds of the history: from here on its older half is summarised. */
 const FULL = 0.75;

@@ -1,4 +1,5 @@
 // What a model is shown, which assistant speaks, and which pool serves it.
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Assistants, instructionsFor } from "#actors/conversation/assistants.ts";
 import { phrase } from "#actors/conversation/phrases.ts";
@@ -62,14 +63,40 @@ describe("the prompt", () => {
     );
   });
 
-  test("has no empty messages: what the bot said unasked has no question, and no instructions no system message", () => {
+  test("tells what the bot said first with the instructions, and what nobody answered with the next question", () => {
     const messages = buildMessages({
       ...input,
       assistant: { ...assistants.get("plain"), instructions: "" },
       passages: [],
       history: [past([], "Your parcel is on its way."), past(["Stop"], "")],
     });
-    expect(messages.map((m) => m.role)).toEqual(["assistant", "user", "user"]);
+    expect(messages).toEqual([
+      { role: "system", content: "You wrote to the user first:\nYour parcel is on its way." },
+      { role: "user", content: "Stop\n\nWhen?" },
+    ]);
+  });
+
+  test("alternates between user and assistant, whatever the turns were, and leaves nothing out", () => {
+    const turn = fc.record({
+      messages: fc.array(fc.constantFrom("a?", "b?"), { maxLength: 2 }),
+      reply: fc.constantFrom("", "yes", "no"),
+    });
+    fc.assert(
+      fc.property(fc.array(turn, { maxLength: 8 }), (turns) => {
+        const history = turns.map(({ messages, reply }) => past(messages, reply));
+        const [system, ...rest] = buildMessages({ ...input, passages: [], history });
+        expect(system?.role).toBe("system");
+        expect(rest.map(({ role }) => role)).toEqual(
+          rest.map((_, n) => (n % 2 === 0 ? "user" : "assistant")),
+        );
+        expect(rest.at(-1)?.role).toBe("user");
+        const text = [system, ...rest].map((message) => message?.content).join("\n");
+        expect(text.match(/[ab]\?|yes$|no$/gm)?.length ?? 0).toBe(
+          turns.reduce((sum, { messages, reply }) => sum + messages.length + (reply ? 1 : 0), 0),
+        );
+      }),
+      { seed: 7 },
+    );
   });
 });
 
