@@ -36,10 +36,11 @@ export async function startEmbeddedNats(
     given: settings.natsServerBin,
     cacheDir: settings.cacheDir,
   });
+  const end = new AbortController();
+  const { signal } = end;
   const start = (port: number): Promise<NatsServerProcess> =>
-    startNatsServer({ bin, dataDir, port, syncInterval: settings.natsSync, log: say });
+    startNatsServer({ bin, dataDir, port, syncInterval: settings.natsSync, signal, log: say });
   let server = await start(settings.natsPort);
-  let ending = false;
   let gone = false;
   let ends: number[] = [];
   let restarting: Promise<void> | undefined;
@@ -51,7 +52,7 @@ export async function startEmbeddedNats(
   const restart = async (): Promise<void> => {
     while (gone) {
       await clock.sleep(RESTART_DELAY_MS);
-      if (ending) return;
+      if (signal.aborted) return;
       const now = clock.now();
       ends = [...ends.filter((at) => at > now - RESTARTS_WITHIN_MS), now];
       if (ends.length > RESTARTS) {
@@ -64,7 +65,7 @@ export async function startEmbeddedNats(
         server = await start(server.port);
         gone = false;
       } catch (err) {
-        log.error({ err }, "nats-server does not start again");
+        if (!signal.aborted) log.error({ err }, "nats-server does not start again");
       }
     }
     watch();
@@ -72,7 +73,7 @@ export async function startEmbeddedNats(
   const watch = (): void => {
     void server.exited.then(() => {
       gone = true;
-      if (ending) noteEnd();
+      if (signal.aborted) noteEnd();
       else restarting = restart();
     });
   };
@@ -82,11 +83,11 @@ export async function startEmbeddedNats(
     dataDir,
     ended,
     expectEnd() {
-      ending = true;
+      end.abort();
       if (gone) noteEnd();
     },
     async stop() {
-      ending = true;
+      end.abort();
       // One that is being started would stay behind.
       await restarting;
       await server.stop();

@@ -28,6 +28,8 @@ export interface NatsServerOptions {
   readonly configFile?: string;
   readonly monitorPort?: number;
   readonly clusterOptions?: ClusterOptions;
+  /** Ends a start that is under way. */
+  readonly signal?: AbortSignal;
   readonly log: (line: string) => void;
 }
 
@@ -47,8 +49,8 @@ export interface NatsServerProcess {
   readonly exited: Promise<number | null>;
 }
 
-/** A store of a million keys recovers in 1.2 s; this is for disks that are far slower. */
-const READY_LIMIT_MS = 60_000;
+/** A start that takes longer is told of, again and again. */
+const TELL_MS = 10_000;
 const READY_PROBE_MS = 1_000;
 const READY_PAUSE_MS = 20;
 const STOP_GRACE_MS = 10_000;
@@ -143,11 +145,19 @@ function launch(plan: Plan): ChildProcess {
   });
 }
 
+/** It greets when it has looked through its store: after a power cut whole files of it, and ended meanwhile it begins anew. */
 async function becomesReady(plan: Plan, port: number, child: ChildProcess): Promise<boolean> {
-  const until = Date.now() + READY_LIMIT_MS;
-  while (child.exitCode === null && child.signalCode === null && Date.now() < until) {
+  const begunAt = performance.now();
+  let tellAt = begunAt + TELL_MS;
+  while (child.exitCode === null && child.signalCode === null && !plan.options.signal?.aborted) {
     const answer = await probe(plan.host, port, READY_PROBE_MS);
     if (answer.kind === "nats" && answer.info.name === plan.serverName) return answer.info.jetstream;
+    const now = performance.now();
+    if (now >= tellAt) {
+      const seconds = Math.round((now - begunAt) / 1_000);
+      plan.options.log(`nats-server: still starting after ${seconds} s, see ${logPath(plan)}`);
+      tellAt = now + TELL_MS;
+    }
     await new Promise((next) => setTimeout(next, READY_PAUSE_MS));
   }
   return false;

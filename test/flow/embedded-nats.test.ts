@@ -74,3 +74,11 @@ test("a stop while the server is started again leaves none", async () => {
   await stopped;
   expect(isAlive(second)).toBe(false);
 });
+
+test("a stop does not wait for a server that has not come up again yet", async () => {
+  nats = await start();
+  process.kill(await launched(1), "SIGKILL");
+  const second = await launched(2);
+  await nats.stop();
+  expect(isAlive(second)).toBe(false);
+});

@@ -5,7 +5,7 @@ import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promi
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { connectBus, NO_DATA } from "#runtime/nats/connect.ts";
 import { ASK_SUBJECT } from "#runtime/nats/majority.ts";
 import { claim, hashOf } from "#runtime/nats/server/ownership.ts";
@@ -285,4 +285,24 @@ test("a server that cannot start reports its own last words", async () => {
 
 test("a named binary that is none is refused, not replaced", async () => {
   await expect(ensureNatsServer({ log: () => {}, given: "/bin/true" })).rejects.toThrow(/NATS_SERVER_BIN/);
+});
+
+test("a server that looks through a large store is waited for, however long it takes, and its user hears of it", async () => {
+  const slow = join(dataDir, "slow-nats-server");
+  await writeFile(slow, `#!/bin/sh\nsleep 1\nexec "${bin}" "$@"\n`, { mode: 0o755 });
+  // Half a minute passes each time somebody looks at a clock.
+  let ahead = 0;
+  for (const clock of [Date, performance]) {
+    const now = clock.now.bind(clock);
+    vi.spyOn(clock, "now").mockImplementation(() => {
+      ahead += 30_000;
+      return now() + ahead;
+    });
+  }
+  try {
+    await start({ bin: slow });
+  } finally {
+    vi.restoreAllMocks();
+  }
+  expect(lines).toContainEqual(expect.stringMatching(/still starting after \d+ s/));
 });
