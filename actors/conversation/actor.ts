@@ -113,7 +113,8 @@ export function conversationKind(answering: Answering): ActorKind {
       }
       await openAll(actor, answering);
       await index.count(actor, burst.filter(({ type }) => remembers(type)).length);
-      askForSummary(actor, answering.summaryPool);
+      // A restore of very many conversations asks no model about any of them.
+      if (!burst.some(({ type }) => type === "restore")) askForSummary(actor, answering.summaryPool);
       armIdle(actor, answering.idleMs);
       if (job !== undefined && actor.state.open?.job?.id !== job)
         actor.afterCommit(() => {

@@ -14,8 +14,9 @@ import type { Bus } from "#runtime/nats/connect.ts";
 import { type ArchivedRecord, type Part, readManifest, readPart } from "./archive.ts";
 import type { ArchiveStore } from "./archive-store.ts";
 import { recordSubject } from "./closing.ts";
-import { type PastTurns, records } from "./past-turns.ts";
-import type { ConversationState } from "./turn.ts";
+import { type PastTurns, pastOf, records } from "./past-turns.ts";
+import { placeTurn } from "./stored.ts";
+import { boundHistory, type ConversationState } from "./turn.ts";
 
 /** What an actor did with the records it was given. */
 export interface Restored {
@@ -159,11 +160,16 @@ export async function restore(
   const there = new Set<string>();
   for await (const { record } of records(past, actor.tenant, actor.key)) there.add(nameOf(record));
   const missing = wanted.filter((record) => !there.has(nameOf(record)));
-  for (const record of missing)
+  const history = new Map(state.history.map((turn) => [turn.turn, turn]));
+  for (const record of missing) {
+    const past = record.type === "turn" ? pastOf(record) : undefined;
+    if (past) history.set(past.turn, past);
     actor.append(
       recordSubject(actor, shards, record.type === "turn" ? record.channel : state.channel),
       () => record,
+      (seq) => past && placeTurn(past, seq),
     );
+  }
   const turns = missing.flatMap((record): TurnRecord[] => (record.type === "turn" ? [record] : []));
   if (turns.length > 0)
     actor.state = {
@@ -172,6 +178,8 @@ export async function restore(
       createdAt: state.createdAt || Math.min(...turns.map(({ startedAt }) => startedAt)),
       ...(state.createdAt === 0 ? { restored: true } : {}),
       assistant: state.assistant ?? (turns.at(-1)?.assistant || undefined),
+      // What was said before is known again, and not in the transcript alone.
+      history: boundHistory([...history.values()].sort((a, b) => a.turn - b.turn)),
     };
   actor.reply({
     restored: missing.length,

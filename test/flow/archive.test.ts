@@ -8,10 +8,18 @@ import { exportShard, readManifest } from "#actors/conversation/archive.ts";
 import { type ArchiveStore, openArchive } from "#actors/conversation/archive-store.ts";
 import { Keeper } from "#actors/conversation/keeper.ts";
 import { restoreTurns } from "#actors/conversation/restoring.ts";
-import { encode } from "#contracts/codec.ts";
+import { decode, encode } from "#contracts/codec.ts";
 import { shardOf, tokenOf } from "#contracts/ids.ts";
+import type { Job } from "#contracts/job.ts";
 import { LIMITS } from "#contracts/limits.ts";
-import { BUCKETS, routeOf, turnSubject, turnsFilter, turnsStream } from "#contracts/subjects.ts";
+import {
+  BUCKETS,
+  inferSessionFilter,
+  routeOf,
+  turnSubject,
+  turnsFilter,
+  turnsStream,
+} from "#contracts/subjects.ts";
 import { CONVERSATION, RECORD_VERSION, type TurnRecord } from "#contracts/turn.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
 import { askActor } from "#runtime/actor/client.ts";
@@ -162,6 +170,23 @@ describe("a conversation of which nothing is left", () => {
     expect(await restoreOf(records)).toEqual({ restored: 2, present: 1, erased: 0 });
     await waitUntil(async () => (await turnsOf())?.length === 3, { what: "all turns" });
     expect(await turnsOf()).toEqual([1, 2, 3]);
+  });
+
+  test("goes on with what was said before, also where nothing of it was left", async () => {
+    const to = { kind: CONVERSATION, tenant: "gone", key: "again" };
+    const records = [1, 2].map((turn) => ({ ...recordOf("gone", "again", turn), reply: `Answer ${turn}` }));
+    const restored = await askActor(world.bus, systemClock, to, "restore", { records }, PATIENCE_MS);
+    expect(restored).toMatchObject({ restored: 2 });
+    const jobs: Job[] = [];
+    const filter = inferSessionFilter("default", "gone", "again");
+    const listening = world.bus.subscribe(filter, ({ data }) => void jobs.push(decode<Job>(data)));
+    await world.bus.flush();
+    const body = { parts: [{ type: "text" as const, text: "And now?" }], channel: "web" };
+    await world.client.send({ tenant: "gone", session: "again", id: "m3", body });
+    const job = await waitUntil(() => jobs[0], { what: "the next job" });
+    listening.stop();
+    const said = job.messages.filter(({ role }) => role === "assistant").map(({ content }) => content);
+    expect([job.turn, ...said]).toEqual([3, "Answer 1", "Answer 2"]);
   });
 
   test("comes back also where its turns together are more than one message holds", async () => {
