@@ -219,6 +219,9 @@ export const BUCKETS = {
   batches: "batches",
 } as const;
 
+/** Key in the bucket `placement`, where its lease is: vectors of a space are being replaced, or were in part. */
+export const unfinishedKey = (space: string): string => `reindex.${tokenOf(space)}`;
+
 /** The stream of a bucket and the subject of a key in it, for who follows it. */
 export const bucketStream = (bucket: string): string => `KV_${bucket}`;
 export const bucketSubject = (bucket: string, key: string): string => `$KV.${bucket}.${key}`;

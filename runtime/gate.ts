@@ -21,7 +21,7 @@ export class Gate {
 
   /** @throws what the call throws, or the refusal */
   async run<T>(call: () => Promise<T>): Promise<T> {
-    const admitted = admit(this.#breaker, Date.now());
+    const admitted = admit(this.#breaker, performance.now());
     if (!admitted) throw this.#refusal();
     this.#breaker = admitted;
     const { era } = admitted;
@@ -32,8 +32,8 @@ export class Gate {
     } catch (error) {
       this.#breaker =
         this.#verdictOf(error) === "failed"
-          ? fail(this.#breaker, era, Date.now(), Math.random())
-          : callOff(this.#breaker, era, Date.now());
+          ? fail(this.#breaker, era, performance.now(), Math.random())
+          : callOff(this.#breaker, era, performance.now());
       throw error;
     }
   }

@@ -23,6 +23,7 @@ import type {
   ExplainedLevels,
   Flight,
   Hit,
+  Position,
 } from "./port.ts";
 import { type Asked, SemanticLevel, type SemanticSettings, type VectorOf } from "./semantic-level.ts";
 
@@ -91,8 +92,9 @@ export class LeveledCache implements AnswerCache {
     return judge(turn);
   }
 
-  position(): number {
-    return this.#revisions.position;
+  position(): Position {
+    const { position, newestAt } = this.#revisions;
+    return { revision: position, storedAt: newestAt };
   }
 
   async lookup(query: CacheQuery, levels: "both" | "response" = "both"): Promise<Hit | undefined> {

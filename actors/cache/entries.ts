@@ -8,7 +8,7 @@ import { decode, encode } from "#contracts/codec.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { BUCKETS, bucketStream, bucketSubject } from "#contracts/subjects.ts";
 import type { Clock } from "#runtime/clock.ts";
-import type { Bus } from "#runtime/nats/connect.ts";
+import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
 import { keepFollowing } from "#runtime/nats/follow.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import type { StoredMessage } from "#runtime/nats/reader.ts";
@@ -92,6 +92,11 @@ export class Entries {
       filter: ["a.>", "e.>", "r.>"].map((keys) => bucketSubject(BUCKETS.cache, keys)),
       from: "last",
       onMessage: (message) => this.#hear(message),
+      // Removals are compared with entries by sequences, which are given out anew.
+      onAnew: () => {
+        this.#held.clear();
+        this.#removals.clear();
+      },
     });
   }
 
@@ -134,7 +139,7 @@ export class Entries {
     // A copy of its own: nobody who holds the answer can change the entry.
     this.#take(key, data, 0);
     const ttlMs = LIMITS.cacheAgeMs;
-    let seq: number;
+    let seq: number | undefined;
     try {
       await Promise.all([
         this.#kv.put(originKey(tenant, origin, id), encode({ at: entry.at }), { ttlMs }),
@@ -142,19 +147,36 @@ export class Entries {
           this.#kv.put(dependencyKey(tenant, on, id), encode({ revision: on.revision }), { ttlMs }),
         ),
       ]);
-      seq = await this.#kv.put(key, data, { ttlMs });
-      // One that was written before the entry may not have been heard here; one that comes after it finds the entry.
-      const erasure = erasureKey(tenant, origin);
-      if ((await this.#kv.getFromLeader(erasure)).value) this.#erased.set(erasure, true);
+      seq = await this.#putUnlessErased(key, data, erasureKey(tenant, origin));
     } catch (error) {
       // Without its keys an erasure would not find it here.
       if (this.#held.peek(key)?.seq === 0) this.#held.delete(key);
       throw error;
     }
-    if (holds()) return this.#take(key, data, seq) ? "stored" : "removed";
+    if (seq !== undefined && holds()) return this.#take(key, data, seq) ? "stored" : "removed";
     this.#held.delete(key);
-    await dropEntry(this.#kv, tenant, id);
+    if (seq === undefined) await dropIndex(this.#kv, entry);
+    else await dropEntry(this.#kv, tenant, id);
     return "outdated";
+  }
+
+  /**
+   * An erasure that was written before the entry may not have been heard here: the store itself refuses the entry then. One
+   * that comes after it finds it. @returns its sequence; undefined where the session was erased
+   */
+  async #putUnlessErased(key: string, data: Uint8Array, erasure: string): Promise<number | undefined> {
+    for (let revision = 0; ; ) {
+      try {
+        const ttlMs = LIMITS.cacheAgeMs;
+        return await this.#kv.putWhile(key, data, { key: erasure, revision }, { ttlMs });
+      } catch (error) {
+        if (!(error instanceof StaleRevision)) throw error;
+      }
+      const there = await this.#kv.getFromLeader(erasure);
+      if (there.value) return void this.#erased.set(erasure, true);
+      // What an expired one has left.
+      revision = there.revision;
+    }
   }
 
   /** All that a session caused. @returns how many @throws JetclawError `nats.unavailable` */
@@ -249,11 +271,15 @@ export async function dropEntry(kv: Kv, tenant: string, id: string): Promise<Ent
   await kv.drop(key);
   const entry = decodeEntry(value);
   if (!entry) return undefined;
-  await Promise.all([
-    kv.drop(originKey(tenant, entry.origin, id)),
-    ...entry.dependencies.map((on) => kv.drop(dependencyKey(tenant, on, id))),
-  ]);
+  await dropIndex(kv, entry);
   return entry;
+}
+
+async function dropIndex(kv: Kv, { tenant, origin, id, dependencies }: Entry): Promise<void> {
+  await Promise.all([
+    kv.drop(originKey(tenant, origin, id)),
+    ...dependencies.map((on) => kv.drop(dependencyKey(tenant, on, id))),
+  ]);
 }
 
 const banOf = (key: string, reply: string): string => `${key.split(".")[1]} ${reply}`;

@@ -1,10 +1,10 @@
 /** An answer as the caches keep it: with the documents it rests on, and with nothing that names who asked. */
 import { decode, encode } from "#contracts/codec.ts";
 import type { Dependency } from "./key.ts";
-import type { CachedAnswer, CacheQuery } from "./port.ts";
+import type { CachedAnswer, CacheQuery, Position } from "./port.ts";
 import type { Scope, Trial } from "./semantic/port.ts";
 
-const ENTRY_VERSION = 2;
+const ENTRY_VERSION = 3;
 
 export interface Entry {
   readonly v: number;
@@ -19,8 +19,8 @@ export interface Entry {
   readonly documents: readonly Dependency[];
   /** What was cited and what the model was given: each at the revision at which the entry is current. */
   readonly dependencies: readonly Dependency[];
-  /** Change of KNOWLEDGE up to which everything was searched, by words and vectors, when its passages were found. */
-  readonly position: number;
+  /** Of everything that was searched when its passages were found. */
+  readonly position: Position;
   /** `originOf` the session that caused it. */
   readonly origin: string;
   /** Ms since the epoch. */
@@ -32,11 +32,18 @@ export interface Entry {
 
 /** What this process knows of the documents now: its retriever. */
 export interface CurrentRevisions {
-  revisionOf(tenant: string, collection: string, document: string): number | undefined;
+  /** The last change of a document; undefined where it does not exist. */
+  changeOf(
+    tenant: string,
+    collection: string,
+    document: string,
+  ): Pick<Dependency, "revision" | "storedAt"> | undefined;
   /** False while changes may have passed unnoticed: nothing is served or kept then. */
   fresh(): boolean;
   /** Change of KNOWLEDGE up to which everything is searched, by words and vectors, wherever questions are asked. */
   readonly position: number;
+  /** When the newest change that this process knows was stored, ms since the epoch. */
+  readonly newestAt: number;
 }
 
 export function entryOf(
@@ -55,8 +62,8 @@ export function entryOf(
     scope: { assistant, assistantVersion, tier, locale },
     question,
     ...(citations.length > 0 ? { answer: { reply, citations, model } } : {}),
-    documents: dependenciesOf(citations),
-    dependencies: dependenciesOf([...citations, ...passages]),
+    documents: dependenciesOf(citations, passages),
+    dependencies: dependenciesOf([...citations, ...passages], passages),
     position,
     origin,
     at,
@@ -87,19 +94,29 @@ export function decodeEntry(data: Uint8Array): Entry | undefined {
   };
 }
 
-/** True while every document that the entry rests on has the revision it had then. */
+/** True while every document that the entry rests on is at the change it was at then. */
 export function isCurrent(entry: Entry, tenant: string, revisions: CurrentRevisions): boolean {
   return (
     entry.tenant === tenant &&
     revisions.fresh() &&
-    entry.dependencies.every((on) => revisions.revisionOf(tenant, on.collection, on.document) === on.revision)
+    entry.dependencies.every(({ collection, document, revision, storedAt }) => {
+      const now = revisions.changeOf(tenant, collection, document);
+      return now !== undefined && now.revision === revision && now.storedAt === storedAt;
+    })
   );
 }
 
 /** Each document and revision once. The same document at two revisions stays twice, and serves never. */
-function dependenciesOf(sources: readonly Dependency[]): Dependency[] {
+function dependenciesOf(sources: readonly Dependency[], passages: readonly Dependency[]): Dependency[] {
+  const nameOf = ({ collection, document, revision }: Dependency): string =>
+    JSON.stringify([collection, document, revision]);
+  // A citation names its passage's document and revision.
+  const stored = new Map(passages.map((passage) => [nameOf(passage), passage.storedAt]));
   const unique = new Map<string, Dependency>();
-  for (const { collection, document, revision } of sources)
-    unique.set(JSON.stringify([collection, document, revision]), { collection, document, revision });
+  for (const source of sources) {
+    const { collection, document, revision } = source;
+    const name = nameOf(source);
+    unique.set(name, { collection, document, revision, storedAt: stored.get(name) ?? Number.NaN });
+  }
   return [...unique.values()];
 }

@@ -8,6 +8,11 @@ export interface Dependency {
   readonly collection: string;
   readonly document: string;
   readonly revision: number;
+  /**
+   * When the store took the revision, ms since the epoch: what tells it from the one that has its number after KNOWLEDGE was
+   * restored. Missing where retrieval is of older code: such an answer is never current.
+   */
+  readonly storedAt?: number | undefined;
 }
 
 const ENDINGS = new Set(" .,;:!?\u2026\u3002\uff01\uff1f");
@@ -26,14 +31,15 @@ const digest = (parts: readonly unknown[]): string =>
 /** Base64url of the SHA-256 over everything that an answer may depend on; the id of its entry. */
 export function fingerprintOf(query: CacheQuery): string {
   const { tenant, assistant, assistantVersion, tier, locale } = query;
-  const context = query.passages.map(({ collection, document, revision }) => [
+  const context = query.passages.map(({ collection, document, revision, storedAt }) => [
     collection,
     document,
     revision,
+    storedAt,
   ]);
   // JSON of a list, so that no two lists of parts can join to the same text.
   return digest([
-    2,
+    3,
     tenant,
     assistant,
     assistantVersion,

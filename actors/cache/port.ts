@@ -4,6 +4,14 @@ import type { Passage } from "#contracts/job.ts";
 import type { PriorityClass } from "#contracts/subjects.ts";
 import type { Judgement, TurnAtHand } from "./cacheability.ts";
 
+/** Up to where KNOWLEDGE was searched. */
+export interface Position {
+  /** Every change up to this one was, by words and vectors, wherever questions are asked. */
+  readonly revision: number;
+  /** When the newest change that the asking process knew was stored, ms since the epoch: no other life's is older. */
+  readonly storedAt: number;
+}
+
 /** A request as the caches compare it. The same object goes through look-up, `join` and `store` of one turn. */
 export interface CacheQuery {
   readonly tenant: string;
@@ -16,7 +24,7 @@ export interface CacheQuery {
   /** What retrieval found for the question now: an answer made from anything else does not match. */
   readonly passages: readonly Passage[];
   /** `position()` before retrieval. */
-  readonly position: number;
+  readonly position: Position;
 }
 
 export interface CachedAnswer {
@@ -45,7 +53,7 @@ export interface AnswerCache {
   /** What may be done with a turn. Pure; asked before anything is looked up or kept. */
   judge(turn: TurnAtHand): Judgement;
   /** Up to which change of KNOWLEDGE retrieval misses nothing. */
-  position(): number;
+  position(): Position;
   /**
    * `response`: identical requests only. Never throws and never delays a turn by more than 300 ms, the embedding of the
    * question included: a failing cache is a miss, counted.

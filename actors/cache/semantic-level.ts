@@ -165,10 +165,14 @@ export class SemanticLevel {
 
 /**
  * Something was written since the entry's passages were found, and retrieval finds it for this question: the answer may
- * lack what it says. Revisions are sequences of one stream, so the comparison is exact.
+ * lack what it says. Revisions are sequences of one stream, so the comparison is exact; what a restored stream took since
+ * then was stored later than anything that the entry's host knew.
  */
 const hasNewText = ({ position }: Entry, { passages }: CacheQuery): boolean =>
-  passages.some(({ revision }) => revision > position);
+  passages.some(
+    ({ revision, storedAt }) =>
+      revision > position.revision || storedAt === undefined || storedAt > position.storedAt,
+  );
 
 function questionOf(query: CacheQuery, vector: Float32Array | undefined): Question {
   const { tenant, assistant, assistantVersion, tier, locale } = query;

@@ -12,7 +12,7 @@ import type { LevelReader } from "../governor/port.ts";
 import type { Retriever } from "../knowledge/port.ts";
 import type { Router } from "../routing/port.ts";
 import type { Assistant, Assistants } from "./assistants.ts";
-import { cacheQueryOf, closingOf, lookUp, type PendingAnswers, planCaching } from "./caching.ts";
+import { cacheQueryOf, closingOf, lookUp, NOWHERE, type PendingAnswers, planCaching } from "./caching.ts";
 import type { Checks } from "./checks.ts";
 import { closeWith } from "./closing.ts";
 import {
@@ -116,7 +116,7 @@ async function answer(
     return closeWith(actor, shards, refusal(level, locale));
   }
   // Before retrieval: what changes after it may be missing from the passages.
-  const position = cache?.position() ?? 0;
+  const position = cache?.position() ?? NOWHERE;
   const passages = await retrieve(actor, answering, assistant, question, locale);
   const chosen = router.route({
     tenant: actor.tenant,

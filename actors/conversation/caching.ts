@@ -4,7 +4,7 @@ import { LIMITS } from "#contracts/limits.ts";
 import type { PriorityClass } from "#contracts/subjects.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
-import type { AnswerCache, CacheQuery, Flight, Hit } from "../cache/port.ts";
+import type { AnswerCache, CacheQuery, Flight, Hit, Position } from "../cache/port.ts";
 import type { Answering } from "./answering.ts";
 import type { Assistant } from "./assistants.ts";
 import type { Closing } from "./closing.ts";
@@ -21,6 +21,9 @@ export interface CachingPlan {
   readonly keep?: CacheQuery;
   readonly join?: (cls: PriorityClass) => Promise<Flight>;
 }
+
+/** Without a cache nothing is compared with it. */
+export const NOWHERE: Position = { revision: 0, storedAt: 0 };
 
 /** A question to an assistant as the caches know it. */
 export const cacheQueryOf = (

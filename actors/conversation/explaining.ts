@@ -2,7 +2,7 @@
 import { LIMITS } from "#contracts/limits.ts";
 import type { ExplainAsk, Explanation } from "../cache/port.ts";
 import { type Answering, DEFAULT_LOCALE } from "./answering.ts";
-import { cacheQueryOf } from "./caching.ts";
+import { cacheQueryOf, NOWHERE } from "./caching.ts";
 
 type Explaining = Pick<Answering, "assistants" | "retriever" | "router" | "languageOf" | "cache">;
 
@@ -12,7 +12,7 @@ export async function explainCaching(answering: Explaining, asked: ExplainAsk): 
   const { tenant, text: question, ongoing } = asked;
   const assistant = assistants.get(asked.assistant);
   const locale = asked.locale ?? languageOf(question) ?? DEFAULT_LOCALE;
-  const position = cache?.position() ?? 0;
+  const position = cache?.position() ?? NOWHERE;
   const passages =
     assistant.knowledge.length === 0
       ? []

@@ -20,7 +20,7 @@ import {
   ONGOING_LANES,
 } from "./order.ts";
 import { giveBack, type PumpQueue, quietly } from "./pump-queue.ts";
-import { learnReserve, reservedSlots } from "./reserve.ts";
+import { learnReserve, reservedSlots, Waits } from "./reserve.ts";
 
 /**
  * Works on one job. Acks or gives back, and never rejects; when `handBack` aborts it gives back at once, when `leaving`
@@ -88,12 +88,13 @@ export class Pump {
   /** Hot lanes found empty since a slot became free. */
   #passed: LaneSet = NO_LANES;
   #permits = 0;
-  #ongoingAt = 0;
+  #ongoingAt = Number.NEGATIVE_INFINITY;
   #reserve = 0;
+  readonly #waits = new Waits();
   #usualMs = 0;
   #asking: Promise<void> | undefined;
   #sweeping = false;
-  #lookedAt = 0;
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: PumpOptions) {
     this.#options = options;
@@ -126,7 +127,7 @@ export class Pump {
 
   /** Looks into the lanes again, seldom where a slot waits: what comes there comes by itself, unless the server forgot the slot. */
   #sweep(): void {
-    const now = Date.now();
+    const now = performance.now();
     const all = now - this.#lookedAt >= LOOK_MS;
     if (all) this.#lookedAt = now;
     this.#marked |= all ? ALL_LANES : ALL_LANES & ~this.#standing;
@@ -264,11 +265,11 @@ export class Pump {
   }
 
   #reserved(slots: number): number {
-    return Date.now() - this.#ongoingAt < ONGOING_MEMORY_MS ? reservedSlots(this.#reserve, slots) : 0;
+    return performance.now() - this.#ongoingAt < ONGOING_MEMORY_MS ? reservedSlots(this.#reserve, slots) : 0;
   }
 
   async #ask({ cls, lane, bit, batch }: Ask): Promise<void> {
-    const askedAt = Date.now();
+    const askedAt = performance.now();
     try {
       const taken = await this.#options.queue.take(cls, lane, batch);
       // It would have been handed to the slot that waits here: the server has forgotten that one.
@@ -279,7 +280,7 @@ export class Pump {
       if (taken.length < batch) this.#passed |= bit;
       // What is delivered anew is not counted as pending: a batch that was filled may have left some.
       else if (batch > 1) this.#marked |= bit;
-      this.#accept(cls, bit, taken, Date.now() - askedAt > STALE_TAKE_MS);
+      this.#accept(cls, bit, taken, performance.now() - askedAt > STALE_TAKE_MS);
     } catch (err) {
       this.#options.log.warn({ err }, "a lane was not asked; the next sweep asks again");
     }
@@ -292,32 +293,31 @@ export class Pump {
     if (!last) return;
     if (last.pending > 0) this.#marked |= bit;
     this.#permits += taken.length;
-    if (cls === "ongoing") this.#learn(taken);
+    this.#learn(cls, taken);
     for (const message of taken) {
       if (stale || this.#state !== "running") giveBack(message);
       else this.#start(message);
     }
   }
 
-  #learn(ongoing: readonly Pulled[]): void {
-    const now = Date.now();
-    this.#ongoingAt = now;
+  #learn(cls: PriorityClass, taken: readonly Pulled[]): void {
+    const now = performance.now();
+    const usualMs = this.#usualMs;
     const { slots } = this;
-    // One that comes again waited for a worker that died, not for a slot.
-    for (const { storedAt, deliveries } of ongoing)
-      if (deliveries === 1)
-        this.#reserve = learnReserve(this.#reserve, {
-          waitedMs: now - storedAt,
-          usualMs: this.#usualMs,
-          slots,
-        });
+    for (const { storedAt, deliveries } of taken) {
+      // One that comes again waited for a worker that died, not for a slot.
+      if (deliveries !== 1) continue;
+      const waitedMs = this.#waits.of(storedAt, now);
+      if (cls === "ongoing") this.#reserve = learnReserve(this.#reserve, { waitedMs, usualMs, slots });
+    }
+    if (cls === "ongoing") this.#ongoingAt = now;
   }
 
   #start(message: Pulled): void {
-    const startedAt = Date.now();
+    const startedAt = performance.now();
     const done = this.#options.run(message, this.#handBack.signal, this.#leaving.signal).then(() => {
       this.#held.delete(held);
-      this.#usualMs += (Date.now() - startedAt - this.#usualMs) * USUAL_WEIGHT;
+      this.#usualMs += (performance.now() - startedAt - this.#usualMs) * USUAL_WEIGHT;
       this.#passed = NO_LANES;
       this.#resume();
     });
@@ -330,7 +330,7 @@ export class Pump {
   #schedule(): void {
     const waitMs = this.#held.size > 0 ? TICK_MS : untilPulse(IDLE_TICK_MS);
     clearTimeout(this.#tick);
-    this.#tickAt = Date.now() + waitMs;
+    this.#tickAt = performance.now() + waitMs;
     this.#tick = setTimeout(() => {
       this.#onTick();
       this.#schedule();

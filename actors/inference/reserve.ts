@@ -24,6 +24,33 @@ export function learnReserve(
   return Math.max(0, Math.min(seen.slots * MOST_SHARE, reserve + step));
 }
 
+/** Clocks drift apart, and a server that leads now may be another one: what was seen longer ago counts no more. */
+const LEAST_WINDOW_MS = 60_000;
+
+/**
+ * How long jobs waited, where those who store them and those who take them have clocks of their own: longer than the one
+ * that waited least of those lately, which hardly waited at all.
+ */
+export class Waits {
+  /** Least lag of the clock here behind the storage of a job, in this window and in the one before. */
+  #least = Number.POSITIVE_INFINITY;
+  #before = Number.POSITIVE_INFINITY;
+  #sinceAt = Number.NEGATIVE_INFINITY;
+
+  /** @param storedAt by the server's clock @param now by a clock that never jumps, from any beginning @returns ms */
+  of(storedAt: number, now: number): number {
+    const ageMs = now - this.#sinceAt;
+    if (ageMs >= LEAST_WINDOW_MS) {
+      this.#before = ageMs < 2 * LEAST_WINDOW_MS ? this.#least : Number.POSITIVE_INFINITY;
+      this.#least = Number.POSITIVE_INFINITY;
+      this.#sinceAt = now;
+    }
+    const lagMs = now - storedAt;
+    this.#least = Math.min(this.#least, lagMs);
+    return lagMs - Math.min(this.#least, this.#before);
+  }
+}
+
 /** Whole slots of a reserve. */
 export const reservedSlots = (reserve: number, slots: number): number =>
   Math.min(Math.floor(slots * MOST_SHARE), Math.round(reserve));

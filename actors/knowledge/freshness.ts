@@ -34,6 +34,11 @@ export class Freshness {
     return !this.#suspect;
   }
 
+  /** What the index holds may not be there any more. */
+  doubt(): void {
+    this.#suspect = true;
+  }
+
   /** The index has passed what the leader had after a beat came back. */
   caughtUp(): void {
     this.#suspect = false;

@@ -8,7 +8,7 @@ import { JetclawError } from "#contracts/errors.ts";
 import { CORE, KNOWLEDGE, knowledgeFilter } from "#contracts/subjects.ts";
 import { type Clock, systemClock } from "#runtime/clock.ts";
 import type { Bus, Subscription } from "#runtime/nats/connect.ts";
-import { follow, lastMessage, type StoredMessage } from "#runtime/nats/reader.ts";
+import { follow, lastMessage, type StoredMessage, streamState } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { announce, type Beat } from "#runtime/observe/presence.ts";
 import { patience, within } from "#runtime/within.ts";
@@ -37,6 +37,8 @@ export interface ReaderParts extends ReaderOptions {
   readonly headersOnly?: boolean;
   /** The next change waits for a promise. */
   readonly apply: (message: StoredMessage) => void | Promise<void>;
+  /** The stream is another one, or has lost its end: what was applied does not count, and all of it comes once more. */
+  readonly onAnew: () => void;
   /** Where vectors are searched: their space, and up to which change of KNOWLEDGE those in this process's memory are. */
   readonly vectors?: () => { readonly space: string; readonly indexed: number | undefined };
 }
@@ -52,6 +54,9 @@ export class KnowledgeReader {
   readonly #beats: { now(): void; stop(): void };
   #follower: { stop(): Promise<void> } | undefined;
   #position = 0;
+  /** When the change at the position was stored, and the newest of all. */
+  #positionAt = 0;
+  #newestAt = 0;
   #joined = false;
   #proof: Promise<boolean> | undefined;
   #beatTimer: NodeJS.Timeout | undefined;
@@ -83,6 +88,7 @@ export class KnowledgeReader {
       from: "last",
       headersOnly: this.#parts.headersOnly ?? false,
       onMessage: (message) => this.#apply(message),
+      onAnew: () => this.#anew(),
     });
     this.#joined = true;
     // The consumer may live on a replica that is behind.
@@ -105,6 +111,11 @@ export class KnowledgeReader {
   /** Highest sequence of KNOWLEDGE that the index has passed. */
   get position(): number {
     return this.#position;
+  }
+
+  /** When the newest change was stored, ms since the epoch. */
+  get newestAt(): number {
+    return this.#newestAt;
   }
 
   /** Something that others wait for has moved. */
@@ -136,12 +147,11 @@ export class KnowledgeReader {
   #apply(message: StoredMessage): void | Promise<void> {
     try {
       const work = this.#parts.apply(message);
-      if (work)
-        return work.catch((err) => this.#failed(err, message.seq)).then(() => this.#passed(message.seq));
+      if (work) return work.catch((err) => this.#failed(err, message.seq)).then(() => this.#passed(message));
     } catch (err) {
       this.#failed(err, message.seq);
     }
-    this.#passed(message.seq);
+    this.#passed(message);
   }
 
   /** One document that cannot be indexed must not keep all others from being acknowledged. */
@@ -149,10 +159,23 @@ export class KnowledgeReader {
     this.#log.error({ err, seq }, "document not indexed");
   }
 
-  #passed(seq: number): void {
-    this.#position = Math.max(this.#position, seq);
+  #passed({ seq, at }: StoredMessage): void {
+    this.#newestAt = Math.max(this.#newestAt, at);
+    if (seq > this.#position) {
+      this.#position = seq;
+      this.#positionAt = at;
+    }
     this.#changed();
     this.moved();
+  }
+
+  /** Nobody may wait for less than all of it, and nothing is served meanwhile. */
+  #anew(): void {
+    this.#log.warn("the documents come from another stream than before, all of them are read again");
+    this.#freshness.doubt();
+    this.#position = 0;
+    this.#parts.onAnew();
+    if (this.#joined) this.#tell();
   }
 
   #tell(): void {
@@ -191,16 +214,20 @@ export class KnowledgeReader {
     const asked = performance.now();
     this.#beats.now();
     if (!(await this.#until(() => this.#freshness.hasHeardSince(asked), until))) return false;
-    const last = await this.#lastSequence(until);
-    if (last === undefined || !(await this.#until(() => this.#position >= last, until))) return false;
+    const before = this.#position;
+    const last = await this.#lastChange(until);
+    if (last === undefined) return false;
+    // Another change has that number now: the stream was replaced, and its follower, who reads all of it anew, is late.
+    if (last.seq === before && before > 0 && last.at !== this.#positionAt) return false;
+    if (!(await this.#until(() => this.#position >= last.seq, until))) return false;
     this.#freshness.caughtUp();
     this.#beats.now();
     return true;
   }
 
-  async #lastSequence(until: number): Promise<number | undefined> {
+  async #lastChange(until: number): Promise<Pick<StoredMessage, "seq" | "at"> | undefined> {
     return await within(
-      lastChange(this.#bus).catch(() => undefined),
+      lastChange(this.#bus, this.#position).catch(() => undefined),
       until - performance.now(),
     );
   }
@@ -225,8 +252,14 @@ export class KnowledgeReader {
   }
 }
 
-/** For the last message of all the server looks at none of its subjects; for the last one of a filter at every one. */
-async function lastChange(bus: Bus): Promise<number> {
-  const last = await lastMessage(bus, KNOWLEDGE, ">");
-  return (last ?? (await lastMessage(bus, KNOWLEDGE, knowledgeFilter())))?.seq ?? 0;
+/**
+ * Undefined where the stream does not reach as far as what was seen of it. For the last message of all the server looks at none of its subjects; for the last one of a filter
+ * at every one.
+ */
+async function lastChange(bus: Bus, seen: number): Promise<Pick<StoredMessage, "seq" | "at"> | undefined> {
+  const last = (await lastMessage(bus, KNOWLEDGE, ">")) ??
+    (await lastMessage(bus, KNOWLEDGE, knowledgeFilter())) ?? { seq: 0, at: 0 };
+  // Below what was seen: either somebody has removed a message, or the stream has lost its end.
+  const isCut = last.seq < seen && (await streamState(bus, KNOWLEDGE)).lastSeq < seen;
+  return isCut ? undefined : last;
 }

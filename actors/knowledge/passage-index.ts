@@ -7,12 +7,11 @@ import type { KnowledgeEvent } from "#contracts/knowledge.ts";
 import type { IndexedPassage } from "./hits.ts";
 import { baseLanguage, languageOf } from "./language.ts";
 import { passagesOf } from "./passages.ts";
-import type { RetrievalQuery } from "./port.ts";
+import type { RetrievalQuery, StoredChange } from "./port.ts";
 import { TermIndex } from "./term-index.ts";
 
 /** Where a document's text is in the index. A deleted document keeps its entry: its revision refuses older changes. */
-interface Entry {
-  readonly revision: number;
+interface Entry extends StoredChange {
   /** What is asked sees its passages: all of them from one moment to the next, and none of the revision before. */
   searchable: boolean;
   readonly deleted: boolean;
@@ -48,8 +47,8 @@ export class PassageIndex {
   readonly #tenants = new Map<string, Map<string, TermIndex<StoredPassage>>>();
 
   /** Takes a change in. False when it was known already or a newer one is. */
-  apply(event: KnowledgeEvent, revision: number): boolean {
-    for (const steps = this.applying(event, revision); ; ) {
+  apply(event: KnowledgeEvent, revision: number, storedAt = 0): boolean {
+    for (const steps = this.applying(event, revision, storedAt); ; ) {
       const { done, value } = steps.next();
       if (done) return value;
     }
@@ -59,13 +58,13 @@ export class PassageIndex {
    * The same in steps of some milliseconds, one change after the other: a document may have a thousand passages. Until
    * the last one is in, the revision before answers.
    */
-  *applying(event: KnowledgeEvent, revision: number): Generator<undefined, boolean> {
+  *applying(event: KnowledgeEvent, revision: number, storedAt: number): Generator<undefined, boolean> {
     const { tenant, collection, document } = event;
     const key = keyOf(tenant, collection, document);
     const known = this.#documents.get(key);
     if (known && known.revision >= revision) return false;
     try {
-      const entry = entryOf(event, revision);
+      const entry = entryOf(event, revision, storedAt);
       yield* this.#eachOf(tenant, entry, (index, passage) => index.add(passage));
       entry.searchable = true;
       this.#documents.set(key, entry);
@@ -82,10 +81,20 @@ export class PassageIndex {
     return true;
   }
 
-  /** The revision of a document that exists. */
-  revisionOf(tenant: string, collection: string, document: string): number | undefined {
+  /** Nothing of what was taken in counts any more. */
+  clear(): void {
+    this.#documents.clear();
+    this.#tenants.clear();
+  }
+
+  /** The last change of a document that exists. */
+  changeOf(tenant: string, collection: string, document: string): StoredChange | undefined {
     const entry = this.#documents.get(keyOf(tenant, collection, document));
-    return entry && !entry.deleted ? entry.revision : undefined;
+    return entry && !entry.deleted ? entry : undefined;
+  }
+
+  revisionOf(tenant: string, collection: string, document: string): number | undefined {
+    return this.changeOf(tenant, collection, document)?.revision;
   }
 
   /** How many documents of a collection are searchable. */
@@ -187,7 +196,7 @@ export function asPassage({ passage, score }: Ranked): Passage {
   return { ...passage.meta, text: textOf(passage), score };
 }
 
-function entryOf(event: KnowledgeEvent, revision: number): Entry {
+function entryOf(event: KnowledgeEvent, revision: number, storedAt: number): Entry {
   const { collection, document, title, url, locale, deleted } = event;
   const language = locale ? baseLanguage(locale) : languageOf(`${title}\n${event.text}`);
   const tags = (event.tags ?? []).join(" ");
@@ -195,6 +204,7 @@ function entryOf(event: KnowledgeEvent, revision: number): Entry {
     collection,
     document,
     revision,
+    storedAt,
     title,
     ...(url ? { url } : {}),
     ...(locale ? { locale } : {}),
@@ -202,7 +212,7 @@ function entryOf(event: KnowledgeEvent, revision: number): Entry {
   };
   const passages: StoredPassage[] = [];
   const languages = language === undefined ? UNKNOWN_LANGUAGE : [language];
-  const entry: Entry = { revision, searchable: false, deleted, languages, passages };
+  const entry: Entry = { revision, storedAt, searchable: false, deleted, languages, passages };
   if (deleted) return entry;
   for (const [at, { above, heading, body }] of passagesOf(title, event.text).entries()) {
     const context = above.length === 0 ? tags : [tags, ...above].join(" ");

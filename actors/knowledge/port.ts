@@ -65,6 +65,17 @@ export interface RetrievalQuery {
   readonly vector?: Float32Array | null | undefined;
 }
 
+/**
+ * A change as the store took it. A stream that was restored, made anew or cut short by a power cut gives its sequences
+ * out twice, but never twice at the same moment: both together name one change for good.
+ */
+export interface StoredChange {
+  /** Its sequence in KNOWLEDGE. */
+  readonly revision: number;
+  /** Ms since the epoch, by the server. */
+  readonly storedAt: number;
+}
+
 export interface Retriever {
   /** Best passages first, at most `limit`; empty when nothing matches. */
   retrieve(query: RetrievalQuery): Promise<Passage[]>;
@@ -78,6 +89,10 @@ export interface ProvenRetriever extends Retriever {
   fresh(): boolean;
   /** Resolves at once while it is fresh, and after at most 300 ms where it has to prove itself. */
   settled(): Promise<void>;
+  /** The last change of a document as this process knows it; undefined when it does not exist. */
+  changeOf(tenant: string, collection: string, document: string): StoredChange | undefined;
+  /** When the newest change that this process has taken in was stored, ms since the epoch; 0 before the first. */
+  readonly newestAt: number;
 }
 
 /** A model that turns texts into vectors. */

@@ -11,7 +11,7 @@ import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { patience } from "#runtime/within.ts";
 import { askRetrieval } from "./ask-retrieval.ts";
-import type { ProvenRetriever, QuestionVectors, RetrievalQuery } from "./port.ts";
+import type { ProvenRetriever, QuestionVectors, RetrievalQuery, StoredChange } from "./port.ts";
 import type { RevisionReader } from "./revisions.ts";
 
 export const REMOTE_MS = 280;
@@ -64,7 +64,15 @@ export class RemoteRetriever implements ProvenRetriever {
   }
 
   revisionOf(tenant: string, collection: string, document: string): number | undefined {
-    return this.#options.revisions.revisionOf(tenant, collection, document);
+    return this.changeOf(tenant, collection, document)?.revision;
+  }
+
+  changeOf(tenant: string, collection: string, document: string): StoredChange | undefined {
+    return this.#options.revisions.changeOf(tenant, collection, document);
+  }
+
+  get newestAt(): number {
+    return this.#options.revisions.newestAt;
   }
 
   fresh(): boolean {

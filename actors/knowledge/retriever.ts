@@ -16,7 +16,7 @@ import { HotResults } from "./hot-results.ts";
 import { KnowledgeReader, type ReaderOptions } from "./knowledge-reader.ts";
 import { loadLanguages } from "./language.ts";
 import { asPassage, PassageIndex, type StoredPassage } from "./passage-index.ts";
-import type { ProvenRetriever, RetrievalQuery } from "./port.ts";
+import type { ProvenRetriever, RetrievalQuery, StoredChange } from "./port.ts";
 import { INDEXER_ROLE } from "./readers.ts";
 import { fuse } from "./vectors/fusion.ts";
 import { embeddedText } from "./vectors/passage-vectors.ts";
@@ -85,6 +85,10 @@ export class LocalRetriever implements ProvenRetriever {
     this.#reader = new KnowledgeReader(bus, {
       ...reader,
       apply: (message) => this.#apply(message),
+      onAnew: () => {
+        this.#index.clear();
+        this.#hot.changedElsewhere();
+      },
       ...(vectors ? { vectors: () => ({ space: vectors.space, indexed: this.#searched() }) } : {}),
     });
   }
@@ -108,6 +112,14 @@ export class LocalRetriever implements ProvenRetriever {
 
   revisionOf(tenant: string, collection: string, document: string): number | undefined {
     return this.#index.revisionOf(tenant, collection, document);
+  }
+
+  changeOf(tenant: string, collection: string, document: string): StoredChange | undefined {
+    return this.#index.changeOf(tenant, collection, document);
+  }
+
+  get newestAt(): number {
+    return this.#reader.newestAt;
   }
 
   /** False while changes may have been acknowledged as indexed without this process: nothing cached may be served. */
@@ -193,12 +205,12 @@ export class LocalRetriever implements ProvenRetriever {
   }
 
   /** At once for all but large documents; those give everybody else a turn between. */
-  #apply({ data, seq }: StoredMessage): void | Promise<void> {
+  #apply({ data, seq, at }: StoredMessage): void | Promise<void> {
     const event = decodeKnowledgeEvent(data);
     if (!event) return this.#log.warn({ seq }, "not a knowledge event, skipped");
     this.#follower?.expect(event, seq);
     const done = (): void => this.#hot.changed(event.tenant, event.collection);
-    const slices = inSlices(this.#index.applying(event, seq), SLICE_MS);
+    const slices = inSlices(this.#index.applying(event, seq, at), SLICE_MS);
     return slices ? slices.finally(done) : done();
   }
 }

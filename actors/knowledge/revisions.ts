@@ -1,23 +1,26 @@
 /**
  * The revisions of all documents and nothing else, for a process that has its questions answered elsewhere: its caches
- * still have to know what has changed. Bodies are not sent to it; 100,000 documents take some 15 MB.
+ * still have to know what has changed. Bodies are not sent to it; 100,000 documents take some 20 MB.
  */
 import { knowledgeSubject } from "#contracts/subjects.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { KnowledgeReader, type ReaderOptions } from "./knowledge-reader.ts";
+import type { StoredChange } from "./port.ts";
 
 export class RevisionReader {
   readonly #reader: KnowledgeReader;
   /** By subject. A deletion is a revision too: nothing that was made from the document has it. */
-  readonly #revisions = new Map<string, number>();
+  readonly #changes = new Map<string, StoredChange>();
 
   constructor(bus: Bus, options: ReaderOptions) {
     this.#reader = new KnowledgeReader(bus, {
       ...options,
       headersOnly: true,
-      apply: ({ subject, seq }) => {
-        if (seq > (this.#revisions.get(subject) ?? 0)) this.#revisions.set(subject, seq);
+      apply: ({ subject, seq, at }) => {
+        if (seq > (this.#changes.get(subject)?.revision ?? 0))
+          this.#changes.set(subject, { revision: seq, storedAt: at });
       },
+      onAnew: () => this.#changes.clear(),
     });
   }
 
@@ -26,9 +29,13 @@ export class RevisionReader {
     return this.#reader.start();
   }
 
-  /** The sequence of the last change of a document, its deletion included. */
-  revisionOf(tenant: string, collection: string, document: string): number | undefined {
-    return this.#revisions.get(knowledgeSubject(tenant, collection, document));
+  /** The last change of a document, its deletion included. */
+  changeOf(tenant: string, collection: string, document: string): StoredChange | undefined {
+    return this.#changes.get(knowledgeSubject(tenant, collection, document));
+  }
+
+  get newestAt(): number {
+    return this.#reader.newestAt;
   }
 
   settled(): Promise<void> {

@@ -216,7 +216,7 @@ export class Replay {
   }
 
   #keyOf(question: string, passages: readonly Passage[]): string {
-    return fingerprintOf({ ...this.#scope(), question, passages, position: 0 });
+    return fingerprintOf({ ...this.#scope(), question, passages, position: { revision: 0, storedAt: 0 } });
   }
 
   #scope() {

@@ -25,6 +25,7 @@ const WARM_UP = 200;
 const NO_MEMORY_BYTES = 1;
 const REPLY_BYTES = 600;
 const REVISION = 1;
+const CHANGE = { revision: REVISION, storedAt: 0 };
 const DOCUMENT = { collection: "c", document: "d" };
 
 export async function responseLookups(options: ResponseLookups): Promise<Record<string, number>> {
@@ -38,7 +39,7 @@ export async function responseLookups(options: ResponseLookups): Promise<Record<
     const bus = await connectBus({ servers: server.url, name: "bench", log });
     cleanup.add(() => bus.close());
     await provision(bus, { shards: 1, pools: [] });
-    const revisions = { revisionOf: () => REVISION, fresh: () => true, position: REVISION };
+    const revisions = { changeOf: () => CHANGE, fresh: () => true, position: REVISION, newestAt: 0 };
     const near = new LeveledCache(bus, { revisions, log });
     const far = new LeveledCache(bus, { revisions, log, memoryBytes: NO_MEMORY_BYTES });
     near.start();
@@ -88,7 +89,7 @@ async function timed(
 }
 
 function queryOf(question: string): CacheQuery {
-  const passage: Passage = { ...DOCUMENT, revision: REVISION, title: "d", text: "what it says", score: 1 };
+  const passage: Passage = { ...DOCUMENT, ...CHANGE, title: "d", text: "what it says", score: 1 };
   const scope = { tenant: "bench", assistant: "a", assistantVersion: "1", tier: "small", locale: "en" };
-  return { ...scope, question, passages: [passage], position: REVISION };
+  return { ...scope, question, passages: [passage], position: CHANGE };
 }

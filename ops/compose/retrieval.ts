@@ -88,11 +88,14 @@ function composed(
   end: () => Promise<void>,
 ): Retrieval {
   const revisions: CurrentRevisions = {
-    revisionOf: (tenant, collection, document) => retriever.revisionOf(tenant, collection, document),
+    changeOf: (tenant, collection, document) => retriever.changeOf(tenant, collection, document),
     fresh: () => retriever.fresh(),
     // Not how far this process is: who retrieves for it, and the vectors, may be behind.
     get position() {
       return store.indexed;
+    },
+    get newestAt() {
+      return retriever.newestAt;
     },
   };
   const caching = startCache(ctx, revisions, questions && ((question) => questions.vectorOf(question)));

@@ -80,8 +80,8 @@ export class Bus {
   /** When the connection was lost or came back last. */
   #turnedAt = 0;
   readonly #stalls = new Stalls();
-  #movedAt = 0;
-  #provenAt = 0;
+  #movedAt = Number.NEGATIVE_INFINITY;
+  #provenAt = Number.NEGATIVE_INFINITY;
   readonly #onReconnect = new Set<() => void>();
   readonly #onDisconnect = new Set<() => void>();
 
@@ -110,7 +110,7 @@ export class Bus {
     for await (const status of this.nc.status()) {
       if (status.type === "reconnect") {
         this.#online = true;
-        this.#turnedAt = Date.now();
+        this.#turnedAt = performance.now();
         userRefused = false;
         // As loud as the loss: who reads of that wants to read that it is over.
         this.log.warn("reconnected to NATS");
@@ -118,7 +118,7 @@ export class Bus {
         for (const listener of this.#onReconnect) listener();
       } else if (status.type === "disconnect") {
         this.#online = false;
-        this.#turnedAt = Date.now();
+        this.#turnedAt = performance.now();
         this.log.warn("lost the connection to NATS, reconnecting");
         for (const listener of this.#onDisconnect) listener();
       } else if (status.type === "error" && status.error instanceof PermissionViolationError)
@@ -236,25 +236,25 @@ export class Bus {
   async append(subject: string, data: Uint8Array, options: AppendOptions = {}): Promise<Appended> {
     assertFits(data);
     const headers = headersOf(options);
-    const sentAt = Date.now();
+    const sentAt = performance.now();
     try {
       const answer = this.#requests.send(subject, data, headers, options.timeoutMs ?? APPEND_MS);
       if (options.hurried) this.writes.now();
       const appended = readAck((await answer).string());
-      this.#provenAt = Date.now();
+      this.#provenAt = performance.now();
       this.#stalls.stored(subject, appended.stream, this.#provenAt);
       return appended;
     } catch (error) {
       if (error instanceof StaleRevision) throw error;
       const lost = !this.online || sentAt <= this.#turnedAt;
-      this.#stalls.failed(subject, { sentAt, lost }, Date.now());
+      this.#stalls.failed(subject, { sentAt, lost }, performance.now());
       throw natsError(error);
     }
   }
 
   /** True while a stream stores nothing: a full disk, no leader, a node that is alone. Whoever needs it is not ready. */
   get stalled(): boolean {
-    return this.#stalls.any(Date.now());
+    return this.#stalls.any(performance.now());
   }
 
   /**
@@ -312,13 +312,14 @@ export class Bus {
    * client stays until it is told to move. The other servers tell them apart.
    */
   async suspectIsolation(): Promise<void> {
-    if (!this.#majority || this.#probing || !this.online || Date.now() - this.#movedAt < REST_MS) return;
+    if (!this.#majority || this.#probing || !this.online || performance.now() - this.#movedAt < REST_MS)
+      return;
     this.#probing = true;
     const heard = await this.#majority.isHeard();
     this.#probing = false;
-    if (heard) this.#provenAt = Date.now();
+    if (heard) this.#provenAt = performance.now();
     else if (this.online && !this.staysIsolated) {
-      this.#movedAt = Date.now();
+      this.#movedAt = performance.now();
       this.log.warn("the other NATS servers do not answer, moving to one of them");
       this.nc.reconnect().catch(() => {});
     }

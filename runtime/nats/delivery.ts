@@ -47,7 +47,8 @@ export class Delivery implements Pulled {
     this.deliveries = Number(parts[offset + 2]);
     this.seq = Number(parts[offset + 3]);
     this.delivery = Number(parts[offset + 4]);
-    this.storedAt = Math.floor(Number(parts[offset + 5]) / 1e6);
+    // Nanoseconds are more than a number holds exactly.
+    this.storedAt = Number(parts[offset + 5]?.slice(0, -6));
     this.pending = Number(parts[offset + 6]);
     this.ack = ack;
     this.#message = message;

@@ -95,7 +95,7 @@ class Reader implements DurableReader {
   /** What is being handled, by sequence, as it was last delivered. */
   readonly #held = new Map<number, Pulled>();
   readonly #running = new Set<Promise<void>>();
-  readonly #startedAt = Date.now();
+  readonly #startedAt = performance.now();
   #outstanding = false;
   #stopped = false;
   #timer: NodeJS.Timeout | undefined;
@@ -217,11 +217,11 @@ class Reader implements DurableReader {
 
   /** The next look comes not later than that, unless much is to be done. */
   #lookIn(ms: number): void {
-    const at = Math.max(Date.now() + ms, this.#notBefore);
+    const at = Math.max(performance.now() + ms, this.#notBefore);
     if (this.#stopped || this.#lookAt <= at) return;
     clearTimeout(this.#timer);
     this.#lookAt = at;
-    this.#timer = setTimeout(() => void this.#look(), Math.max(0, at - Date.now()));
+    this.#timer = setTimeout(() => void this.#look(), Math.max(0, at - performance.now()));
   }
 
   /** Goes on until nothing is to be done any more. One at a time. */
@@ -254,7 +254,7 @@ class Reader implements DurableReader {
   #pauseAfter({ floor, pending }: Progress): number | undefined {
     const same = floor === this.#seen.floor && pending === this.#seen.pending;
     this.#seen = { floor, pending, times: same ? this.#seen.times + 1 : 0 };
-    this.#notBefore = pending < BACKLOG ? 0 : Date.now() + BACKLOG_LOOK_MS;
+    this.#notBefore = pending < BACKLOG ? 0 : performance.now() + BACKLOG_LOOK_MS;
     if (pending === 0) return undefined;
     return this.#seen.times < SAME_LOOKS ? LOOK_MS : RARE_LOOK_MS;
   }
@@ -270,7 +270,7 @@ class Reader implements DurableReader {
 
   /** More is given out than anybody holds who is known: somebody was gone before this process came. */
   #noticeOwnerless(givenOut: number): void {
-    const alone = this.#others.others === 0 && Date.now() - this.#startedAt >= KNOWN_MS;
+    const alone = this.#others.others === 0 && performance.now() - this.#startedAt >= KNOWN_MS;
     this.#ownerless = alone && givenOut > this.#held.size ? this.#ownerless + 1 : 0;
     // Not at once, as acknowledgements are on their way.
     if (this.#ownerless < 2) return;

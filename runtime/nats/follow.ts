@@ -19,9 +19,11 @@ export interface FollowOptions {
   readonly headersOnly?: boolean;
   /**
    * `operation`: what a bucket did with the key where it is not a plain value. The next message waits for a promise, so
-   * that what takes long can be done in slices. From a stream that has lost its end all comes once more.
+   * that what takes long can be done in slices.
    */
   readonly onMessage: (message: StoredMessage & { readonly operation: string }) => void | Promise<void>;
+  /** The stream was made anew or restored, or has lost its end: all that is in it comes once more after this. */
+  readonly onAnew?: () => void;
 }
 
 const BATCH = 512;
@@ -99,6 +101,10 @@ class Follower {
   #expected = 1;
   /** Stream sequence from which a new consumer begins; undefined while nothing was seen. */
   #from: number | undefined;
+  /** When the message before it was stored, ms since the epoch; undefined where it was not seen. */
+  #lastAt: number | undefined;
+  /** When the consumer was made, by the server's clock. */
+  #begunAt = 0;
   #stopped = false;
   #opening = false;
   /** What came in and is not handled yet, oldest first. */
@@ -136,8 +142,11 @@ class Follower {
 
   async #open(): Promise<ConsumerInfo> {
     const { stream, filter, from, headersOnly = false } = this.#options;
-    // Made anew, or without its end since a power cut: what follows has numbers that were seen before, so all of it is new.
-    if (this.#from !== undefined && (await this.#lastSeq()) < this.#from - 1) this.#from = undefined;
+    if (await this.#isAnother()) {
+      while (this.#handling) await new Promise((next) => setImmediate(next));
+      this.#from = undefined;
+      this.#options.onAnew?.();
+    }
     const begin =
       this.#from === undefined
         ? { deliver_policy: POLICIES[from] }
@@ -154,6 +163,7 @@ class Follower {
       ...begin,
     });
     this.#name = info.name;
+    this.#begunAt = Date.parse(info.created);
     this.#expected = 1;
     this.#channel?.close(true);
     this.#channel = this.#puller.channel(stream, info.name);
@@ -162,8 +172,20 @@ class Follower {
     return info;
   }
 
-  async #lastSeq(): Promise<number> {
-    return (await this.#bus.jsm.streams.info(this.#options.stream)).state.last_seq;
+  /**
+   * Made anew, restored, or without its end since a power cut: what follows has numbers that were seen before, so all of it
+   * is new. A stream that was restored has kept the time when it was made, and may have grown again meanwhile: then
+   * another message has the number of the last one seen.
+   */
+  async #isAnother(): Promise<boolean> {
+    if (this.#from === undefined) return false;
+    const { stream } = this.#options;
+    const seq = this.#from - 1;
+    const { created, state } = await this.#bus.jsm.streams.info(stream);
+    if (state.last_seq < seq || Date.parse(created) > this.#begunAt) return true;
+    if (this.#lastAt === undefined) return false;
+    const there = await this.#bus.leaderGet(stream, { seq });
+    return typeof there !== "string" && there.at !== this.#lastAt;
   }
 
   #pull(channel: PullChannel): void {
@@ -182,6 +204,7 @@ class Follower {
     if (message.delivery !== this.#expected) return this.#again();
     this.#expected++;
     this.#from = message.seq + 1;
+    this.#lastAt = message.storedAt;
     this.#waiting.push(message);
     if (this.#handling) return;
     this.#handling = true;

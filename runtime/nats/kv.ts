@@ -69,16 +69,16 @@ export class Kv {
 
   /**
    * Writes a key, whatever is there, while another key of the bucket has a revision: who lost that one writes nothing.
-   * @throws StaleRevision
+   * @returns the key's revision @throws StaleRevision
    */
   async putWhile(
     key: string,
     value: Uint8Array,
     { key: other, revision }: { key: string; revision: number },
     options: { ttlMs?: number | undefined } = {},
-  ): Promise<void> {
+  ): Promise<number> {
     const expected = { expectedRevision: revision, expectedOf: this.subjectOf(other) };
-    await this.#bus.append(this.subjectOf(key), value, { ...options, ...expected });
+    return (await this.#bus.append(this.subjectOf(key), value, { ...options, ...expected })).seq;
   }
 
   /** Removes every key that matches, one or many, and leaves no marker behind: nothing tells a watcher. @returns how many */

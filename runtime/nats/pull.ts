@@ -82,7 +82,7 @@ export class Puller {
     if (this.#watch !== undefined && this.#watchAt <= lostAt) return;
     clearTimeout(this.#watch);
     this.#watchAt = lostAt;
-    const waitMs = Math.max(LOOK_LEAST_MS, lostAt - Date.now());
+    const waitMs = Math.max(LOOK_LEAST_MS, lostAt - performance.now());
     this.#watch = setTimeout(() => void arrived().then(() => this.#look()), waitMs);
   }
 
@@ -199,7 +199,7 @@ export class PullChannel {
     const { batch, maxBytes, expiresMs, heartbeatMs = HEARTBEAT_MS } = request;
     const beats = expiresMs !== undefined && expiresMs > 2 * heartbeatMs;
     const silenceMs = beats ? MISSED_HEARTBEATS * heartbeatMs : (expiresMs ?? 0) + NO_WAIT_MS;
-    const now = Date.now();
+    const now = performance.now();
     this.#open.set(token, { request, left: batch, silenceMs, lastHeardAt: now });
     this.#watch(now + silenceMs);
     // On a connection that was closed for good nobody hears it: it ends as a request that was lost does.
@@ -247,7 +247,7 @@ export class PullChannel {
       const next = this.#open.entries().next().value;
       if (!next) return this.#onLate && !this.#closed ? this.#onLate(pulled) : pulled.nak();
       const [token, open] = next;
-      open.lastHeardAt = Date.now();
+      open.lastHeardAt = performance.now();
       open.left--;
       open.request.onMessage(pulled);
       if (open.left === 0) this.#end(token, "filled");
@@ -256,7 +256,7 @@ export class PullChannel {
     const token = message.subject.slice(this.#prefix.length + 1);
     const open = this.#open.get(token);
     if (!open) return;
-    open.lastHeardAt = Date.now();
+    open.lastHeardAt = performance.now();
     const { code = 0, description = "" } = message.headers ?? {};
     if (code !== 100) this.#end(token, endOf(code, description));
     else open.request.onIdle?.(Number(message.headers?.get("Nats-Last-Consumer")));
@@ -295,7 +295,7 @@ export class PullChannel {
 
   /** For the watch of the puller. @returns when the next one could be lost */
   expireSilent(): number {
-    const now = Date.now();
+    const now = performance.now();
     let next = Number.POSITIVE_INFINITY;
     for (const [token, { lastHeardAt, silenceMs }] of this.#open) {
       if (now - lastHeardAt >= silenceMs) {

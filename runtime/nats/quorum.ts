@@ -5,7 +5,7 @@
  * nothing asks them by itself.
  */
 export interface QuorumOptions {
-  /** When this client last knew that its server belongs to the majority, ms since the epoch. */
+  /** When this client last knew that its server belongs to the majority, ms of the clock that never jumps. */
   readonly provenAt: () => number;
   /** Tells all clients, this one too. */
   readonly say: () => void;
@@ -20,7 +20,7 @@ const FRESH_MS = 500;
 
 export class Quorum {
   readonly #options: QuorumOptions;
-  #heardAt = Date.now();
+  #heardAt = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -31,7 +31,7 @@ export class Quorum {
 
   /** Somebody has said it. */
   heard(): void {
-    this.#heardAt = Date.now();
+    this.#heardAt = performance.now();
   }
 
   stop(): void {
@@ -52,12 +52,12 @@ export class Quorum {
 
   async #look(patienceMs: number): Promise<void> {
     const { provenAt, say, ask } = this.#options;
-    const quietMs = Date.now() - this.#heardAt;
+    const quietMs = performance.now() - this.#heardAt;
     if (quietMs < patienceMs) return this.#wait(patienceMs - quietMs, patienceMs);
-    const fresh = (): boolean => Date.now() - provenAt() < FRESH_MS;
+    const fresh = (): boolean => performance.now() - provenAt() < FRESH_MS;
     if (!fresh()) await ask();
     if (fresh()) say();
-    this.#heardAt = Date.now();
+    this.#heardAt = performance.now();
     this.#begin();
   }
 }

@@ -51,7 +51,7 @@ export class Requests {
     return new Promise((resolve, reject) => {
       const token = (++this.#last).toString(36);
       const append = !subject.startsWith("$JS.API.");
-      const now = Date.now();
+      const now = performance.now();
       if (append && this.#appends++ === 0) this.#heardAt = now;
       this.#pending.set(token, { resolve, reject, until: now + timeoutMs, append });
       this.#watch(now, append ? Math.min(timeoutMs, SILENCE_MS) : timeoutMs);
@@ -66,9 +66,9 @@ export class Requests {
 
   /** The connection was lost and is back: most answers that were under way went down with it. */
   hurry(): void {
-    const until = Date.now() + AFTER_LOSS_MS;
+    const until = performance.now() + AFTER_LOSS_MS;
     for (const pending of this.#pending.values()) pending.until = Math.min(pending.until, until);
-    if (this.#pending.size > 0) this.#watch(Date.now(), AFTER_LOSS_MS);
+    if (this.#pending.size > 0) this.#watch(performance.now(), AFTER_LOSS_MS);
   }
 
   /**
@@ -88,7 +88,7 @@ export class Requests {
     const pending = this.#pending.get(token);
     if (!pending) return;
     this.#forget(token);
-    if (pending.append) this.#heardAt = Date.now();
+    if (pending.append) this.#heardAt = performance.now();
     if (message.data.length === 0 && message.headers?.code === 503)
       pending.reject(new JetclawError("nats.unavailable", "nobody answers on this subject"));
     else pending.resolve(message);
@@ -106,7 +106,7 @@ export class Requests {
     // Since it went off another one may have been set, which nobody would clear.
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const now = Date.now();
+    const now = performance.now();
     if (this.#appends > 0 && now - this.#heardAt >= SILENCE_MS) {
       this.#heardAt = now;
       this.#onSilence();

@@ -7,7 +7,7 @@ const ANY = "";
 /** So many streams' worth of subjects are told apart by name; the beginnings of others are learned anew. */
 const MOST_FAMILIES = 10_000;
 
-/** Times in ms since the epoch. */
+/** Times in ms of a clock that never jumps. */
 export class Stalls {
   /** Streams by the beginnings of their subjects, as acknowledgements name them. */
   readonly #streams = new Map<string, string>();

@@ -235,11 +235,11 @@ const SOON_PAUSE_MS = 50;
 
 /** Repeats what a stream that was just made refuses because not every node knows of it. */
 async function soon<T>(work: () => Promise<T>): Promise<T> {
-  for (const until = Date.now() + SOON_MS; ; ) {
+  for (const until = performance.now() + SOON_MS; ; ) {
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof JetclawError) || error.code !== "nats.unavailable" || Date.now() > until)
+      if (!(error instanceof JetclawError) || error.code !== "nats.unavailable" || performance.now() > until)
         throw error;
       await new Promise((next) => setTimeout(next, SOON_PAUSE_MS));
     }
@@ -248,7 +248,7 @@ async function soon<T>(work: () => Promise<T>): Promise<T> {
 
 /** @throws JetclawError `nats.unavailable`, from a cluster only when it has not formed in time */
 async function create(bus: Bus, declared: Declared): Promise<void> {
-  for (const until = Date.now() + READY_LIMIT_MS; ; ) {
+  for (const until = performance.now() + READY_LIMIT_MS; ; ) {
     try {
       await bus.jsm.streams.add(declared);
       return;
@@ -257,7 +257,7 @@ async function create(bus: Bus, declared: Declared): Promise<void> {
       if (code === NAME_IN_USE) return;
       // A question is not answered when the meta leader changes: made or not, it is asked for once more.
       const again = NOT_READY.has(code) || error instanceof TimeoutError || error instanceof RequestError;
-      if (!again || Date.now() > until) throw natsError(error);
+      if (!again || performance.now() > until) throw natsError(error);
       bus.log.warn({ stream: declared.name, err: natsError(error) }, "the NATS cluster is not whole yet");
       await new Promise((next) => setTimeout(next, READY_PAUSE_MS));
     }

@@ -84,13 +84,13 @@ export class Presence {
     // Placement and the readers of knowledge beat on neighbouring subjects, in shapes of their own.
     if (typeof beat.role !== "string" || beat.info === undefined) return;
     if (beat.gone) this.#seen.delete(`${beat.role}/${beat.instance}`);
-    else this.#seen.set(`${beat.role}/${beat.instance}`, { beat, at: Date.now() });
+    else this.#seen.set(`${beat.role}/${beat.instance}`, { beat, at: performance.now() });
     this.#onBeat?.(beat);
   }
 
   /** Who was heard lately. */
   live(): Beat[] {
-    const now = Date.now();
+    const now = performance.now();
     for (const [id, { beat, at }] of this.#seen)
       if (now - at > MISSED_BEATS * (beat.everyMs ?? LIMITS.heartbeatMs)) this.#seen.delete(id);
     return [...this.#seen.values()].map(({ beat }) => beat);

@@ -89,7 +89,7 @@ test("a hit by meaning is checked by a job of its own, while the user has the an
   for (const topic of topics)
     last = await w.put(topic, `A ${topic} eats what a ${topic} likes, and it likes food.`);
   // Answers of a host that has not heard of a change yet are let go by meaning, each host by itself.
-  await waitUntil(() => w.hosts.every(({ retrieval }) => retrieval.cache.position() >= last), {
+  await waitUntil(() => w.hosts.every(({ retrieval }) => retrieval.cache.position().revision >= last), {
     what: "every host to know that all is indexed",
   });
   w.model.reply = (question) => `The ${topics.find((topic) => question.includes(topic))} eats [1].`;

@@ -5,6 +5,8 @@ import { LeveledCache } from "#actors/cache/answer-cache.ts";
 import { invalidate, startInvalidator } from "#actors/cache/invalidator.ts";
 import { fingerprintOf } from "#actors/cache/key.ts";
 import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
+import { JetclawError } from "#contracts/errors.ts";
+import type { Passage } from "#contracts/job.ts";
 import { BUCKETS, bucketSubject } from "#contracts/subjects.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
@@ -71,6 +73,14 @@ async function put(tenant: string, topic: string, version: number): Promise<numb
   expect(await world.store.waitIndexed(revision, PATIENCE_MS)).toBe(true);
   return revision;
 }
+
+const insteadOf = (bus: Bus, some: Partial<Bus>): Bus =>
+  new Proxy(bus, {
+    get: (whole, name) => {
+      const found = Reflect.get(some, name) ?? Reflect.get(whole, name);
+      return typeof found === "function" ? found.bind(whole) : found;
+    },
+  });
 
 async function stored(filter: string): Promise<string[]> {
   const keys: string[] = [];
@@ -197,13 +207,8 @@ describe("what is served", () => {
       if (subject.startsWith(bucketSubject(BUCKETS.cache, "a."))) await erased.promise;
       return await one.bus.append(subject, ...given);
     };
-    const behind = new Proxy(one.bus, {
-      get: (bus, name) => {
-        const found = name === "append" ? append : Reflect.get(bus, name);
-        return typeof found === "function" ? found.bind(bus) : found;
-      },
-    });
     // Never started, so it follows nothing.
+    const behind = insteadOf(one.bus, { append });
     const cache = new LeveledCache(behind, { revisions: one.retriever, log: silentLog });
     const storing = cache.store(query, answerFrom(query), "gone");
     await waitUntil(async () => (await stored("o.overtaken.>")).length > 0, {
@@ -218,10 +223,37 @@ describe("what is served", () => {
     await cache.stop();
   });
 
+  test("an answer of a session that was erased meanwhile is not stored where the store fails to tell of that", async () => {
+    await put("unheard", "otter", 1);
+    const query = await queryFor(one, "unheard", "otter");
+    const erased = Promise.withResolvers<void>();
+    const append: Bus["append"] = async (subject, ...given) => {
+      if (subject.startsWith(bucketSubject(BUCKETS.cache, "a."))) await erased.promise;
+      return await one.bus.append(subject, ...given);
+    };
+    const leaderGet: Bus["leaderGet"] = async () => {
+      throw new JetclawError("nats.unavailable", "no answer in time");
+    };
+    // Never started, so it follows nothing.
+    const cache = new LeveledCache(insteadOf(one.bus, { append, leaderGet }), {
+      revisions: one.retriever,
+      log: silentLog,
+    });
+    const storing = cache.store(query, answerFrom(query), "gone");
+    await waitUntil(async () => (await stored("o.unheard.>")).length > 0, { what: "the first of its keys" });
+    await two.cache.forget("unheard", "gone");
+    erased.resolve();
+    await storing;
+    expect(await stored("a.unheard.>")).toEqual([]);
+    expect(await cache.lookup(query)).toBeUndefined();
+    await cache.stop();
+  });
+
   test("an erasure is remembered for as long as a check by a batch API may take", async () => {
     await put("checked", "otter", 1);
     const query = await queryFor(one, "checked", "otter");
-    const revisions = { position: 0, fresh: () => true, revisionOf: () => query.passages[0]?.revision };
+    const [passage] = query.passages as [Passage];
+    const revisions = { position: 0, newestAt: 0, fresh: () => true, changeOf: () => passage };
     const answersMs = 24 * 3_600_000;
     const cache = new LeveledCache(world.bus, { revisions, log: silentLog, answersMs });
     await cache.forget("checked", "gone");
@@ -243,8 +275,9 @@ describe("what is served", () => {
     const { retriever } = one;
     const revisions = {
       position: 0,
+      newestAt: 0,
       fresh: () => fresh,
-      revisionOf: retriever.revisionOf.bind(retriever),
+      changeOf: retriever.changeOf.bind(retriever),
     };
     const cache = new LeveledCache(world.bus, { revisions, log: silentLog });
     await cache.store(query, answerFrom(query), "s");

@@ -1,6 +1,9 @@
 // What becomes of vectors over time: a Qdrant that lost them, a model that was replaced, documents that are gone.
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { unitLength } from "#actors/knowledge/embeddings/unit-length.ts";
+import { QdrantRequests } from "#actors/knowledge/vectors/qdrant-client.ts";
+import { QdrantCollections } from "#actors/knowledge/vectors/qdrant-collections.ts";
+import { reindex } from "#actors/knowledge/vectors/reindex.ts";
 import { dimensionsOf } from "#actors/knowledge/vectors/spaces.ts";
 import { Thresholds } from "#actors/knowledge/vectors/thresholds.ts";
 import { encodeRecord } from "#actors/knowledge/vectors/vector-record.ts";
@@ -12,6 +15,7 @@ import { deadLettersOf } from "#ops/compose/dead-letters.ts";
 import { startIndexerRole } from "#ops/compose/indexer.ts";
 import { reindexDocuments } from "#ops/compose/reindex.ts";
 import { isUnused, knownSpaces, removeVectors } from "#ops/compose/vector-spaces.ts";
+import { documentEmbedder, qdrantOptions, replacementOf } from "#ops/compose/vectors.ts";
 import { readSettings } from "#ops/settings.ts";
 import { streamState } from "#runtime/nats/reader.ts";
 import { provision } from "#runtime/nats/topology.ts";
@@ -21,7 +25,7 @@ import { silentLog } from "#test/harness/knowledge.ts";
 import { startTestQdrant } from "#test/harness/qdrant.ts";
 import { randomOf } from "#test/harness/random.ts";
 import { ask, BY_MEANING, documentsOf, fill, indexed, SHOP, VectorWorld } from "#test/harness/vectors.ts";
-import { waitUntil } from "#test/harness/wait.ts";
+import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
 
 let world: VectorWorld;
 let model: EmbeddingModel;
@@ -234,6 +238,7 @@ test.each([
     model.dimensions = 64;
     model.refuses = undefined;
     await qdrant?.lose();
+    expect(await diagnosis()).toMatchObject({ state: "warn", next: expect.stringContaining("kb reindex") });
     await world.indexerOf("second", qdrant);
     const two = await world.retrievalOf("two", qdrant);
     // None of its texts has to be embedded for its change.
@@ -247,8 +252,57 @@ test.each([
     await waitUntil(async () => (await lamp()).includes("a"), {
       what: "one that was not made anew to be found by its meaning",
     });
+    expect(await ask(two, "Which credentials?")).toEqual([]);
+    expect(await reindexDocuments(bus, config, {})).toMatchObject({ refused: 0 });
+    expect(await diagnosis()).toMatchObject({ state: "ok" });
+    await waitUntil(async () => documentsOf(await ask(two, "Whose credentials?")).includes("login"), {
+      what: "one that was made anew to be found by its meaning",
+    });
   },
 );
+
+test("an indexer that goes on before all is made anew leaves the collection that is being filled alone", async () => {
+  const qdrant = await startTestQdrant();
+  world.cleanups.push(() => qdrant.stop());
+  const told: string[] = [];
+  const context = await world.contextOf("indexer", qdrant);
+  const warn = ({ reason }: { reason?: string }): void => void told.push(reason ?? "");
+  const log = Object.assign(Object.create(context.log), { warn });
+  await world.started(startIndexerRole({ ...context, log }));
+  const one = await world.retrievalOf("one", qdrant);
+  await indexed(one, await fill(one));
+
+  model.dimensions = 96;
+  const { bus, config } = await world.contextOf("reindex", qdrant);
+  const options = (await qdrantOptions(config))!;
+  const requests = new QdrantRequests({ ...options, timeoutMs: PATIENCE_MS, retries: 3 });
+  const inUse = () => new QdrantCollections(requests, options).dimensions();
+  const { embedder, client } = await documentEmbedder(config.embeddings!);
+  world.cleanups.push(() => client.close());
+  await embedder.embed(["shop"]);
+  const replacement = (await replacementOf(config, 96))!;
+  const [filled, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const takeOver = async (): Promise<void> => {
+    filled.resolve();
+    await held.promise;
+    await replacement.takeOver();
+  };
+  const run = reindex(bus, { space: "concepts", embedder, replacement: { ...replacement, takeOver } });
+  await Promise.race([filled.promise, run]);
+  const warranty = { title: "Warranty", text: "Two years on everything.", locale: "en" };
+  await one.store.put("acme", "shop", "warranty", warranty);
+  const waits = (): boolean => told.some((reason) => reason.includes("64 numbers are in use"));
+  await waitUntil(async () => waits() || (await inUse()).includes(96), { what: "the indexer to try it" });
+  expect(await inUse()).toEqual([64]);
+
+  held.resolve();
+  expect(await run).toMatchObject({ refused: 0 });
+  expect(await inUse()).toEqual([96]);
+  const two = await world.retrievalOf("two", qdrant);
+  await waitUntil(async () => documentsOf(await ask(two, "My lamp is broken.")).includes("warranty"), {
+    what: "what changed meanwhile to be found by its meaning",
+  });
+});
 
 test("vectors in JetStream are a record a document, without the ones that are gone", async () => {
   await world.indexerOf("indexer");

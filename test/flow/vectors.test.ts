@@ -73,7 +73,7 @@ describe.each(["in memory", "in Qdrant"])("vectors %s", (where) => {
   test("an answer is as old as the vectors that it was found by", async () => {
     const one = await world.retrievalOf("one", qdrant);
     const revision = await fill(one);
-    const at = (position: number) => (): boolean => one.cache.position() === position;
+    const at = (position: number) => (): boolean => one.cache.position().revision === position;
     await waitUntil(at(revision), { what: "words alone where nobody makes vectors" });
     const slow = announce(
       await world.connect("slow"),
@@ -260,6 +260,8 @@ test("the role says at once that it is busy, beyond as many questions as could b
     fresh: () => true,
     settled: async () => {},
     revisionOf: () => undefined,
+    changeOf: () => undefined,
+    newestAt: 0,
     async retrieve() {
       if (++held === 256) asked.resolve();
       await answered.promise;

@@ -3,7 +3,7 @@
 import { flushCompileCache } from "node:module";
 import type { LeveledCache } from "#actors/cache/answer-cache.ts";
 import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
-import type { RetrievalQuery } from "#actors/knowledge/port.ts";
+import type { RetrievalQuery, StoredChange } from "#actors/knowledge/port.ts";
 import { configSchema } from "#contracts/config.ts";
 import type { Passage } from "#contracts/job.ts";
 import type { RoleContext } from "#ops/compose/context.ts";
@@ -71,15 +71,16 @@ async function unchanging(
 }> {
   const { LeveledCache } = await import("#actors/cache/answer-cache.ts");
   const found = new Map<string, Passage[]>();
-  const first = new Map<string, number | undefined>();
+  const first = new Map<string, StoredChange | undefined>();
   const cache = new LeveledCache(bus, {
     log: silentLog,
     revisions: {
       fresh: () => true,
       position: 0,
-      revisionOf(tenant, collection, document) {
+      newestAt: 0,
+      changeOf(tenant, collection, document) {
         if (!first.has(document))
-          first.set(document, retrieval.retriever.revisionOf(tenant, collection, document));
+          first.set(document, retrieval.retriever.changeOf(tenant, collection, document));
         return first.get(document);
       },
     },

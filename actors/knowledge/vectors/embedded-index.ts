@@ -92,6 +92,14 @@ export class EmbeddedIndex implements VectorIndex {
     return this.#documents.get(keyOf(tenant, collection, document))?.revision;
   }
 
+  /** As if nothing of it had ever been taken in: lower revisions are no longer refused. */
+  forget({ tenant, collection, document }: DocumentAddress): void {
+    const key = keyOf(tenant, collection, document);
+    const known = this.#documents.get(key);
+    for (const place of known?.places ?? []) known?.partition?.remove(place);
+    this.#documents.delete(key);
+  }
+
   async erase(tenant: string, collection?: string): Promise<void> {
     const prefix = `${collection === undefined ? tenant : keyOf(tenant, collection)}\n`;
     for (const key of this.#documents.keys()) if (key.startsWith(prefix)) this.#documents.delete(key);

@@ -35,11 +35,13 @@ import type { Embedder } from "../port.ts";
 import { INDEXER_ROLE } from "../readers.ts";
 import { takeIn } from "./apart.ts";
 import { Coalescer } from "./coalescer.ts";
+import { isFormer } from "./former.ts";
 import { giveUp, isRefusal } from "./given-up.ts";
 import { recordOf } from "./passage-vectors.ts";
 import { refill } from "./refill.ts";
 import { dimensionsOf } from "./spaces.ts";
 import { PROBE, TextBatches } from "./text-batches.ts";
+import { nextOf, unfinishedOf } from "./unfinished.ts";
 import {
   assertDimension,
   type DocumentAddress,
@@ -121,6 +123,8 @@ class StreamIndexer implements Indexer {
   #filling: Promise<void> | undefined;
   /** Works through what was there when it began: nobody who waits for a change now waits for all that. */
   #behind = true;
+  /** Changes that are not indexed, as last looked. */
+  #waiting = 0;
 
   constructor(bus: Bus, options: IndexerOptions) {
     this.#bus = bus;
@@ -143,7 +147,7 @@ class StreamIndexer implements Indexer {
   async start(): Promise<void> {
     const { instance, space } = this.#options;
     const known = Promise.withResolvers<void>();
-    await within(this.#warmUp(), WARM_MS);
+    await within(Promise.all([this.#warmUp(), this.#tellUnfinished()]), WARM_MS);
     this.#reader = await readDurably(this.#bus, {
       stream: KNOWLEDGE,
       name: indexerConsumer(space),
@@ -152,6 +156,7 @@ class StreamIndexer implements Indexer {
       inFlight: IN_FLIGHT,
       handle: (message) => this.#handle(message),
       onProgress: async ({ floor, pending }) => {
+        this.#waiting = pending;
         if (floor > this.#position) this.#passed(floor);
         known.resolve();
         if (!this.#behind || pending > IN_FLIGHT) return;
@@ -168,7 +173,9 @@ class StreamIndexer implements Indexer {
         space,
         position: this.position,
         failing: this.#failing === undefined ? 0 : 1,
-        behind: this.#behind || this.#filling ? 1 : 0,
+        ...(this.#behind || this.#filling ? { behind: 1 } : {}),
+        // For people: how many changes have not been indexed yet.
+        waiting: this.#waiting,
       }),
       () => this.#ended.signal.aborted,
     );
@@ -184,6 +191,13 @@ class StreamIndexer implements Indexer {
     const event: KnowledgeEvent = { v: 1, ...ids, deleted: false, title: PROBE, text: PROBE, at: 0 };
     encodeRecord(await recordOf(event, 0, undefined, async (texts) => texts.map(() => Float32Array.of(1))));
     await this.#options.embedder.connect?.();
+  }
+
+  async #tellUnfinished(): Promise<void> {
+    const { space, log } = this.#options;
+    const unfinished = await unfinishedOf(this.#bus, space).catch(() => undefined);
+    if (unfinished)
+      log.warn({ since: unfinished.since }, `vectors were made anew in part. ${nextOf(unfinished)}`);
   }
 
   async stop(): Promise<void> {
@@ -308,11 +322,16 @@ class StreamIndexer implements Indexer {
   async #record(subject: string, event: KnowledgeEvent, revision: number): Promise<VectorRecord | undefined> {
     for (;;) {
       const last = await this.#last(subject);
-      if ((last?.record?.revision ?? 0) > revision) return undefined;
+      if (last?.record && last.record.revision > revision) {
+        if (!(await isFormer(this.#bus, last.record))) return undefined;
+        // The index refuses what is older than what it has.
+        await this.#options.index?.remove([last.record]);
+      }
       // An indexing anew with another model that was broken off may have left vectors of another length.
       const known = last?.record && (await this.#fits(last.record)) ? last.record : undefined;
-      if (known?.revision === revision) return known;
       const record = await recordOf(event, revision, known, (texts) => this.#texts.embed(texts));
+      // With another text it is that of a change that had the number before.
+      if (known?.revision === revision && known.hashes.join() === record.hashes.join()) return known;
       if (!(await this.#fits(record))) {
         this.#options.embedder.forget?.();
         assertDimension(this.#dimensions as number, record.vectors[0] as Float32Array);

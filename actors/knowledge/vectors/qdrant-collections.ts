@@ -137,11 +137,30 @@ export class QdrantCollections {
     const there = await this.behind(dimensions);
     if (there !== undefined) await this.#assertSize(alias, dimensions);
     else {
+      await this.#assertNotReplacing(dimensions);
       await this.make(dimensions, 1);
       // Whoever fills a newer one may have been through meanwhile.
       if ((await this.behind(dimensions)) === undefined) await this.switchTo(dimensions, 1);
     }
     return alias;
+  }
+
+  /**
+   * Where vectors of another length are in use, all documents have to be made anew first: who fills a collection with them
+   * puts it behind the alias itself, when it is full.
+   */
+  async #assertNotReplacing(dimensions: number): Promise<void> {
+    for (const others of (await this.dimensions()).filter((each) => each !== dimensions)) {
+      const page = { limit: 1, with_payload: false, with_vector: false } as const;
+      const { points } = await this.#requests.send("scroll", (client) =>
+        client.scroll(this.aliasFor(others), page),
+      );
+      if (points.length > 0)
+        throw new JetclawError(
+          "vectors.unavailable",
+          `vectors of ${others} numbers are in use until all documents have some of ${dimensions}`,
+        );
+    }
   }
 
   /** Somebody else may have made it a moment ago. */

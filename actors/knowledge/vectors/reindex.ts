@@ -17,9 +17,11 @@ import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
 import { lastMessage, messagesFrom, type StoredMessage, streamState } from "#runtime/nats/reader.ts";
 import type { Embedder } from "../port.ts";
 import { takeIn } from "./apart.ts";
+import { isFormer } from "./former.ts";
 import { giveUp, isRefusal, type Refused } from "./given-up.ts";
 import { recordOf } from "./passage-vectors.ts";
 import { TextBatches } from "./text-batches.ts";
+import { noteBegin, noteEnd } from "./unfinished.ts";
 import {
   assertDimension,
   type DocumentAddress,
@@ -97,6 +99,7 @@ class Reindexing {
   readonly #refused = new Map<string, { readonly document: Refused; readonly why: JetclawError }>();
   /** Documents seen that are there: KNOWLEDGE also holds those that are gone. */
   #there = 0;
+  #begun: Promise<void> | undefined;
   /** Numbers of a vector; those of the first one made, where the model was not asked before. */
   #dimensions: number | undefined;
 
@@ -119,13 +122,26 @@ class Reindexing {
     }
     this.#stopWhereRefused(this.#there);
     await this.#giveUp();
-    if (!replacement) return this.#done;
+    if (!replacement) return await this.#end();
     await this.#options.stillAlone?.();
     await replacement.takeOver();
     await this.#pass(seq);
     await this.#giveUp();
     await this.#options.stillAlone?.();
     await replacement.dropPrevious();
+    return await this.#end();
+  }
+
+  /** From here on vectors of two models may stand side by side. */
+  #begin(): Promise<void> {
+    const { space, embedAll = false } = this.#options;
+    this.#begun ??= noteBegin(this.#bus, space, { since: Date.now(), embedAll });
+    return this.#begun;
+  }
+
+  async #end(): Promise<Reindexed> {
+    const { space, embedAll = false } = this.#options;
+    await noteEnd(this.#bus, space, { embedAll });
     return this.#done;
   }
 
@@ -215,10 +231,12 @@ class Reindexing {
     for (;;) {
       const stored = await lastMessage(this.#bus, VECTORS, subject);
       const earlier = stored && decodeRecord(stored.data);
-      if (earlier && earlier.revision > revision) return void this.#done.skipped++;
+      if (earlier && earlier.revision > revision && !(await isFormer(this.#bus, earlier)))
+        return void this.#done.skipped++;
       try {
         const known = earlier && !embedAll && this.#fits(earlier) ? earlier : undefined;
         const record = await recordOf(event, revision, known, (texts) => this.#embed(texts));
+        if (earlier && !known) await this.#begin();
         const same = known?.revision === revision && known.hashes.join() === record.hashes.join();
         if (!same)
           await this.#bus.append(subject, encodeRecord(record), { expectedRevision: stored?.seq ?? 0 });

@@ -44,6 +44,8 @@ export function followVectors(bus: Bus, options: FollowVectors): VectorFollower 
   const take = async (data: Uint8Array, seq: number): Promise<void> => {
     const record = decodeRecord(data);
     try {
+      // What the stream has last counts: KNOWLEDGE was restored, and gives its numbers out once more.
+      if (record && record.revision < (index.revisionOf(record) ?? 0)) index.forget(record);
       if (record) await index.upsert([record]);
       else log.warn({ seq }, "not a record of vectors, skipped");
     } catch (err) {

@@ -3,6 +3,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { QdrantRequests } from "#actors/knowledge/vectors/qdrant-client.ts";
 import { dimensionsOf } from "#actors/knowledge/vectors/spaces.ts";
+import { nextOf, type Unfinished, unfinishedOf } from "#actors/knowledge/vectors/unfinished.ts";
 import { ERRORS } from "#contracts/errors.ts";
 import { natsServerVersion } from "#ops/bench/nats-version.ts";
 import { fsyncP50Ms } from "#ops/bench/shape.ts";
@@ -230,10 +231,18 @@ const checkEmbeddings: Check = async ({ settings, natsUrl }) => {
   try {
     const [vector] = await client.embed(["How long does delivery take?"]);
     const found = `${model} at ${baseUrl}: ${vector?.length} numbers in ${(performance.now() - began).toFixed(0)} ms`;
-    const stored = await storedDimensions(natsUrl, spaceOf(config.embeddings));
-    return stored === undefined || stored === vector?.length
-      ? ok(found)
-      : fail(`${found}, but the vectors in use have ${stored}`, ERRORS["vectors.dimension"].next);
+    const { dimensions = vector?.length, unfinished } = await storedVectors(
+      natsUrl,
+      spaceOf(config.embeddings),
+    );
+    if (dimensions !== vector?.length)
+      return fail(`${found}, but the vectors in use have ${dimensions}`, ERRORS["vectors.dimension"].next);
+    if (!unfinished) return ok(found);
+    const since = new Date(unfinished.since).toISOString();
+    return warn(
+      `${found}, but a \`kb reindex\` that began at ${since} has not come to its end`,
+      nextOf(unfinished),
+    );
   } catch (error) {
     return fail(
       `${model} at ${baseUrl}: ${reasonOf(error)}`,
@@ -244,14 +253,18 @@ const checkEmbeddings: Check = async ({ settings, natsUrl }) => {
   }
 };
 
-/** Undefined also where NATS or the stream is missing: others say that. */
-async function storedDimensions(natsUrl: string, space: string): Promise<number | undefined> {
+/** Nothing also where NATS or the stream is missing: others say that. */
+async function storedVectors(
+  natsUrl: string,
+  space: string,
+): Promise<{ readonly dimensions?: number | undefined; readonly unfinished?: Unfinished | undefined }> {
   const connecting = connectTo(natsUrl, "jetclaw-doctor", createLog({ level: "silent" }));
   const bus = await connecting.catch(() => undefined);
   try {
-    return bus && (await dimensionsOf(bus, space));
+    if (!bus) return {};
+    return { dimensions: await dimensionsOf(bus, space), unfinished: await unfinishedOf(bus, space) };
   } catch {
-    return undefined;
+    return {};
   } finally {
     await bus?.close();
   }

@@ -16,6 +16,7 @@ const passage = fc.record({
   collection: word,
   document: word,
   revision: fc.nat(),
+  storedAt: fc.nat(),
   title: word,
   text: word,
   score: fc.double({ noNaN: true }),
@@ -28,7 +29,7 @@ const query: fc.Arbitrary<CacheQuery> = fc.record({
   locale: word,
   question: word,
   passages: fc.array(passage, { maxLength: 3 }),
-  position: fc.nat(),
+  position: fc.record({ revision: fc.nat(), storedAt: fc.nat() }),
 });
 
 test("the same request has the same key, whatever the object and the score", () => {

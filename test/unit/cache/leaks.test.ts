@@ -37,7 +37,7 @@ test("the same question in another scope has another id", () => {
     ...of,
     question: text,
     passages: [],
-    position: 0,
+    position: { revision: 0, storedAt: 0 },
   });
   fc.assert(
     fc.property(scope, scope, question, (a, b, text) => {

@@ -221,7 +221,7 @@ test("a document that is being changed answers as it was until the new text is w
   const sliced = taken(sections("zebra"), 1);
   const [before, after] = [sliced, taken(sections("walrus"), 2)].map(texts);
   const revisions: (number | undefined)[] = [];
-  for (const steps = sliced.applying(event({ text: sections("walrus"), locale: "en" }), 2); ; ) {
+  for (const steps = sliced.applying(event({ text: sections("walrus"), locale: "en" }), 2, 0); ; ) {
     const { done } = steps.next();
     const revision = sliced.revisionOf("demo", "shop", "d");
     revisions.push(revision);

@@ -1,0 +1,140 @@
+// KNOWLEDGE made anew, or restored from a backup, under warm caches: revisions are given out twice, and no answer that
+// rests on the first life of a number is served in the second, by who ran on nor by who starts then.
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
+import { KNOWLEDGE } from "#contracts/subjects.ts";
+import { provision } from "#runtime/nats/topology.ts";
+import { type KnowledgeWorld, knowledgeWorld, type Reader } from "#test/harness/knowledge.ts";
+import { startTestQdrant } from "#test/harness/qdrant.ts";
+import { backUp, restore } from "#test/harness/stream-backup.ts";
+import { ask, BY_MEANING, documentsOf, indexed, SHOP, VectorWorld } from "#test/harness/vectors.ts";
+import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
+
+const TENANT = "acme";
+const QUESTION = "What does a zebra eat?";
+
+let world: KnowledgeWorld;
+let running: Reader;
+beforeEach(async () => {
+  world = await knowledgeWorld();
+  running = await world.reader("running");
+});
+afterEach(() => world?.stop());
+
+const documentOf = (food: string) => ({ title: "Zebra", text: `A zebra eats ${food}.`, locale: "en" });
+
+async function put(food: string): Promise<number> {
+  return (await world.store.put(TENANT, "c", "zebra", documentOf(food))).revision;
+}
+
+async function queryFor({ retriever, cache }: Reader): Promise<CacheQuery> {
+  const position = cache.position();
+  const asked = { tenant: TENANT, collections: ["c"], question: QUESTION, locale: "en", limit: 3 };
+  const passages = await retriever.retrieve(asked);
+  const scope = { tenant: TENANT, assistant: "a", assistantVersion: "1", tier: "small", locale: "en" };
+  return { ...scope, question: QUESTION, passages, position };
+}
+
+function answerFrom({ passages: [best] }: CacheQuery): CachedAnswer {
+  if (!best) throw new Error("nothing was retrieved");
+  const { collection, document, revision, title, text } = best;
+  return {
+    reply: text,
+    citations: [{ collection, document, revision, title, passage: text }],
+    model: "fake",
+  };
+}
+
+/** What a turn would say: what is served from the caches, else what the documents say. */
+async function answered(reader: Reader): Promise<string> {
+  const query = await queryFor(reader);
+  return ((await reader.cache.lookup(query)) ?? { answer: answerFrom(query) }).answer.reply;
+}
+
+/** An answer about what the zebra eats is in the caches. */
+async function warm(): Promise<void> {
+  const query = await queryFor(running);
+  await running.cache.store(query, answerFrom(query), "s");
+  expect(await running.cache.lookup(query)).toBeDefined();
+}
+
+/** Who ran on and who starts now say what the document says now. */
+async function expectAnswers(food: string): Promise<void> {
+  const says = async (): Promise<boolean> => (await answered(running).catch(() => "")).includes(food);
+  await waitUntil(says, { what: "the running process to know the other stream" });
+  expect(await answered(await world.reader("started"))).toContain(food);
+  expect(await answered(running)).toContain(food);
+}
+
+test("made anew: the same revision of the same document is another change", async () => {
+  const first = await put("grass");
+  expect(await world.store.waitIndexed(first, PATIENCE_MS)).toBe(true);
+  await warm();
+  await world.bus.jsm.streams.delete(KNOWLEDGE);
+  await provision(world.bus, { shards: 1, pools: [] });
+  expect(await put("hay")).toBe(first);
+  await expectAnswers("hay");
+});
+
+test("restored from a backup: what was written since then, and what is written again under its numbers", async () => {
+  await put("grass");
+  await world.store.put(TENANT, "c", "whale", { title: "Whale", text: "Plankton.", locale: "en" });
+  const backup = await backUp(world.bus, KNOWLEDGE);
+  const lost = await put("leaves");
+  expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
+  await warm();
+  await restore(world.bus, backup);
+  await expectAnswers("grass");
+  expect(await put("hay")).toBe(lost);
+  await expectAnswers("hay");
+});
+
+test("what a restored stream took at once, before anybody looked, is told from what had its number", async () => {
+  await put("grass");
+  const backup = await backUp(world.bus, KNOWLEDGE);
+  const lost = await put("leaves");
+  expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
+  await warm();
+  await restore(world.bus, backup);
+  expect(await put("hay")).toBe(lost);
+  await expectAnswers("hay");
+});
+
+test("a document that is not there any more is found by nobody", async () => {
+  const backup = await backUp(world.bus, KNOWLEDGE);
+  const lost = await put("leaves");
+  expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
+  await restore(world.bus, backup);
+  const isGone = async (): Promise<boolean> => (await queryFor(running)).passages.length === 0;
+  await waitUntil(isGone, { what: "the running process to know the other stream" });
+});
+
+test.each([
+  { where: "memory", inQdrant: false },
+  { where: "Qdrant", inQdrant: true },
+])("a document that is written again is found by its meaning: in $where", async ({ inQdrant }) => {
+  const vectors = await VectorWorld.start();
+  try {
+    const qdrant = inQdrant ? await startTestQdrant() : undefined;
+    vectors.cleanups.push(() => qdrant?.stop());
+    await vectors.indexerOf("indexer", qdrant);
+    const one = await vectors.retrievalOf("one", qdrant);
+    const store = async (document: keyof typeof SHOP): Promise<number> =>
+      (await one.store.put("acme", "shop", document, SHOP[document])).revision;
+    const bus = await vectors.connect("operator");
+    await indexed(one, await store("login"));
+    const backup = await backUp(bus, KNOWLEDGE);
+    await store("refunds");
+    const lost = await store("delivery");
+    await indexed(one, lost);
+    await restore(bus, backup);
+    expect(await store("delivery")).toBeLessThan(lost);
+    let n = 0;
+    // A question that was asked before may be remembered.
+    const isFound = async (): Promise<boolean> =>
+      documentsOf(await ask(one, `${BY_MEANING} ${n++}`)).includes("delivery");
+    await waitUntil(isFound, { what: "the document by its meaning" });
+  } finally {
+    await vectors.stop();
+  }
+});
