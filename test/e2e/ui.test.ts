@@ -297,6 +297,20 @@ describe.skipIf(!chromiumPath)(`the chat page against a scripted gateway${withou
     },
   );
 
+  test("Enter that an input method has chooses a word, and sends nothing", async () => {
+    const page = await visit();
+    const field = page.getByRole("textbox");
+    await field.fill("nihon");
+    for (const taken of ["isComposing: true", "keyCode: 229"])
+      await field.evaluate(
+        `field => field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true, ${taken} }))`,
+      );
+    expect(await field.inputValue()).toBe("nihon");
+    await field.press("Enter");
+    await (await gateway.nextTurn()).done("Done.");
+    expect(await field.inputValue()).toBe("");
+  });
+
   test("Dutch browsers get Dutch, and a chosen theme is remembered", async () => {
     const page = await visit({ ...DESKTOP, locale: "nl-BE", colorScheme: "light" });
     await page.getByRole("button", { name: "Hoe lang duurt de levering?" }).waitFor();

@@ -6,6 +6,9 @@ import { send } from "../sending.ts";
 import { awaited, draft, notice, running, stop, stopping, strings, view } from "../store.ts";
 import { SendIcon, StopIcon } from "./icons.tsx";
 
+/** What `keyCode` is while an input method has the key. */
+const COMPOSING = 229;
+
 export function Composer() {
   const field = useRef<HTMLTextAreaElement>(null);
   const text = useSignal("");
@@ -42,8 +45,8 @@ export function Composer() {
   }
 
   function onKeyDown(event: KeyboardEvent): void {
-    // Enter that ends a composition (Japanese, Chinese) chooses a word; it does not send.
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    // Enter that ends a composition (Japanese, Chinese) chooses a word; it does not send. Safari says so by the code alone.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === COMPOSING) return;
     event.preventDefault();
     submit();
   }
