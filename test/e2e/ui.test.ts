@@ -301,10 +301,11 @@ describe.skipIf(!chromiumPath)(`the chat page against a scripted gateway${withou
     const page = await visit();
     const field = page.getByRole("textbox");
     await field.fill("nihon");
-    for (const taken of ["isComposing: true", "keyCode: 229"])
-      await field.evaluate(
-        `field => field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true, ${taken} }))`,
-      );
+    for (const taken of ["isComposing: true", "keyCode: 229"]) {
+      const isLeftAlone = await page.evaluate<boolean>(`document.querySelector("textarea").dispatchEvent(
+        new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true, ${taken} }))`);
+      expect(isLeftAlone).toBe(true);
+    }
     expect(await field.inputValue()).toBe("nihon");
     await field.press("Enter");
     await (await gateway.nextTurn()).done("Done.");
