@@ -17,7 +17,7 @@ interface Problem {
 }
 
 const LIMIT_MS = 90_000;
-const NAME_ANOTHER = "Name another: --url http://host:port (or JETCLAW_URL).";
+const NAME_ANOTHER = "name another: --url http://host:port (or JETCLAW_URL).";
 
 /** Adds `--url` and `--key` with their defaults from the environment. */
 export function reachesGateway(command: Command): Command {
@@ -77,7 +77,9 @@ export async function ask(gateway: GatewayOptions, path: string, asked: Asked = 
   });
   // A proxy's page, or another program at that port.
   if (response.ok && typeof body === "string" && body !== "")
-    throw new CliFailure(`${gateway.url} answers, but it is no jetclaw gateway`, { next: NAME_ANOTHER });
+    throw new CliFailure(`${gateway.url} answers, but it is no jetclaw gateway`, {
+      next: `Stop it, or ${NAME_ANOTHER}`,
+    });
   if (response.ok || asked.accept?.includes(response.status)) return { status: response.status, body };
   throw failureOf(gateway, response.status, body);
 }
@@ -99,7 +101,7 @@ async function bodyOf(response: Response): Promise<unknown> {
 
 function unreachable(gateway: GatewayOptions, cause: unknown): CliFailure {
   return new CliFailure(`no gateway answers at ${gateway.url}`, {
-    next: `Start one with \`jetclaw up\`. ${NAME_ANOTHER}`,
+    next: `Start one with \`jetclaw up\`, or ${NAME_ANOTHER}`,
     cause,
   });
 }

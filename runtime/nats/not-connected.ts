@@ -11,10 +11,27 @@ export function notConnected(at: string, cause: unknown): JetclawError {
       `${at} is NATS ${cause.message}; ${OLDEST_VERSION} or newer is needed`,
     );
   if (isUserRefused(cause)) return new JetclawError("nats.refused", `${at} refuses this user`, { cause });
+  const code = codeOf(cause);
+  if (code && OF_TLS.test(code))
+    return new JetclawError(
+      "start.refused",
+      `TLS with ${at} fails (${code}): name its authority by NODE_EXTRA_CA_CERTS, and the server as its certificate does`,
+      { cause },
+    );
   // Its class is not exported.
   const plain = cause instanceof Error && cause.name === "JetStreamNotEnabled";
-  const why = plain ? `${at} runs without JetStream; start it with -js` : `cannot connect to ${at}`;
+  const why = plain
+    ? `${at} runs without JetStream; start it with -js`
+    : `cannot connect to ${at}${code ? ` (${code})` : ""}`;
   return new JetclawError("nats.unavailable", why, { cause });
+}
+
+/** What Node says of a certificate or of a handshake that fails. */
+const OF_TLS = /CERT|LEAF_SIGNATURE|ISSUER|HOSTNAME_MISMATCH|^ERR_(TLS|SSL)_|^EPROTO$/;
+
+function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  return "code" in error && typeof error.code === "string" ? error.code : codeOf(error.cause);
 }
 
 export const isUserRefused = (error: unknown): boolean => error instanceof AuthorizationError;

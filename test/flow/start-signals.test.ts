@@ -1,6 +1,7 @@
-// A signal while a process starts: it ends at once, and nothing that it has started stays behind.
+// How commands end: at a signal while they start, with nothing left of what they started; and where a server is silent.
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -70,4 +71,16 @@ test("a role that waits for NATS names the servers without their passwords, and 
   expect(said).not.toMatch(/one|two/);
   child?.kill("SIGTERM");
   expect(await ended).toBe(143);
+});
+
+test("doctor ends where servers accept and say nothing", async () => {
+  const silent = createServer(() => {});
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  const { port } = silent.address() as AddressInfo;
+  try {
+    const nats = ["--nats", `nats://127.0.0.1:${port}`];
+    expect(await start(["doctor", ...nats, "--url", `http://127.0.0.1:${port}`])).toBe(1);
+  } finally {
+    silent.close();
+  }
 });
