@@ -15,31 +15,38 @@ import type { Bus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { scaleValue } from "./drain.ts";
 import type { DrainReport, LevelStatus, LoadAdmin } from "./port.ts";
-import type { LoadWatch } from "./watch.ts";
+import type { LevelWatch, LoadWatch } from "./watch.ts";
 
-export function createLoadAdmin(bus: Bus, clock: Clock, load?: LoadWatch): LoadAdmin {
+interface Stored<T> {
+  readonly value: T | undefined;
+  readonly revision: number;
+}
+
+/** @param level where a governor's silence is known of: it ends what the governor last set */
+export function createLoadAdmin(
+  bus: Bus,
+  clock: Clock,
+  load?: LoadWatch,
+  level?: Pick<LevelWatch, "lapsed">,
+): LoadAdmin {
   const kv = new Kv(bus, BUCKETS.config);
-  const read = async <T>(key: string): Promise<T | undefined> => {
-    const { value } = await kv.getFromLeader(key);
-    return value ? decode<T>(value) : undefined;
+  const read = async <T>(key: string): Promise<Stored<T>> => {
+    const { value, revision } = await kv.getFromLeader(key);
+    return { value: value ? decode<T>(value) : undefined, revision };
   };
   return {
     async status(): Promise<LevelStatus> {
-      const [record, asked, history = []] = await Promise.all([
+      const [record, asked, history] = await Promise.all([
         read<LevelRecord>(LEVEL_KEY),
         read<LevelOverride>(LEVEL_OVERRIDE_KEY),
         read<LevelRecord[]>(LEVEL_HISTORY_KEY),
       ]);
-      const held = asked && asked.level !== null ? { ...asked, level: asked.level } : undefined;
-      const { level, reason, at, by } = held ?? record ?? { level: 0, reason: "", at: 0, by: "" };
+      const { value } = asked;
+      const held = value && value.level !== null ? { ...value, level: value.level } : undefined;
       return {
-        level,
-        reason,
-        at,
-        by,
-        manual: held !== undefined,
+        ...(held ? { ...held, manual: true } : governed(record, asked, level?.lapsed() ?? false)),
         override: held ?? null,
-        history: history.toReversed(),
+        history: (history.value ?? []).toReversed(),
       };
     },
     async override(level: Level | null, reason: string, by: string): Promise<LevelOverride> {
@@ -64,5 +71,24 @@ export function createLoadAdmin(bus: Bus, clock: Clock, load?: LoadWatch): LoadA
         classes,
       };
     },
+  };
+}
+
+const NEVER: LevelRecord = { level: 0, reason: "", at: 0, by: "", manual: false };
+
+/** What counts while nobody holds the level, as everybody who acts on it sees it. */
+function governed(
+  { value: record = NEVER, revision }: Stored<LevelRecord>,
+  asked: Stored<LevelOverride>,
+  lapsed: boolean,
+): LevelRecord {
+  // Released, and no governor has decided since.
+  if (record.manual && asked.value && asked.revision > revision)
+    return { ...asked.value, level: 0, manual: false };
+  if (!lapsed || record.manual || record.level === 0) return { ...record, manual: false };
+  return {
+    ...record,
+    level: 0,
+    reason: `no governor is heard, so level ${record.level} counts no more: start one`,
   };
 }

@@ -19,6 +19,8 @@ const REREAD_MS = 2_000;
 const LAPSE_MS = 30_000;
 
 export interface LevelWatch extends LevelReader {
+  /** No governor was heard for so long that its level does not count any more; one that is held by hand does. */
+  lapsed(): boolean;
   /** Resolves after the first reading, or its failure; until then the level is 0. */
   readonly ready: Promise<void>;
   stop(): void;
@@ -52,6 +54,7 @@ export function watchLevel(bus: Bus): LevelWatch {
   const beats = bus.subscribe(CORE.roleHeartbeat("governor"), () => {
     heardAt = Date.now();
   });
+  const lapsed = (): boolean => Date.now() - heardAt > LAPSE_MS;
   const timer = setInterval(() => void read(), REREAD_MS);
   const reconnected = bus.onReconnect(() => void read());
   kv.watch(LEVEL_KEY, adopt).then(
@@ -74,8 +77,9 @@ export function watchLevel(bus: Bus): LevelWatch {
       if (!current) return 0;
       // Between an operator's letting go and the governor's next round the record still names the held level.
       if (current.manual) return held === null && override.revision > record.revision ? 0 : current.level;
-      return Date.now() - heardAt > LAPSE_MS ? 0 : current.level;
+      return lapsed() ? 0 : current.level;
     },
+    lapsed,
     stop() {
       stopped = true;
       clearInterval(timer);

@@ -17,7 +17,7 @@ export function followLoad({ bus, clock }: Pick<RoleContext, "bus" | "clock">): 
   const removeGauges = exportLoad(load, level);
   return {
     level,
-    admin: createLoadAdmin(bus, clock, load),
+    admin: createLoadAdmin(bus, clock, load, level),
     stop() {
       removeGauges();
       load.stop();

@@ -1,8 +1,10 @@
 // Load levels on a real NATS: what raises and lowers them, who sets them, and what they do to new conversations and to
 // none that goes on.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { createLoadAdmin } from "#actors/governor/admin.ts";
 import { inferFilter, inferStream } from "#contracts/subjects.ts";
 import type { TurnRecord } from "#contracts/turn.ts";
+import { systemClock } from "#runtime/clock.ts";
 import { messagesFrom, streamState } from "#runtime/nats/reader.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { jobOf } from "#test/harness/inference.ts";
@@ -133,6 +135,29 @@ describe("the governor", () => {
       { level: 0, manual: false, reason: "released by test: launch is over" },
       { level: 2, manual: true, reason: "launch day", by: "test" },
     ]);
+  });
+
+  test("what operators are told is what counts: a release without a governor, and the level of one that is gone", async () => {
+    const governor = await world.governor();
+    await world.admin.override(2, "launch day", "test");
+    await waitUntil(async () => (await world.admin.status()).history[0]?.level === 2, { what: "the record" });
+    await world.end(governor);
+    await world.admin.override(null, "launch is over", "test");
+    expect(await world.admin.status()).toMatchObject({ level: 0, manual: false, reason: "launch is over" });
+    const other = await world.governor();
+    await world.submit(jobOf({ pool: "small", deadline: Date.now() + 60_000 }));
+    await world.atLevel(3);
+    await world.end(other);
+    const seen = (lapsed: boolean) =>
+      createLoadAdmin(world.bus, systemClock, world.load, { lapsed: () => lapsed }).status();
+    expect((await seen(false)).level).toBe(3);
+    expect(await seen(true)).toMatchObject({
+      level: 0,
+      reason: expect.stringContaining("no governor is heard"),
+    });
+    await run(world.governor());
+    await run(world.worker(["small"]));
+    await world.atLevel(0);
   });
 
   test("a queue that cannot be read for a while, as without a leader, lowers no level", async () => {
