@@ -57,6 +57,28 @@ export function nextBatch<W extends Waiting>(
   return { go: [], lookAgainAt };
 }
 
+export interface Urgency {
+  /** That the last one needs. */
+  readonly leastMs: number;
+  /** That each other needs before it. */
+  readonly eachMs: number;
+  /** So long before its deadline nobody leaves, however many there are: the batch may still answer them. */
+  readonly mostMs: number;
+}
+
+/** Who must leave now to be answered one by one in time: a thousand with one deadline cannot all leave right before it. */
+export function urgent<W extends Pick<Waiting, "deadline">>(
+  waiting: readonly W[],
+  { leastMs, eachMs, mostMs }: Urgency,
+  now: number,
+): W[] {
+  const needsMs = (n: number): number => Math.min(leastMs + n * eachMs, Math.max(leastMs, mostMs));
+  return waiting
+    .filter(({ deadline }) => deadline - now < needsMs(waiting.length))
+    .sort((a, b) => a.deadline - b.deadline)
+    .filter(({ deadline }, n) => deadline - now < needsMs(n));
+}
+
 /**
  * What to send to a provider that refused a batch for the tokens that wait there: with others under way as many as
  * those, alone half of it.

@@ -4,7 +4,6 @@
  * batch does not answer, or not in time, is asked like any other job.
  */
 import { tokenOf } from "#contracts/ids.ts";
-import { LIMITS } from "#contracts/limits.ts";
 import { bellOfflineFilter } from "#contracts/subjects.ts";
 import { addUsage, NO_USAGE, type Usage } from "#contracts/usage.ts";
 import type { Clock } from "#runtime/clock.ts";
@@ -14,7 +13,7 @@ import type { Log } from "#runtime/observe/log.ts";
 import { gauge, metrics } from "#runtime/observe/metrics.ts";
 import type { Span } from "#runtime/observe/trace.ts";
 import { Lease } from "#runtime/placement/lease.ts";
-import { type BatchLimits, narrowed, nextBatch } from "./batcher.ts";
+import { type BatchLimits, narrowed, nextBatch, urgent } from "./batcher.ts";
 import { failureOf } from "./failure.ts";
 import type { BatchApi, LineEnd, RemoteBatch } from "./models/batch-api.ts";
 import type { OfflineModel } from "./models/offline.ts";
@@ -176,10 +175,9 @@ export class Offline {
   async #sendUrgentOnline(): Promise<void> {
     const { clock, served } = this.#parts;
     const now = clock.now();
-    const leastMs = Math.min(LIMITS.turnDeadlineMs, served.offline.leastMs / 2);
-    const free = now < this.#refusedUntil ? new Set(this.#waiting()) : undefined;
-    for (const parked of this.#parked.values())
-      if (parked.deadline - now < leastMs || free?.has(parked)) await this.#sendOnline(parked.seq, "urgent");
+    const refused = now < this.#refusedUntil ? this.#waiting() : [];
+    const late = urgent([...this.#parked.values()], served.offline.urgency, now);
+    for (const { seq } of new Set([...late, ...refused])) await this.#sendOnline(seq, "urgent");
   }
 
   async #sendOnline(seq: number, result: string): Promise<void> {

@@ -1,8 +1,9 @@
 /** A model whose `deferred` jobs go by its provider's batch API: the limits with their defaults, and a job as a line. */
 import { type ModelConfig, OFFLINE_LEAST_MS } from "#contracts/config.ts";
 import type { Job } from "#contracts/job.ts";
+import { LIMITS } from "#contracts/limits.ts";
 import type { Price } from "#contracts/usage.ts";
-import type { BatchLimits } from "../batcher.ts";
+import type { BatchLimits, Urgency } from "../batcher.ts";
 import type { ModelAnswer } from "../port.ts";
 import { type BatchApi, batchApi, COMPLETIONS } from "./batch-api.ts";
 import { isOwn, OPENAI_URL, requestOf } from "./openai.ts";
@@ -16,6 +17,8 @@ export interface OfflineModel {
   readonly limits: BatchLimits;
   /** A job that must be answered sooner than this is asked like any other. */
   readonly leastMs: number;
+  /** When one that was sent offline is asked like any other all the same; the last gets as long as any turn does. */
+  readonly urgency: Urgency;
   /** A job as a line of a batch's file. */
   lineOf(id: string, job: Job): string;
   /** The answer in a line's end. @throws JetclawError `model.unavailable`, `model.rejected` */
@@ -24,6 +27,8 @@ export interface OfflineModel {
 
 type OfflineConfig = ModelConfig & { readonly batch: { readonly mode: "offline" } };
 
+/** What an answer takes one by one, about. */
+const ALONE_MS = 5_000;
 const MAX_REQUESTS = 1_000;
 const MAX_TOKENS = 1_000_000;
 const MAX_WAIT_MS = 60_000;
@@ -38,6 +43,7 @@ export function offlineModel(config: OfflineConfig, apiKey: string | undefined):
   const { name, batch, concurrency, timeouts } = config;
   const baseUrl = config.endpoints?.[0]?.baseUrl ?? config.baseUrl ?? OPENAI_URL;
   const own = isOwn(baseUrl);
+  const leastMs = batch.leastMs ?? OFFLINE_LEAST_MS;
   return {
     api: batchApi(openProvider(baseUrl, apiKey, timeouts?.connectMs, FILE_BYTES)),
     limits: {
@@ -46,7 +52,12 @@ export function offlineModel(config: OfflineConfig, apiKey: string | undefined):
       maxWaitMs: batch.maxWaitMs ?? MAX_WAIT_MS,
       maxInFlight: concurrency,
     },
-    leastMs: batch.leastMs ?? OFFLINE_LEAST_MS,
+    leastMs,
+    urgency: {
+      leastMs: Math.min(LIMITS.turnDeadlineMs, leastMs / 2),
+      eachMs: ALONE_MS / concurrency,
+      mostMs: leastMs,
+    },
     lineOf(id, job) {
       const { stream: _, ...body } = requestOf(name, job, { own, stream: false });
       return JSON.stringify({ custom_id: id, method: "POST", url: COMPLETIONS, body });

@@ -1,7 +1,14 @@
 // The laws of the batching policy, played with random queues, and a queue over time: nobody waits for ever.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type BatchLimits, nextBatch, URGENT_MS, type Waiting } from "#actors/inference/batcher.ts";
+import {
+  type BatchLimits,
+  narrowed,
+  nextBatch,
+  URGENT_MS,
+  urgent,
+  type Waiting,
+} from "#actors/inference/batcher.ts";
 
 interface Request extends Waiting {
   readonly id: number;
@@ -147,4 +154,43 @@ describe("examples", () => {
       1, 3,
     ]);
   });
+});
+
+describe("who waits for a batch until nearly too late", () => {
+  const urgency = { leastMs: 60_000, eachMs: 625, mostMs: 3_600_000 };
+
+  test("leaves in time to be answered one by one, also a thousand with one deadline; a few stay to the last minute", () => {
+    const deadline = NOW + 86_400_000;
+    for (const [count, firstMs] of [
+      [1, 60_000],
+      [1_000, 60_000 + 999 * 625],
+      [100_000, 3_600_000],
+    ] as const) {
+      let waiting = Array.from({ length: count }, (_, id) => request(id, { deadline }));
+      expect(urgent(waiting, urgency, deadline - firstMs)).toEqual([]);
+      let doneAt = 0;
+      for (let now = deadline - firstMs; waiting.length > 0 && now < deadline; now += 1_000) {
+        const left = new Set(urgent(waiting, urgency, now));
+        waiting = waiting.filter((each) => !left.has(each));
+        doneAt = Math.max(doneAt, now) + left.size * 625;
+        if (count === 1_000) expect(doneAt).toBeLessThanOrEqual(deadline);
+      }
+      expect(waiting).toEqual([]);
+    }
+  });
+
+  test("leaves before those with more time", () => {
+    const near = request(1, { deadline: NOW + 50_000 });
+    const far = Array.from({ length: 200 }, (_, n) => request(n + 2, { deadline: NOW + 150_000 }));
+    expect(urgent([...far, near], urgency, NOW)[0]).toBe(near);
+    expect(urgent([...far, near], urgency, NOW).length).toBeLessThan(100);
+    expect(urgent(far.slice(0, 10), urgency, NOW)).toEqual([]);
+  });
+});
+
+test("a provider without room gets as many batches as it has, or half of the one", () => {
+  expect(narrowed(LIMITS, 900, 1)).toEqual({ ...LIMITS, maxInFlight: 1 });
+  expect(narrowed(LIMITS, 900, 5)).toEqual(LIMITS);
+  expect(narrowed(LIMITS, 900, 0)).toEqual({ ...LIMITS, maxTokens: 450 });
+  expect(narrowed(LIMITS, 1, 0).maxTokens).toBe(1);
 });
