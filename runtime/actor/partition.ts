@@ -240,7 +240,7 @@ export class OwnedPartition {
     const counts = await this.#counts();
     if (this.#abort.signal.aborted || this.#waiting) return;
     if (!counts) this.#options.onConsumerGone();
-    else setTimeout(() => this.#pull(), counts === "unknown" ? 0 : AGAIN_MS);
+    else setTimeout(() => this.#pull(), AGAIN_MS);
   }
 
   #onMessage(message: Pulled): void {
