@@ -213,7 +213,7 @@ describe("CloudEvents", () => {
       "ce-id": "e2",
       "ce-source": "https://cms.example/articles",
       "ce-type": "com.example.article.updated",
-      "ce-subject": "returns%20policy",
+      "ce-subject": '"returns%20policy"',
       "ce-time": "2026-01-03T00:00:00Z",
     };
     await send("# Returning\n\nWithin forty days.", binary);

@@ -136,6 +136,33 @@ describe("models", () => {
   });
 });
 
+describe("a model that thinks for long before its first word", () => {
+  test("is no dead connection to what stands between: the stream has begun and shows that it lives", async () => {
+    const slow = await endpointWorld(
+      { fast: { models: [{ name: "sim-small", baseUrl: main.baseUrl }] } },
+      { heartbeatMs: 200 },
+    );
+    try {
+      await slow.worker();
+      main.set({ hangRate: 1 });
+      const abort = new AbortController();
+      const response = await slow.post({ ...ask(), stream: true }, { signal: abort.signal });
+      const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+      let text = "";
+      while (!text.includes("\n:\n")) text += new TextDecoder().decode((await reader.read()).value);
+      expect([response.status, text.includes('"role":"assistant"')]).toEqual([200, true]);
+      abort.abort();
+      await waitUntil(() => main.bill()[0]?.outcome === "aborted", { what: "the cancel" });
+      main.clearBill();
+      main.set({ hangRate: 0, ttftMs: 1_000 });
+      const stream = slow.client.chat.completions.stream(ask());
+      expect((await stream.finalMessage()).content).toContain("How long does delivery take?");
+    } finally {
+      await slow.stop();
+    }
+  });
+});
+
 describe("a caller who leaves", () => {
   test.each([true, false])("has the provider's request ended (stream: %s)", async (stream) => {
     main.set({ tokensPerSecond: 10, replyBytes: 4_000, ttftMs: stream ? 0 : 60_000 });

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import OpenAI from "openai";
 import { ConversationClient } from "#actors/conversation/client.ts";
+import type { GatewaySettings } from "#actors/gateway/settings.ts";
 import { configSchema } from "#contracts/config.ts";
 import { type RunningGateway, startGateway } from "#ops/compose/gateway.ts";
 import { connectTo, contextOf, provisionFor } from "#ops/compose/open.ts";
@@ -41,7 +42,10 @@ export interface WorkerProcess {
   kill(): Promise<void>;
 }
 
-export async function endpointWorld(pools: Record<string, unknown>): Promise<EndpointWorld> {
+export async function endpointWorld(
+  pools: Record<string, unknown>,
+  settings: Partial<GatewaySettings> = {},
+): Promise<EndpointWorld> {
   const nats = await startTestNats();
   const { log } = capturedLog();
   const config = configSchema.parse({ pools, shards: 1 });
@@ -55,6 +59,7 @@ export async function endpointWorld(pools: Record<string, unknown>): Promise<End
     knowledge: new MemoryKnowledge(),
     actors: new ActorMailer({ bus, deployment, clock: context.clock, kinds: [] }),
     readiness: () => ({ ready: true, reasons: [] }),
+    settings,
   });
   const workers = new Set<TestWorker>();
   const processes: ChildProcess[] = [];

@@ -110,7 +110,7 @@ function parsed(value: unknown, where: string): CloudEvent {
   throw new JetclawError("request.invalid", `${where}${issue?.path.join(".") || "event"}: ${issue?.message}`);
 }
 
-/** Source: CloudEvents HTTP binding 3.1. Values of headers are percent-encoded. */
+/** Source: CloudEvents HTTP binding 3.1. Values of headers are percent-encoded, and may stand in quotes. */
 function binaryOf({ headers, body }: FastifyRequest, type: string | undefined): Record<string, unknown> {
   const event: Record<string, unknown> = { datacontenttype: type || undefined, data: body };
   for (const name of ATTRIBUTES) {
@@ -122,7 +122,8 @@ function binaryOf({ headers, body }: FastifyRequest, type: string | undefined): 
 
 function decoded(name: string, value: string): string {
   try {
-    return decodeURIComponent(value);
+    const quoted = /^"((?:[^"\\]|\\.)*)"$/.exec(value)?.[1];
+    return decodeURIComponent(quoted?.replace(/\\(.)/g, "$1") ?? value);
   } catch {
     throw new JetclawError("request.invalid", `ce-${name} is not valid percent-encoding`);
   }

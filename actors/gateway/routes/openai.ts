@@ -91,6 +91,8 @@ class Exchange {
     if (asked.stream)
       this.#chunks = new ChunkWriter(running.id, this.#nowSeconds(), asked.model, asked.includeUsage);
     const timer = setTimeout(() => answer.fail(tooLate()), timeoutMs);
+    const { heartbeatMs } = this.#parts.settings;
+    const thinking = asked.stream ? setTimeout(() => this.#open(), heartbeatMs) : undefined;
     const onClose = (): void => {
       if (!this.#reply.raw.writableFinished)
         answer.fail(new OpenAiRefusal("The caller left.", { status: 499 }));
@@ -100,6 +102,7 @@ class Exchange {
       return await this.#finish(asked, answer, running);
     } finally {
       clearTimeout(timer);
+      clearTimeout(thinking);
       if (answer.ended) running.close();
       else void running.cancel();
     }
@@ -151,7 +154,7 @@ class Exchange {
       stream.data(last);
       stream.end();
     } catch (error) {
-      // Before the first word a failure has a status of its own.
+      // Before the stream is open a failure has a status of its own.
       if (!this.#stream && !reply.raw.destroyed) throw error;
       this.#stream?.data([JSON.stringify({ error: openAiError(error).error })]);
       this.#stream?.end();
@@ -166,7 +169,10 @@ class Exchange {
     else this.#open(chunks.text(text));
   }
 
-  /** The stream begins with the first word, so that what fails before can be refused or tried again unseen. */
+  /**
+   * The stream begins with the first word, so that what fails before can be refused or tried again unseen; or when a proxy
+   * might soon take the silence for a dead connection.
+   */
   #open(...first: string[]): SseStream {
     if (this.#stream) return this.#stream;
     this.#stream = this.#parts.streams.open(this.#reply, { plain: true });
