@@ -12,7 +12,8 @@ export async function startIndexerRole(ctx: RoleContext): Promise<RunningRole> {
   if (!embeddings) return idle();
   const { embedder, client } = await documentEmbedder(embeddings);
   const options = await qdrantOptions(config);
-  const index = options && new QdrantIndex({ ...options, onRemade: () => void indexer.refill() });
+  const index =
+    options && new QdrantIndex({ ...options, oneLength: true, onRemade: () => void indexer.refill() });
   const indexer: Indexer = await startIndexer(bus, {
     instance,
     log,

@@ -13,15 +13,22 @@ const PAYLOAD_INDEXES = [
   { field_name: "passage", field_schema: "integer" },
 ] as const;
 
+export interface CollectionOptions {
+  /** Collections and aliases begin with it. */
+  readonly prefix: string;
+  readonly model: string;
+  /** A collection of this number is written to instead of the one behind the alias: a new one being filled. */
+  readonly generation?: number | undefined;
+  /** While vectors of one length are in use none of another are taken in: who fills a collection with them puts it in use. */
+  readonly oneLength?: boolean | undefined;
+}
+
 export class QdrantCollections {
   readonly #requests: QdrantRequests;
-  readonly #options: { prefix: string; model: string; generation?: number | undefined };
+  readonly #options: CollectionOptions;
   readonly #ensured = new Map<number, Promise<string>>();
 
-  constructor(
-    requests: QdrantRequests,
-    options: { readonly prefix: string; readonly model: string; readonly generation?: number | undefined },
-  ) {
+  constructor(requests: QdrantRequests, options: CollectionOptions) {
     this.#requests = requests;
     this.#options = options;
   }
@@ -137,7 +144,7 @@ export class QdrantCollections {
     const there = await this.behind(dimensions);
     if (there !== undefined) await this.#assertSize(alias, dimensions);
     else {
-      await this.#assertNotReplacing(dimensions);
+      if (this.#options.oneLength) await this.#assertOnly(dimensions);
       await this.make(dimensions, 1);
       // Whoever fills a newer one may have been through meanwhile.
       if ((await this.behind(dimensions)) === undefined) await this.switchTo(dimensions, 1);
@@ -145,11 +152,8 @@ export class QdrantCollections {
     return alias;
   }
 
-  /**
-   * Where vectors of another length are in use, all documents have to be made anew first: who fills a collection with them
-   * puts it behind the alias itself, when it is full.
-   */
-  async #assertNotReplacing(dimensions: number): Promise<void> {
+  /** @throws JetclawError `vectors.unavailable` */
+  async #assertOnly(dimensions: number): Promise<void> {
     for (const others of (await this.dimensions()).filter((each) => each !== dimensions)) {
       const page = { limit: 1, with_payload: false, with_vector: false } as const;
       const { points } = await this.#requests.send("scroll", (client) =>

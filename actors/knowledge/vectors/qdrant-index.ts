@@ -6,7 +6,7 @@
 import type { Breaker } from "#runtime/breaker.ts";
 import { patience } from "#runtime/within.ts";
 import { isMissing, isTooLarge, QdrantRequests } from "./qdrant-client.ts";
-import { QdrantCollections } from "./qdrant-collections.ts";
+import { type CollectionOptions, QdrantCollections } from "./qdrant-collections.ts";
 import { documentKey, pointId } from "./qdrant-names.ts";
 import {
   assertDimension,
@@ -19,18 +19,13 @@ import {
   type VectorQuery,
 } from "./vector-index.ts";
 
-export interface QdrantIndexOptions {
+export interface QdrantIndexOptions extends CollectionOptions {
   readonly url: string;
   readonly apiKey?: string | undefined;
-  /** Collections and aliases begin with it. */
-  readonly prefix: string;
-  readonly model: string;
   /** Numbers of a vector; any when left out, each length in a collection of its own. */
   readonly dimensions?: number | undefined;
   /** Patience with a write. */
   readonly timeoutMs?: number | undefined;
-  /** A collection of this number is written to instead of the one behind the alias: a new one being filled. */
-  readonly generation?: number | undefined;
   /** The collection was gone and had to be made anew: what it held is missing. */
   readonly onRemade?: (() => void) | undefined;
 }
