@@ -153,8 +153,8 @@ export class LeveledCache implements AnswerCache {
     return counted("semantic", check ? "check" : "hit", hitOf(entry, entry.answer, "semantic", check));
   }
 
-  async join(query: CacheQuery, cls: PriorityClass): Promise<Flight> {
-    return await this.#flights.join(query.tenant, this.#idOf(query), cls);
+  async join(query: CacheQuery, cls: PriorityClass, asker: string): Promise<Flight> {
+    return await this.#flights.join(query.tenant, this.#idOf(query), cls, asker);
   }
 
   async store(query: CacheQuery, answer: CachedAnswer, session: string): Promise<void> {

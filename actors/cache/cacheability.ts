@@ -3,7 +3,7 @@
  * for everybody. Pure, some microseconds. Where it is not sure it says no: that costs a hit, the opposite an answer
  * that was meant for somebody else.
  */
-import { DUTCH, ENGLISH, FOREIGN, type Wording } from "./wording.ts";
+import { DUTCH, ENGLISH, FOREIGN, OPENING, type Wording } from "./wording.ts";
 
 /** Why a turn is not answered from a cache; bounded, as it labels metrics. */
 export const UNCACHEABLE = [
@@ -54,20 +54,22 @@ const FEW_WORDS = 3;
 /** An answer to the bot's question may be a little longer. */
 const ANSWER_WORDS = 6;
 
+const WORDS = /[\p{L}\p{N}'-]+/gu;
+
 const BOTH: Cacheability = { levels: "both" };
 const none = (reason: Uncacheable): Cacheability => ({ levels: "none", reason });
 
 export function cacheability({ question, locale, ongoing, asked }: CacheableInput): Cacheability {
   const original = question
+    .replace(/[\u00b4`\u2018\u2019\u02bc\u2032]/gu, "'")
     .normalize("NFKC")
-    .replace(/[\u2018\u2019\u02bc]/gu, "'")
     .replace(/\s+/gu, " ")
     .trim();
   if (original === "") return none("empty");
   if (original.length > LONG_CHARS) return none("long");
   if (namesSomebody(original)) return none("identifier");
   const text = original.toLowerCase();
-  const words = text.match(/[\p{L}\p{N}'-]+/gu) ?? [];
+  const words = text.match(WORDS) ?? [];
   if (words.length === 0) return none("empty");
   const wording = wordingOf(words, locale);
   // Small talk has few words of any language.
@@ -78,8 +80,9 @@ export function cacheability({ question, locale, ongoing, asked }: CacheableInpu
   if (isPersonal(text, wording)) return none("personal");
   if (!ongoing) return dependsOnContext(text, wording) ? none("context") : BOTH;
   const questionMark = text.endsWith("?");
-  if (asked && !questionMark && words.length <= ANSWER_WORDS) return none("answer");
-  if (words.length < FEW_WORDS || dependsOnContext(text, wording)) return none("context");
+  const said = text.replace(OPENING, "").match(WORDS)?.length ?? 0;
+  if (asked && !questionMark && said <= ANSWER_WORDS) return none("answer");
+  if (said < FEW_WORDS || dependsOnContext(text, wording)) return none("context");
   return BOTH;
 }
 
@@ -144,7 +147,7 @@ function isPersonal(text: string, { personal, show, change, procedure, help }: W
 
 function dependsOnContext(text: string, { continues, empty, refers, antecedent }: Wording): boolean {
   const bare = text.replace(/[\s.,;:!?\u2026]+$/u, "");
-  if (continues.test(bare)) return true;
+  if (continues.test(bare) || continues.test(bare.replace(OPENING, ""))) return true;
   const rest = bare.replace(empty, " ");
   const found = refers.exec(rest);
   return found !== null && !antecedent.test(rest.slice(0, found.index + 1));

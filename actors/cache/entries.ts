@@ -14,13 +14,13 @@ import { Kv } from "#runtime/nats/kv.ts";
 import type { StoredMessage } from "#runtime/nats/reader.ts";
 import { decodeEntry, type Entry, encodeEntry } from "./entry.ts";
 import {
+  banKey,
   dependencyKey,
   entryKey,
   erasureKey,
   fingerprintOfKey,
   originKey,
   removalKey,
-  replyDigest,
 } from "./key.ts";
 
 /** A larger answer is not kept: one must not drive out thousands. */
@@ -31,11 +31,9 @@ const MEMORY_FACTOR = 3;
 const BANNED_MS = 3_600_000;
 const REMEMBERED_REMOVALS = 10_000;
 
-interface Removal {
-  /** Ms since the epoch. */
+/** What a marker holds: when it was written, ms since the epoch. */
+interface Marker {
   readonly at: number;
-  /** Digest of the answer that must not come back; empty where it may. */
-  readonly reply: string;
 }
 
 interface Held {
@@ -63,7 +61,7 @@ export class Entries {
   readonly #held: LRUCache<string, Held>;
   /** Sequence of the last removal, by key of the entry. */
   readonly #removals = new LRUCache<string, number>({ max: REMEMBERED_REMOVALS });
-  /** By tenant and digest of the reply, until when. */
+  /** Keys of answers that must not come back, until when. */
   readonly #banned = new LRUCache<string, number>({ max: REMEMBERED_REMOVALS });
   /** Keys of erased sessions, of which an answer may still be on its way into the store. */
   readonly #erased: LRUCache<string, true>;
@@ -89,7 +87,7 @@ export class Entries {
   start(): void {
     this.#follower = keepFollowing(this.#bus, {
       stream: bucketStream(BUCKETS.cache),
-      filter: ["a.>", "e.>", "r.>"].map((keys) => bucketSubject(BUCKETS.cache, keys)),
+      filter: ["a.>", "b.>", "e.>", "r.>"].map((keys) => bucketSubject(BUCKETS.cache, keys)),
       from: "last",
       onMessage: (message) => this.#hear(message),
       // Removals are compared with entries by sequences, which are given out anew.
@@ -134,7 +132,7 @@ export class Entries {
     const data = encodeEntry(entry);
     const { tenant, id, origin, dependencies } = entry;
     if (data.length > ENTRY_BYTES) return "too-large";
-    if (entry.answer && this.#isBanned(tenant, entry.answer.reply)) return "removed";
+    if (this.#isBanned(entry)) return "removed";
     const key = entryKey(tenant, id);
     // A copy of its own: nobody who holds the answer can change the entry.
     this.#take(key, data, 0);
@@ -153,11 +151,12 @@ export class Entries {
       if (this.#held.peek(key)?.seq === 0) this.#held.delete(key);
       throw error;
     }
-    if (seq !== undefined && holds()) return this.#take(key, data, seq) ? "stored" : "removed";
+    const banned = this.#isBanned(entry);
+    if (seq !== undefined && holds() && !banned) return this.#take(key, data, seq) ? "stored" : "removed";
     this.#held.delete(key);
     if (seq === undefined) await dropIndex(this.#kv, entry);
     else await dropEntry(this.#kv, tenant, id);
-    return "outdated";
+    return banned ? "removed" : "outdated";
   }
 
   /**
@@ -184,7 +183,9 @@ export class Entries {
     const erasure = erasureKey(tenant, origin);
     this.#erased.set(erasure, true);
     // Before they are listed: what another host keeps after that, it asks for this and removes again.
-    await this.#kv.put(erasure, encode({ at: this.#clock.now() }), { ttlMs: this.#erasedMs });
+    await this.#kv.put(erasure, encode({ at: this.#clock.now() } satisfies Marker), {
+      ttlMs: this.#erasedMs,
+    });
     const filter = originKey(tenant, origin, "*");
     let removed = 0;
     // By the leader: a replica may lack what was kept a moment ago.
@@ -206,20 +207,20 @@ export class Entries {
     // The marker of an expiry has no data.
     if (data.length === 0) return void this.#held.delete(key);
     if (key.startsWith("e.")) return void this.#erased.set(key, true);
-    if (key.startsWith("r.")) return this.#obey(key, decode<Removal>(data), seq);
+    if (key.startsWith("b.")) return void this.#banned.set(key, decode<Marker>(data).at + BANNED_MS);
+    if (key.startsWith("r.")) return this.#obey(key, seq);
     this.#take(key, data, seq);
   }
 
-  #obey(marker: string, removal: Removal, seq: number): void {
+  #obey(marker: string, seq: number): void {
     const key = `a${marker.slice(1)}`;
     this.#removals.set(key, seq);
     const held = this.#held.get(key);
     if (held && held.seq < seq) this.#held.delete(key);
-    if (removal.reply !== "") this.#banned.set(banOf(key, removal.reply), removal.at + BANNED_MS);
   }
 
-  #isBanned(tenant: string, reply: string): boolean {
-    const until = this.#banned.get(banOf(entryKey(tenant, ""), replyDigest(reply)));
+  #isBanned({ tenant, answer }: Entry): boolean {
+    const until = answer && this.#banned.get(banKey(tenant, answer.reply));
     return until !== undefined && until > this.#clock.now();
   }
 
@@ -252,10 +253,11 @@ export async function removeEntry(
   { ban }: { readonly ban: boolean },
 ): Promise<boolean> {
   const entry = await dropEntry(kv, tenant, id);
-  const reply = ban && entry?.answer ? replyDigest(entry.answer.reply) : "";
-  const removal: Removal = { at: clock.now(), reply };
+  const marker = encode({ at: clock.now() } satisfies Marker);
+  // By its own key: the same entry may be removed again, where it is gone or has another answer.
+  if (ban && entry?.answer) await kv.put(banKey(tenant, entry.answer.reply), marker, { ttlMs: BANNED_MS });
   // After the entry is gone: whoever read it before hears of this later. Also where it was gone: hosts may hold it.
-  await kv.put(removalKey(tenant, id), encode(removal), { ttlMs: LIMITS.cacheAgeMs });
+  await kv.put(removalKey(tenant, id), marker, { ttlMs: LIMITS.cacheAgeMs });
   return entry !== undefined;
 }
 
@@ -281,5 +283,3 @@ async function dropIndex(kv: Kv, { tenant, origin, id, dependencies }: Entry): P
     ...dependencies.map((on) => kv.drop(dependencyKey(tenant, on, id))),
   ]);
 }
-
-const banOf = (key: string, reply: string): string => `${key.split(".")[1]} ${reply}`;

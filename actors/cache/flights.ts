@@ -30,6 +30,8 @@ const TAKE_MS = 100;
 interface Airborne {
   readonly cls: PriorityClass;
   readonly until: number;
+  /** Whose it is; undefined where it is another host's. A turn whose commit was lost asks again. */
+  asker: string | undefined;
   /** A lease in KV says so to other hosts. */
   leased: boolean;
   readonly landed: Promise<void>;
@@ -66,20 +68,22 @@ export class Flights {
     });
   }
 
-  /** Never throws; delays by 100 ms at most. */
-  async join(tenant: string, fingerprint: string, cls: PriorityClass): Promise<Flight> {
+  /** Never throws; delays by 100 ms at most. Whoever flies already does not wait for himself. */
+  async join(tenant: string, fingerprint: string, cls: PriorityClass, asker: string): Promise<Flight> {
     const key = flightKey(tenant, fingerprint);
     const now = this.#clock.now();
     this.#forgetBefore(now);
     const ahead = this.#airborne.get(key);
-    if (ahead) return this.#follow(ahead, cls, now);
+    if (ahead) return ahead.asker === asker ? { kind: "ask" } : this.#follow(ahead, cls, now);
     // Known before the lease is asked for: the landing of who holds it cannot be missed.
-    const own = this.#takeOff(key, cls, now);
+    const own = this.#takeOff(key, cls, now, asker);
     if (this.#alone()) return { kind: "ask" };
     const holder = await this.#lease(key, own);
     if (holder === "us" || holder === "nobody") return { kind: "ask" };
     // Whoever joined meanwhile waits for our landing, which the other host's will be.
-    return this.#follow({ ...own, cls: holder }, cls, now);
+    const flight = this.#follow({ ...own, cls: holder }, cls, now);
+    if (flight.kind === "wait") own.asker = undefined;
+    return flight;
   }
 
   /** Wakes who waits, here and on other hosts. */
@@ -109,12 +113,12 @@ export class Flights {
     return { kind: "wait", landed, untilAt: Math.min(until, now + LIMITS.flightWaitMs) };
   }
 
-  #takeOff(key: string, cls: PriorityClass, now: number): Airborne {
+  #takeOff(key: string, cls: PriorityClass, now: number, asker: string): Airborne {
     let land: () => void = () => {};
     const landed = new Promise<void>((resolve) => {
       land = resolve;
     });
-    const own = { cls, until: now + LEASE_MS, leased: false, landed, land };
+    const own = { cls, asker, until: now + LEASE_MS, leased: false, landed, land };
     this.#airborne.set(key, own);
     return own;
   }

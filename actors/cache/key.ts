@@ -54,9 +54,6 @@ export function fingerprintOf(query: CacheQuery): string {
 export const originOf = (tenant: string, session: string): string =>
   digest(["session", tenant, session]).slice(0, 22);
 
-/** An answer as an operator removes it: the same words again are the same answer. */
-export const replyDigest = (reply: string): string => digest(["reply", reply]).slice(0, 22);
-
 /** The answer itself. */
 export const entryKey = (tenant: string, fingerprint: string): string =>
   `a.${tokenOf(tenant)}.${fingerprint}`;
@@ -78,6 +75,10 @@ export const originKey = (tenant: string, origin: string, fingerprint: string): 
 /** Says that the entry was removed: every host drops it, whatever it still holds. */
 export const removalKey = (tenant: string, fingerprint: string): string =>
   `r.${tokenOf(tenant)}.${fingerprint}`;
+
+/** Says that an operator removed an answer: the same words again are the same answer. */
+export const banKey = (tenant: string, reply: string): string =>
+  `b.${tokenOf(tenant)}.${digest(["reply", reply]).slice(0, 22)}`;
 
 /** Says that the session was erased: what it still causes is not kept, whichever host it comes to. */
 export const erasureKey = (tenant: string, origin: string): string => `e.${tokenOf(tenant)}.${origin}`;

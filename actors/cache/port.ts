@@ -59,8 +59,11 @@ export interface AnswerCache {
    * question included: a failing cache is a miss, counted.
    */
   lookup(query: CacheQuery, levels?: "both" | "response"): Promise<Hit | undefined>;
-  /** After a miss whose answer may be kept. Never throws; a failing store means `ask`. */
-  join(query: CacheQuery, cls: PriorityClass): Promise<Flight>;
+  /**
+   * After a miss whose answer may be kept. Never throws; a failing store means `ask`, and so does the same asker again.
+   * @param asker names the turn
+   */
+  join(query: CacheQuery, cls: PriorityClass, asker: string): Promise<Flight>;
   /**
    * Keeps an answer unless it cites nothing, or the documents it rests on have changed since retrieval, and ends the
    * flight. Best effort: never throws.

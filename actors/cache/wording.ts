@@ -21,7 +21,7 @@ export interface Wording {
   readonly smallTalk: RegExp;
   /** Tells the bot how to behave from now on. */
   readonly instruction: RegExp;
-  /** Begins by continuing what was said before, or is nothing but a question word. */
+  /** Begins by continuing what was said before, or is nothing but a question word or a comparison. */
   readonly continues: RegExp;
   /** Uses of the words below that refer to nothing before; they are taken out first. */
   readonly empty: RegExp;
@@ -32,6 +32,19 @@ export interface Wording {
 }
 
 const words = (list: string): ReadonlySet<string> => new Set(list.split(" "));
+
+const EN_COURTESY =
+  "(hi|hy|hey|hello|hallo|yo|good (morning|afternoon|evening|day)|greetings|thank you|thanks?|thx|ty|ok|okay|k|great|perfect|cool|nice|bye|goodbye|see you|have a (nice|good) day|you're welcome|no problem|how are you|are you there|anyone there|well done|awesome)( (there|all|team|sir|madam|everyone|very much|so much|a lot|again|for (your|the) help|bye))?";
+const NL_COURTESY =
+  "(hoi|hallo|hey|hai|dag|goede ?(morgen|middag|avond|dag)|goeie ?(morgen|middag|avond)|bedankt|dank(je| je| u|u)?( wel)?|dankjewel|dankuwel|top|super|prima|oke|oké|ok|fijn|mooi|doei|tot ziens|graag gedaan|fijne dag|hoe gaat het|ben je er)( (allemaal|team|daar|nog|hoor|alvast|voor (je|jullie|de) hulp))?";
+const INTERJECTION =
+  "oh|ah|aha|hm+|uh+m?|um|wow|well|alright|fine|i see|got it|understood|clear|sorry|excuse me|actually|by the way|btw|please|nou|tja|begrepen|snap ik|duidelijk|helder|trouwens|overigens|eigenlijk|alsjeblieft|alstublieft";
+
+/** With what a message may begin before it says what it is about: it must not hide that the rest continues something. */
+export const OPENING = new RegExp(
+  `^(?:(?:${EN_COURTESY}|${NL_COURTESY}|${INTERJECTION})(?!['-]?[\\p{L}\\p{N}])[^\\p{L}\\p{N}]*)+`,
+  "u",
+);
 
 const EN_THING =
   "(orders?|parcels?|packages?|shipments?|deliver(?:y|ies)|items?|purchases?|refunds?|returns?|payments?|invoices?|bills?|receipts?|accounts?|balance|subscriptions?|bookings?|reservations?|tickets?|cards?|money|amount|address|phone|email|password|profile|details|data|points|contract|transfers?|top-?ups?|voucher|credit)";
@@ -74,16 +87,15 @@ export const ENGLISH: Wording = {
   help: /\b(help|assist|assistance|support|trying to|guide)\b/,
   person:
     /\b(speak|talk|chat|connect|transfer|speaking|talking|chatting)( me)? (to|with) (a |an |the |your |some ?)?(real |live |human |customer |support |service |care )*(human|person|agent|agents|people|representative|rep|someone|somebody|one|operator|advisor|adviser|employee|expert|staff|manager|supervisor|team|executive)\b|^(a )?(real|live|human) (person|human|agent|being)\b|\b(human|live) (agent|support|help)\b|^(agent|human|representative|operator)$/,
-  smallTalk:
-    /^(((hi|hy|hey|hello|hallo|yo|good (morning|afternoon|evening|day)|greetings|thanks?|thank you|thx|ty|ok|okay|k|great|perfect|cool|nice|bye|goodbye|see you|have a (nice|good) day|you're welcome|no problem|how are you|are you there|anyone there|well done|awesome)( (there|all|team|sir|madam|everyone|very much|so much|a lot|again|for (your|the) help|bye))?)[ ,.!?]*){1,4}$/,
+  smallTalk: new RegExp(`^(${EN_COURTESY}[ ,.!?]*){1,4}$`),
   instruction:
     /\b(from now on|ignore (all|the|any|your|previous|every)|forget (all|the|everything|your)|pretend|act as|you are now|roleplay|role-play|(always|only|please|just)? ?(answer|reply|respond|write|speak|say|talk)( me)? (only|always|in|as|like|with|that|everything|to (every|all))|system prompt|your instructions|repeat after me|translate)\b/,
   continues:
-    /^((and|but|or|so|also|then|yes|yeah|yep|no|nope|nah|ok|okay|sure|right|correct|exactly|what about|how about|what if|really|same|again|another|anything else|what else|which ones?|instead|for example|in that case|if so|if not|otherwise|only|not|just|with|without|by|about|because|maybe)\b|(why|why not|how|how come|how so|when|where|who|which|how much|how many|how long|how often|since when|until when|more|tell me more|go on|continue|like what|else|the (first|second|third|last|other|next|former|latter|same|cheaper|cheapest|bigger|smaller|red|blue|green|black|white)( ones?)?)$)/,
+    /^((and|but|or|so|also|then|yes|yeah|yep|no|nope|nah|ok|okay|sure|right|correct|exactly|what about|how about|what if|really|same|again|another|anything else|what else|which ones?|instead|for example|in that case|if so|if not|otherwise|only|not|just|with|without|by|about|because|maybe)\b|(why|why not|how|how come|how so|when|where|who|which|how much|how many|how long|how often|since when|until when|more|tell me more|go on|continue|like what|else|the (first|second|third|last|other|next|former|latter|same|cheaper|cheapest|bigger|smaller|red|blue|green|black|white)( ones?)?|(for|to|in|at|on|from|during) (?!(which|what|how|whom)\b)[^ ]+( [^ ]+){0,2}|which (is|are) (the )?((more|less|most|least) [a-z]+|better|worse|best|worst|[a-z]+(er|est)))$)/,
   empty:
     /\b(is|was|would|will|isn't|if) it (be |also |still |too |really )?(possible|necessary|required|allowed|mandatory|safe|free|okay|ok|better|worth|true|normal|legal|late|going to (rain|snow)|raining|snowing|cold|hot|warm|sunny|cloudy)( to| that| if| for)?\b|\b(does|do|did|will|would|can|could) it (usually |normally |typically |generally )?(take|cost) (to|for|before|until|you|me)\b|\bit (usually |normally |typically |generally )?(takes|will take|would take|costs|is possible|is necessary|be possible)\b|\bhow long (does|will|would|do) it (usually |normally |typically |generally )?take\b|\bmake it (possible|easy|hard|clear)\b|\bwhat (time|day) is it\b|\bhow (hot|cold|warm|humid|windy) (is|was|will|does) it\b|\b(is|are|was|were|will|isn't|aren't|if|know|think|say|says|see|check) there( be)?\b|\bthere('s|s| is| are| was| were| will)\b|\bthis (week|month|year|weekend|morning|afternoon|evening|summer|winter|spring|autumn|season|christmas|site|website|web site|shop|store|webshop|chat|company|bot|service|page|app|monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b|\b(true|sure|say|says|know|mean|think|see|so|show|hope|guess|ensure|confirm|way) that\b|\bnow that\b/g,
   refers:
-    /\b(it|its|it's|they|them|their|theirs|they're|those|these|this|he|she|him|his|her|there|both|either|neither|former|latter|instead|too|the same|such|the one|the ones|that one|this one|which one|the other|previous|earlier|you (said|say|mentioned|told|just)|as i said|i (said|mentioned|told you|just said))\b|^that('s| |$)|\b(is|was|does|did|do|will|would|can|could|about|for|with|of|on|to|like|after|before|than|by|if|all|at|mean|using|from|in|not) that\b(?! (i|you|we|the|my|your|are|is|was)\b)|\bthat$/,
+    /\b(it|its|it's|they|them|their|theirs|they're|those|these|this|he|she|him|his|her|there|both|either|neither|former|latter|instead|too|the same|such|the one|the ones|that one|this one|which one|the other|previous|earlier|you (said|say|mentioned|told|just)|as i said|i (said|mentioned|told you|just said))\b|^that('s| |$)|\b(is|was|does|did|do|will|would|can|could|about|for|with|of|on|to|like|after|before|than|by|if|all|at|mean|using|from|in|not) that\b(?! (i|you|we|the|my|your|are|is|was)\b)|\bthat$|\bones\b|\bone(?= (in|with|for|from|at|on|that|which|is|are|was|do|does|have|has|costs?|fits?|works?|can|would|will|should)\b|$)|\b(any|some|more|less|fewer|others|another|none)(?= (in|with|for|from)\b|$)|\belse\b|\b(then|so|next)$/,
   antecedent:
     /\b(a|an|the|my|our|your|any|some|an?other|each|every|items?|products?|articles?|orders?|goods) [\w'-]+.*(,|;|\.| (if|when|before|after|and|because|once|while|but|or|until|so|where|which|who|how|what|why|can|could|will) )/,
 };
@@ -131,12 +143,11 @@ export const DUTCH: Wording = {
   help: /\b(help|helpen|hulp|uitleg|ondersteuning)\b/,
   person:
     /\b(spreken|praten|chatten|verbonden|contact|verbind|doorverbinden|doorverbonden)\b.*\b(met|door) (een |de |jullie |iemand|echt)*(mens|medewerker|persoon|iemand|collega|klantenservice|agent|adviseur)\b|\b(een )?(mens|medewerker|persoon|iemand|collega) (spreken|aan de lijn)\b|^(een )?(echte |echt )?(mens|medewerker|persoon)$/,
-  smallTalk:
-    /^(((hoi|hallo|hey|hai|dag|goede ?(morgen|middag|avond|dag)|goeie ?(morgen|middag|avond)|bedankt|dank(je| je| u|u)?( wel)?|dankjewel|dankuwel|top|super|prima|oke|oké|ok|fijn|mooi|doei|tot ziens|graag gedaan|fijne dag|hoe gaat het|ben je er)( (allemaal|team|daar|nog|hoor|alvast|voor (je|jullie|de) hulp))?)[ ,.!?]*){1,4}$/,
+  smallTalk: new RegExp(`^(${NL_COURTESY}[ ,.!?]*){1,4}$`),
   instruction:
     /\b(vanaf nu|negeer (alle|de|alles|je|vorige)|vergeet (alles|alle|je)|doe alsof|gedraag je|je bent nu|(antwoord|reageer|schrijf|praat|zeg)( mij| me)? (alleen|altijd|in het|als|met|op alles)|systeemprompt|je instructies|herhaal|vertaal)\b/,
   continues:
-    /^((en|maar|of|dus|ook|dan|ja|jawel|nee|neen|oke|oké|ok|prima|klopt|precies|juist|echt|nogmaals|nog|anders|wat nog meer|welke dan|hoe dan|hoe zit (het|dat)|hoe zit 't|wat dacht je van|wat als|zoals|in dat geval|zo ja|zo nee|alleen|niet|met|zonder|door|over|want|omdat|misschien)(?![\p{L}\p{N}])|(waarom|waarom niet|hoezo|hoe|wanneer|waar|wie|welke|hoeveel|hoelang|hoe lang|hoe vaak|sinds wanneer|tot wanneer|meer|vertel meer|ga door|de (eerste|tweede|derde|laatste|andere|volgende|goedkopere|goedkoopste|grotere|kleinere|rode|blauwe|groene|zwarte|witte))$)/u,
+    /^((en|maar|of|dus|ook|dan|ja|jawel|nee|neen|oke|oké|ok|prima|klopt|precies|juist|echt|nogmaals|nog|anders|wat nog meer|welke dan|hoe dan|hoe zit (het|dat)|hoe zit 't|wat dacht je van|wat als|zoals|in dat geval|zo ja|zo nee|alleen|niet|met|zonder|door|over|want|omdat|misschien)(?![\p{L}\p{N}])|(waarom|waarom niet|hoezo|hoe|wanneer|waar|wie|welke|hoeveel|hoelang|hoe lang|hoe vaak|sinds wanneer|tot wanneer|meer|vertel meer|ga door|de (eerste|tweede|derde|laatste|andere|volgende|goedkopere|goedkoopste|grotere|kleinere|rode|blauwe|groene|zwarte|witte)|(voor|naar|in|op|bij|uit|vanuit|vanaf|tijdens) (?!(welke?|wat|hoe|wie)\b)[^ ]+( [^ ]+){0,2}|welke (is|zijn) (de |het )?(beter|beste?|[a-z]+(er|ste?)))$)/u,
   empty:
     /\b(is|was|wordt|zou|of) het (ook |nog |te |wel )?(mogelijk|nodig|verplicht|toegestaan|veilig|gratis|beter|waar|normaal|laat|koud|warm|heet)( om| dat| als)?\b|\b(duurt|kost|gaat|kan) het (ongeveer |meestal |normaal |gemiddeld |nog )?(voor|voordat|om|regenen|sneeuwen|zijn om)\b|\bhet (duurt|regent|sneeuwt|is mogelijk|mogelijk is)\b|\bhoe ?lang duurt het\b|\bhoe (laat|heet|koud|warm) is het\b|\b(is|zijn|was|waren|worden|wordt|kan|kunnen|staat|staan|komt|komen) er\b|\ber (is|zijn|was|waren|wordt|worden|staat|staan)\b|\b(deze|dit) (week|maand|jaar|weekend|ochtend|middag|avond|zomer|winter|lente|herfst|seizoen|site|website|winkel|webwinkel|shop|webshop|chat|bot|bedrijf|pagina|app|maandag|dinsdag|woensdag|donderdag|vrijdag|zaterdag|zondag)\b|\b(weten|denk|zeker|zorgen|zo|zeg|wist|hoop|bevestigen) dat\b/g,
   refers:

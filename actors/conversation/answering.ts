@@ -162,7 +162,7 @@ async function answer(
   }
   if (treatment !== "normal" && answering.extract)
     return closeWith(actor, shards, extractClosing(level, answering.extract, question, passages, locale));
-  const flight = mayWait ? await plan.join?.(cls) : undefined;
+  const flight = mayWait ? await plan.join?.(cls, `${actor.key} ${open.turn}`) : undefined;
   if (flight?.kind === "wait") return waitForLanding(actor, answering, flight);
   const messages = buildMessages({
     assistant,

@@ -19,7 +19,7 @@ export interface CachingPlan {
   readonly uncached?: string;
   /** Its answer may be kept. */
   readonly keep?: CacheQuery;
-  readonly join?: (cls: PriorityClass) => Promise<Flight>;
+  readonly join?: (cls: PriorityClass, asker: string) => Promise<Flight>;
 }
 
 /** Without a cache nothing is compared with it. */
@@ -55,7 +55,7 @@ export function planCaching(
   if (query.passages.length === 0) return {};
   const { levels } = judged;
   if (!judged.keeps) return { query, levels };
-  return { query, levels, keep: query, join: (cls) => cache.join(query, cls) };
+  return { query, levels, keep: query, join: (cls, asker) => cache.join(query, cls, asker) };
 }
 
 /** Under load an answer of any tier is better than none of a model. */

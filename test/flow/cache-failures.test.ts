@@ -176,11 +176,11 @@ test("a lease that the store gives too late goes with its flight, and who waits 
     return value ? 1 : 0;
   };
   try {
-    expect(await here.join(TENANT, "late", "new")).toEqual({ kind: "ask" });
+    expect(await here.join(TENANT, "late", "new", "s 1")).toEqual({ kind: "ask" });
     slow.resolve();
     await waitUntil(async () => (await leases()) === 1, { what: "the late lease" });
     stretchPatience(SLOW_MACHINE);
-    const waiting = await there.join(TENANT, "late", "new");
+    const waiting = await there.join(TENANT, "late", "new", "s 1");
     expect(waiting.kind).toBe("wait");
     here.land(TENANT, "late");
     if (waiting.kind === "wait") await waiting.landed;
@@ -197,11 +197,11 @@ test("the landing of a flight before ends none that has begun since", async () =
   const [here, there] = [new Flights(w.bus, parts), new Flights(w.bus, parts)];
   const key = flightKey(TENANT, "again");
   try {
-    expect(await here.join(TENANT, "again", "new")).toEqual({ kind: "ask" });
+    expect(await here.join(TENANT, "again", "new", "s 1")).toEqual({ kind: "ask" });
     w.bus.publish(CORE.cacheLanded, encode(key));
     // What was published before is heard before.
     await w.bus.nc.flush();
-    const waiting = await there.join(TENANT, "again", "new");
+    const waiting = await there.join(TENANT, "again", "new", "s 1");
     expect(waiting.kind).toBe("wait");
     here.land(TENANT, "again");
     if (waiting.kind === "wait") await waiting.landed;

@@ -2,12 +2,15 @@
 // that deletes exactly what depends on a change.
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { LeveledCache } from "#actors/cache/answer-cache.ts";
+import { Entries, removeEntry } from "#actors/cache/entries.ts";
+import { entryOf } from "#actors/cache/entry.ts";
 import { invalidate, startInvalidator } from "#actors/cache/invalidator.ts";
 import { fingerprintOf } from "#actors/cache/key.ts";
 import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import type { Passage } from "#contracts/job.ts";
 import { BUCKETS, bucketSubject } from "#contracts/subjects.ts";
+import { systemClock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { type KnowledgeWorld, knowledgeWorld, type Reader, silentLog } from "#test/harness/knowledge.ts";
@@ -266,6 +269,39 @@ describe("what is served", () => {
       await cache.stop();
     }
     expect(await stored("a.checked.*")).toEqual([]);
+  });
+
+  test.each([
+    ["is removed once more", "otter"],
+    ["made room for another one, of a session that was erased", "tiger"],
+  ])("an answer that was removed and %s stays away, also on a host that starts later", async (_, topic) => {
+    const tenant = `removed-${topic}`;
+    await put(tenant, topic, 1);
+    const query = await queryFor(one, tenant, topic);
+    const remove = () => removeEntry(kv, systemClock, tenant, fingerprintOf(query), { ban: true });
+    await one.cache.store(query, answerFrom(query), "s");
+    expect(await remove()).toBe(true);
+    if (topic === "otter") expect(await remove()).toBe(false);
+    else {
+      await two.cache.store(query, { ...answerFrom(query), reply: "Another answer." }, "erased");
+      expect(await stored(`a.${tenant}.*`)).toHaveLength(1);
+      await two.cache.forget(tenant, "erased");
+    }
+    await put(tenant, "gibbon", 1);
+    const next = await queryFor(one, tenant, "gibbon");
+    await one.cache.store(next, answerFrom(next), "s");
+    const later = new Entries(world.bus, { clock: systemClock, memoryBytes: 1024 * 1024 });
+    later.start();
+    try {
+      // Heard in order: whoever has this entry has heard of all that was removed before.
+      await waitUntil(() => later.held(tenant, fingerprintOf(next)) !== undefined, {
+        what: "the host that starts",
+      });
+      const back = entryOf(fingerprintOf(query), query, answerFrom(query), "s", systemClock.now());
+      expect(await later.put(back, () => true)).toBe("removed");
+    } finally {
+      later.stop();
+    }
   });
 
   test("a reader that cannot prove itself current serves and keeps nothing", async () => {

@@ -1,7 +1,9 @@
 // Turns and caches on real hosts: who is served, what is kept of whom, and what becomes of identical questions at once.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { originOf } from "#actors/cache/key.ts";
-import { BUCKETS } from "#contracts/subjects.ts";
+import type { Flight } from "#actors/cache/port.ts";
+import { actorsBucket, BUCKETS, routeOf } from "#contracts/subjects.ts";
+import { CONVERSATION } from "#contracts/turn.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { CachedWorld, TENANT } from "#test/harness/cached-world.ts";
 import { waitUntil } from "#test/harness/wait.ts";
@@ -116,6 +118,30 @@ describe("identical questions at once", () => {
     expect(await world.recordOf(leader, first)).toMatchObject({ outcome: "answered", cached: false });
     expect(world.model.asked.filter((question) => question === text)).toHaveLength(1);
   });
+});
+
+test("a turn whose commit was lost asks again, and does not wait for itself", async () => {
+  const text = "How many days may delivery take in the countries of the union?";
+  const talk = session();
+  await world.ask(talk, "Hello!");
+  const { path } = routeOf({ kind: CONVERSATION, tenant: TENANT, key: talk });
+  const records = new Kv(world.bus, actorsBucket(0));
+  const joined: Flight["kind"][] = [];
+  const spies = world.hosts.flatMap(({ retrieval: { cache } }) => {
+    if (!cache) return [];
+    const join = cache.join.bind(cache);
+    return vi.spyOn(cache, "join").mockImplementation(async (...asked) => {
+      const flight = await join(...asked);
+      // The record changes under the handler, whose commit fails: it runs once more.
+      const { value, revision } = await records.getFromLeader(path);
+      if (value && joined.length === 0) await records.update(path, value, revision);
+      joined.push(flight.kind);
+      return flight;
+    });
+  });
+  expect(await world.ask(talk, text)).toMatchObject({ outcome: "answered", cached: false });
+  for (const spy of spies) spy.mockRestore();
+  expect(joined).toEqual(["ask", "ask"]);
 });
 
 test("erasing a session removes what it contributed, on every host", async () => {

@@ -1,8 +1,8 @@
 /** Closed classes of words and pairs of opposites, English and Dutch: written from grammar, not from any data set. */
 const list = (words: string): readonly string[] => words.trim().split(/\s+/);
 
-const FUNCTION_WORDS: ReadonlySet<string> = new Set([
-  ...list(`a an the this that these those my your his her its our their mine yours i me you he him she it we us they them
+const ENGLISH_WORDS: ReadonlySet<string> = new Set(
+  list(`a an the this that these those my your his her its our their mine yours i me you he him she it we us they them
     myself yourself who whom whose which what when where why how and or but nor so if then than as because while though
     although until unless of in on at by for with about against between into through during before after above below to
     from up down out off over under again further once here there all any both each few more most other some such no not
@@ -12,14 +12,17 @@ const FUNCTION_WORDS: ReadonlySet<string> = new Set([
     one d s t m re ve ll dont can't cant cannot i'd i'm i've i'll don't doesn't didn't isn't wasn't won't wouldn't
     couldn't haven't hasn't shouldn't aren't weren't hadn't there's what's where's it's im ive id u ya ur many much several every various
     certain additional extra different multiple couple asap lot lots bit quite really damn damned goddamn bloody fucking freaking`),
-  ...list(`de het een dit dat deze die mijn jouw uw zijn haar ons onze jullie hun ik mij me jij je u hij hem ze zij wij we
+);
+const DUTCH_WORDS: ReadonlySet<string> = new Set(
+  list(`de het een dit dat deze die mijn jouw uw zijn haar ons onze jullie hun ik mij me jij je u hij hem ze zij wij we
     wie welke welk wat wanneer waar waarom hoe en of maar dus als dan omdat terwijl hoewel tot van in op aan bij voor met
     over tegen tussen door na naar uit af onder boven om te er hier daar alle elk elke meer meest ander andere geen niet
     kan kunnen kunt kon zal zullen zou zouden mag mogen moet moeten wil willen wilt doe doet doen ben bent is was waren
     geweest heb hebt heeft hebben had hadden graag nodig help alstublieft alsjeblieft hallo hoi dank bedankt weet weten ook
     nog al nu vandaag morgen gisteren ja nee ooit nooit altijd zo zich veel enkele verschillende bepaalde extra echt heel
     verdomde verdomd`),
-]);
+);
+const FUNCTION_WORDS: ReadonlySet<string> = new Set([...ENGLISH_WORDS, ...DUTCH_WORDS]);
 
 const DETERMINERS: ReadonlySet<string> = new Set(
   list(`a an the this that these those my your his her its our their ur another any some de het een dit dat deze die mijn je
@@ -43,16 +46,36 @@ const PREPOSITIONS: ReadonlySet<string> = new Set(
 
 export const isPreposition = (word: string): boolean => PREPOSITIONS.has(word);
 
-/** Classes whose members are values wherever they stand: ordinals, days, months, colours, sizes. */
+/** Classes whose members are values wherever they stand: ordinals, days, months, colours, sizes, the next of kin. */
 const CLOSED_VALUES: ReadonlySet<string> = new Set([
-  ...list(`hundred second third fourth fifth honderd tweede derde vierde vijfde
+  ...list(`hundred second third fourth fifth honderd tweede derde vierde vijfde twice thrice tweemaal driemaal
     monday tuesday wednesday thursday friday saturday sunday maandag dinsdag woensdag donderdag vrijdag zaterdag zondag
     january february april june july august september october november december
-    januari februari maart juni juli augustus oktober
+    januari februari maart mei juni juli augustus oktober
     red blue green black white yellow orange purple pink brown grey gray
     rood rode blauw blauwe groen groene zwart zwarte wit witte geel gele oranje paars paarse roze bruin bruine grijs grijze
-    xs xl xxl xxxl`),
+    xs xl xxl xxxl
+    wife husband spouse son daughter mother father mom mum dad sister brother
+    vrouw echtgenoot echtgenote zoon dochter moeder vader zus broer`),
 ]);
+
+/** Days as they are seen from now, and parts of days and of weeks: one of them is not another, and none may be any. */
+const TIMES: ReadonlyMap<string, string> = new Map(
+  [
+    "today vandaag",
+    "tomorrow morgen",
+    "yesterday gisteren",
+    "tonight vanavond evening evenings avond avonds",
+    "morning mornings ochtend ochtends",
+    "afternoon afternoons middag middags",
+    "night nights vannacht nacht nachts",
+    "weekend weekends",
+    "weekday weekdays doordeweeks",
+  ].flatMap((names) => list(names).map((name) => [name, list(names)[0] as string] as const)),
+);
+
+export const timesOf = (words: readonly { readonly text: string }[]): string[] =>
+  words.flatMap(({ text }) => TIMES.get(text) ?? []);
 
 export const isClosedValue = (word: string): boolean => CLOSED_VALUES.has(word);
 
@@ -62,7 +85,8 @@ export const isFunctionWord = (word: string): boolean => FUNCTION_WORDS.has(word
 const NEGATIONS: ReadonlySet<string> = new Set(
   list(`not no never none nothing nobody without neither nor cannot cant can't dont don't doesnt doesn't didnt didn't wont
     won't isnt isn't arent aren't wasnt wasn't werent weren't havent haven't hasnt hasn't hadnt hadn't couldnt couldn't
-    wouldnt wouldn't shouldnt shouldn't niet geen nooit niets niks niemand nergens zonder noch`),
+    wouldnt wouldn't shouldnt shouldn't mustnt mustn't neednt needn't aint ain't except unless hardly
+    niet geen nooit niets niks niemand nergens zonder noch behalve tenzij nauwelijks amper`),
 );
 const OF_KNOWING: ReadonlySet<string> = new Set(
   list(`know knw sure understand remember see find get idea clue able how clear certain weet weten zeker snap begrijp vind
@@ -72,39 +96,48 @@ const OF_KNOWING: ReadonlySet<string> = new Set(
 const REACH = 3;
 
 /**
- * What the text denies: of each negation the first word after it that is no small word, or an empty text. An even number
- * of negations denies nothing.
+ * What the text denies: of each negation the first word after it that is no small word, or an empty text. Two negations
+ * with small words alone between them deny nothing, nor does an even number of them in a story of several sentences.
  */
-export function deniedBy(words: readonly { readonly text: string }[]): string[] {
+export function deniedBy(words: readonly { readonly text: string; readonly first?: boolean }[]): string[] {
   const denied: string[] = [];
-  for (const [at, { text }] of words.entries()) {
+  for (let at = 0; at < words.length; at++) {
     const next = words.slice(at + 1, at + 1 + REACH);
-    if (NEGATIONS.has(text) && !next.some((word) => OF_KNOWING.has(word.text)))
-      denied.push(next.find((word) => !isFunctionWord(word.text))?.text ?? "");
+    if (!NEGATIONS.has(words[at]?.text ?? "") || next.some(({ text }) => OF_KNOWING.has(text))) continue;
+    const again = next.findIndex(({ text }) => NEGATIONS.has(text) || !isFunctionWord(text));
+    if (NEGATIONS.has(next[again]?.text ?? "")) at += again + 1;
+    else denied.push(next[again]?.text ?? "");
   }
-  return denied.length % 2 === 1 ? denied : [];
+  const sentences = words.filter(({ first }) => first).length;
+  return sentences > 1 && denied.length % 2 === 0 ? [] : denied;
 }
 
-/** Words by which a way is named: where it begins, and where it ends. */
-const WAY: readonly [from: ReadonlySet<string>, to: ReadonlySet<string>] = [
-  new Set(list("from van vanuit")),
-  new Set(list("to into naar")),
-];
+/** Words whose two sides are not the same in exchange: from, to, in exchange for, before, cheaper than, instead of. */
+const RELATIONS: ReadonlySet<string> = new Set(
+  list("from to into for by before after than over instead van vanuit naar voor door na dan boven plaats"),
+);
 
-/** What stands behind the words for the beginning of a way, and for its end: up to the next small word. */
-export function wayOf(words: readonly { readonly text: string }[]): readonly [from: string[], to: string[]] {
-  const ends: [string[], string[]] = [[], []];
-  for (const [at, { text }] of words.entries())
-    for (const [side, before] of WAY.entries()) {
-      if (!before.has(text)) continue;
-      let next = at + 1;
-      while (next < words.length && isDeterminer(words[next]?.text ?? "")) next++;
-      for (const { text: end } of words.slice(next, next + REACH)) {
-        if (isFunctionWord(end)) break;
-        ends[side]?.push(end);
-      }
-    }
-  return ends;
+/** What stands on both sides of such a word. */
+export interface Relation {
+  readonly word: string;
+  readonly before: readonly string[];
+  /** Up to the next small word. */
+  readonly behind: readonly string[];
+}
+
+/** How far before a relation its first side begins. */
+const SIDE = 5;
+
+export function relationsOf(words: readonly { readonly text: string }[]): Relation[] {
+  const texts = words.map(({ text }) => text);
+  return texts.flatMap((word, at) => {
+    if (!RELATIONS.has(word)) return [];
+    let from = at + 1;
+    while (isDeterminer(texts[from] ?? "") || texts[from] === "of" || texts[from] === "van") from++;
+    const end = texts.findIndex((text, n) => n >= from && isFunctionWord(text));
+    const behind = texts.slice(from, end < 0 ? undefined : end);
+    return behind.length > 0 ? [{ word, before: texts.slice(Math.max(0, at - SIDE), at), behind }] : [];
+  });
 }
 
 const OPPOSITES: readonly (readonly [readonly string[], readonly string[]])[] = (
@@ -117,15 +150,21 @@ const OPPOSITES: readonly (readonly [readonly string[], readonly string[]])[] = 
     ["start starting beginnen", "stop stopping end cancel stoppen"],
     ["subscribe subscribing aanmelden abonneren", "unsubscribe unsubscribing afmelden uitschrijven"],
     ["before voor", "after na"],
-    ["with met", "without zonder"],
+    ["with met including included inclusief inbegrepen", "without zonder excluding excluded exclusief"],
     ["increase raise verhogen", "decrease lower reduce verlagen"],
     ["buy buying kopen", "sell selling verkopen"],
     ["send sending versturen verzenden", "receive receiving ontvangen"],
     ["lock block freeze blokkeren", "unlock unblock unfreeze deblokkeren"],
     ["accept approve accepteren", "reject decline refuse weigeren"],
     ["first eerste", "last laatste"],
-    ["minimum least min", "maximum most max"],
-    ["cheap cheapest goedkoop", "expensive duur"],
+    ["minimum least min minimaal minstens", "maximum most max maximaal hoogstens"],
+    ["cheap cheaper cheapest goedkoop goedkoper", "expensive duur duurder"],
+    ["more meer", "less fewer minder"],
+    ["earlier earliest eerder vroeger", "later latest later laatst"],
+    ["longer langer", "shorter korter"],
+    ["higher hoger", "lower lager"],
+    ["bigger larger groter", "smaller kleiner"],
+    ["inside indoors", "outside outdoors"],
     ["deposit storten", "withdraw withdrawal opnemen"],
     ["login log-in inloggen", "logout log-out uitloggen"],
     ["import importeren", "export exporteren"],
@@ -173,17 +212,76 @@ export function oppositeOf(
   return leftAlone & first ? [said(one, left), said(other, right)] : [said(one, right), said(other, left)];
 }
 
-export type QuestionType = "time" | "amount" | "reason" | "person" | "other";
+export type QuestionType = "time" | "amount" | "reason" | "person" | "place" | "other";
 
 const TYPES: readonly (readonly [Exclude<QuestionType, "other">, RegExp])[] = [
   ["time", /\b(?:when|how long|how soon|how quick(?:ly)?|what time|wanneer|hoe lang|hoe laat|hoe snel)\b/],
   ["amount", /\b(?:how much|how many|how expensive|hoeveel|hoe duur)\b/],
   ["reason", /\b(?:why|waarom)\b/],
   ["person", /\b(?:who|whom|wie)\b/],
+  ["place", /^(?:where|waar)\b/],
 ];
 
-/** What kind of answer the words ask for, where they say so. */
-export function questionType(words: readonly { readonly text: string }[]): QuestionType {
-  const text = words.map((word) => word.text).join(" ");
+/** What kind of answer the words ask for, where they say so. @param text words and single spaces, as below */
+export function questionType(text: string): QuestionType {
   return TYPES.find(([, pattern]) => pattern.test(text))?.[0] ?? "other";
 }
+
+/** Words of one language that the other one has not. */
+const SPOKEN = new Map<string, "en" | "nl">();
+for (const [language, words, others] of [
+  ["en", ENGLISH_WORDS, DUTCH_WORDS],
+  ["nl", DUTCH_WORDS, ENGLISH_WORDS],
+] as const)
+  for (const word of words) if (!others.has(word)) SPOKEN.set(word, language);
+
+/** English or Dutch, where the small words of a text leave no doubt: askers write either, whatever their locale is. */
+export function spokenIn(words: readonly { readonly text: string }[]): "en" | "nl" | undefined {
+  const found = words.flatMap(({ text }) => SPOKEN.get(text) ?? []);
+  const english = found.filter((language) => language === "en").length;
+  const dutch = found.length - english;
+  if (Math.max(english, dutch) < 2 || english === dutch) return undefined;
+  return english > dutch ? "en" : "nl";
+}
+
+const RESTRICTING: ReadonlySet<string> = new Set(
+  list("only solely exclusively alleen enkel slechts uitsluitend"),
+);
+
+/** With what a question begins that does not ask for yes or no, or a sentence that is no question. */
+const NO_YES: ReadonlySet<string> = new Set(
+  list(`i i'm i've im ive you we he she it they there this that these those the a an my our your why how what when where who
+    which hi hello hey ik je u wij we hij zij ze het er dit dat deze die de een mijn onze waarom hoe wat wanneer waar wie
+    welke hoi hallo`),
+);
+
+/** "Is it only for members" asks for another yes than "is it for members". */
+export const restricts = (words: readonly { readonly text: string }[]): boolean =>
+  !NO_YES.has(words[0]?.text ?? "") && words.some(({ text }) => RESTRICTING.has(text));
+
+const MAY =
+  /^(?:can|could|may|might|kan|kun|kunnen|mag|mogen|is it (?:possible|allowed)|is het (?:mogelijk|toegestaan)|am i (?:allowed|able))\b/;
+const MUST =
+  /^(?:must|should|(?:do|does) [a-z]+ (?:need|have) to|moet|moeten|hoef|hoeven|is it (?:required|necessary|mandatory|obligatory)|is het (?:nodig|verplicht)|am i (?:required|obliged))\b/;
+
+/** What a question that asks for yes or no asks about: whether one may, or whether one must. */
+export function dutyOf(text: string): "may" | "must" | undefined {
+  return MAY.test(text) ? "may" : MUST.test(text) ? "must" : undefined;
+}
+
+const ONE = "(?:i|we|ik|wij)";
+const OTHER = "(?:you|je|jij|jullie|u)";
+const DOES = new RegExp(`\\b${ONE} (?:[a-z]+ )?(?:you|je|jou|jullie|u)\\b`);
+const IS_DONE = new RegExp(`\\b${OTHER} (?:[a-z]+ )?(?:me|us|mij|ons)\\b`);
+
+/** Who does it to whom: "I call you" is not "you call me". */
+export function towardsOf(text: string): "you" | "me" | undefined {
+  const [does, isDone] = [DOES.test(text), IS_DONE.test(text)];
+  return does === isDone ? undefined : does ? "you" : "me";
+}
+
+const DENYING = /^(?:un|non|dis|im(?=[bmp])|il(?=l)|ir(?=r)|in|on)(?=\p{L}{4})/u;
+
+/** The word without the syllable that turns it into its contrary: unpaid, impossible, onmogelijk. */
+export const withoutDenial = (word: string): string | undefined =>
+  DENYING.test(word) ? word.replace(DENYING, "") : undefined;

@@ -1,6 +1,21 @@
 /** What forbids one answer for two questions, however near they are. */
-import { deniedBy, oppositeOf, type QuestionType, questionType, wayOf } from "./grammar.ts";
-import type { Answer, Lexicon, Spoken } from "./lexicon.ts";
+import {
+  deniedBy,
+  dutyOf,
+  isFunctionWord,
+  oppositeOf,
+  type QuestionType,
+  questionType,
+  type Relation,
+  relationsOf,
+  restricts,
+  spokenIn,
+  timesOf,
+  towardsOf,
+  withoutDenial,
+} from "./grammar.ts";
+import type { Answer, Lexicon, Phrase, Spoken } from "./lexicon.ts";
+import { differentNumbers, type Quantity, quantitiesOf } from "./units.ts";
 import { type Word, wordsOf } from "./words.ts";
 
 /** A value that a tenant declares: questions share an answer only when they name the same ones. */
@@ -17,13 +32,21 @@ export interface Reading {
   readonly words: readonly Word[];
   /** The words and their stems. */
   readonly texts: ReadonlySet<string>;
-  readonly numbers: readonly string[];
+  /** The same as it was written, slips of typing and all. */
+  readonly written: Phrase;
+  readonly numbers: readonly Quantity[];
   readonly slots: readonly string[];
   /** What it denies. */
   readonly denied: readonly string[];
-  /** Where something comes from, and where it goes. */
-  readonly way: readonly [from: readonly string[], to: readonly string[]];
+  readonly relations: readonly Relation[];
   readonly type: QuestionType;
+  /** Days as seen from now, and their parts. */
+  readonly times: readonly string[];
+  /** What else its small words tell; each undefined where they tell nothing. */
+  readonly spoken: ReturnType<typeof spokenIn>;
+  readonly duty: ReturnType<typeof dutyOf>;
+  readonly towards: ReturnType<typeof towardsOf>;
+  readonly restricts: boolean;
 }
 
 /** What a scope knows of its words. */
@@ -60,17 +83,25 @@ export function read(
   written: readonly Word[] = wordsOf(text, language),
 ): Reading {
   const words = lexicon.meant(written);
+  const textsOf = (all: readonly Word[]): Set<string> =>
+    new Set(all.flatMap(({ text }) => [text, lexicon.stemOf(text)]));
+  const texts = textsOf(words);
+  const plain = words.map((word) => word.text).join(" ");
+  const isMended = words.some((word, at) => word !== written[at]);
   return {
     words,
-    texts: new Set(words.flatMap(({ text }) => [text, lexicon.stemOf(text)])),
-    numbers: words
-      .filter((word) => word.number)
-      .map((word) => word.text)
-      .sort(),
+    texts,
+    written: { words: written, texts: isMended ? textsOf(written) : texts },
+    numbers: quantitiesOf(words),
     slots: slots(text),
     denied: deniedBy(words),
-    way: wayOf(words),
-    type: questionType(words),
+    relations: relationsOf(words),
+    type: questionType(plain),
+    times: timesOf(words),
+    spoken: spokenIn(words),
+    duty: dutyOf(plain),
+    towards: towardsOf(plain),
+    restricts: restricts(words),
   };
 }
 
@@ -82,7 +113,8 @@ export interface Context extends Words, Answer {
 /** Each guard that speaks, with what it saw; the cheap ones first, for those who only ask whether one does. */
 export function* refusals(asked: Reading, known: Reading, answer: Context): Generator<string> {
   const { lexicon, spoken, tells } = answer;
-  if (differ(asked.numbers, known.numbers)) yield `number: ${against(asked.numbers, known.numbers)}`;
+  const numbers = differentNumbers(asked.numbers, known.numbers);
+  if (numbers !== undefined) yield `number: ${numbers}`;
   if (differ(asked.slots, known.slots)) yield `slot: ${against(asked.slots, known.slots)}`;
   const denied = deniedOf(asked, known, lexicon) ?? deniedOf(known, asked, lexicon);
   if (denied !== undefined) yield `negation: ${denied}`;
@@ -90,6 +122,17 @@ export function* refusals(asked: Reading, known: Reading, answer: Context): Gene
   if (turned !== undefined) yield `direction: ${turned}`;
   if (asked.type !== known.type && asked.type !== "other" && known.type !== "other")
     yield `question type: ${asked.type} / ${known.type}`;
+  if (
+    known.times.length > 0 &&
+    asked.times.length > 0 &&
+    !asked.times.some((time) => known.times.includes(time))
+  )
+    yield `time: ${against(asked.times, known.times)}`;
+  if (areTwo(asked.spoken, known.spoken)) yield `language: ${asked.spoken} / ${known.spoken}`;
+  if (areTwo(asked.duty, known.duty)) yield `duty: ${asked.duty} / ${known.duty}`;
+  if (areTwo(asked.towards, known.towards) && sayTheSame(asked, known))
+    yield `role: towards ${asked.towards} / ${known.towards}`;
+  if (asked.restricts !== known.restricts) yield "restriction: only";
   const values = [
     ...lexicon.differencesOf(asked, known.texts, answer).values,
     ...lexicon.differencesOf(known, asked.texts, answer).values,
@@ -97,25 +140,62 @@ export function* refusals(asked: Reading, known: Reading, answer: Context): Gene
   if (values.length > 0) yield `value: ${values.join(", ")}`;
   const contrast = lexicon.contrastOf(asked, known, tells);
   if (contrast !== undefined) yield `contrast: ${contrast}`;
-  const exchange = lexicon.exchangeOf(asked, known, spoken);
+  // A slip of typing and another word look the same: shirts, shorts.
+  const exchange = lexicon.exchangeOf(asked.written, known.written, spoken);
   if (exchange !== undefined) yield `exchange: ${exchange}`;
   const opposite = oppositeOf(asked.texts, known.texts);
   if (opposite) yield `opposite: ${opposite.join(" / ")}`;
+  const contrary = contraryOf(asked, known) ?? contraryOf(known, asked);
+  if (contrary !== undefined) yield `opposite: ${contrary}`;
 }
 
-/** What one denies and the other says. "It does not work" and "it is broken" are no contradiction. */
+const areTwo = (one: string | undefined, other: string | undefined): boolean =>
+  one !== undefined && other !== undefined && one !== other;
+
+/** All but small words of both are the same. */
+function sayTheSame(one: Reading, other: Reading): boolean {
+  const saysAll = ({ words }: Reading, texts: ReadonlySet<string>): boolean =>
+    words.every(({ text }) => isFunctionWord(text) || texts.has(text));
+  return saysAll(one, other.texts) && saysAll(other, one.texts);
+}
+
+/** A word that the other has without its denying syllable. */
+function contraryOf({ words, texts }: Reading, other: Reading): string | undefined {
+  return words.find(({ text }) => {
+    const bare = withoutDenial(text);
+    return bare !== undefined && other.texts.has(bare) && !texts.has(bare) && !other.texts.has(text);
+  })?.text;
+}
+
+/**
+ * What one denies and the other says. "It does not work" and "it is broken" are no contradiction. Where both deny
+ * something, each has to say what the other denies: a card but not cash, cash but not a card.
+ */
 function deniedOf(one: Reading, other: Reading, lexicon: Lexicon): string | undefined {
-  if (other.denied.length > 0) return undefined;
-  return one.denied.find(
-    (text) => text === "" || other.texts.has(text) || other.texts.has(lexicon.stemOf(text)),
-  );
+  const here = saidAgainst(one, other, lexicon);
+  return other.denied.length === 0 || saidAgainst(other, one, lexicon) !== undefined ? here : undefined;
 }
 
-/** Both name the same two, and go the other way: from Rome to Paris, from Paris to Rome. */
-function turnedOf({ way: [from, to] }: Reading, { way: [otherFrom, otherTo] }: Reading): string | undefined {
-  const there = to.find((end) => otherFrom.includes(end) && !from.includes(end));
-  const back = from.find((end) => otherTo.includes(end) && !to.includes(end));
-  return there === undefined || back === undefined ? undefined : `${there} / ${back}`;
+function saidAgainst(one: Reading, other: Reading, lexicon: Lexicon): string | undefined {
+  const stems = other.denied.map((text) => lexicon.stemOf(text));
+  return one.denied.find((text) => {
+    const stem = lexicon.stemOf(text);
+    if (text === "") return stems.length === 0;
+    return !stems.includes(stem) && (other.texts.has(text) || other.texts.has(stem));
+  });
+}
+
+/** Both name the same two in exchange: from Rome to Paris, from Paris to Rome; points to vouchers, vouchers to points. */
+function turnedOf(asked: Reading, known: Reading): string | undefined {
+  for (const { word, before, behind } of asked.relations)
+    for (const other of known.relations) {
+      if (other.word !== word) continue;
+      const here = behind.find((end) => !other.behind.includes(end) && other.before.includes(end));
+      const there = other.behind.find((end) => !behind.includes(end) && before.includes(end));
+      if (here !== undefined && there !== undefined)
+        return `${there} ${word} ${here} / ${here} ${word} ${there}`;
+    }
+  return undefined;
 }
 
 /** How many words narrow a noun in one of both, where no guard speaks. */

@@ -185,16 +185,17 @@ export class Lexicon {
     return spoken(came) === "never" && spoken(gone) === "alone" ? `${came.text} / ${gone.text}` : undefined;
   }
 
-  /** What a text says and another does not, small words and verbs apart. */
+  /** What a text says and another does not, small words, verbs and numbers apart. */
   #ownOf({ words }: Phrase, other: ReadonlySet<string>): Word[] {
     return words.filter(
-      ({ text }) => !isFunctionWord(text) && !this.#has(other, text) && !this.isVerbal(text),
+      ({ text, number }) =>
+        !number && !isFunctionWord(text) && !this.#has(other, text) && !this.isVerbal(text),
     );
   }
 
   *#placesOf({ words }: Phrase, other: ReadonlySet<string>): Iterable<[place: string, text: string]> {
-    for (const [at, { text }] of words.entries()) {
-      if (isFunctionWord(text) || this.#has(other, text) || this.isVerbal(text)) continue;
+    for (const [at, { text, number }] of words.entries()) {
+      if (number || isFunctionWord(text) || this.#has(other, text) || this.isVerbal(text)) continue;
       const next = words[at + 1]?.text;
       if (next !== undefined && !isFunctionWord(next)) yield [`${PLACE}${this.stemOf(next)}`, text];
       const [before, farBefore] = [words[at - 1]?.text, words[at - 2]?.text];
