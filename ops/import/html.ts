@@ -4,16 +4,25 @@ import type { Read } from "./format.ts";
 import { decodeText } from "./text.ts";
 
 /** What stands on every page of a site says nothing about this one. */
-const SKIPPED = ["nav", "footer", "aside", "script", "style", "noscript", "template", "svg", "button", "img"];
+const SKIPPED = [
+  ...["nav", "footer", "aside", "script", "style", "noscript", "template", "svg", "button", "img"],
+  ...["[role=navigation]", "[role=search]", "[role=contentinfo]"],
+];
 const HEADINGS = ["h1", "h2", "h3", "h4", "h5", "h6"];
 
 const heading: FormatCallback = (element, walk, builder, options) => {
   const level = Number((element.name ?? "h2").slice(1));
   builder.openBlock({ leadingLineBreaks: 2 });
   builder.addInline(`${"#".repeat(level)} `);
-  walk(element.children ?? [], builder);
+  walk((element.children ?? []).filter((child) => !isOwnLink(child)), builder);
   builder.closeBlock({ trailingLineBreaks: (options as FormatOptions).trailingLineBreaks ?? 2 });
 };
+
+/** The sign beside a heading that links to it, such as a pilcrow. */
+const isOwnLink = (node: DomNode): boolean =>
+  node.name === "a" && node.attribs?.href?.startsWith("#") === true && !/[\p{L}\p{N}]/u.test(textOf(node));
+
+const textOf = ({ data = "", children = [] }: DomNode): string => data + children.map(textOf).join("");
 
 const table: FormatCallback = (element, walk, builder) => {
   builder.openTable();
@@ -47,26 +56,39 @@ function pipes(rows: readonly (readonly { readonly text: string }[])[]): string 
   return rest.length === 0 ? head : [head, dashes, ...rest].join("\n");
 }
 
-const convert = compile({
-  wordwrap: false,
-  // The page's own part where it is marked, else all of it.
-  baseElements: { selectors: ["main", "article", "body"], orderBy: "selectors", returnDomByDefault: true },
-  limits: { maxBaseElements: 1, maxDepth: 400 },
-  formatters: { markdownHeading: heading, markdownTable: table },
-  selectors: [
-    ...SKIPPED.map((selector) => ({ selector, format: "skip" })),
-    ...HEADINGS.map((selector) => ({ selector, format: "markdownHeading" })),
-    { selector: "a", options: { ignoreHref: true } },
-    { selector: "ul", options: { itemPrefix: "- " } },
-    { selector: "table", format: "markdownTable" },
-  ],
-});
+/** Takes the outermost elements that a selector names; without one nothing, or where that is asked for, everything. */
+const converter = (selectors: string[], returnDomByDefault = false): ReturnType<typeof compile> =>
+  compile({
+    wordwrap: false,
+    baseElements: { selectors, returnDomByDefault },
+    limits: { maxDepth: 400 },
+    formatters: { markdownHeading: heading, markdownTable: table },
+    selectors: [
+      ...SKIPPED.map((selector) => ({ selector, format: "skip" })),
+      ...HEADINGS.map((selector) => ({ selector, format: "markdownHeading" })),
+      { selector: "a", options: { ignoreHref: true } },
+      { selector: "ul", options: { itemPrefix: "- " } },
+      { selector: "table", format: "markdownTable" },
+    ],
+  });
+
+/** The page's own part, where it is marked and holds something. */
+const PARTS = [converter(["main", "[role=main]"]), converter(["article"])];
+const whole = converter(["body"], true);
+
+function textOfPage(html: string): string {
+  for (const part of PARTS) {
+    const text = part(html).trim();
+    if (text !== "") return text;
+  }
+  return whole(html).trim();
+}
 
 /** Title, language and address as the page names them. */
 export function readHtml(bytes: Uint8Array): Read {
   const html = decodeText(bytes, charsetOf(bytes));
   const title = plain(/<title[^>]*>([^<]*)<\/title>/i.exec(html)?.[1] ?? "");
-  const text = convert(html).trim();
+  const text = textOfPage(html);
   return {
     title: title === "" ? undefined : title,
     text,
@@ -89,4 +111,4 @@ function attribute(tag: string | undefined, name: string): string | undefined {
   return (match?.[1] ?? match?.[2] ?? match?.[3])?.trim() || undefined;
 }
 
-const plain = (html: string): string => convert(html).replace(/\s+/g, " ").trim();
+const plain = (html: string): string => whole(html).replace(/\s+/g, " ").trim();

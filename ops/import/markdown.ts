@@ -1,9 +1,11 @@
-/** Markdown with or without front matter: lines of `key: value`, lists as `[a, b]` or as lines of `- a`. */
+/** Markdown with or without front matter: lines of `key: value` or, between `+++`, `key = value`; lists as `[a, b]` or as lines of `- a`. */
 import { headingOf } from "#contracts/heading.ts";
 import type { Read } from "./format.ts";
 import { decodeText } from "./text.ts";
 
 const FRONT_MATTER = /^---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|$)/s;
+/** TOML, as Hugo has it. What belongs to a table, from its first `[name]` on, is not of the document. */
+const TOML_MATTER = /^\+\+\+[ \t]*\n(.*?)\n\+\+\+[ \t]*(?:\n|$)/s;
 
 export function readMarkdown(bytes: Uint8Array): Read {
   return parseMarkdown(decodeText(bytes));
@@ -13,9 +15,11 @@ export function readMarkdown(bytes: Uint8Array): Read {
 export function parseMarkdown(source: string): Read {
   const text = source.replace(/\r\n?/g, "\n");
   const found = FRONT_MATTER.exec(text);
-  const match = found && isFrontMatter(found[1] ?? "") ? found : undefined;
-  const fields = match ? fieldsOf(match[1] ?? "") : new Map<string, string[]>();
-  const body = match ? text.slice(match[0].length) : text;
+  const match = found && isFrontMatter(found[1] ?? "") ? found : TOML_MATTER.exec(text);
+  const fields = match ? fieldsOf((match[1] ?? "").split(/^\[/m)[0] ?? "") : new Map<string, string[]>();
+  const body = outsideOfCode(match ? text.slice(match[0].length) : text, (prose) =>
+    underlined(withoutComments(prose)),
+  );
   const one = (...names: string[]): string | undefined =>
     names.map((name) => fields.get(name)?.[0]).find((value) => value !== undefined && value !== "");
   const named = fields.get("tags") ?? fields.get("keywords") ?? [];
@@ -43,7 +47,7 @@ function fieldsOf(source: string): Map<string, string[]> {
   let open: string[] = [];
   for (const line of source.split("\n")) {
     const item = /^\s*-\s+(.*)$/.exec(line)?.[1];
-    const [, key, value = ""] = /^([A-Za-z][\w-]*)\s*:\s*(.*?)\s*$/.exec(line) ?? [];
+    const [, key, value = ""] = /^([A-Za-z][\w-]*)\s*[:=]\s*(.*?)\s*$/.exec(line) ?? [];
     if (item !== undefined) open.push(unquoted(item));
     else if (key !== undefined) {
       open = valuesOf(value);
@@ -61,3 +65,44 @@ function valuesOf(value: string): string[] {
 }
 
 const unquoted = (value: string): string => /^\s*(["'])(.*)\1\s*$/.exec(value)?.[2] ?? value.trim();
+
+/** What stands between blocks of code, each piece as `change` makes it. */
+function outsideOfCode(text: string, change: (prose: string) => string): string {
+  const pieces: string[] = [];
+  let prose: string[] = [];
+  let fence = "";
+  const end = (): void => {
+    if (prose.length > 0) pieces.push(change(prose.join("\n")));
+    prose = [];
+  };
+  for (const line of text.split("\n")) {
+    const marks = /^ {0,3}(`{3,}|~{3,})/.exec(line)?.[1];
+    if (fence === "" && marks === undefined) {
+      prose.push(line);
+      continue;
+    }
+    end();
+    pieces.push(line);
+    if (fence === "") fence = marks ?? "";
+    else if (marks?.startsWith(fence) && line.trim() === marks) fence = "";
+  }
+  end();
+  return pieces.join("\n");
+}
+
+/** Comments are notes to authors, and would be quoted to customers. One without an end is text, as is one in `code`. */
+const withoutComments = (prose: string): string =>
+  prose.includes("-->")
+    ? prose.replace(/<!--[\s\S]*?-->/g, (comment, at: number) => {
+        const before = prose.slice(prose.lastIndexOf("\n", at) + 1, at);
+        return before.split("`").length % 2 === 0 ? comment : "";
+      })
+    : prose;
+
+/** Headings that are underlined, as those with marks: passages are cut at these alone. */
+const underlined = (prose: string): string =>
+  prose.replace(
+    /(^|\n[ \t]*\n)([^\s#>|<*+-][^\n|]*)\n(={2,}|-{2,})[ \t]*(?=\n|$)/g,
+    (_, before: string, name: string, marks: string) =>
+      `${before}${marks.startsWith("=") ? "#" : "##"} ${name}`,
+  );

@@ -41,6 +41,26 @@ describe("Markdown", () => {
     const ruled = "---\n\nOpen from ten to six.\n\n---\n\nClosed on Sundays.";
     expect(parseMarkdown(ruled).text).toBe(ruled);
   });
+  test("TOML between plus signs is front matter, without what stands in its tables", () => {
+    const matter = 'title = "Lamps: which?"\ntags = ["lamps", "light"]\ndraft = false\n[params]\ntitle = "x"';
+    expect(parseMarkdown(`+++\n${matter}\n+++\n\nAt most 42 watt.\n`)).toMatchObject({
+      title: "Lamps: which?",
+      tags: ["lamps", "light"],
+      text: "At most 42 watt.",
+    });
+  });
+  test("comments are not quoted to anybody; in code, or without an end, they are text", () => {
+    const kept = "```html\n<!-- shown -->\n```\n\nWrite `<!-- more -->` there.\n\nOpen <!-- for ever";
+    const read = parseMarkdown(`# Desks\n<!-- ask\nPeter -->\n\nOak<!-- or elm? -->.\n\n${kept}`);
+    expect(read.text).toBe(`# Desks\n\n\nOak.\n\n${kept}`);
+  });
+  test("an underlined line is a heading, and the title; below a table, a list or in code it is none", () => {
+    const rest = "| a |\n|---|\n\n- b\n---\n\n~~~\n\nc\n---\n~~~\n\nd\n\n---\n\ne";
+    expect(parseMarkdown(`Bamboo\n======\n\nPlanks.\n\nCare\n----\nOil it.\n\n${rest}`)).toMatchObject({
+      title: "Bamboo",
+      text: `# Bamboo\n\nPlanks.\n\n## Care\nOil it.\n\n${rest}`,
+    });
+  });
   test("what a site generator means by a field is left out where no document can have it", async () => {
     const folder = await mkdtemp(join(tmpdir(), "jetclaw-import-"));
     try {
@@ -78,6 +98,21 @@ describe("HTML", () => {
       url: "https://shop.example/retour",
       text: "# Retour\n\nBinnen 30 dagen.\n\n## Hoe?\n\n- Meld aan\n- Stuur\n\n| Land | Prijs |\n| --- | --- |\n| Belgi\u00eb | \u20ac 5 \\| 6 |",
     });
+  });
+  test("pages of site generators: their main part by its role, headings without the sign that links to them", () => {
+    const html = `<body><div role="search">Find</div><div role="navigation"><a href="/">Home</a></div><div role="main">
+      <h1>Sofas<a class="headerlink" href="#sofas" title="Permanent link">\u00b6</a></h1><p>Two porters.</p>
+      <h2 id="legs">Legs<a href="#legs" class="hash-link">\u200b</a></h2><p>Oak.</p><h2><a href="#feet">Feet</a></h2></div>
+      <div>Shortcuts</div></body>`;
+    const text = "# Sofas\n\nTwo porters.\n\n## Legs\n\nOak.\n\n## Feet";
+    expect(readHtml(Buffer.from(html)).text).toBe(text);
+    expect(readHtml(Buffer.from(html.replace('role="main"', ""))).text).toMatch(/^# Sofas[^]*## Feet\n+Shortcuts$/);
+  });
+  test.each(["main", "article"])("of a page with <%s> nothing else is taken, unless that is empty", (name) => {
+    const around = (inner: string): string =>
+      `<html><body><div>Cookies?</div><${name}>${inner}</${name}><p>Shop of the year</p></body></html>`;
+    expect(readHtml(Buffer.from(around("<p>Two porters.</p>"))).text).toBe("Two porters.");
+    expect(readHtml(Buffer.from(around(" "))).text).toMatch(/^Cookies\?\n+Shop of the year$/);
   });
   test("its address is what a browser makes of it", () => {
     const html = '<link rel="canonical" href="https://shop.example/p?id=1&amp;lang=nl"><p>A</p>';
