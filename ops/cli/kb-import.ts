@@ -49,7 +49,8 @@ export function importCommand(): Command {
       `
 Formats: .md .markdown (front matter: title, locale, tags, url), .html .htm, .txt, .pdf, .jsonl .ndjson (a line is a
 document {id, title, text, url, locale, tags} or a CloudEvent). The id of a document is its path in the folder without
-the ending. Links are followed, what they lead to comes once. A file that cannot be read is named, the others are
+the ending. Links are followed, what they lead to comes once. Names that begin with a dot and node_modules are passed
+over, and so are other formats; how many is said. A file that cannot be read is named, the others are
 stored, and the exit code is 1. Ctrl-C finishes what is under way; run it again to go on.
 
 Examples:
@@ -67,17 +68,22 @@ async function importAll(paths: readonly string[], flags: Flags): Promise<void> 
     throw usage(`--locale is a language such as en or nl-BE, not "${locale}"`);
   const { IMPORTED } = await import("../import/format.ts");
   const { runImport } = await import("../import/run.ts");
-  const files = await filesOf(paths).catch((cause: unknown) => {
-    const { code, path, message } = cause as NodeJS.ErrnoException;
-    throw usage(
-      code === "ENOENT" ? `there is no file or folder ${path}` : message,
-      "Name the folder or the files with your documents.",
-    );
-  });
+  const passedOver = new Map<string, number>();
+  const files = await filesOf(paths, (kind) => passedOver.set(kind, (passedOver.get(kind) ?? 0) + 1)).catch(
+    (cause: unknown) => {
+      const { code, path, message } = cause as NodeJS.ErrnoException;
+      throw usage(
+        code === "ENOENT" ? `there is no file or folder ${path}` : message,
+        "Name the folder or the files with your documents.",
+      );
+    },
+  );
   if (files.length === 0)
     throw new CliFailure(`${paths.join(", ")} holds no ${IMPORTED.join(", ")} file`, {
       next: "Name the folder with your documents.",
     });
+  if (passedOver.size > 0)
+    note(`Passed over: ${[...passedOver].map(([kind, count]) => `${count} ${kind}`).join(", ")}.`);
   const gateway = gatewayOf(flags);
   const stop = new AbortController();
   const onSignal = (): void => {
@@ -176,7 +182,8 @@ function tell(flags: Flags, report: ImportReport, indexed: boolean | undefined):
   if (broken.length > SHOWN) note(`... and ${broken.length - SHOWN} more; --json lists them all`);
   if (notPruned) note(`Nothing was pruned: ${notPruned}.`);
   if (interrupted) note("Interrupted. Run the same command to go on; what is stored is left alone.");
-  if (indexed === false) note("Everything is stored, but not searchable yet: jetclaw kb status");
+  if (indexed === false)
+    note(`Everything is stored, but not searchable yet: jetclaw kb status -c ${collection}`);
   if (flags.json) {
     const { revision } = report;
     return printJson({

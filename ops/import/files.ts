@@ -5,6 +5,7 @@ import { documentId } from "#contracts/cloudevent.ts";
 import { headingOf } from "#contracts/heading.ts";
 import { isId } from "#contracts/ids.ts";
 import { type DocumentInput, documentInputSchema } from "#contracts/knowledge.ts";
+import { LIMITS } from "#contracts/limits.ts";
 import { holdsLines, type Item, isImported, type Read, readerOf, type SourceFile } from "./format.ts";
 import { readLines } from "./lines.ts";
 
@@ -13,17 +14,24 @@ const MOST_BYTES = 64 * 1_048_576;
 /** A document has no more. */
 const MOST_TAGS = 32;
 
+/** In a folder these belong to tools: the pages of a dependency are none of the shop's. */
+const isOfTools = (name: string): boolean => name.startsWith(".") || name === "node_modules";
+
 /**
  * Every file of the folders and the files named, in the order of their names. Links in folders are followed.
+ * @param onPassedOver hears what is left out: a file by its ending, what belongs to tools by its name
  * @throws Error for a path that is not there
  */
-export async function filesOf(paths: readonly string[]): Promise<SourceFile[]> {
+export async function filesOf(
+  paths: readonly string[],
+  onPassedOver: (kind: string) => void = () => {},
+): Promise<SourceFile[]> {
   const files = new Map<string, SourceFile>();
   for (const path of paths) {
     const found = await stat(path);
     const root = found.isDirectory() ? path : dirname(path);
     const { inside, nowhere } = found.isDirectory()
-      ? await filesBelow(path)
+      ? await filesBelow(path, onPassedOver)
       : { inside: [path], nowhere: [] };
     // macOS takes accents apart in names; the same folder must give the same ids everywhere.
     const nameOf = (file: string): string => relative(root, file).split(sep).join("/").normalize("NFC");
@@ -39,14 +47,18 @@ export async function filesOf(paths: readonly string[]): Promise<SourceFile[]> {
  * What is below a folder, links followed. What is there by its own name comes by that alone, and what several links lead
  * to comes by the first of them: so nothing is there twice, and a circle of links ends.
  */
-async function filesBelow(folder: string): Promise<{ inside: string[]; nowhere: string[] }> {
+async function filesBelow(
+  folder: string,
+  onPassedOver: (kind: string) => void,
+): Promise<{ inside: string[]; nowhere: string[] }> {
   const inside: string[] = [];
   const links: string[] = [];
   const nowhere: string[] = [];
   const seen = new Set<string>();
   const take = (path: string, real: string): void => {
     // What is not imported by this name may be by another one.
-    if (!isImported(path) || seen.has(real)) return;
+    if (!isImported(path)) return onPassedOver(extname(path).toLowerCase() || basename(path));
+    if (seen.has(real)) return;
     seen.add(real);
     inside.push(path);
   };
@@ -56,7 +68,8 @@ async function filesBelow(folder: string): Promise<{ inside: string[]; nowhere: 
     const entries = await readdir(path, { withFileTypes: true });
     for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const below = join(path, entry.name);
-      if (entry.isSymbolicLink()) links.push(below);
+      if (isOfTools(entry.name)) onPassedOver(entry.name);
+      else if (entry.isSymbolicLink()) links.push(below);
       else if (entry.isDirectory()) await walk(below, join(real, entry.name));
       else if (entry.isFile()) take(below, join(real, entry.name));
     }
@@ -104,6 +117,10 @@ async function readDocument({ path, name, bytes }: SourceFile, locale: string | 
     ...(locale ? { locale } : {}),
     ...besidesOf(read),
   });
+  if (read.text.length > LIMITS.documentTextChars)
+    throw new Error(
+      `has ${read.text.length} characters, a document at most ${LIMITS.documentTextChars}: split it, such as by chapters`,
+    );
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     throw new Error(

@@ -14,7 +14,10 @@ const heading: FormatCallback = (element, walk, builder, options) => {
   const level = Number((element.name ?? "h2").slice(1));
   builder.openBlock({ leadingLineBreaks: 2 });
   builder.addInline(`${"#".repeat(level)} `);
-  walk((element.children ?? []).filter((child) => !isOwnLink(child)), builder);
+  walk(
+    (element.children ?? []).filter((child) => !isOwnLink(child)),
+    builder,
+  );
   builder.closeBlock({ trailingLineBreaks: (options as FormatOptions).trailingLineBreaks ?? 2 });
 };
 

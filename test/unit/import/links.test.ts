@@ -82,3 +82,13 @@ test("a link that leads nowhere is named, and nothing that it may have led to is
   expect(other.removed).toEqual([]);
   expect(other.notPruned).toMatch(/links that lead nowhere/);
 });
+
+test("what belongs to tools, and what is of no format, is passed over and told; by its own name it is taken", async () => {
+  await write("docs/node_modules/x/README.md", "docs/.git/notes.md", "docs/.draft.md", "docs/prices.CSV");
+  const told: string[] = [];
+  const found = await filesOf([docs], (kind) => told.push(kind));
+  expect(found.map(({ name }) => name)).toEqual(["own.md", "sub/deep.md"]);
+  expect(told.sort()).toEqual([".csv", ".draft.md", ".git", "node_modules"]);
+  const named = await filesOf([join(docs, ".draft.md"), join(docs, "node_modules")]);
+  expect(named.map(({ name }) => name)).toEqual([".draft.md", "x/README.md"]);
+});
