@@ -162,6 +162,12 @@ const PERSON = /\b(from|for|of|by|name|van|voor|door|naam):? \p{Lu}\p{Ll}+ \p{Lu
 const TITLES =
   /\b([Mm]rs?|[Mm]s|[Mm]iss|[Dd]r|[Dd]hr|[Mm]evr|[Mm]evrouw|[Mm]eneer)\.? \p{Lu}\p{Ll}|\b(mr|mrs|ms|dhr|mevr)\. ?\p{L}|\b[Mm]y name is\b|\b[Mm]ijn naam is\b|\b[Ii]k heet\b|\bI(?: am|'m) \p{Lu}\p{Ll}|\bIk ben \p{Lu}\p{Ll}/u;
 
+/** Who writes says so without capitals: "hi im peter, ...", "this is ann from Acme", not "I am from Belgium, ...". */
+const INTRODUCED =
+  /\b(i'?m|i am|this is|ik ben|dit is) (?!(from|in|at|on|not|a|an|the|so|very|also|still|now|already|un\p{L}+|able|sorry|uit|van|een|de|het|niet|geen|heel|al|nog)\b)(?!\p{L}+ing\b)\p{L}+( \p{L}+)?( here\b|[,.;!]|( and| from| en| van| uit) )/iu;
+const SIGNED =
+  /\b(regards|sincerely|cheers|groet|groeten|groetjes|mvg)[\s,.!-]+\p{L}+( \p{L}+){0,3}[\s.]*$|\b([Tt]hanks|[Tt]hank you|[Tt]hx|[Bb]edankt|[Dd]ank je)[,!.]? \p{Lu}\p{Ll}+[\s.]*$/u;
+
 function namesSomebody(original: string): boolean {
   if (/[^\s@]@[^\s@]+\.[^\s@]/u.test(original) || /#\s?\d/u.test(original)) return true;
   if (ABOUT_NUMBERS.test(original)) return true;
@@ -172,5 +178,6 @@ function namesSomebody(original: string): boolean {
   // In a headline every word looks like a name.
   const words = original.split(" ");
   const headline = words.filter((word) => /^\p{Lu}/u.test(word)).length * 2 > words.length;
-  return TITLES.test(original) || (!headline && PERSON.test(original));
+  if (TITLES.test(original) || INTRODUCED.test(original) || SIGNED.test(original)) return true;
+  return !headline && PERSON.test(original);
 }

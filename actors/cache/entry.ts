@@ -26,6 +26,8 @@ export interface Entry {
   /** Ms since the epoch. */
   readonly at: number;
   readonly vector?: Float32Array | undefined;
+  /** Model of the vector. */
+  readonly space?: string | undefined;
   /** What was learned from it. */
   readonly trial?: Trial | undefined;
 }

@@ -21,6 +21,8 @@ export interface SemanticSettings {
   readonly errorBound?: number | undefined;
   /** Share of hits that are checked against the model. */
   readonly checkShare?: number | undefined;
+  /** Names the model of the vectors. */
+  readonly space?: string | undefined;
   /** What an assistant declares; undefined: it has no semantic cache. */
   readonly slotsOf: (assistant: string) => readonly Slot[] | undefined;
 }
@@ -82,7 +84,7 @@ export class SemanticLevel {
   /** Never throws for want of a vector; the entry of a verdict that serves or checks is current. */
   async ask(query: CacheQuery): Promise<Asked & { readonly entry?: Entry }> {
     const vector = await this.#vectorOf(query.question);
-    const question = questionOf(query, vector);
+    const question = this.#questionOf(query, vector);
     for (let tries = 0; ; tries++) {
       const verdict = this.#cache.lookup(question);
       if (verdict.kind === "miss") return { question, verdict };
@@ -97,19 +99,23 @@ export class SemanticLevel {
   /** After a miss or a check: the entry to keep has what was learned in it. */
   learn(asked: Asked, entry: Entry, documents: readonly Dependency[]): Entry {
     const { id, origin: session } = entry;
-    const { trial, vector } = this.#cache.learn(asked.question, { id, documents, session }, asked.verdict);
+    const { trial, vector, space } = this.#cache.learn(
+      asked.question,
+      { id, documents, session },
+      asked.verdict,
+    );
     if (trial && asked.verdict.kind === "check") {
       if (trial.agreed) this.#agreed++;
       else this.#differed++;
       metrics.cache({ level: "semantic", result: trial.agreed ? "check-agreed" : "check-differed" });
     }
-    return { ...entry, documents, vector, trial };
+    return { ...entry, documents, vector, space, trial };
   }
 
   /** Nothing changes but the draw of checks. */
   async explain(query: CacheQuery): Promise<NonNullable<ExplainedLevels["semantic"]>> {
     const { entries, revisions } = this.#parts;
-    const verdict = this.#cache.lookup(questionOf(query, await this.#vectorOf(query.question)));
+    const verdict = this.#cache.lookup(this.#questionOf(query, await this.#vectorOf(query.question)));
     const { candidates, weighed, confidence, threshold, lessons } = verdict.evidence;
     return {
       decision: verdict.kind,
@@ -151,6 +157,20 @@ export class SemanticLevel {
     return undefined;
   }
 
+  #questionOf(query: CacheQuery, vector: Float32Array | undefined): Question {
+    const { tenant, assistant, assistantVersion, tier, locale } = query;
+    const found = new Map<string, DocumentRef>();
+    for (const { collection, document } of query.passages)
+      found.set(`${collection}\n${document}`, { collection, document });
+    return {
+      scope: { tenant, assistant, assistantVersion, tier, locale },
+      text: query.question.slice(0, LIMITS.messageTextChars),
+      vector,
+      space: vector && this.#parts.space,
+      found: [...found.values()],
+    };
+  }
+
   async #vectorOf(question: string): Promise<Float32Array | undefined> {
     const { vectorOf } = this.#parts;
     if (!vectorOf) return undefined;
@@ -174,25 +194,13 @@ const hasNewText = ({ position }: Entry, { passages }: CacheQuery): boolean =>
       revision > position.revision || storedAt === undefined || storedAt > position.storedAt,
   );
 
-function questionOf(query: CacheQuery, vector: Float32Array | undefined): Question {
-  const { tenant, assistant, assistantVersion, tier, locale } = query;
-  const found = new Map<string, DocumentRef>();
-  for (const { collection, document } of query.passages)
-    found.set(`${collection}\n${document}`, { collection, document });
-  return {
-    scope: { tenant, assistant, assistantVersion, tier, locale },
-    text: query.question.slice(0, LIMITS.messageTextChars),
-    vector,
-    found: [...found.values()],
-  };
-}
-
 const semanticOf = (entry: Entry): SemanticEntry => ({
   v: 1,
   id: entry.id,
   scope: { tenant: entry.tenant, ...entry.scope },
   text: entry.question,
   vector: entry.vector,
+  space: entry.space,
   documents: entry.documents,
   session: entry.origin,
   trial: entry.trial,

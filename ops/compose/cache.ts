@@ -46,8 +46,9 @@ export function startCache(
   };
 }
 
-function semanticOf({ assistants, cache }: Config) {
+function semanticOf({ assistants, cache, embeddings }: Config) {
   return {
+    space: embeddings?.model,
     errorBound: cache?.errorBound,
     checkShare: cache?.checkShare,
     slotsOf: (assistant: string) => {

@@ -37,7 +37,7 @@ const LEAST_LESSONS = 30;
 /** Lessons of one session that count: nobody decides alone what is served to others. */
 const SESSION_LESSONS = 20;
 
-/** What is learned of one language of an assistant, with vectors or without, while there is an entry of it. */
+/** What is learned of one language of an assistant, with vectors of one model or without, while there is an entry of it. */
 interface Learner {
   entries: number;
   readonly verifier: Verifier;
@@ -147,7 +147,7 @@ class Memory implements SemanticCache {
   }
 
   learn(question: Question, outcome: Outcome, verdict: Verdict): SemanticEntry {
-    const { scope, text, vector } = question;
+    const { scope, text, vector, space } = question;
     const { id, documents, session } = outcome;
     const trial = this.#trialOf(verdict, documents);
     const learner = this.#learnerOf(question);
@@ -158,7 +158,7 @@ class Memory implements SemanticCache {
       (isCheck || verdict.kind !== "miss" || verdict.reason === "unsure")
     )
       learner.bound.learned(verdict.evidence.confidence, trial.agreed, isCheck);
-    const entry: SemanticEntry = { v: 1, id, scope, text, vector, documents, session, trial };
+    const entry: SemanticEntry = { v: 1, id, scope, text, vector, space, documents, session, trial };
     this.add(entry);
     learner.verifier.settle();
     return entry;
@@ -256,7 +256,7 @@ class Memory implements SemanticCache {
     return slots;
   }
 
-  #learnerOf(asked: Pick<Question, "scope" | "vector">): Learner {
+  #learnerOf(asked: Pick<Question, "scope" | "vector" | "space">): Learner {
     const key = learnerKey(asked);
     const learner = this.#learners.get(key) ?? this.#newLearner(asked);
     this.#learners.set(key, learner);
@@ -348,7 +348,7 @@ function countSession({ sessions }: Learner, session: string | undefined, by: 1 
 const keyOf = ({ tenant, assistant, assistantVersion, tier, locale }: Scope): string =>
   JSON.stringify([tenant, assistant, assistantVersion, tier, locale]);
 
-const learnerKey = ({ scope, vector }: Pick<Question, "scope" | "vector">): string =>
-  JSON.stringify([scope.tenant, scope.assistant, languageOf(scope), vector !== undefined]);
+const learnerKey = ({ scope, vector, space }: Pick<Question, "scope" | "vector" | "space">): string =>
+  JSON.stringify([scope.tenant, scope.assistant, languageOf(scope), vector && [space, vector.length]]);
 
 const languageOf = ({ locale }: Scope): string => locale.toLowerCase().split(/[-_]/, 1)[0] ?? "";

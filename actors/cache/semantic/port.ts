@@ -20,6 +20,8 @@ export interface Question {
   readonly text: string;
   /** Unit length. Without one the cache compares words alone. */
   readonly vector?: Float32Array | undefined;
+  /** Names the model of the vector: what was learned of the cosines of one says nothing of another's. */
+  readonly space?: string | undefined;
   /** The documents that retrieval found for the question, best first, where it was asked. */
   readonly found?: readonly DocumentRef[] | undefined;
 }
@@ -46,6 +48,7 @@ export interface SemanticEntry {
   readonly scope: Scope;
   readonly text: string;
   readonly vector?: Float32Array | undefined;
+  readonly space?: string | undefined;
   /** Empty: a question that nothing known answers. */
   readonly documents: readonly Dependency[];
   readonly session?: string | undefined;

@@ -291,3 +291,26 @@ test("vectors of another length are compared once those of the first are gone", 
   cache.remove("beside");
   expect(cache.lookup(question).evidence.features?.[FEATURES.indexOf("meanCosine")]).toBe(1);
 });
+
+test("what was learned of one model's cosines says nothing of another's", () => {
+  const cache = createSemanticCache({ checkShare: 0 });
+  const asking = (scope: Scope, text: string, space: string): Question => {
+    const vector = new Float32Array(8);
+    vector[TOPICS.findIndex((topic) => text.includes(topic))] = 1;
+    return { scope, text, vector, space };
+  };
+  for (const [n, frame] of [...FRAMES, ...FRAMES.map((each) => `hello, ${each}`)].entries())
+    for (const topic of TOPICS) {
+      const question = asking(SCOPE, frame.replace("X", topic), "before");
+      const documents = [{ collection: "c", document: topic, revision: 1 }];
+      const verdict = cache.lookup(question);
+      if (verdict.kind === "miss") cache.learn(question, { id: `${n} ${topic}`, documents }, verdict);
+    }
+  const now = { ...SCOPE, assistantVersion: "of another model" };
+  const documents = [{ collection: "c", document: "parcel", revision: 1 }];
+  const first = asking(now, "where is my parcel", "after");
+  cache.learn(first, { id: "first", documents }, cache.lookup(first));
+  const learned = (space: string): number => cache.lookup(asking(now, "the parcel", space)).evidence.lessons;
+  expect(learned("before")).toBeGreaterThan(20);
+  expect(learned("after")).toBe(0);
+});
