@@ -129,11 +129,14 @@ test.each([
     await indexed(one, lost);
     await restore(bus, backup);
     expect(await store("delivery")).toBeLessThan(lost);
+    const two = await vectors.retrievalOf("two", qdrant);
     let n = 0;
-    // A question that was asked before may be remembered.
-    const isFound = async (): Promise<boolean> =>
-      documentsOf(await ask(one, `${BY_MEANING} ${n++}`)).includes("delivery");
-    await waitUntil(isFound, { what: "the document by its meaning" });
+    for (const each of [one, two]) {
+      // A question that was asked before may be remembered.
+      const isFound = async (): Promise<boolean> =>
+        documentsOf(await ask(each, `${BY_MEANING} ${n++}`)).includes("delivery");
+      await waitUntil(isFound, { what: "the document by its meaning" });
+    }
   } finally {
     await vectors.stop();
   }
