@@ -44,6 +44,7 @@ function streamOf(stored: number, { known, most = 100, sent = (answer) => answer
   const bus = {
     inbox: () => `inbox-${listening.size}`,
     guard: (_: string, callback: () => void) => callback(),
+    onReconnect: () => ({ stop: () => {} }),
     nc: {
       subscribe(subject: string, { callback }: { callback: (error: null, message: object) => void }) {
         listening.set(subject, callback);
