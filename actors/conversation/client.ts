@@ -59,9 +59,9 @@ export class ConversationClient implements Conversations {
     this.#clock = clock;
   }
 
-  async send(message: IncomingMessage): Promise<void> {
+  async send(message: IncomingMessage): Promise<number> {
     const { tenant, session, id, body, trace } = message;
-    await sendToActor(this.#bus, {
+    const { seq } = await sendToActor(this.#bus, {
       id,
       tenant,
       kind: CONVERSATION,
@@ -71,6 +71,7 @@ export class ConversationClient implements Conversations {
       at: this.#clock.now(),
       ...(trace ? { trace } : {}),
     });
+    return seq;
   }
 
   async stop(tenant: string, session: string): Promise<void> {
@@ -157,9 +158,15 @@ export class ConversationClient implements Conversations {
     return await this.#read(tenant, session, state);
   }
 
-  async turnOf(tenant: string, session: string, message: string): Promise<TranscriptTurn | undefined> {
+  async turnOf(
+    tenant: string,
+    session: string,
+    message: string,
+    seq = Number.POSITIVE_INFINITY,
+  ): Promise<TranscriptTurn | undefined> {
     const route = routeOf({ kind: CONVERSATION, tenant, key: session });
     const read = await readActor<StoredState>(this.#bus, this.#deployment, route, upgradeState);
+    if (read && seq <= read.floor) throw new JetclawError("session.not-found", "it was erased");
     if (!read?.state.createdAt) return undefined;
     const { state, processed } = read;
     const has = ({ messages }: { readonly messages: readonly { readonly id: string }[] }): boolean =>

@@ -40,10 +40,10 @@ export interface Conversations {
   /** The conversations that have a record, erased ones too. @throws JetclawError `nats.unavailable` */
   list(query: SessionQuery): Promise<SessionPage>;
   /**
-   * Publishes a user's message durably. Resolves when it can no longer be lost.
+   * Publishes a user's message durably. Resolves when it can no longer be lost, with its sequence.
    * @throws JetclawError `nats.unavailable`, `nats.too-large`
    */
-  send(message: IncomingMessage): Promise<void>;
+  send(message: IncomingMessage): Promise<number>;
   /** Asks for the end of the running turn; harmless when none runs. */
   stop(tenant: string, session: string): Promise<void>;
   /** Thumbs for a turn. @throws JetclawError `session.not-found` */
@@ -63,8 +63,10 @@ export interface Conversations {
   /**
    * The turn that answers a message, or that it waits for; undefined where no turn has it yet. Costs the same for a
    * conversation of very many turns as for one of a few.
+   * @param seq of the message: no turn comes of it where the conversation was erased after it
+   * @throws JetclawError `session.not-found` where it was
    */
-  turnOf(tenant: string, session: string, message: string): Promise<TranscriptTurn | undefined>;
+  turnOf(tenant: string, session: string, message: string, seq?: number): Promise<TranscriptTurn | undefined>;
   /** Live events of a session from now on. Resolves when the server has the subscription. */
   follow(tenant: string, session: string, onEvent: (event: StreamEvent) => void): Promise<{ stop(): void }>;
   /**

@@ -38,6 +38,7 @@ export class AnswerWait {
   #reject: (error: JetclawError) => void = () => {};
   #settled = false;
   #turn: number | undefined;
+  #seq: number | undefined;
   #early: StreamEvent[] = [];
   #heardAt = 0;
   #check: NodeJS.Timeout | undefined;
@@ -73,9 +74,10 @@ export class AnswerWait {
     }
   }
 
-  /** The message is stored: from now on the answer may be waited for. */
-  published(): void {
+  /** The message is stored under this sequence: from now on the answer may be waited for. */
+  published(seq: number): void {
     if (this.#settled) return;
+    this.#seq = seq;
     const { mayBeRepeat, repeatCheckMs, quietCheckMs, waitMs } = this.#options;
     this.#end = setTimeout(() => this.end(), waitMs);
     this.#checkIn(mayBeRepeat ? repeatCheckMs : quietCheckMs);
@@ -127,17 +129,14 @@ export class AnswerWait {
     const { conversations, tenant, session, id, log } = this.#options;
     let found: TranscriptTurn | undefined;
     try {
-      found = await conversations.turnOf(tenant, session, id);
+      found = await conversations.turnOf(tenant, session, id, this.#seq);
     } catch (err) {
+      // It was erased: nothing will come of the message.
+      if (err instanceof JetclawError && err.code === "session.not-found") return this.#fail(err);
       log.debug({ err }, "the turn of a message cannot be looked up now");
       return;
     }
-    if (this.#settled) return;
-    if (!found) {
-      // A turn that was there and is not any more was erased: nothing will come of it.
-      if (this.#turn !== undefined) this.#fail(new JetclawError("session.not-found", "it was erased"));
-      return;
-    }
+    if (!found || this.#settled) return;
     if (this.#turn === undefined) {
       this.#turn = found.turn;
       this.#heardAt = performance.now();

@@ -86,15 +86,18 @@ export async function readActorState<T>(
   return (await readActor<T>(bus, deployment, route, upgrade))?.state;
 }
 
-/** The same, with the ids of the last messages that the actor has processed. @throws JetclawError `actor.state-newer` */
+/**
+ * The same, with the ids of the last messages that the actor has processed, and the sequence up to which it was erased.
+ * @throws JetclawError `actor.state-newer`
+ */
 export async function readActor<T>(
   bus: Bus,
   deployment: Deployment,
   route: ActorRoute,
   upgrade: Upgrade = AS_IT_IS,
-): Promise<{ state: T; processed: ProcessedIds } | undefined> {
+): Promise<{ state: T; processed: ProcessedIds; floor: number } | undefined> {
   const entry = await new Kv(bus, actorsBucket(shardOfRoute(route, deployment))).getFromLeader(route.path);
   if (!entry.value) return undefined;
-  const { state, stateVersion, processed } = decodeRecord(entry.value);
-  return { state: upgrade(state, stateVersion) as T, processed };
+  const { state, stateVersion, processed, floor } = decodeRecord(entry.value);
+  return { state: upgrade(state, stateVersion) as T, processed, floor };
 }

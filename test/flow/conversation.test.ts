@@ -223,10 +223,15 @@ describe.each([2, 4])("a conversation, %i shards", (shards) => {
     });
 
     test("of a collecting burst takes its timer along; of nobody says so", async () => {
-      await world.send("collecting", "m1", "Hi", "email");
+      const seq = await world.send("collecting", "m1", "Hi", "email");
       await waitUntil(async () => (await world.traces("collecting")).timers === 1, { what: "the timer" });
       expect(await world.client.erase("demo", "collecting")).toMatchObject({ turns: 0 });
       await tracesOf(world, "collecting").toEqual(NOTHING);
+      // Whoever waits for its answer hears of it, and whoever says the same anew is waited for.
+      await expect(world.client.turnOf("demo", "collecting", "m1", seq)).rejects.toMatchObject({
+        code: "session.not-found",
+      });
+      expect(await world.client.turnOf("demo", "collecting", "m1", seq + 1_000)).toBeUndefined();
       expect(await world.client.erase("demo", "never-was")).toBeUndefined();
     });
 

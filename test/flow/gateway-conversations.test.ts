@@ -78,20 +78,22 @@ describe("JSON", () => {
     expect((await gateway.ask(messages("ann"), { body: { parts: parts.slice(0, 1) } })).status).toBe(200);
   });
 
-  test.each([{}, stream])(
-    "who waits is told that the conversation was erased meanwhile (%j)",
-    async (headers) => {
-      const held = holdMessages();
-      const asked = gateway.ask(messages("ann"), { body: { text: "hi" }, headers });
-      gateway.conversations.open(await firstHeld(held));
-      await gateway.ask("/v1/conversations/ann", { method: "DELETE" });
-      const response = await asked;
-      if (headers === stream) {
-        const [last] = (await readEvents(response, untilDone)).slice(-1);
-        expect(last).toMatchObject({ event: "error", data: { code: "session.not-found" } });
-      } else await expectProblem(response, 404, "session.not-found");
-    },
-  );
+  test.each([
+    ["JSON", {}, true],
+    ["a stream", stream, true],
+    ["JSON, before any turn has taken it", {}, false],
+  ])("who waits for %s is told that the conversation was erased meanwhile", async (_, headers, opened) => {
+    const held = holdMessages();
+    const asked = gateway.ask(messages("ann"), { body: { text: "hi" }, headers });
+    const message = await firstHeld(held);
+    if (opened) gateway.conversations.open(message);
+    await gateway.conversations.erase("demo", "ann");
+    const response = await asked;
+    if (headers === stream) {
+      const [last] = (await readEvents(response, untilDone)).slice(-1);
+      expect(last).toMatchObject({ event: "error", data: { code: "session.not-found" } });
+    } else await expectProblem(response, 404, "session.not-found");
+  });
 
   test("a wait that ends before the answer is 504 naming the session, and the turn goes on", async () => {
     const held = holdMessages();

@@ -285,7 +285,10 @@ describe("the role", () => {
     const conversations = new ConversationClient(bus, deployment, clock);
     const sent = new Promise<void>((resolve) => {
       // A turn whose model is silent.
-      conversations.send = async () => resolve();
+      conversations.send = async () => {
+        resolve();
+        return 1;
+      };
     });
     const gateway = await gatewayOn({ conversations, graceMs: 100 });
     const waiting = post(gateway, "/v1/conversations/left/messages", { text: "anybody?" });

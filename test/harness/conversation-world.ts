@@ -100,8 +100,9 @@ export class ConversationWorld {
       }
   }
 
-  async send(session: string, id: string, text: string, channel = "web"): Promise<void> {
-    await this.client.send({
+  /** @returns its sequence */
+  send(session: string, id: string, text: string, channel = "web"): Promise<number> {
+    return this.client.send({
       tenant: TENANT,
       session,
       id,

@@ -42,6 +42,8 @@ export class ScriptedConversations implements Conversations {
   readonly sent: IncomingMessage[] = [];
   readonly stops: string[] = [];
   readonly feedbacks: unknown[] = [];
+  /** Messages that were sent before a session was erased. */
+  readonly #erased = new Map<string, number>();
   readonly #sessions = new Map<string, Session>();
   /** What happens to a message; by default it is answered at once. */
   onMessage: (message: IncomingMessage) => void = (message) =>
@@ -60,12 +62,13 @@ export class ScriptedConversations implements Conversations {
     return [...this.#sessions.values()].reduce((sum, { followers }) => sum + followers.size, 0);
   }
 
-  async send(message: IncomingMessage): Promise<void> {
+  async send(message: IncomingMessage): Promise<number> {
     if (this.failure) throw this.failure;
-    this.sent.push(message);
+    const seq = this.sent.push(message);
     const { turns } = this.session(message.tenant, message.session);
     const known = turns.some(({ messages }) => messages.some(({ id }) => id === message.id));
     if (!known) setImmediate(() => this.onMessage(message));
+    return seq;
   }
 
   /** Opens a turn for a message and says so. */
@@ -145,6 +148,7 @@ export class ScriptedConversations implements Conversations {
   async erase(tenant: string, session: string): Promise<EraseReceipt | undefined> {
     const turns = this.session(tenant, session).turns.length;
     this.session(tenant, session).turns.length = 0;
+    this.#erased.set(`${tenant} ${session}`, this.sent.length);
     return turns > 0 ? { v: 1, id: "receipt", tenant, session, turns, at: 1 } : undefined;
   }
 
@@ -162,7 +166,13 @@ export class ScriptedConversations implements Conversations {
     return { session, status: turns.at(-1)?.reply === null ? "answering" : "idle", turns: [...turns] };
   }
 
-  async turnOf(tenant: string, session: string, message: string): Promise<TranscriptTurn | undefined> {
+  async turnOf(
+    tenant: string,
+    session: string,
+    message: string,
+    seq = Number.POSITIVE_INFINITY,
+  ): Promise<TranscriptTurn | undefined> {
+    if (seq <= (this.#erased.get(`${tenant} ${session}`) ?? 0)) throw new JetclawError("session.not-found");
     return this.session(tenant, session).turns.find(({ messages }) =>
       messages.some(({ id }) => id === message),
     );

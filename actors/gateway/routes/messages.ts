@@ -83,9 +83,10 @@ async function sendMessage(
   const waiting = prefer.respondAsync
     ? undefined
     : new Waiting(parts, message, body.id !== undefined, prefer.waitMs, streaming);
+  let seq: number;
   try {
     await waiting?.listen();
-    await conversations.send(message);
+    seq = await conversations.send(message);
   } catch (error) {
     place.release();
     waiting?.leave();
@@ -99,7 +100,7 @@ async function sendMessage(
       .send({ session, id });
 
   reply.raw.once("close", () => waiting.leave());
-  waiting.wait.published();
+  waiting.wait.published(seq);
   try {
     if (streaming) {
       await streamAnswer(waiting.openStream(reply), waiting.wait, request);
