@@ -17,6 +17,8 @@ interface Problem {
 }
 
 const LIMIT_MS = 90_000;
+/** What a header can carry of a key; anything else would look like a gateway that does not answer. */
+const PRINTABLE = /^[\x21-\x7e]+$/;
 const NAME_ANOTHER = "name another: --url http://host:port (or JETCLAW_URL).";
 
 /** Adds `--url` and `--key` with their defaults from the environment. */
@@ -42,7 +44,10 @@ export function gatewayOf(options: { url?: string | undefined; key?: string | un
       `the address of the gateway is "${url}", not a URL such as http://127.0.0.1:8080`,
       "Correct --url, or JETCLAW_URL.",
     );
-  return { url, key: options.key ?? settings.key };
+  const key = options.key ?? settings.key;
+  if (!PRINTABLE.test(key))
+    throw usage("the key holds a character that no key has", "Correct --key, or JETCLAW_KEY.");
+  return { url, key };
 }
 
 export interface Asked {

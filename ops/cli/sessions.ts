@@ -189,7 +189,8 @@ function restoreCommand(): Command {
 }
 
 function dayOf(flag: string, day: string): string {
-  if (!DAY.test(day) || Number.isNaN(Date.parse(day)))
+  // The 30th of February is the 2nd of March to `Date.parse`.
+  if (!DAY.test(day) || !new Date(Date.parse(day) || 0).toISOString().startsWith(day))
     throw usage(`${flag} is a day like 2026-11-30, not "${day}"`);
   return day;
 }

@@ -58,7 +58,7 @@ async function onlyModelOf(baseUrl: string, apiKey: string | undefined): Promise
 
 /** The names of the models that an OpenAI-compatible server offers. @throws JetclawError `config.invalid` */
 export async function modelsOf(baseUrl: string, apiKey: string | undefined): Promise<string[]> {
-  const url = `${baseUrl}/models`;
+  const url = `${baseUrl.replace(/\/+$/, "")}/models`;
   const headers = apiKey ? { authorization: `Bearer ${apiKey}` } : undefined;
   const response = await fetch(url, {
     ...(headers ? { headers } : {}),
@@ -66,7 +66,7 @@ export async function modelsOf(baseUrl: string, apiKey: string | undefined): Pro
   }).catch((cause: unknown) => {
     throw new JetclawError(
       "config.invalid",
-      `the model server at ${url} does not answer; start it, or correct OPENAI_BASE_URL`,
+      `the model server at ${url} does not answer; start it, or correct its address (baseUrl, or OPENAI_BASE_URL)`,
       { cause },
     );
   });

@@ -71,6 +71,13 @@ test.each(["localhost:8080", "127.0.0.1:8080", "nats://127.0.0.1:4222"])(
   },
 );
 
+test("a key that no header can carry, and a day that no month has, are told", async () => {
+  expect((await failureOf("status", "--key", "jc_\u2026")).message).toMatch(/the key holds a character/);
+  expect((await failureOf("sessions", "export", "--to", "x", "--before", "2026-02-30")).message).toMatch(
+    /--before is a day/,
+  );
+});
+
 test("another program at the address of the gateway is told from it", async () => {
   const port = await listen((_, response) =>
     response.setHeader("content-type", "text/html").end("<h1>Hi</h1>"),

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { modelsOf } from "#ops/config/model.ts";
 import { type LoadedConfig, loadConfig } from "#ops/config.ts";
 import { readSettings, splitNatsUrl } from "#ops/settings.ts";
 import { type Simulator, startSimulator } from "#ops/simulator/server.ts";
@@ -83,6 +84,10 @@ describe("with a model server", () => {
     await expect(load({ OPENAI_BASE_URL: "localhost:8000/v1", JETCLAW_MODEL: "large" })).rejects.toThrow(
       /OPENAI_BASE_URL is "localhost:8000/,
     );
+  });
+
+  test("a slash at the end of its address is none too many", async () => {
+    expect(await modelsOf(`${simulator.baseUrl}/`, undefined)).toEqual(["small"]);
   });
 
   test("several models are listed, and one has to be named", async () => {
@@ -237,6 +242,12 @@ test("a gateway is looked for where it listens", () => {
     "http://[::1]:9000",
     "http://[::1]:9000",
   ]);
+});
+
+test("spaces and line ends around a variable do not count", () => {
+  const settings = readSettings({ JETCLAW_PORT: "9000\r", JETCLAW_KEY: " ", JETCLAW_LOG_LEVEL: "info\r" });
+  expect(settings).toMatchObject({ port: 9_000, key: "demo", logLevel: "info" });
+  expect(readSettings({ JETCLAW_PORT: " " }).port).toBe(8_080);
 });
 
 test("a variable that makes no sense is named", () => {
