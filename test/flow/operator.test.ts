@@ -1,9 +1,10 @@
 // `jetclaw sessions` and `jetclaw dead` as an operator types them: through a real gateway, and over NATS without one.
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { configSchema } from "#contracts/config.ts";
+import { CHECKS } from "#ops/cli/doctor/checks.ts";
 import { program } from "#ops/cli/main.ts";
 import { type RunningProcess, runProcess } from "#ops/compose/process.ts";
 import { readSettings } from "#ops/settings.ts";
@@ -187,4 +188,24 @@ test("who looks at a server without a deployment is told so and makes nothing th
   } finally {
     await empty.stop();
   }
+});
+
+test("doctor names the pools that turns are sent to and nobody serves; one that is a fallback alone needs no worker", async () => {
+  const echo = { models: [{ name: "echo", provider: "echo" }] };
+  const [, check] = CHECKS.find(([name]) => name === "workers") ?? [];
+  const found = async (pools: object, rest: object = {}) => {
+    const path = join(dir, "jetclaw.config.json");
+    await writeFile(path, JSON.stringify({ pools, ...rest }));
+    const patient = { natsUrl: nats.url, named: { nats: true } };
+    return await check?.({ ...patient, settings: readSettings({ JETCLAW_CONFIG: path }) } as never);
+  };
+  const pools = { default: { ...echo, fallback: ["spare"] }, spare: echo };
+  expect(await found(pools)).toEqual({ state: "ok", found: "1, for default" });
+  const routing = { rules: [{ when: { keywords: ["refund"] }, pool: "large" }] };
+  const degraded = { ...pools, default: { ...pools.default, degradeTo: "tiny" }, tiny: echo, large: echo };
+  expect(await found(degraded, { routing })).toMatchObject({
+    state: "warn",
+    found: expect.stringContaining("nobody serves tiny, large:"),
+    next: "jetclaw run worker --pool tiny large",
+  });
 });

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { QdrantRequests } from "#actors/knowledge/vectors/qdrant-client.ts";
 import { dimensionsOf } from "#actors/knowledge/vectors/spaces.ts";
 import { nextOf, type Unfinished, unfinishedOf } from "#actors/knowledge/vectors/unfinished.ts";
+import type { Config } from "#contracts/config.ts";
 import { ERRORS } from "#contracts/errors.ts";
 import { natsServerVersion } from "#ops/bench/nats-version.ts";
 import { fsyncP50Ms } from "#ops/bench/shape.ts";
@@ -17,6 +18,7 @@ import { isNewEnough, OLDEST_VERSION } from "#runtime/nats/server/version.ts";
 import { ensureNatsServer } from "#runtime/nats/server.ts";
 import { checkTopology } from "#runtime/nats/topology-check.ts";
 import { createLog } from "#runtime/observe/log.ts";
+import { withPresence } from "../direct.ts";
 import { ask, type GatewayOptions } from "../gateway.ts";
 
 export interface Patient {
@@ -157,6 +159,39 @@ const checkStreams: Check = async ({ settings, natsUrl }) => {
     await bus.close();
   }
 };
+
+/** A turn whose pool nobody serves waits for its whole deadline, and ends in an apology. */
+const checkWorkers: Check = async (patient) => {
+  const { settings, natsUrl } = patient;
+  if ((await checkNats(patient)).state === "fail") return ok("not looked at, as NATS does not answer");
+  const { config } = await loadConfig(settings, { callsModels: false, asks: "nothing" });
+  const heard = await withPresence(natsUrl, async (_, presence) => presence.live()).catch(() => undefined);
+  if (!heard) return ok("not looked at, as NATS does not answer");
+  if (heard.length === 0) return ok("nothing runs");
+  const workers = heard.filter(({ role, draining }) => role === "worker" && !draining);
+  const served = new Set(workers.flatMap(({ info }) => String(info.pools).split(",")));
+  const alone = poolsAskedFor(config).filter((pool) => !served.has(pool));
+  if (alone.length === 0) return ok(`${workers.length}, for ${[...served].join(", ")}`);
+  return warn(
+    `nobody serves ${alone.join(", ")}: turns that are sent there end in an apology`,
+    `jetclaw run worker --pool ${alone.join(" ")}`,
+  );
+};
+
+/** Pools that turns are sent to. One that is a fallback alone needs no worker: its models are asked by the others'. */
+function poolsAskedFor({ assistants, pools, routing }: Config): string[] {
+  const models = Object.values(assistants).map(({ model }) => model);
+  const named = new Set([
+    ...models,
+    ...(routing?.rules ?? []).map(({ pool }) => pool),
+    ...Object.values(pools).map(({ degradeTo }) => degradeTo),
+  ]);
+  return Object.entries(pools)
+    .filter(
+      ([pool, each], n) => n === 0 || named.has(pool) || each.models.some(({ name }) => named.has(name)),
+    )
+    .map(([pool]) => pool);
+}
 
 async function readyz(url: string): Promise<{ ready: boolean; reasons: string[] } | undefined> {
   try {
@@ -302,6 +337,7 @@ export const CHECKS: readonly (readonly [string, Check])[] = [
   ["port", checkPort],
   ["nats", checkNats],
   ["streams", checkStreams],
+  ["workers", checkWorkers],
   ["gateway", checkGateway],
   ["models", checkModels],
   ["embeddings", checkEmbeddings],
