@@ -89,6 +89,12 @@ export function narrowed(limits: BatchLimits, refusedTokens: number, inFlight: n
     : { ...limits, maxTokens: Math.max(1, Math.floor(refusedTokens / 2)) };
 }
 
+/** A batch was taken: twice as much, or one more, may be too, up to what is configured. */
+export function widened(limits: BatchLimits, configured: BatchLimits): BatchLimits {
+  const maxTokens = Math.min(configured.maxTokens, limits.maxTokens * 2);
+  return { ...configured, maxTokens, maxInFlight: Math.min(configured.maxInFlight, limits.maxInFlight + 1) };
+}
+
 const rank = ({ deadline, arrivedAt }: Waiting): number => Math.min(deadline, arrivedAt + URGENT_MS);
 
 /** Each group in order of urgency, and the groups in the order of their most urgent request. */

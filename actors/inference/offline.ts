@@ -13,7 +13,7 @@ import type { Log } from "#runtime/observe/log.ts";
 import { gauge, metrics } from "#runtime/observe/metrics.ts";
 import type { Span } from "#runtime/observe/trace.ts";
 import { Lease } from "#runtime/placement/lease.ts";
-import { type BatchLimits, narrowed, nextBatch, urgent } from "./batcher.ts";
+import { type BatchLimits, narrowed, nextBatch, urgent, widened } from "./batcher.ts";
 import { failureOf } from "./failure.ts";
 import type { BatchApi, LineEnd, RemoteBatch } from "./models/batch-api.ts";
 import type { OfflineModel } from "./models/offline.ts";
@@ -43,6 +43,8 @@ const LOOK_MOST_MS = 60_000;
 const SETTLE_MS = 30_000;
 /** Who refuses a batch is not sent another one for so long. */
 const REFUSED_MS = 600_000;
+/** Who has no room for a batch, and none of ours, is sent a smaller one after so long. */
+const FULL_MS = 5_000;
 const RETRY_MS = 1_000;
 
 /** When a batch is looked at next. */
@@ -68,6 +70,7 @@ export class Offline {
   #refusedUntil = 0;
   /** What the provider takes, as far as is known. */
   #limits: BatchLimits;
+  #fullUntil = 0;
   readonly #rounds: Rounds;
   readonly #bell: { stop(): void };
   readonly #removeGauges: () => void;
@@ -217,10 +220,9 @@ export class Offline {
 
   /** A batch gathers until it is full, its eldest has waited long enough, or a deadline leaves no time. */
   async #begin(): Promise<void> {
-    const { clock, served } = this.#parts;
+    const { clock } = this.#parts;
     const waiting = this.#waiting();
-    // Known of one backlog; the next one may find more room.
-    if (waiting.length === 0) this.#limits = served.offline.limits;
+    if (clock.now() < this.#fullUntil) return;
     // One more than there are: with nothing in flight a batch would leave at once, and nobody waits for these.
     const inFlight = this.#batches.size + 1;
     const bounds = { ...this.#limits, maxInFlight: this.#limits.maxInFlight + 1 };
@@ -329,8 +331,7 @@ export class Offline {
   /** The batch has ended, one way or another. Read again after a takeover it finds only the jobs that are left. */
   async #settle(batch: Batch, told: RemoteBatch): Promise<void> {
     const { signal } = this.#stopped;
-    const canWait = this.#batches.size > 1 || this.#living(batch).length > 1;
-    if (told.full && canWait) return this.#takeBack(batch);
+    if (told.full) return this.#takeBack(batch);
     if (told.status === "failed" && !batch.failed) return this.#sendAgain(batch, told);
     const traces = this.#living(batch).map(({ trace }) => trace);
     const span = startBatchSpan(this.#parts, batch, traces);
@@ -340,6 +341,7 @@ export class Offline {
         await this.#stayActive();
         total = addUsage(total, await this.#answer(batch, end, span));
       }
+    this.#limits = widened(this.#limits, this.#parts.served.offline.limits);
     span.set(batchResponseAttributes(total));
     span.end(told.status === "completed" ? undefined : new Error(`the batch has ${told.status}`));
     await this.#end(batch, told.status);
@@ -351,7 +353,8 @@ export class Offline {
     await this.#leftovers.add(batch, this.#stopped.signal);
     await this.#forget(batch);
     this.#limits = narrowed(this.#limits, tokens, this.#batches.size);
-    const { log } = this.#parts;
+    const { clock, log } = this.#parts;
+    if (this.#batches.size === 0) this.#fullUntil = clock.now() + FULL_MS;
     log.warn({ ...this.#names, tokens }, "offline: the provider takes no more tokens now, a batch waits");
   }
 

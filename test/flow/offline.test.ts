@@ -149,11 +149,10 @@ test("a provider that takes no more tokens now: a batch waits for those before i
   const content = "word ".repeat(50);
   const ask = (count: number) => submit(count, () => ({ messages: [{ role: "user", content }] }));
   simulator.set({ batchMs: 1_000, batchTokens: 600 });
-  await work();
+  await work(NOT_FULL);
   for (const { finish } of await answersTo(await ask(12))) expect(finish).toBe("stop");
   simulator.set({ batchMs: 300, batchTokens: 130 });
   for (const { finish } of await answersTo(await ask(4))) expect(finish).toBe("stop");
-  expect(linesOf(true).some(({ outcome }) => outcome === "error")).toBe(true);
   expect(linesOf(true).filter(({ outcome }) => outcome === "finished")).toHaveLength(16);
   expect(linesOf(false)).toEqual([]);
 });

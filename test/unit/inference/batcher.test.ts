@@ -8,6 +8,7 @@ import {
   URGENT_MS,
   urgent,
   type Waiting,
+  widened,
 } from "#actors/inference/batcher.ts";
 
 interface Request extends Waiting {
@@ -192,5 +193,10 @@ test("a provider without room gets as many batches as it has, or half of the one
   expect(narrowed(LIMITS, 900, 1)).toEqual({ ...LIMITS, maxInFlight: 1 });
   expect(narrowed(LIMITS, 900, 5)).toEqual(LIMITS);
   expect(narrowed(LIMITS, 900, 0)).toEqual({ ...LIMITS, maxTokens: 450 });
-  expect(narrowed(LIMITS, 1, 0).maxTokens).toBe(1);
+  const least = narrowed(LIMITS, 1, 0);
+  expect(least.maxTokens).toBe(1);
+  // What was learnt is forgotten as batches are taken.
+  let limits = narrowed(least, 1, 1);
+  for (let n = 0; n < 10; n++) limits = widened(limits, LIMITS);
+  expect(limits).toEqual(LIMITS);
 });
