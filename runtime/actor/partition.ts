@@ -244,10 +244,11 @@ export class OwnedPartition {
   }
 
   #onMessage(message: Pulled): void {
-    if (this.#waiting) this.#waiting.push(message);
-    // The one before it was lost on the way, and is not to be overtaken.
-    else if (message.delivery !== this.#channel.received && !this.#options.host.unsafe.ignoreLosses)
+    // The one before it was lost on the way, and is not to be overtaken. Also of what waits: a request from before the loss
+    // may still be served, and what comes while the counts are on their way makes up for what is missing in them.
+    if (message.delivery !== this.#channel.received && !this.#options.host.unsafe.ignoreLosses)
       this.#options.onLost("a delivery went missing");
+    else if (this.#waiting) this.#waiting.push(message);
     else this.#receive(message);
   }
 
