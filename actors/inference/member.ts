@@ -34,7 +34,7 @@ export class Member implements PooledModel {
   readonly #stats = new Stats();
   #breaker: Breaker = CLOSED;
   #limit: Limit;
-  #least = { at: 0, firstTokenMs: 0, totalMs: 0 };
+  #least = { at: 0, firstTokenMs: 0, wholeMs: 0 };
   #running = 0;
   /** Requests begun or ended so far: says whether anything happened. */
   #moves = 0;
@@ -77,10 +77,16 @@ export class Member implements PooledModel {
     return at > now ? at : 0;
   }
 
-  /** Time that a try needs at least to be worth its price, as far as is known: until its first token, or until its whole. */
+  /**
+   * Time that a try needs at least to be worth its price, as far as is known: until its first token, or until its whole,
+   * of which one may be a word and the next one a book.
+   */
   leastMs(now: number, job: Job): number {
-    if (now - this.#least.at > LEAST_AGE_MS) this.#least = { at: now, ...this.#stats.figures(now) };
-    return isStreamed(job) ? this.#least.firstTokenMs : this.#least.totalMs;
+    if (now - this.#least.at > LEAST_AGE_MS) {
+      const { firstTokenMs } = this.#stats.figures(now);
+      this.#least = { at: now, firstTokenMs, wholeMs: this.#stats.leastWholeMs(now) };
+    }
+    return isStreamed(job) ? this.#least.firstTokenMs : this.#least.wholeMs;
   }
 
   /**

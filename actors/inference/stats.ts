@@ -68,6 +68,14 @@ export class Stats {
       errorShare: this.#samples.length === 0 ? 0 : 1 - answered.length / this.#samples.length,
     };
   }
+
+  /** What the quickest answer took of those that were asked for whole; 0 where there was none. */
+  leastWholeMs(now: number): number {
+    const whole = this.#samples.filter(
+      ({ at, failed, firstTokenMs }) => at > now - SAMPLE_AGE_MS && !failed && firstTokenMs === 0,
+    );
+    return whole.reduce((least, { totalMs }) => Math.min(least || totalMs, totalMs), 0);
+  }
 }
 
 function median(values: number[]): number {

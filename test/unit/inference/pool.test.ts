@@ -135,6 +135,25 @@ describe("a pool", () => {
     expect(await ask(true, 10_000)).toBe("a: answered");
   });
 
+  test("long answers say nothing of what a short one takes that is asked for whole", async () => {
+    let now = NOW;
+    let tookMs = 40_000;
+    const slow = model("a", () => {
+      now += tookMs;
+      return "answers";
+    });
+    const pool = new ModelPool([slow], { ...clock, now: () => now });
+    const ask = (stream: boolean, ms: number): Promise<string> =>
+      serve([], jobOf({ stream, chat: { options: {} }, deadline: now + ms }), pool);
+    for (let i = 0; i < 3; i++) expect(await ask(true, 60_000)).toBe("a: answered");
+    tookMs = 2_000;
+    expect(await ask(false, 30_000)).toBe("a: answered");
+    tookMs = 15_000;
+    for (let i = 0; i < 2; i++) expect(await ask(false, 60_000)).toBe("a: answered");
+    tookMs = 2_000;
+    expect(await ask(false, 5_000)).toBe("a: answered");
+  });
+
   test("passes over a model whose breaker is open, and runs as much as the others let through", async () => {
     const models = [model("a", "fails"), model("b", "answers")];
     const pool = new ModelPool(models, clock);
