@@ -214,11 +214,11 @@ export class KnowledgeReader {
     const asked = performance.now();
     this.#beats.now();
     if (!(await this.#until(() => this.#freshness.hasHeardSince(asked), until))) return false;
-    const before = this.#position;
+    const [before, beforeAt] = [this.#position, this.#positionAt];
     const last = await this.#lastChange(until);
     if (last === undefined) return false;
     // Another change has that number now: the stream was replaced, and its follower, who reads all of it anew, is late.
-    if (last.seq === before && before > 0 && last.at !== this.#positionAt) return false;
+    if (last.seq === before && before > 0 && last.at !== beforeAt) return false;
     if (!(await this.#until(() => this.#position >= last.seq, until))) return false;
     this.#freshness.caughtUp();
     this.#beats.now();
@@ -253,8 +253,8 @@ export class KnowledgeReader {
 }
 
 /**
- * Undefined where the stream does not reach as far as what was seen of it. For the last message of all the server looks at none of its subjects; for the last one of a filter
- * at every one.
+ * Undefined where the stream does not reach as far as what was seen of it. For the last message of all the server looks at
+ * none of its subjects; for the last one of a filter at every one.
  */
 async function lastChange(bus: Bus, seen: number): Promise<Pick<StoredMessage, "seq" | "at"> | undefined> {
   const last = (await lastMessage(bus, KNOWLEDGE, ">")) ??

@@ -4,6 +4,9 @@
  */
 import { LIMITS } from "#contracts/limits.ts";
 
+/** Of objects and arrays in one another: a message's reader counts the message itself too. */
+const DEEPEST = LIMITS.codecDepth - 2;
+
 /** @returns where a state holds what cannot be stored, and what to do instead; undefined where all is well */
 export const unstorable = (state: unknown): string | undefined => found(state, "state", true);
 
@@ -27,7 +30,7 @@ function found(value: unknown, path: string, dates: boolean, depth = 0): string 
   }
   if (value === null || value instanceof Uint8Array) return undefined;
   if (value instanceof Date) return dates ? undefined : `${path} is a Date: send ms since the epoch`;
-  if (depth > LIMITS.codecDepth) return `${path} is nested more than ${LIMITS.codecDepth} deep`;
+  if (depth >= DEEPEST) return `${path} is nested more than ${DEEPEST} deep`;
   const prototype = Object.getPrototypeOf(value);
   if (!Array.isArray(value) && prototype !== Object.prototype && prototype !== null)
     return `${path} is a ${value.constructor.name}: use plain objects and arrays`;

@@ -13,7 +13,13 @@ import { BUCKETS, bucketSubject } from "#contracts/subjects.ts";
 import { systemClock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
-import { type KnowledgeWorld, knowledgeWorld, type Reader, silentLog } from "#test/harness/knowledge.ts";
+import {
+  insteadOf,
+  type KnowledgeWorld,
+  knowledgeWorld,
+  type Reader,
+  silentLog,
+} from "#test/harness/knowledge.ts";
 import { randomOf } from "#test/harness/random.ts";
 import { TOPICS } from "#test/harness/topics.ts";
 import { PATIENCE_MS, pause, waitUntil } from "#test/harness/wait.ts";
@@ -76,14 +82,6 @@ async function put(tenant: string, topic: string, version: number): Promise<numb
   expect(await world.store.waitIndexed(revision, PATIENCE_MS)).toBe(true);
   return revision;
 }
-
-const insteadOf = (bus: Bus, some: Partial<Bus>): Bus =>
-  new Proxy(bus, {
-    get: (whole, name) => {
-      const found = Reflect.get(some, name) ?? Reflect.get(whole, name);
-      return typeof found === "function" ? found.bind(whole) : found;
-    },
-  });
 
 async function stored(filter: string): Promise<string[]> {
   const keys: string[] = [];

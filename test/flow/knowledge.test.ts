@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Listing } from "#actors/knowledge/port.ts";
 import { READER_ROLE } from "#actors/knowledge/readers.ts";
+import { RevisionReader } from "#actors/knowledge/revisions.ts";
 import { createKnowledgeStore } from "#actors/knowledge/store.ts";
 import type { DocumentChange } from "#contracts/cloudevent.ts";
 import { decode } from "#contracts/codec.ts";
@@ -12,9 +13,16 @@ import { contentHash, decodeKnowledgeEvent, encodeKnowledgeEvent } from "#contra
 import { LIMITS } from "#contracts/limits.ts";
 import { CORE, KNOWLEDGE, knowledgeFilter, knowledgeSubject } from "#contracts/subjects.ts";
 import { DEMO_COLLECTION, DEMO_TENANT, loadDemoKnowledge } from "#ops/demo/load.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
 import { follow, lastMessage } from "#runtime/nats/reader.ts";
 import type { Beat } from "#runtime/observe/presence.ts";
-import { type KnowledgeWorld, knowledgeWorld, type Reader, silentLog } from "#test/harness/knowledge.ts";
+import {
+  insteadOf,
+  type KnowledgeWorld,
+  knowledgeWorld,
+  type Reader,
+  silentLog,
+} from "#test/harness/knowledge.ts";
 import type { ReaderAnswer, ReaderQuestion } from "#test/harness/knowledge-reader-process.ts";
 import { endWithUs } from "#test/harness/reaping.ts";
 import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
@@ -246,6 +254,28 @@ describe("readers", () => {
     expect(late.retriever.position).toBe((await lastMessage(world.bus, KNOWLEDGE, "kb.>"))?.seq);
     expect(await ask(late, "t7")).toEqual(["The secret word is fine."]);
     await late.stop();
+  });
+
+  test("a change that is stored while a reader that starts asks for the last one does not end its start", async () => {
+    await world.store.put("race", "c", "first", secret("first"));
+    const connection = one.bus;
+    let asked = 0;
+    const leaderGet: Bus["leaderGet"] = async (...which) => {
+      const answer = await connection.leaderGet(...which);
+      if (asked++ > 0) return answer;
+      const { revision } = await world.store.put("race", "c", "next", secret("next"));
+      const isThere = (): boolean => reader.changeOf("race", "c", "next")?.revision === revision;
+      await waitUntil(isThere, { what: "the reader to take the next change in" });
+      return answer;
+    };
+    const reader = new RevisionReader(insteadOf(connection, { leaderGet }), {
+      instance: "starts",
+      log: silentLog,
+    });
+    await reader.start();
+    expect(asked).toBeGreaterThan(0);
+    expect(reader.fresh()).toBe(true);
+    await reader.stop();
   });
 
   test("a frozen reader is not waited for, and serves nothing old when it thaws", async () => {

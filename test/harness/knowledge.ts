@@ -75,3 +75,12 @@ export async function knowledgeWorld(): Promise<KnowledgeWorld> {
     },
   };
 }
+
+/** A connection on which some is done in another way. */
+export const insteadOf = (bus: Bus, some: Partial<Bus>): Bus =>
+  new Proxy(bus, {
+    get: (whole, name) => {
+      const found = Reflect.get(some, name) ?? Reflect.get(whole, name);
+      return typeof found === "function" ? found.bind(whole) : found;
+    },
+  });

@@ -1,4 +1,5 @@
 // What an operator types at three in the morning: empty variables, wrong addresses, a narrow terminal.
+import { writeFileSync } from "node:fs";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { type AddressInfo, createServer as createSocketServer } from "node:net";
@@ -138,6 +139,15 @@ test("doctor leaves no folder behind, and wants none where NATS is elsewhere", a
   try {
     expect((await find(join(folder, "new/data"), false))?.found).toMatch(/is writable, fsync/);
     expect(await readdir(folder)).toEqual([]);
+    // A server that is started while the disk is measured has its first file in there.
+    const start = vi.spyOn(performance, "now").mockImplementation(() => {
+      writeFileSync(join(folder, "new/data/store"), "");
+      return 0;
+    });
+    await find(join(folder, "new/data"), false);
+    start.mockRestore();
+    expect(await readdir(join(folder, "new/data"))).toEqual(["store"]);
+    await rm(join(folder, "new"), { recursive: true });
     await writeFile(join(folder, "file"), "");
     expect(await find(join(folder, "file"), false)).toMatchObject({
       state: "fail",

@@ -1,5 +1,6 @@
 /** What `doctor` looks at, each in a function that finds out and says what to do. */
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, rmdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { QdrantRequests } from "#actors/knowledge/vectors/qdrant-client.ts";
 import { dimensionsOf } from "#actors/knowledge/vectors/spaces.ts";
@@ -91,10 +92,21 @@ const checkData: Check = async ({ settings: { dataDir }, named }) => {
       "Make the folder writable and some space free, or set JETCLAW_DATA_DIR to another one.",
     );
   } finally {
-    // Whoever only looks leaves nothing.
-    if (made) await rm(made, { recursive: true, force: true });
+    if (made) await removeEmpty(made, dataDir);
   }
 };
+
+/** Whoever only looks leaves nothing, and takes nothing from a server that is started meanwhile. */
+async function removeEmpty(first: string, last: string): Promise<void> {
+  try {
+    for (let folder = last; ; folder = dirname(folder)) {
+      await rmdir(folder);
+      if (folder === first) return;
+    }
+  } catch {
+    // Somebody uses it.
+  }
+}
 
 const checkPort: Check = async ({ settings: { host, port } }) => {
   const url = urlOf(host, port);

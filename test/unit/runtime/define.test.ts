@@ -1,7 +1,7 @@
 // defineActor: what a definition may be, which messages it takes, and how a stored state comes to its version.
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { decode, encode } from "#contracts/codec.ts";
+import { decode, decodeUntrusted, encode } from "#contracts/codec.ts";
 import { type Actor, applyUpgrades, defineActor, parseMessage } from "#runtime/actor/define.ts";
 import { draftOf, messageOf } from "#test/harness/draft.ts";
 
@@ -102,6 +102,26 @@ describe("a message", () => {
   ])("that holds %s is not sent and sets no timer: whoever gets it could not read it", (_, why, body) => {
     expect(() => draftOf().send("counter", "a", "add", body)).toThrow(why);
     expect(() => draftOf().schedule("t", { afterMs: 1 }, "add", body)).toThrow(why);
+  });
+
+  test("is sent as deep as its reader takes it, and not deeper", () => {
+    const nested = (depth: number): unknown => (depth === 0 ? 1 : [nested(depth - 1)]);
+    const sent = (depth: number): Uint8Array => {
+      const draft = draftOf();
+      const body = nested(depth);
+      draft.send("counter", "a", "add", body);
+      return encode({ v: 1, body });
+    };
+    const readable = (depth: number): boolean => {
+      try {
+        decodeUntrusted(sent(depth));
+        return true;
+      } catch (error) {
+        expect(String(error)).toMatch(/cannot be sent: body[.0]+ is nested/);
+        return false;
+      }
+    };
+    expect([62, 63, 64, 65, 66].map(readable)).toEqual([true, false, false, false, false]);
   });
 
   test("may leave dates, bytes, nothing, and what is undefined", async () => {
