@@ -108,6 +108,20 @@ export function isCurrent(entry: Entry, tenant: string, revisions: CurrentRevisi
   );
 }
 
+/**
+ * Something was written since the entry's passages were found, and retrieval finds it for this question: the answer may
+ * lack what it says. Revisions are sequences of one stream, so the comparison is exact; what a restored stream took since
+ * then was stored later than anything that the entry's host knew.
+ */
+export const hasNewText = (
+  { position }: Pick<Entry, "position">,
+  { passages }: Pick<CacheQuery, "passages">,
+): boolean =>
+  passages.some(
+    ({ revision, storedAt }) =>
+      revision > position.revision || storedAt === undefined || storedAt > position.storedAt,
+  );
+
 /** Each document and revision once. The same document at two revisions stays twice, and serves never. */
 function dependenciesOf(sources: readonly Dependency[], passages: readonly Dependency[]): Dependency[] {
   const nameOf = ({ collection, document, revision }: Dependency): string =>

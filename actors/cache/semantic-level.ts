@@ -6,7 +6,7 @@ import { LIMITS } from "#contracts/limits.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import { patience, within } from "#runtime/within.ts";
 import type { Entries } from "./entries.ts";
-import { type CurrentRevisions, type Entry, isCurrent } from "./entry.ts";
+import { type CurrentRevisions, type Entry, hasNewText, isCurrent } from "./entry.ts";
 import type { Dependency } from "./key.ts";
 import type { CacheQuery, ExplainedLevels } from "./port.ts";
 import type { Slot } from "./semantic/guards.ts";
@@ -182,17 +182,6 @@ export class SemanticLevel {
     return vector;
   }
 }
-
-/**
- * Something was written since the entry's passages were found, and retrieval finds it for this question: the answer may
- * lack what it says. Revisions are sequences of one stream, so the comparison is exact; what a restored stream took since
- * then was stored later than anything that the entry's host knew.
- */
-const hasNewText = ({ position }: Entry, { passages }: CacheQuery): boolean =>
-  passages.some(
-    ({ revision, storedAt }) =>
-      revision > position.revision || storedAt === undefined || storedAt > position.storedAt,
-  );
 
 const semanticOf = (entry: Entry): SemanticEntry => ({
   v: 1,
