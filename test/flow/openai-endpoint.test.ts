@@ -130,6 +130,16 @@ describe("models", () => {
     ]);
   });
 
+  test("are told of one by one, and which there are where there is none of that name", async () => {
+    expect(await world.client.models.retrieve("sim-small")).toMatchObject({
+      id: "sim-small",
+      object: "model",
+    });
+    const error = await world.client.models.retrieve("a/b").catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(OpenAI.NotFoundError);
+    expect(error).toMatchObject({ code: "model_not_found", message: expect.stringContaining("auto, fast") });
+  });
+
   test("are described in openapi.json", async () => {
     const { paths } = (await (await fetch(`${world.gateway.url}/openapi.json`)).json()) as { paths: object };
     expect(Object.keys(paths)).toEqual(expect.arrayContaining(["/v1/chat/completions", "/v1/models"]));

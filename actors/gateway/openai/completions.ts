@@ -170,7 +170,7 @@ function modelsOf({ pools }: Pick<Config, "pools">): ModelEntry[] {
 /** Names shown of a long list. */
 const SHOWN = 10;
 
-function unknownModel(model: string, models: readonly ModelEntry[]): OpenAiRefusal {
+export function unknownModel(model: string, models: readonly ModelEntry[]): OpenAiRefusal {
   const list = models.slice(0, SHOWN).map(({ id }) => id);
   const more = models.length > SHOWN ? ", ..." : "";
   return new OpenAiRefusal(

@@ -70,9 +70,10 @@ export const completionResponses = {
   "5xx": failure,
 };
 
-export const modelsResponse = z.object({
-  object: z.literal("list"),
-  data: z.array(
-    z.object({ id: z.string(), object: z.literal("model"), created: z.number().int(), owned_by: z.string() }),
-  ),
+export const modelResponse = z.object({
+  id: z.string(),
+  object: z.literal("model"),
+  created: z.number().int(),
+  owned_by: z.string(),
 });
+export const modelsResponse = z.object({ object: z.literal("list"), data: z.array(modelResponse) });

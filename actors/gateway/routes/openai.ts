@@ -1,12 +1,14 @@
 /** `POST /v1/chat/completions` and `GET /v1/models`, as OpenAI's own clients speak them. */
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { z } from "zod";
 import { CLASSES, type PriorityClass } from "#contracts/subjects.ts";
 import { callerOf, requireScope } from "../auth.ts";
 import { contextOf } from "../observe.ts";
 import { CompletionAnswer } from "../openai/answer.ts";
-import { completionBody, completionResponses, modelsResponse } from "../openai/describe.ts";
+import { unknownModel } from "../openai/completions.ts";
+import { completionBody, completionResponses, modelResponse, modelsResponse } from "../openai/describe.ts";
 import { OpenAiRefusal, openAiError, sendOpenAiError } from "../openai/errors.ts";
-import type { Completions, RunningCompletion } from "../openai/port.ts";
+import type { Completions, ModelEntry, RunningCompletion } from "../openai/port.ts";
 import { type CheckedRequest, checkRequest, refuseOverrides } from "../openai/request.ts";
 import { ChunkWriter, completionOf } from "../openai/shapes.ts";
 import type { App, GatewayParts } from "../parts.ts";
@@ -32,13 +34,25 @@ export function openAiRoutes(app: App, parts: GatewayParts, completions: Complet
     { schema: { tags, summary: "What can be named as model", response: { 200: modelsResponse } } },
     async () => ({
       object: "list" as const,
-      data: completions.models.map(({ id, ownedBy }) => ({
-        id,
-        object: "model" as const,
-        created: 0,
-        owned_by: ownedBy,
-      })),
+      data: completions.models.map(modelOf),
     }),
+  );
+
+  app.get(
+    "/models/:model",
+    {
+      schema: {
+        tags,
+        summary: "One of them",
+        params: z.object({ model: z.string() }),
+        response: { 200: modelResponse },
+      },
+    },
+    async ({ params }) => {
+      const found = completions.models.find(({ id }) => id === params.model);
+      if (!found) throw unknownModel(params.model, completions.models);
+      return modelOf(found);
+    },
   );
 
   app.post(
@@ -60,6 +74,13 @@ export function openAiRoutes(app: App, parts: GatewayParts, completions: Complet
     async (request, reply) => new Exchange(parts, completions, request, reply).run(),
   );
 }
+
+const modelOf = ({ id, ownedBy }: ModelEntry) => ({
+  id,
+  object: "model" as const,
+  created: 0,
+  owned_by: ownedBy,
+});
 
 /** One request from its check to its last byte. */
 class Exchange {
