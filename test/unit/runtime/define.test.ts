@@ -79,6 +79,7 @@ describe("a message", () => {
     ["a function", "kept is a function", () => 1],
     ["a value of a class", "kept.0.at is a URL", [{ at: new URL("http://127.0.0.1") }]],
     ["undefined in an array", "kept.1 is undefined", [1, undefined]],
+    ["a hole in an array", "kept.0 is undefined", new Array(1)],
   ])("whose handler leaves %s, which the store gives back as something else, fails", async (_, why, kept) => {
     const keeper = defineActor({
       kind: "keeper",
