@@ -29,8 +29,11 @@ export class ModelFailure extends JetclawError {
   readonly reason: FailureReason;
   /** How long the provider wants to be left alone, where it says so. */
   readonly restMs: number | undefined;
-  /** Of a call that several requests shared, and that another one of them reports: it is not counted again. */
-  repeated = false;
+  /**
+   * It says nothing about the model: another request of the same call reports it as well, or its caller had so little time
+   * that a model which is well may be silent for as long.
+   */
+  uncounted = false;
 
   constructor(reason: FailureReason, detail: string, restMs?: number, cause?: unknown) {
     super(REJECTIONS.includes(reason) ? "model.rejected" : "model.unavailable", detail, {
@@ -58,8 +61,8 @@ export const mayGoOn = ({ reason }: ModelFailure): boolean => reason !== "refuse
 /** What another address or key of the same model would not change. */
 export const isOfModel = ({ reason }: ModelFailure): boolean => reason === "missing" || reason === "spent";
 /** The model is to blame; a limited or misconfigured key says nothing about its health. */
-export const isFault = ({ reason, repeated }: ModelFailure): boolean =>
-  !repeated && (reason === "failed" || reason === "timeout" || reason === "overloaded");
+export const isFault = ({ reason, uncounted }: ModelFailure): boolean =>
+  !uncounted && (reason === "failed" || reason === "timeout" || reason === "overloaded");
 /** Fewer requests at once would have helped. */
-export const isCongestion = ({ reason, repeated }: ModelFailure): boolean =>
-  !repeated && (reason === "limited" || reason === "timeout" || reason === "overloaded");
+export const isCongestion = ({ reason, uncounted }: ModelFailure): boolean =>
+  !uncounted && (reason === "limited" || reason === "timeout" || reason === "overloaded");

@@ -162,16 +162,17 @@ export class BatchingModel implements Model {
     const status = thrown instanceof ProviderRefusal ? thrown.status : undefined;
     if (status !== undefined && REFUSED.has(status) && open.length > 1) return this.#split(open);
     if (status === 500 && open.length > 1) for (const { job } of open) this.#alone.add(job);
-    const { reason, detail = "", restMs } = failureOf(modelError(reasonOf(batch, thrown)));
-    let repeated = false;
+    const failed = failureOf(modelError(reasonOf(batch, thrown)));
+    const { reason, detail = "", restMs } = failed;
+    let { uncounted } = failed;
     for (const entry of open) {
       if (entry.finished) {
         entry.finish();
         continue;
       }
       const failure = new ModelFailure(reason, detail, restMs);
-      failure.repeated = repeated;
-      repeated = true;
+      failure.uncounted = uncounted;
+      uncounted = true;
       entry.fail(failure);
     }
   }

@@ -126,11 +126,11 @@ function nextOf(
 
 function rest(
   place: Place,
-  { reason, restMs, repeated }: ModelFailure,
+  { reason, restMs, uncounted }: ModelFailure,
   hasOthers: boolean,
   clock: Clock,
 ): void {
-  if (repeated) return;
+  if (uncounted) return;
   const doubled = (first: number, most: number): number =>
     Math.min(most, first * 2 ** Math.min(10, place.strikes)) * (0.75 + clock.random() / 2);
   let ms = 0;

@@ -16,6 +16,12 @@ const FIRST_TOKEN_MS = 20_000;
 /** So that a silent model leaves time for one more try and for the apology. */
 const FIRST_TOKEN_SHARE = 0.45;
 const BETWEEN_TOKENS_MS = 10_000;
+/**
+ * Silence up to here may be a model that is well: a hasty caller would take it from everybody else. A caller's deadline alone
+ * cuts patience so short; what is configured for the model is its own measure.
+ */
+const FAIR_FIRST_MS = 2_500;
+const FAIR_WHOLE_MS = 10_000;
 /** After the finish reason only usage may follow: nobody waits long for that. */
 const AFTER_FINISH_MS = 1_000;
 /** A silent server leaves a quarter of the time for another one. */
@@ -42,6 +48,7 @@ export class Patience {
   readonly #total: NodeJS.Timeout | undefined;
   readonly #onParent = (): void => this.#controller.abort(this.#parent.reason);
   #timer: NodeJS.Timeout | undefined;
+  readonly #hasty: Readonly<Partial<Record<Phase, boolean>>>;
   /** Until when the first word is waited for. */
   #firstUntil = 0;
 
@@ -54,6 +61,8 @@ export class Patience {
       finished: AFTER_FINISH_MS,
       whole: Math.max(1, remainingMs * WHOLE_SHARE),
     };
+    const { first, whole } = this.#phases;
+    this.#hasty = { first: first < Math.min(firstTokenMs, FAIR_FIRST_MS), whole: whole < FAIR_WHOLE_MS };
     if (totalMs !== undefined)
       this.#total = setTimeout(() => this.#giveUp(`no whole answer within ${totalMs} ms`), totalMs);
     if (parent.aborted) this.#onParent();
@@ -72,7 +81,10 @@ export class Patience {
       phase === "opened" ? Math.max(this.#phases.between, this.#firstUntil - now) : this.#phases[phase];
     if (phase === "first" || phase === "whole") this.#firstUntil = now + ms;
     const what = WHAT[phase];
-    this.#timer = setTimeout(() => this.#giveUp(`${what} within ${Math.round(ms)} ms`), ms);
+    this.#timer = setTimeout(
+      () => this.#giveUp(`${what} within ${Math.round(ms)} ms`, this.#hasty[phase]),
+      ms,
+    );
   }
 
   end(): void {
@@ -81,7 +93,9 @@ export class Patience {
     this.#parent.removeEventListener("abort", this.#onParent);
   }
 
-  #giveUp(detail: string): void {
-    this.#controller.abort(new ModelFailure("timeout", detail));
+  #giveUp(detail: string, isHasty = false): void {
+    const failure = new ModelFailure("timeout", detail);
+    failure.uncounted = isHasty;
+    this.#controller.abort(failure);
   }
 }

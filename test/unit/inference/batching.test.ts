@@ -122,7 +122,7 @@ describe("a batch", () => {
     });
     const ended = await Promise.allSettled(jobs(3).map((job) => ask(model, job)));
     const failures = ended.map((each) => failureOf((each as PromiseRejectedResult).reason));
-    expect(failures.map(({ reason, repeated }) => [reason, repeated])).toEqual([
+    expect(failures.map(({ reason, uncounted }) => [reason, uncounted])).toEqual([
       ["overloaded", false],
       ["overloaded", true],
       ["overloaded", true],

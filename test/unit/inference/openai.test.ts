@@ -2,7 +2,8 @@
 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { failureOf, isCongestion, isFault } from "#actors/inference/failure.ts";
 import { openaiEndpoint } from "#actors/inference/models/openai.ts";
 import { AnswerReader } from "#actors/inference/models/openai-answer.ts";
 import { modelError, refusesStreamOptions } from "#actors/inference/models/openai-errors.ts";
@@ -160,4 +161,32 @@ test("patience leaves time for another try, and ends with its caller", async () 
   caller.abort("stopped");
   expect(other.signal.reason).toBe("stopped");
   for (const each of [patience, other]) each.end();
+});
+
+test("a caller without time takes a model from nobody: its silence counts where it was long, or is the model's own measure", async () => {
+  vi.useFakeTimers();
+  try {
+    const counts = (phase: "first" | "whole", leftMs: number, timeouts = {}): boolean => {
+      const patience = new Patience(new AbortController().signal, leftMs, timeouts);
+      patience.arm(phase);
+      vi.advanceTimersByTime(leftMs);
+      patience.end();
+      return isFault(failureOf(patience.signal.reason)) && isCongestion(failureOf(patience.signal.reason));
+    };
+    expect([1_000, 5_000, 13_000, 60_000].map((ms) => counts("first", ms))).toEqual([
+      false,
+      false,
+      true,
+      true,
+    ]);
+    expect([1_000, 13_000, 15_000, 60_000].map((ms) => counts("whole", ms))).toEqual([
+      false,
+      false,
+      true,
+      true,
+    ]);
+    expect(counts("first", 1_000, { firstTokenMs: 200 })).toBe(true);
+  } finally {
+    vi.useRealTimers();
+  }
 });
