@@ -36,7 +36,7 @@ interface CacheableInput {
   readonly locale: string;
   /** Something that matters was said before in the conversation. */
   readonly ongoing: boolean;
-  /** The bot's last reply ended with a question. */
+  /** The bot's last reply ended with a question, or nearly so. */
   readonly asked: boolean;
 }
 
@@ -54,6 +54,8 @@ const FEW_WORDS = 3;
 /** An answer to the bot's question may be a little longer. */
 const ANSWER_WORDS = 6;
 
+/** A question, and at most a short sentence, a source or a smiley behind it. */
+const ASKING = /[?\uff1f][^?\uff1f]{0,80}$/u;
 const WORDS = /[\p{L}\p{N}'-]+/gu;
 
 const BOTH: Cacheability = { levels: "both" };
@@ -81,7 +83,7 @@ export function cacheability({ question, locale, ongoing, asked }: CacheableInpu
   if (!ongoing) return dependsOnContext(text, wording) ? none("context") : BOTH;
   const questionMark = text.endsWith("?");
   const said = text.replace(OPENING, "").match(WORDS)?.length ?? 0;
-  if (asked && !questionMark && said <= ANSWER_WORDS) return none("answer");
+  if (asked && !questionMark && (said <= ANSWER_WORDS || !wording.asks.test(text))) return none("answer");
   if (said < FEW_WORDS || dependsOnContext(text, wording)) return none("context");
   return BOTH;
 }
@@ -108,9 +110,9 @@ export type Judgement = Cacheability & {
 
 export function judge({ question, locale, earlier }: TurnAtHand): Judgement {
   const quiet = earlier.every(({ messages }) => messages.length > 0 && messages.every(isSmallTalk));
-  const last = earlier.at(-1)?.reply.trimEnd() ?? "";
+  const last = earlier.at(-1)?.reply ?? "";
   // Asked back after a greeting, anything may follow.
-  const asked = !quiet && /[?\uff1f]["')\]*_]*$/u.test(last);
+  const asked = !quiet && ASKING.test(last);
   const judged = cacheability({ question, locale, ongoing: !quiet, asked });
   return { ...judged, keeps: quiet && judged.levels !== "none" };
 }

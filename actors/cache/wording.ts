@@ -21,6 +21,8 @@ export interface Wording {
   readonly smallTalk: RegExp;
   /** Tells the bot how to behave from now on. */
   readonly instruction: RegExp;
+  /** Asks something or for something, question mark or not. */
+  readonly asks: RegExp;
   /** Begins by continuing what was said before, or is nothing but a question word or a comparison. */
   readonly continues: RegExp;
   /** Uses of the words below that refer to nothing before; they are taken out first. */
@@ -90,6 +92,7 @@ export const ENGLISH: Wording = {
   smallTalk: new RegExp(`^(${EN_COURTESY}[ ,.!?]*){1,4}$`),
   instruction:
     /\b(from now on|ignore (all|the|any|your|previous|every)|forget (all|the|everything|your)|pretend|act as|you are now|roleplay|role-play|(always|only|please|just)? ?(answer|reply|respond|write|speak|say|talk)( me)? (only|always|in|as|like|with|that|everything|to (every|all))|system prompt|your instructions|repeat after me|translate)\b/,
+  asks: /\b(what|how|when|where|why|which|who|whose|can|could|do you|do i|do we|does|did|is (it|there|the|a|my)|are (you|there|the|my)|will|would you|should|may i|(want|need|like|love) to|tell me|explain|show|help|give me|wondering|looking for)\b/,
   continues:
     /^((and|but|or|so|also|then|yes|yeah|yep|no|nope|nah|ok|okay|sure|right|correct|exactly|what about|how about|what if|really|same|again|another|anything else|what else|which ones?|instead|for example|in that case|if so|if not|otherwise|only|not|just|with|without|by|about|because|maybe)\b|(why|why not|how|how come|how so|when|where|who|which|how much|how many|how long|how often|since when|until when|more|tell me more|go on|continue|like what|else|the (first|second|third|last|other|next|former|latter|same|cheaper|cheapest|bigger|smaller|red|blue|green|black|white)( ones?)?|(for|to|in|at|on|from|during) (?!(which|what|how|whom)\b)[^ ]+( [^ ]+){0,2}|which (is|are) (the )?((more|less|most|least) [a-z]+|better|worse|best|worst|[a-z]+(er|est)))$)/,
   empty:
@@ -146,6 +149,7 @@ export const DUTCH: Wording = {
   smallTalk: new RegExp(`^(${NL_COURTESY}[ ,.!?]*){1,4}$`),
   instruction:
     /\b(vanaf nu|negeer (alle|de|alles|je|vorige)|vergeet (alles|alle|je)|doe alsof|gedraag je|je bent nu|(antwoord|reageer|schrijf|praat|zeg)( mij| me)? (alleen|altijd|in het|als|met|op alles)|systeemprompt|je instructies|herhaal|vertaal)\b/,
+  asks: /\b(wat|hoe|hoeveel|hoelang|wanneer|waar|waarom|welke?|wie|wiens|kan|kun|kunnen|kunt|mag|moet|hebben jullie|heb je|heeft|is (het|er|de|een|mijn)|zijn (jullie|er|de|mijn)|zal|zullen|wil|willen|wou|vertel|leg|toon|help|geef|zoek)\b/,
   continues:
     /^((en|maar|of|dus|ook|dan|ja|jawel|nee|neen|oke|oké|ok|prima|klopt|precies|juist|echt|nogmaals|nog|anders|wat nog meer|welke dan|hoe dan|hoe zit (het|dat)|hoe zit 't|wat dacht je van|wat als|zoals|in dat geval|zo ja|zo nee|alleen|niet|met|zonder|door|over|want|omdat|misschien)(?![\p{L}\p{N}])|(waarom|waarom niet|hoezo|hoe|wanneer|waar|wie|welke|hoeveel|hoelang|hoe lang|hoe vaak|sinds wanneer|tot wanneer|meer|vertel meer|ga door|de (eerste|tweede|derde|laatste|andere|volgende|goedkopere|goedkoopste|grotere|kleinere|rode|blauwe|groene|zwarte|witte)|(voor|naar|in|op|bij|uit|vanuit|vanaf|tijdens) (?!(welke?|wat|hoe|wie)\b)[^ ]+( [^ ]+){0,2}|welke (is|zijn) (de |het )?(beter|beste?|[a-z]+(er|ste?)))$)/u,
   empty:

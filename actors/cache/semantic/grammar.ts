@@ -46,7 +46,7 @@ const PREPOSITIONS: ReadonlySet<string> = new Set(
 
 export const isPreposition = (word: string): boolean => PREPOSITIONS.has(word);
 
-/** Classes whose members are values wherever they stand: ordinals, days, months, colours, sizes, the next of kin. */
+/** Classes whose members are values wherever they stand: ordinals, days, months, colours, sizes. */
 const CLOSED_VALUES: ReadonlySet<string> = new Set([
   ...list(`hundred second third fourth fifth honderd tweede derde vierde vijfde twice thrice tweemaal driemaal
     monday tuesday wednesday thursday friday saturday sunday maandag dinsdag woensdag donderdag vrijdag zaterdag zondag
@@ -54,10 +54,19 @@ const CLOSED_VALUES: ReadonlySet<string> = new Set([
     januari februari maart mei juni juli augustus oktober
     red blue green black white yellow orange purple pink brown grey gray
     rood rode blauw blauwe groen groene zwart zwarte wit witte geel gele oranje paars paarse roze bruin bruine grijs grijze
-    xs xl xxl xxxl
-    wife husband spouse son daughter mother father mom mum dad sister brother
-    vrouw echtgenoot echtgenote zoon dochter moeder vader zus broer`),
+    xs xl xxl xxxl`),
 ]);
+
+const KIN: ReadonlySet<string> = new Set(
+  list(`wife husband spouse son daughter mother father mom mum dad sister brother vrouw echtgenoot echtgenote zoon dochter
+    moeder vader zus broer`),
+);
+
+/** Somebody else than who writes does it. What is for somebody else is the same for all. */
+export function isOtherPersonAt(words: readonly { readonly text: string }[], at: number): boolean {
+  const before = words.slice(Math.max(0, at - 2), at).map(({ text }) => text);
+  return KIN.has(words[at]?.text ?? "") && !before.includes("for") && !before.includes("voor");
+}
 
 /** Days as they are seen from now, and parts of days and of weeks: one of them is not another, and none may be any. */
 const TIMES: ReadonlyMap<string, string> = new Map(
@@ -74,8 +83,18 @@ const TIMES: ReadonlyMap<string, string> = new Map(
   ].flatMap((names) => list(names).map((name) => [name, list(names)[0] as string] as const)),
 );
 
+const CYCLES = new Map(
+  ["this deze", "next coming volgende komende", "last past previous vorige afgelopen"].flatMap((names) =>
+    list(names).map((name) => [name, list(names)[0] as string] as const),
+  ),
+);
+const PERIODS: ReadonlySet<string> = new Set(list("week weekend month year maand jaar"));
+
 export const timesOf = (words: readonly { readonly text: string }[]): string[] =>
-  words.flatMap(({ text }) => TIMES.get(text) ?? []);
+  words.flatMap(
+    ({ text }, at) =>
+      TIMES.get(text) ?? (PERIODS.has(words[at + 1]?.text ?? "") ? (CYCLES.get(text) ?? []) : []),
+  );
 
 export const isClosedValue = (word: string): boolean => CLOSED_VALUES.has(word);
 
@@ -125,6 +144,15 @@ export interface Relation {
   readonly behind: readonly string[];
 }
 
+/** From Rome is not to Rome. */
+export const OTHER_WAY: ReadonlyMap<string, string> = new Map([
+  ["from", "to"],
+  ["to", "from"],
+  ["van", "naar"],
+  ["vanuit", "naar"],
+  ["naar", "vanuit"],
+]);
+
 /** How far before a relation its first side begins. */
 const SIDE = 5;
 
@@ -150,7 +178,10 @@ const OPPOSITES: readonly (readonly [readonly string[], readonly string[]])[] = 
     ["start starting beginnen", "stop stopping end cancel stoppen"],
     ["subscribe subscribing aanmelden abonneren", "unsubscribe unsubscribing afmelden uitschrijven"],
     ["before voor", "after na"],
-    ["with met including included inclusief inbegrepen", "without zonder excluding excluded exclusief"],
+    [
+      "with met including included incl inclusief inbegrepen",
+      "without zonder excluding excluded excl exclusief",
+    ],
     ["increase raise verhogen", "decrease lower reduce verlagen"],
     ["buy buying kopen", "sell selling verkopen"],
     ["send sending versturen verzenden", "receive receiving ontvangen"],
@@ -165,6 +196,7 @@ const OPPOSITES: readonly (readonly [readonly string[], readonly string[]])[] = 
     ["higher hoger", "lower lager"],
     ["bigger larger groter", "smaller kleiner"],
     ["inside indoors", "outside outdoors"],
+    ["up omhoog", "down omlaag"],
     ["deposit storten", "withdraw withdrawal opnemen"],
     ["login log-in inloggen", "logout log-out uitloggen"],
     ["import importeren", "export exporteren"],

@@ -3,6 +3,7 @@ import {
   deniedBy,
   dutyOf,
   isFunctionWord,
+  OTHER_WAY,
   oppositeOf,
   type QuestionType,
   questionType,
@@ -32,7 +33,7 @@ export interface Reading {
   readonly words: readonly Word[];
   /** The words and their stems. */
   readonly texts: ReadonlySet<string>;
-  /** The same as it was written, slips of typing and all. */
+  /** The same with what may be no slip of typing as it was written: another letter in place of one, shirts and shorts. */
   readonly written: Phrase;
   readonly numbers: readonly Quantity[];
   readonly slots: readonly string[];
@@ -87,11 +88,15 @@ export function read(
     new Set(all.flatMap(({ text }) => [text, lexicon.stemOf(text)]));
   const texts = textsOf(words);
   const plain = words.map((word) => word.text).join(" ");
-  const isMended = words.some((word, at) => word !== written[at]);
+  const doubtful = words.map((word, at) => {
+    const other = written[at] as Word;
+    return isOtherLetter(word.text, other.text) ? other : word;
+  });
+  const isDoubtful = doubtful.some((word, at) => word !== words[at]);
   return {
     words,
     texts,
-    written: { words: written, texts: isMended ? textsOf(written) : texts },
+    written: { words: doubtful, texts: isDoubtful ? textsOf(doubtful) : texts },
     numbers: quantitiesOf(words),
     slots: slots(text),
     denied: deniedBy(words),
@@ -103,6 +108,14 @@ export function read(
     towards: towardsOf(plain),
     restricts: restricts(words),
   };
+}
+
+/** A letter too many or too few, or two that changed places, is a slip; another letter may make another word. */
+function isOtherLetter(one: string, other: string): boolean {
+  if (one.length !== other.length) return false;
+  let differing = 0;
+  for (let at = 0; at < one.length; at++) if (one[at] !== other[at]) differing++;
+  return differing === 1;
 }
 
 export interface Context extends Words, Answer {
@@ -140,7 +153,6 @@ export function* refusals(asked: Reading, known: Reading, answer: Context): Gene
   if (values.length > 0) yield `value: ${values.join(", ")}`;
   const contrast = lexicon.contrastOf(asked, known, tells);
   if (contrast !== undefined) yield `contrast: ${contrast}`;
-  // A slip of typing and another word look the same: shirts, shorts.
   const exchange = lexicon.exchangeOf(asked.written, known.written, spoken);
   if (exchange !== undefined) yield `exchange: ${exchange}`;
   const opposite = oppositeOf(asked.texts, known.texts);
@@ -187,6 +199,8 @@ function saidAgainst(one: Reading, other: Reading, lexicon: Lexicon): string | u
 
 /** Both name the same two in exchange: from Rome to Paris, from Paris to Rome; points to vouchers, vouchers to points. */
 function turnedOf(asked: Reading, known: Reading): string | undefined {
+  const way = otherWayOf(asked, known);
+  if (way !== undefined) return way;
   for (const { word, before, behind } of asked.relations)
     for (const other of known.relations) {
       if (other.word !== word) continue;
@@ -194,6 +208,17 @@ function turnedOf(asked: Reading, known: Reading): string | undefined {
       const there = other.behind.find((end) => !behind.includes(end) && before.includes(end));
       if (here !== undefined && there !== undefined)
         return `${there} ${word} ${here} / ${here} ${word} ${there}`;
+    }
+  return undefined;
+}
+
+/** The same is done from there in one of both, and to there in the other: ship from rome, ship to rome. */
+function otherWayOf(asked: Reading, known: Reading): string | undefined {
+  for (const { word, before, behind } of asked.relations)
+    for (const other of known.relations) {
+      if (OTHER_WAY.get(word) !== other.word || before.at(-1) !== other.before.at(-1)) continue;
+      const end = behind.find((each) => other.behind.includes(each));
+      if (end !== undefined) return `${word} / ${other.word} ${end}`;
     }
   return undefined;
 }

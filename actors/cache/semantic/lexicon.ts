@@ -3,7 +3,14 @@
  * for none), which narrow a noun ("gold account"), which are verbs, and which are a common word misspelt. Counts only,
  * added and taken away with entries; no word of any data set is written here.
  */
-import { isBeforeVerb, isClosedValue, isDeterminer, isFunctionWord, isPreposition } from "./grammar.ts";
+import {
+  isBeforeVerb,
+  isClosedValue,
+  isDeterminer,
+  isFunctionWord,
+  isOtherPersonAt,
+  isPreposition,
+} from "./grammar.ts";
 import { isSpellable, Spelling } from "./spelling.ts";
 import { stemOf } from "./stem.ts";
 import type { Word } from "./words.ts";
@@ -142,7 +149,7 @@ export class Lexicon {
     for (const [at, word] of words.entries()) {
       const { text, number } = word;
       if (number || this.#has(other, text)) continue;
-      if (isClosedValue(text)) values.add(text);
+      if (isClosedValue(text) || isOtherPersonAt(words, at)) values.add(text);
       if (isFunctionWord(text) || isCommon(text)) continue;
       if (this.#isName(word)) values.add(text);
       if (about.has(this.stemOf(text)) || this.#isGeneric(text)) continue;
@@ -202,6 +209,8 @@ export class Lexicon {
       if (before === undefined || farBefore === undefined) continue;
       if (isPreposition(before) && !isFunctionWord(farBefore))
         yield [`${this.stemOf(farBefore)} ${before} _`, text];
+      // "To cancel" and "to change" may be the same; "from rome" and "from paris" are not.
+      else if (isPreposition(before) && before !== "to") yield [`${before} _`, text];
     }
   }
 

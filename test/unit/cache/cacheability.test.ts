@@ -112,6 +112,15 @@ describe("in the middle of a conversation", () => {
 test("what follows a question of the bot is its answer, unless it is a question itself", () => {
   expect(reasonOf("Rather something dark green", "en", ASKED)).toBe("none answer");
   expect(reasonOf("Which colours do you have in stock?", "en", ASKED)).toBe("both");
+  expect(reasonOf("I live in the north of the country near a river", "en", ASKED)).toBe("none answer");
+  expect(reasonOf("Ik woon in het noorden van het land bij een rivier", "nl", ASKED)).toBe("none answer");
+  expect(reasonOf("please tell me how long delivery of a bicycle takes", "en", ASKED)).toBe("both");
+  for (const end of [" \ud83d\ude0a", " [1]", " Just let me know."])
+    expect(
+      reasonOf("Rather something dark green", "en", [
+        { messages: ["I want a bicycle"], reply: `Which colour?${end}` },
+      ]),
+    ).toBe("none answer");
 });
 
 test("after a greeting a conversation begins: fragments are searches, and answers may be kept", () => {
