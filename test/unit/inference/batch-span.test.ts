@@ -1,6 +1,11 @@
 // What a trace shows of a batch: its own span with the number of its requests and links to each of them; alone it is
 // part of its request's trace.
-import { api, tracing } from "@opentelemetry/sdk-node";
+import * as api from "@opentelemetry/api";
+import {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  SimpleSpanProcessor,
+} from "@opentelemetry/sdk-trace-base";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Entry } from "#actors/inference/models/batch-entry.ts";
 import { BatchingModel } from "#actors/inference/models/batching.ts";
@@ -10,9 +15,9 @@ import { systemClock } from "#runtime/clock.ts";
 import { enableTracing } from "#runtime/observe/trace.ts";
 import { jobOf } from "#test/harness/inference.ts";
 
-const exporter = new tracing.InMemorySpanExporter();
-const provider = new tracing.BasicTracerProvider({
-  spanProcessors: [new tracing.SimpleSpanProcessor(exporter)],
+const exporter = new InMemorySpanExporter();
+const provider = new BasicTracerProvider({
+  spanProcessors: [new SimpleSpanProcessor(exporter)],
 });
 
 beforeAll(() => {
