@@ -29,8 +29,10 @@ interface Place {
   strikes: number;
   restsUntil: number;
   restsFor: FailureReason;
+  /** Answers in a row that hasty callers did not wait for. */
+  silences: number;
   /** Others are preferred until then. */
-  usedUpUntil: number;
+  lastUntil: number;
 }
 
 /** A limit without a named time: doubled at each further one. */
@@ -61,10 +63,11 @@ export function rotating(name: string, endpoints: readonly Endpoint[], clock: Cl
       strikes: 0,
       restsUntil: 0,
       restsFor: "failed",
-      usedUpUntil: 0,
+      silences: 0,
+      lastUntil: 0,
     };
     endpoint.onUsedUp?.((ms) => {
-      place.usedUpUntil = clock.now() + Math.min(USED_UP_MOST_MS, ms);
+      place.lastUntil = clock.now() + Math.min(USED_UP_MOST_MS, ms);
     });
     return place;
   });
@@ -96,6 +99,7 @@ export function rotating(name: string, endpoints: readonly Endpoint[], clock: Cl
           const answer = await place.model.run(job, heard);
           place.worked = true;
           place.strikes = 0;
+          place.silences = 0;
           return answer;
         } catch (error) {
           run.signal.throwIfAborted();
@@ -118,8 +122,8 @@ function nextOf(
 ): Place | undefined {
   const awake = places.filter((place) => !tried.has(place) && place.restsUntil <= now);
   if (awake.length < 2) return awake[0];
-  return orderEndpoints(awake, affinityKey(job), ({ running, concurrency, usedUpUntil }) => ({
-    resting: usedUpUntil > now,
+  return orderEndpoints(awake, affinityKey(job), ({ running, concurrency, lastUntil }) => ({
+    resting: lastUntil > now,
     full: running >= concurrency,
   }))[0];
 }
@@ -130,9 +134,15 @@ function rest(
   hasOthers: boolean,
   clock: Clock,
 ): void {
-  if (uncounted) return;
-  const doubled = (first: number, most: number): number =>
-    Math.min(most, first * 2 ** Math.min(10, place.strikes)) * (0.75 + clock.random() / 2);
+  const doubled = (first: number, most: number, times = place.strikes): number =>
+    Math.min(most, first * 2 ** Math.min(10, times)) * (0.75 + clock.random() / 2);
+  if (uncounted) {
+    // It may be well and is taken from nobody; but where others answer, not every hasty caller has to find out.
+    if (reason !== "timeout") return;
+    const lastUntil = clock.now() + doubled(FAILED_MS, FAILED_MOST_MS, place.silences++);
+    place.lastUntil = Math.max(place.lastUntil, lastUntil);
+    return;
+  }
   let ms = 0;
   if (reason === "limited" || reason === "overloaded")
     ms = restMs ?? (reason === "limited" || hasOthers ? doubled(LIMITED_MS, LIMITED_MOST_MS) : 0);

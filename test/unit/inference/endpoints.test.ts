@@ -152,6 +152,32 @@ describe("endpoints", () => {
     expect(await ask()).toMatch(/^[ab]: refused$/);
   });
 
+  test("one that is silent to hasty callers is asked last, for longer while it stays silent, and rests for nobody", async () => {
+    const silent = new ModelFailure("timeout", "no first token within 900 ms");
+    silent.uncounted = true;
+    const { behaviours, ask, pass, readyInMs } = modelOf({ a: "answers", b: "answers" });
+    const home = (await ask()).startsWith("a") ? "a" : "b";
+    const other = home === "a" ? "b" : "a";
+    behaviours[home] = silent;
+    for (const ms of [500, 1_000, 2_000]) {
+      expect(await ask()).toBe(`${home} ${other}: answered`);
+      pass(ms - 1);
+      expect(await ask()).toBe(`${other}: answered`);
+      pass(1);
+    }
+    behaviours[other] = silent;
+    expect(await ask()).toBe(`${home} ${other}: timeout`);
+    expect(readyInMs()).toBe(0);
+    behaviours[home] = "answers";
+    behaviours[other] = "answers";
+    expect(await ask()).toBe(`${home}: answered`);
+    behaviours[home] = silent;
+    pass(4_000);
+    expect(await ask()).toBe(`${home} ${other}: answered`);
+    pass(500);
+    expect(await ask()).toBe(`${home} ${other}: answered`);
+  });
+
   test("one whose limit is used up is asked last, but it is asked", async () => {
     const { behaviours, ask, tell, pass } = modelOf({ a: "answers", b: "answers" });
     tell.a?.(10_000);
