@@ -24,7 +24,7 @@ export interface Outcome {
   readonly refusal?: string | undefined;
   /** Number of the attempt that gave the text. */
   readonly attempt: number;
-  /** Of the answer and of every one before it that was cut off. */
+  /** Of the answer and of every one before it that was cut off or had no word. */
   readonly usage: Usage;
   /** US dollars of that usage; undefined where no model has a price. */
   readonly costUsd: number | undefined;
@@ -141,7 +141,7 @@ interface Progress {
   restarts: number;
   /** No model is at work on it: all failed or rest. */
   waits: boolean;
-  /** Of answers that were cut off. */
+  /** Of answers that were cut off, or came without a word. */
   spent: Spent;
   readonly startedAt: number;
   /** The answer must be whole by then. */
@@ -172,10 +172,14 @@ async function ask(
     parts.onText(text);
     held = killPoint("worker.midStream") ?? held;
   };
+  const onSpent = (usage: Usage): void => {
+    state.spent = plus(state.spent, usage, state.served);
+    state.text = "";
+  };
   try {
     const run = parts.pool.run(
       job,
-      { signal, attempt: state.attempt, until: state.until, onText },
+      { signal, attempt: state.attempt, until: state.until, onText, onSpent },
       {
         onTry: (model) => {
           // The next model begins: what the one before had said was paid for, and is void.

@@ -1,14 +1,33 @@
 /** What a batch brought for one job, on its way to whoever waits for it; and what a trace shows of a batch. */
 import type { Job } from "#contracts/job.ts";
-import { costOf } from "#contracts/usage.ts";
+import { costOf, NO_USAGE, type Usage } from "#contracts/usage.ts";
 import { batchRequestAttributes } from "#runtime/observe/genai.ts";
 import { type Span, SpanKind, startSpan } from "#runtime/observe/trace.ts";
 import { offlinePrice } from "./models/offline.ts";
 import type { OfflineParts } from "./offline.ts";
 import type { Batch, Parked } from "./offline-store.ts";
 import type { ModelAnswer } from "./port.ts";
-import { count, resultOf, sendResult } from "./result.ts";
+import { count, countUsage, resultOf, sendResult } from "./result.ts";
 import { finishSpan, startAttemptSpan } from "./telemetry.ts";
+
+/** The answer in a line's end, and what was used for it. Undefined where it is empty, filtered or garbage: it is paid for too. */
+export function readAnswer(
+  { pool, served }: OfflineParts,
+  body: unknown,
+  job: Job,
+): { answer: ModelAnswer | undefined; usage: Usage } {
+  let spent = NO_USAGE;
+  try {
+    const answer = served.offline.answerOf(body, job, (usage) => {
+      spent = usage;
+    });
+    return { answer, usage: answer.usage };
+  } catch {
+    const price = offlinePrice(served.price);
+    countUsage(pool, spent, price && costOf(spent, price));
+    return { answer: undefined, usage: spent };
+  }
+}
 
 /** Resolves when the result can no longer be lost. @throws as `sendResult` */
 export async function deliver(

@@ -18,10 +18,9 @@ import { failureOf } from "./failure.ts";
 import type { BatchApi, LineEnd, RemoteBatch } from "./models/batch-api.ts";
 import type { OfflineModel } from "./models/offline.ts";
 import type { PooledModel } from "./models/registry.ts";
-import { deliver, startBatchSpan } from "./offline-answer.ts";
+import { deliver, readAnswer, startBatchSpan } from "./offline-answer.ts";
 import { Leftovers } from "./offline-leftovers.ts";
 import { type Batch, lineIdOf, markOf, OfflineStore, type Parked, seqOf } from "./offline-store.ts";
-import type { ModelAnswer } from "./port.ts";
 import { Rounds } from "./rounds.ts";
 
 export interface OfflineParts {
@@ -375,25 +374,20 @@ export class Offline {
     await this.#forget(batch);
   }
 
-  /** @returns what it used; nothing where it is no answer, or one that nobody wants any more */
+  /** @returns what it used; nothing where nobody wants it any more */
   async #answer(batch: Batch, { id, answer: body }: LineEnd, span: Span): Promise<Usage> {
-    const { served } = this.#parts;
     const seq = seqOf(id);
     const parked = this.#parked.get(seq);
     if (!parked || body === undefined) return NO_USAGE;
     const job = await this.#store.job(seq);
     if (!job || lineIdOf(seq, job) !== id) return NO_USAGE;
-    let answer: ModelAnswer;
-    try {
-      answer = served.offline.answerOf(body, job);
-    } catch {
-      // Empty, filtered or garbage: it is asked again with what is left.
-      return NO_USAGE;
-    }
+    const { answer, usage } = readAnswer(this.#parts, body, job);
+    // It is asked again with what is left.
+    if (!answer) return usage;
     await deliver(this.#parts, { job, parked, batch, answer }, span, this.#stopped.signal);
     await this.#store.remove(seq);
     this.#parked.delete(seq);
     metrics.offline({ ...this.#names, result: "answered" });
-    return answer.usage;
+    return usage;
   }
 }

@@ -14,6 +14,8 @@ export interface ModelRun {
   readonly until?: number | undefined;
   /** What to append to the answer, as it comes. */
   onText(text: string): void;
+  /** Told of what was used for an answer without a word, right before that is thrown: it is paid for like any other. */
+  onSpent?: ((usage: Usage) => void) | undefined;
 }
 
 /** How a request travelled where several share one call. */

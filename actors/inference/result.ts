@@ -6,6 +6,7 @@ import { asJetclawError } from "#contracts/errors.ts";
 import type { Job, JobResult } from "#contracts/job.ts";
 import { inferStream } from "#contracts/subjects.ts";
 import { CONVERSATION, resultMessage } from "#contracts/turn.ts";
+import type { Usage } from "#contracts/usage.ts";
 import { deadBytes } from "#runtime/actor/dead-letter.ts";
 import type { Clock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
@@ -115,10 +116,14 @@ function errorOf({
   };
 }
 
-/** What it used and cost, by pool. */
 export function count(pool: string, job: Job, result: JobResult): void {
   metrics.jobs({ pool, class: job.cls, result: result.finish });
-  if (result.usage.inputTokens > 0) metrics.tokens({ pool, direction: "input" }, result.usage.inputTokens);
-  if (result.usage.outputTokens > 0) metrics.tokens({ pool, direction: "output" }, result.usage.outputTokens);
-  if (result.costUsd) metrics.costUsd({ pool }, result.costUsd);
+  countUsage(pool, result.usage, result.costUsd);
+}
+
+/** What was used and what it cost, by pool. */
+export function countUsage(pool: string, usage: Usage, costUsd: number | undefined): void {
+  if (usage.inputTokens > 0) metrics.tokens({ pool, direction: "input" }, usage.inputTokens);
+  if (usage.outputTokens > 0) metrics.tokens({ pool, direction: "output" }, usage.outputTokens);
+  if (costUsd) metrics.costUsd({ pool }, costUsd);
 }

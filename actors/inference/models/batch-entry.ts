@@ -46,9 +46,12 @@ export class Entry implements Waiting {
     this.tokens = estimateUsage(job, "").inputTokens;
     this.#owner = owner;
     this.#signal = run.signal;
-    this.#reader = new AnswerReader((text) => {
-      this.#text += text;
-      run.onText(text);
+    this.#reader = new AnswerReader({
+      ...run,
+      onText: (text) => {
+        this.#text += text;
+        run.onText(text);
+      },
     });
     this.answer = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -94,9 +97,9 @@ export class Entry implements Waiting {
   finish(usage?: Usage): void {
     if (this.#settled) return;
     try {
-      const answer = this.#reader.answer(this.job);
-      this.#usage = usage ?? answer.usage;
-      this.#resolve({ ...answer, usage: this.#usage, batch: this.share });
+      const answer = this.#reader.answer(this.job, usage);
+      this.#usage = answer.usage;
+      this.#resolve({ ...answer, batch: this.share });
     } catch (error) {
       return this.fail(error);
     }

@@ -4,7 +4,7 @@ import type { Job } from "#contracts/job.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { Price } from "#contracts/usage.ts";
 import type { BatchLimits, Urgency } from "../batcher.ts";
-import type { ModelAnswer } from "../port.ts";
+import type { ModelAnswer, ModelRun } from "../port.ts";
 import { type BatchApi, batchApi, COMPLETIONS } from "./batch-api.ts";
 import { isOwn, OPENAI_URL, requestOf } from "./openai.ts";
 import { AnswerReader } from "./openai-answer.ts";
@@ -22,7 +22,7 @@ export interface OfflineModel {
   /** A job as a line of a batch's file. */
   lineOf(id: string, job: Job): string;
   /** The answer in a line's end. @throws JetclawError `model.unavailable`, `model.rejected` */
-  answerOf(body: unknown, job: Job): ModelAnswer;
+  answerOf(body: unknown, job: Job, onSpent: ModelRun["onSpent"]): ModelAnswer;
 }
 
 type OfflineConfig = ModelConfig & { readonly batch: { readonly mode: "offline" } };
@@ -62,8 +62,8 @@ export function offlineModel(config: OfflineConfig, apiKey: string | undefined):
       const { stream: _, ...body } = requestOf(name, job, { own, stream: false });
       return JSON.stringify({ custom_id: id, method: "POST", url: COMPLETIONS, body });
     },
-    answerOf(body, job) {
-      const reader = new AnswerReader(() => {});
+    answerOf(body, job, onSpent) {
+      const reader = new AnswerReader({ onText() {}, onSpent });
       reader.read(wholeChunk((body ?? {}) as Parameters<typeof wholeChunk>[0]));
       return reader.answer(job);
     },

@@ -4,7 +4,7 @@ import { JetclawError } from "#contracts/errors.ts";
 import type { Job } from "#contracts/job.ts";
 import type { Usage } from "#contracts/usage.ts";
 import { ModelFailure } from "../failure.ts";
-import type { ModelAnswer } from "../port.ts";
+import type { ModelAnswer, ModelRun } from "../port.ts";
 import { citationsOf } from "./citations.ts";
 import { ToolCallReader } from "./tool-calls.ts";
 
@@ -18,7 +18,7 @@ const BROKEN_OFF = /^(error|abort(ed)?|insufficient_system_resource)$/i;
 const CUT_OFF = /^(length|model_length|max_tokens|max_output_tokens|content_filter\b.*)$/i;
 
 export class AnswerReader {
-  readonly #onText: (text: string) => void;
+  readonly #run: Pick<ModelRun, "onText" | "onSpent">;
   readonly #tools = new ToolCallReader();
   #text = "";
   #refusal = "";
@@ -28,8 +28,8 @@ export class AnswerReader {
   #goesOn = false;
   #full = false;
 
-  constructor(onText: (text: string) => void) {
-    this.#onText = onText;
+  constructor(run: Pick<ModelRun, "onText" | "onSpent">) {
+    this.#run = run;
   }
 
   /** The model is at work on its answer, be it that it thinks. */
@@ -64,13 +64,18 @@ export class AnswerReader {
     if (reason && !this.#full) this.#end(String(reason));
   }
 
-  /** @throws JetclawError `model.unavailable` when the stream ended before the answer did */
-  answer(job: Job): ModelAnswer {
+  /**
+   * @param counted what it used, where that is known from elsewhere
+   * @throws JetclawError `model.unavailable` when the stream ended before the answer did
+   */
+  answer(job: Job, counted = this.#usage): ModelAnswer {
     if (this.#finish === undefined)
       throw new JetclawError("model.unavailable", "the stream ended before the answer did");
+    const usage = counted ?? estimateUsage(job, this.#text);
     const toolCalls = this.#tools.calls();
     // Nobody can be told nothing. A caller of the endpoint reads why: its own limit or stop left no room for a word.
     if (this.#text.trim() === "" && !toolCalls && !job.chat) {
+      this.#run.onSpent?.(usage);
       if (this.#finish === "length")
         throw new ModelFailure("spent", "the limit of tokens was used up before the first word");
       throw new JetclawError("model.unavailable", "the answer is empty");
@@ -80,7 +85,7 @@ export class AnswerReader {
       citations: citationsOf(this.#text, job.passages),
       ...(toolCalls ? { toolCalls } : {}),
       ...(this.#refusal === "" ? {} : { refusal: this.#refusal }),
-      usage: this.#usage ?? estimateUsage(job, this.#text),
+      usage,
       finish: this.#finish,
     };
   }
@@ -95,7 +100,7 @@ export class AnswerReader {
   #add(content: string): void {
     const fits = content.slice(0, ANSWER_CHARS - this.#text.length);
     this.#text += fits;
-    if (fits !== "") this.#onText(fits);
+    if (fits !== "") this.#run.onText(fits);
     if (fits.length === content.length) return;
     this.#full = true;
     this.#finish = "length";

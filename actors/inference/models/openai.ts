@@ -70,7 +70,7 @@ export function openaiEndpoint({
     estimate: estimateUsage,
     async run(job: Job, run: ModelRun): Promise<ModelAnswer> {
       const patience = new Patience(run.signal, (run.until ?? job.deadline) - Date.now(), timeouts);
-      const reader = new AnswerReader(run.onText);
+      const reader = new AnswerReader(run);
       try {
         patience.arm(isStreamed(job) ? "first" : "whole");
         await readChunks(await open(job, run, patience.signal), (chunks) => {
@@ -78,15 +78,14 @@ export function openaiEndpoint({
           patience.arm(reader.finished ? "finished" : reader.begun ? "between" : "opened");
           return !reader.full;
         });
-        return reader.answer(job);
       } catch (error) {
         run.signal.throwIfAborted();
-        // What was missing after the finish reason is at most the usage.
-        if (reader.finished) return reader.answer(job);
-        throw modelError(patience.signal.aborted ? patience.signal.reason : error);
+        // What is missing after the finish reason is at most the usage.
+        if (!reader.finished) throw modelError(patience.signal.aborted ? patience.signal.reason : error);
       } finally {
         patience.end();
       }
+      return reader.answer(job);
     },
   };
   return {

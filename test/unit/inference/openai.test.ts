@@ -31,8 +31,10 @@ async function read(body: string, pieceBytes = 7): Promise<string> {
     text: async () => body,
   };
   let heard = "";
-  const reader = new AnswerReader((text) => {
-    heard += text;
+  const reader = new AnswerReader({
+    onText(text) {
+      heard += text;
+    },
   });
   try {
     await readChunks(response, (chunks) => {

@@ -8,6 +8,7 @@ import { AnswerReader } from "#actors/inference/models/openai-answer.ts";
 import { modelError } from "#actors/inference/models/openai-errors.ts";
 import { ProviderRefusal } from "#actors/inference/models/provider.ts";
 import type { Job } from "#contracts/job.ts";
+import type { Usage } from "#contracts/usage.ts";
 import { jobOf } from "#test/harness/inference.ts";
 
 type Chunk = Parameters<AnswerReader["read"]>[0];
@@ -17,7 +18,7 @@ const event = (data: unknown) => `data: ${JSON.stringify(data)}\n\n`;
 const DONE = "data: [DONE]\n\n";
 
 function answerOf(chunks: readonly Chunk[], job: Partial<Job> = {}) {
-  const reader = new AnswerReader(() => {});
+  const reader = new AnswerReader({ onText() {} });
   for (const each of chunks) reader.read(each);
   return reader.answer(jobOf(job));
 }
@@ -175,6 +176,7 @@ async function served(
   answer = [chunk({ content: "fine" }, "stop")],
 ) {
   const asked: Record<string, unknown>[] = [];
+  const spent: Usage[] = [];
   const server = createServer(async (request, response) => {
     let text = "";
     for await (const piece of request) text += piece;
@@ -189,14 +191,30 @@ async function served(
   const { model } = openaiEndpoint({ name: "m", baseUrl: `http://127.0.0.1:${port}/v1` });
   return {
     asked,
+    spent,
     ask: (job: Partial<Job>) =>
-      model.run(jobOf(job), { signal: new AbortController().signal, attempt: 1, onText: () => {} }),
+      model.run(jobOf(job), {
+        signal: new AbortController().signal,
+        attempt: 1,
+        onText: () => {},
+        onSpent: (usage) => void spent.push(usage),
+      }),
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
   };
 }
+
+test("tokens that all went into thoughts are told of once", async () => {
+  const usage = { prompt_tokens: 20, completion_tokens: 400 };
+  const chunks = [chunk({ content: "" }, "length"), { choices: [], usage } as unknown as Chunk];
+  await using server = await served(() => undefined, chunks);
+  await expect(server.ask({})).rejects.toMatchObject({ reason: "spent" });
+  expect(server.spent).toEqual([{ inputTokens: 20, outputTokens: 400 }]);
+  await server.ask(ofEndpoint);
+  expect(server.spent).toHaveLength(1);
+});
 
 describe("an option that a server does not know", () => {
   test("is left out once Mistral has named it in an object for a message", async () => {
