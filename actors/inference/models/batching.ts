@@ -161,9 +161,12 @@ export class BatchingModel implements Model {
     const open = batch.entries.filter((entry) => entry.open);
     const status = thrown instanceof ProviderRefusal ? thrown.status : undefined;
     if (status !== undefined && REFUSED.has(status) && open.length > 1) return this.#split(open);
-    if (status === 500 && open.length > 1) for (const { job } of open) this.#alone.add(job);
     const failed = failureOf(modelError(reasonOf(batch, thrown)));
-    const { reason, detail = "", restMs } = failed;
+    const { detail = "", restMs } = failed;
+    // Inside a stream: what others have heard of their answers by then cannot be sent again in halves.
+    const oneRefused = failed.reason === "refused" && open.length > 1;
+    const reason = oneRefused ? "failed" : failed.reason;
+    if (oneRefused || (status === 500 && open.length > 1)) for (const { job } of open) this.#alone.add(job);
     let { uncounted } = failed;
     for (const entry of open) {
       if (entry.finished) {

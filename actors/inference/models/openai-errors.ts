@@ -33,6 +33,17 @@ export function modelError(error: unknown): JetclawError {
   return new ModelFailure("failed", `the connection broke${causeOf(error)}`);
 }
 
+const NO_HEADERS = { get: () => null };
+
+/** An error that a server sends in place of an answer, under a status of success: routers name the status it would have had. */
+export function errorInside(error: unknown): ModelFailure {
+  const status = Number((error as { code?: unknown } | null)?.code);
+  if (!Number.isInteger(status) || status < 400 || status > 599)
+    return new ModelFailure("failed", "an error inside the stream");
+  const refusal = new ProviderRefusal(status, JSON.stringify({ error }), NO_HEADERS);
+  return new ModelFailure(reasonOf(refusal), `an error inside the stream (HTTP ${status})`);
+}
+
 function reasonOf(refusal: ProviderRefusal): FailureReason {
   const { status, message } = refusal;
   const code = codeOf(refusal);

@@ -5,6 +5,7 @@
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import type { ChatCompletionChunk } from "openai/resources/chat/completions";
 import { JetclawError } from "#contracts/errors.ts";
+import { errorInside } from "./openai-errors.ts";
 import type { ProviderResponse } from "./provider.ts";
 
 /** No event of a sane server is longer. */
@@ -17,7 +18,7 @@ type OnChunks = (chunks: Iterable<ChatCompletionChunk>) => boolean | undefined;
  * Reads a response to its end. The first word need not wait for what came with it. What follows `[DONE]` is read and
  * dropped, so that the connection can be used again; whether the answer was complete is for the caller to see in the
  * chunks.
- * @throws JetclawError `model.unavailable` for what is no JSON, or an error that the server sends as an event
+ * @throws JetclawError `model.unavailable` for what is no JSON; ModelFailure for an error that the server sends as an event
  */
 export async function readChunks(
   response: Pick<ProviderResponse, "headers" | "read" | "text">,
@@ -69,6 +70,6 @@ function chunkOf(data: string): ChatCompletionChunk {
   if (typeof chunk !== "object" || chunk === null || Array.isArray(chunk))
     throw new JetclawError("model.unavailable", "the stream holds something else than chunks");
   const { error, x_groq: groq } = chunk as { error?: unknown; x_groq?: { error?: unknown } | null };
-  if (error || groq?.error) throw new JetclawError("model.unavailable", "an error inside the stream");
+  if (error || groq?.error) throw errorInside(error);
   return chunk as ChatCompletionChunk;
 }

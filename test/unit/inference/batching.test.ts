@@ -1,7 +1,7 @@
 // One model, many callers: who shares a call with whom, what a refusal, an error, an abort and a malformed answer do to
 // each of them. The call itself is scripted.
 import { describe, expect, test } from "vitest";
-import { failureOf } from "#actors/inference/failure.ts";
+import { failureOf, ModelFailure } from "#actors/inference/failure.ts";
 import type { Entry } from "#actors/inference/models/batch-entry.ts";
 import type { BatchCall, SendBatch } from "#actors/inference/models/batch-request.ts";
 import { shareUsage } from "#actors/inference/models/batch-usage.ts";
@@ -46,6 +46,24 @@ const outcomes = async (running: readonly Promise<ModelAnswer>[]): Promise<strin
   );
 
 describe("a batch", () => {
+  test("whose stream says that a request is refused does not say which: each goes alone at its next try", async () => {
+    const sent: string[] = [];
+    const model = modelOf(async ({ entries }) => {
+      sent.push(questions(entries));
+      if (questions(entries).includes("q1")) throw new ModelFailure("refused", "an error inside the stream");
+      answerAll(entries);
+      return undefined;
+    });
+    const all = jobs(3);
+    expect(await outcomes(all.map((job) => ask(model, job)))).toEqual(["failed", "failed", "failed"]);
+    expect(await outcomes(all.map((job) => ask(model, job)))).toEqual([
+      "answer to q0",
+      "refused",
+      "answer to q2",
+    ]);
+    expect(sent).toEqual(["q0 q1 q2", "q0", "q1", "q2"]);
+  });
+
   test("gives each caller its own text and its share of what was used, to the token", async () => {
     const model = modelOf(async ({ entries }) => {
       answerAll(entries);

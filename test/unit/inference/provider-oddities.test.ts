@@ -216,6 +216,27 @@ test("tokens that all went into thoughts are told of once", async () => {
   expect(server.spent).toHaveLength(1);
 });
 
+describe("an error inside a stream of status 200 (OpenRouter)", () => {
+  test.each([
+    [429, "limited"],
+    ["429", "limited"],
+    [402, "exhausted"],
+    [401, "unauthorized"],
+    [403, "unauthorized"],
+    [400, "refused"],
+    [502, "failed"],
+    [503, "overloaded"],
+    ["server_error", "failed"],
+    [1234, "failed"],
+  ])("of the code %s", async (code, reason) => {
+    const error = { error: { code, message: "sk-secret" } } as unknown as Chunk;
+    await using server = await served(() => undefined, [chunk({ content: "Two" }), error]);
+    const failure = failureOf(await server.ask({}).catch((thrown: unknown) => thrown));
+    expect(failure.reason).toBe(reason);
+    expect(failure.detail).toMatch(/^an error inside the stream( \(HTTP \d{3}\))?$/);
+  });
+});
+
 describe("an option that a server does not know", () => {
   test("is left out once Mistral has named it in an object for a message", async () => {
     const detail = [
