@@ -38,7 +38,7 @@ import {
   REPEATED_ATTEMPT,
   records,
 } from "./past-turns.ts";
-import type { Conversations, IncomingMessage, SessionPage, SessionQuery } from "./port.ts";
+import type { Conversations, Extent, IncomingMessage, SessionPage, SessionQuery } from "./port.ts";
 import { listSessions } from "./sessions.ts";
 import { type StoredState, upgradeState } from "./stored.ts";
 import type { ConversationState } from "./turn.ts";
@@ -192,6 +192,18 @@ export class ConversationClient implements Conversations {
     // Not written down yet: then it can only lie behind the last that were.
     const record = await findTurnOf(this.#past, tenant, session, message, place ?? chunks.at(-1)?.seq);
     return record && pastOf(record);
+  }
+
+  async extent(tenant: string, session: string): Promise<Extent> {
+    const route = routeOf({ kind: CONVERSATION, tenant, key: session });
+    const read = await readActor<StoredState>(this.#bus, this.#deployment, route, upgradeState);
+    if (!read) return { turn: 0, erasedTurn: 0, erasedSeq: 0 };
+    const { state, floor } = read;
+    return {
+      turn: runningTurn(state)?.turn ?? state.turn,
+      erasedTurn: state.erasedTurn ?? (state.erasedAt === undefined ? 0 : state.turn),
+      erasedSeq: floor,
+    };
   }
 
   get #past(): PastTurns {

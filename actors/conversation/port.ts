@@ -36,6 +36,15 @@ export interface SessionQuery {
   readonly limit?: number | undefined;
 }
 
+export interface Extent {
+  /** Number of the last turn, also of one that collects its messages; 0 where nobody has written. */
+  readonly turn: number;
+  /** The last turn that was erased; 0 where none was. */
+  readonly erasedTurn: number;
+  /** Sequence up to which messages were erased; 0 where none was. */
+  readonly erasedSeq: number;
+}
+
 export interface Conversations {
   /** The conversations that have a record, erased ones too. @throws JetclawError `nats.unavailable` */
   list(query: SessionQuery): Promise<SessionPage>;
@@ -67,6 +76,8 @@ export interface Conversations {
    * @throws JetclawError `session.not-found` where it was
    */
   turnOf(tenant: string, session: string, message: string, seq?: number): Promise<TranscriptTurn | undefined>;
+  /** How far a conversation goes, and what of it was erased, by one read of its record. */
+  extent(tenant: string, session: string): Promise<Extent>;
   /** Live events of a session from now on. Resolves when the server has the subscription. */
   follow(tenant: string, session: string, onEvent: (event: StreamEvent) => void): Promise<{ stop(): void }>;
   /**

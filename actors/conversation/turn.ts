@@ -81,6 +81,8 @@ export interface ConversationState {
   readonly createdAt: number;
   /** Set by an erase: what comes late finds nothing to belong to. */
   readonly erasedAt?: number;
+  /** The last turn that an erase took; stays when somebody writes again. */
+  readonly erasedTurn?: number;
   /** Begun by a restore, with nothing before it: all that is exported of it is its own. */
   readonly restored?: boolean;
   /** Set when nobody had written for long: the record is small, and no timer runs until somebody does. */
@@ -157,7 +159,9 @@ export function step(state: ConversationState, event: Event, now: number): Step 
 function collect(before: ConversationState, event: Extract<Event, { type: "user" }>, now: number): Step {
   const { message, quiet } = event;
   const fresh = before.createdAt === 0 || before.erasedAt !== undefined;
-  const state = fresh ? { ...initialState(), turn: before.turn, createdAt: now } : awake(before);
+  const { turn, erasedTurn } = before;
+  const erased = erasedTurn === undefined ? {} : { erasedTurn };
+  const state = fresh ? { ...initialState(), turn, ...erased, createdAt: now } : awake(before);
   const next: ConversationState = {
     ...state,
     channel: message.channel,
@@ -330,5 +334,5 @@ export const bytesOf = ({ messages, reply }: PastTurn): number =>
 
 /** Everything is forgotten but the turn counter and the date. */
 export function eraseState(state: ConversationState, now: number): ConversationState {
-  return { ...initialState(), turn: state.turn, createdAt: 0, erasedAt: now };
+  return { ...initialState(), turn: state.turn, createdAt: 0, erasedAt: now, erasedTurn: state.turn };
 }

@@ -76,11 +76,16 @@ export class OrderedEvents {
     } else this.#accept(event);
   }
 
+  /** The first turn that is open; undefined where none is. */
+  get open(): number | undefined {
+    const open = [...this.#turns].filter(([, { closed }]) => !closed).map(([turn]) => turn);
+    return open.length > 0 ? Math.min(...open) : undefined;
+  }
+
   /** The store may have more of a turn that went quiet. Resolves at once when none is open. */
   async refill(): Promise<void> {
-    if (this.#held) return;
-    const open = [...this.#turns].filter(([, { closed }]) => !closed).map(([turn]) => turn);
-    if (open.length > 0) await this.#fill(Math.min(...open));
+    const { open } = this;
+    if (open !== undefined && !this.#held) await this.#fill(open);
   }
 
   /**

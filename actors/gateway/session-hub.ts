@@ -10,12 +10,30 @@ import { metrics } from "#runtime/observe/metrics.ts";
 
 type Listener = (event: StreamEvent) => void;
 
+interface Unanswered {
+  /** The turn that claimed it. */
+  turn: number | undefined;
+  /** Where it was stored. */
+  seq: number | undefined;
+  readonly at: number;
+  /** How many requests brought it. */
+  requests: number;
+}
+
+/** The place of one message: given back where the message was not accepted after all. */
+export interface Place {
+  accepted(seq: number): void;
+  release(): void;
+}
+
 interface Session {
   readonly key: string;
   readonly listeners: Set<Listener>;
-  /** Message id -> the turn that claimed it, when it was accepted, and how many requests brought it. */
-  readonly unanswered: Map<string, { turn: number | undefined; readonly at: number; requests: number }>;
+  /** By message id. */
+  readonly unanswered: Map<string, Unanswered>;
   readonly subscription: Promise<{ stop(): void }>;
+  /** The record is read for what was erased. */
+  looking?: Promise<void> | undefined;
 }
 
 export interface HubOptions {
@@ -45,23 +63,26 @@ export class SessionHub {
 
   /**
    * Reserves the place of one message, then subscribes; resolves when the server has the subscription.
-   * `release` gives the place back when the message was not accepted after all.
    * @throws JetclawError `mailbox.full`, before anything else is done
    */
-  async admit(tenant: string, session: string, id: string): Promise<{ release(): void }> {
+  async admit(tenant: string, session: string, id: string): Promise<Place> {
+    if (this.#isFull(tenant, session, id)) await this.#forgetErased(tenant, session);
     const held = this.#session(tenant, session);
     const { unanswered } = held;
     // One that is sent again has the place, and the turn, that it has.
     const known = unanswered.get(id);
-    if (!known && unanswered.size >= this.#options.unansweredMessages) {
+    if (this.#isFull(tenant, session, id)) {
       metrics.refusals({ reason: "mailbox.full" });
       throw new JetclawError("mailbox.full", `${unanswered.size} unanswered`, {
         retryAfterSeconds: RETRY_AFTER_SECONDS,
       });
     }
-    const mine = known ?? { turn: undefined, at: this.#options.clock.now(), requests: 0 };
+    const mine = known ?? { turn: undefined, seq: undefined, at: this.#options.clock.now(), requests: 0 };
     mine.requests++;
     unanswered.set(id, mine);
+    const accepted = (seq: number): void => {
+      mine.seq = seq;
+    };
     const release = (): void => {
       // Another request may have brought it.
       if (--mine.requests === 0 && unanswered.get(id) === mine) unanswered.delete(id);
@@ -73,7 +94,30 @@ export class SessionHub {
       release();
       throw error;
     }
-    return { release };
+    return { release, accepted };
+  }
+
+  #isFull(tenant: string, session: string, id: string): boolean {
+    const unanswered = this.#sessions.get(keyOf(tenant, session))?.unanswered;
+    return !!unanswered && !unanswered.has(id) && unanswered.size >= this.#options.unansweredMessages;
+  }
+
+  /** What was erased gets no answer. Asked only where a message would be refused, once for all that come meanwhile. */
+  async #forgetErased(tenant: string, session: string): Promise<void> {
+    const held = this.#session(tenant, session);
+    held.looking ??= this.#options.conversations
+      .extent(tenant, session)
+      .then(({ erasedSeq }) => {
+        for (const [id, { seq = Number.POSITIVE_INFINITY }] of held.unanswered)
+          if (seq <= erasedSeq) held.unanswered.delete(id);
+      })
+      // Then the refusal stands.
+      .catch(() => {})
+      .finally(() => {
+        held.looking = undefined;
+        this.#closeIdle(held);
+      });
+    await held.looking;
   }
 
   /** Whether this gateway accepted a message of the session that no turn has answered yet. */

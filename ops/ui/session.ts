@@ -18,6 +18,7 @@ import {
 export type Action =
   | { readonly type: "opened"; readonly session: string; readonly pending: readonly PendingMessage[] }
   | { readonly type: "transcript"; readonly transcript: Transcript }
+  | { readonly type: "erased"; readonly upTo: number }
   | { readonly type: "event"; readonly event: StreamEvent }
   | { readonly type: "written"; readonly message: Message }
   | { readonly type: "delivery"; readonly id: string; readonly delivery: Delivery }
@@ -33,6 +34,8 @@ export function reduce(view: SessionView, action: Action): SessionView {
       return emptyView(action.session, action.pending);
     case "transcript":
       return withTranscript(view, action.transcript);
+    case "erased":
+      return withoutErased(view, action.upTo);
     case "event":
       return withEvent(view, action.event);
     case "written":
@@ -66,6 +69,20 @@ function withTranscript(view: SessionView, transcript: Transcript): SessionView 
     turns: [...turns, ...newer],
     pending: view.pending.filter((p) => !taken.has(p.id)),
     stale: false,
+  };
+}
+
+/**
+ * Nothing of the conversation is left up to a turn. A message that no turn has taken may be from before or after that:
+ * who wrote it decides, and a repeat has its id.
+ */
+function withoutErased(view: SessionView, upTo: number): SessionView {
+  return {
+    ...emptyView(view.session),
+    turns: view.turns.filter(({ turn }) => turn > upTo),
+    pending: view.pending.map((p) =>
+      p.delivery.state === "accepted" ? { ...p, delivery: { state: "failed", reason: "server" } } : p,
+    ),
   };
 }
 

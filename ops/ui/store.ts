@@ -46,12 +46,18 @@ export const dispatch = (action: Action): void => {
 };
 
 async function resync(): Promise<LastTurn> {
-  const { session } = view.peek();
+  const { session, turns } = view.peek();
   const transcript = await api.transcript(session);
   // The person may have begun another conversation while this one was read.
   if (session !== view.peek().session) return BEFORE_FIRST;
   if (transcript) dispatch({ type: "transcript", transcript });
   loaded.value = true;
+  const known = turns.at(-1);
+  if (!transcript && known) {
+    // It was there before it was asked for, so it was erased.
+    dispatch({ type: "erased", upTo: known.turn });
+    return { turn: known.turn, closed: true };
+  }
   const last = transcript?.turns.at(-1);
   return last ? { turn: last.turn, closed: last.reply !== null } : BEFORE_FIRST;
 }

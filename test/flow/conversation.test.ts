@@ -232,6 +232,8 @@ describe.each([2, 4])("a conversation, %i shards", (shards) => {
         code: "session.not-found",
       });
       expect(await world.client.turnOf("demo", "collecting", "m1", seq + 1_000)).toBeUndefined();
+      const { erasedSeq } = await world.client.extent("demo", "collecting");
+      expect([erasedSeq >= seq, erasedSeq < seq + 1_000]).toEqual([true, true]);
       expect(await world.client.erase("demo", "never-was")).toBeUndefined();
     });
 
@@ -243,6 +245,7 @@ describe.each([2, 4])("a conversation, %i shards", (shards) => {
       await world.send("reborn", "m2", "New question");
       const turns = await world.closed("reborn", 1);
       expect(turns.map((turn) => [turn.turn, turn.messages.map((m) => m.id)])).toEqual([[2, ["m2"]]]);
+      expect(await world.client.extent("demo", "reborn")).toMatchObject({ turn: 2, erasedTurn: 1 });
       expect(JSON.stringify(turns)).not.toContain("secret");
     });
   });

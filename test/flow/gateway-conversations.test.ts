@@ -327,7 +327,7 @@ describe("transcript, stop, feedback, erase", () => {
 });
 
 describe("admission", () => {
-  test("64 unanswered messages a session, then 429 with Retry-After; an answer makes room", async () => {
+  test("64 unanswered messages a session, then 429 with Retry-After; an answer or an erase makes room", async () => {
     const held = holdMessages();
     const async_ = { prefer: "respond-async" };
     for (let n = 0; n < 64; n++)
@@ -345,6 +345,10 @@ describe("admission", () => {
     ).toBe(202);
     gateway.conversations.answer(held[0] as IncomingMessage, "one less");
     expect((await gateway.ask(messages("ann"), { body: { text: "x" }, headers: async_ })).status).toBe(202);
+    await gateway.conversations.erase("demo", "ann");
+    for (let n = 0; n < 64; n++)
+      expect((await gateway.ask(messages("ann"), { body: { text: "x" }, headers: async_ })).status).toBe(202);
+    expect((await gateway.ask(messages("ann"), { body: { text: "x" }, headers: async_ })).status).toBe(429);
   });
 
   test("a message that is sent again while its turn runs makes room with its answer like any other", async () => {

@@ -88,6 +88,39 @@ describe("events of a session", () => {
     expect(read.map((e) => e.event)).toEqual(["turn", "done"]);
   });
 
+  test.each([
+    ["while it is resumed", true, false],
+    ["before it was resumed", false, false],
+    ["and begun anew before it was resumed", false, true],
+  ])(
+    "who waits for the end of a turn hears of it where the conversation was erased %s",
+    async (_, resumed, anew) => {
+      const { conversations } = gateway;
+      conversations.answer({ ...message, id: "m0" }, "old");
+      const turn = conversations.open(message);
+      conversations.delta(message, turn, 1, 1, "a");
+      const resume = () => gateway.ask(events("ann"), at("2.1.1"));
+      const early = resumed ? await resume() : undefined;
+      await conversations.erase("demo", "ann");
+      if (anew) conversations.open({ ...message, id: "m2" });
+      const read = await readEvents(early ?? (await resume()), untilDone);
+      expect(read.at(-1)).toMatchObject({ event: "error", data: { code: "session.not-found", status: 404 } });
+    },
+  );
+
+  test("a turn that runs on in silence, and one after an erase, are waited for", async () => {
+    const { conversations } = gateway;
+    const turn = conversations.open({ ...message, id: "m0" });
+    await conversations.erase("demo", "ann");
+    const next = conversations.open(message);
+    expect(next).toBeGreaterThan(turn);
+    const extent = vi.spyOn(conversations, "extent");
+    const response = await gateway.ask(events("ann"), at(`${next}.0.0`));
+    await vi.waitFor(() => expect(extent.mock.calls.length).toBeGreaterThan(1), { timeout: 20_000 });
+    conversations.close(message, next, "there", { attempt: 1, number: 1 });
+    expect((await readEvents(response, untilDone)).map((e) => e.event)).toEqual(["done"]);
+  });
+
   test("an answer closed by a reaper ends a turn in which a worker had spoken", async () => {
     const { conversations } = gateway;
     const response = await gateway.ask(events("ann"), { headers: stream });

@@ -42,8 +42,8 @@ export class ScriptedConversations implements Conversations {
   readonly sent: IncomingMessage[] = [];
   readonly stops: string[] = [];
   readonly feedbacks: unknown[] = [];
-  /** Messages that were sent before a session was erased. */
-  readonly #erased = new Map<string, number>();
+  /** By session: its last turn and its last message before it was erased. */
+  readonly #erased = new Map<string, { turn: number; seq: number }>();
   readonly #sessions = new Map<string, Session>();
   /** What happens to a message; by default it is answered at once. */
   onMessage: (message: IncomingMessage) => void = (message) =>
@@ -74,7 +74,7 @@ export class ScriptedConversations implements Conversations {
   /** Opens a turn for a message and says so. */
   open(message: IncomingMessage, delivery?: Delivery): number {
     const { turns } = this.session(message.tenant, message.session);
-    const turn = turns.length + 1;
+    const turn = this.#erasedTurn(message) + turns.length + 1;
     const messages = [{ id: message.id, text: textOf(message.body.parts), at: 1 }];
     turns.push({ turn, messages, reply: null, citations: [], model: null, cached: false, at: 1 });
     this.emit(message, turnEvent(turn, [message.id]), delivery);
@@ -89,8 +89,9 @@ export class ScriptedConversations implements Conversations {
     delivery?: Delivery,
   ): void {
     const { turns } = this.session(message.tenant, message.session);
-    turns[turn - 1] = {
-      ...(turns[turn - 1] as TranscriptTurn),
+    const at = turn - 1 - this.#erasedTurn(message);
+    turns[at] = {
+      ...(turns[at] as TranscriptTurn),
       reply,
       model: "scripted",
       outcome: "answered",
@@ -148,8 +149,17 @@ export class ScriptedConversations implements Conversations {
   async erase(tenant: string, session: string): Promise<EraseReceipt | undefined> {
     const turns = this.session(tenant, session).turns.length;
     this.session(tenant, session).turns.length = 0;
-    this.#erased.set(`${tenant} ${session}`, this.sent.length);
+    this.session(tenant, session).stored.length = 0;
+    this.#erased.set(`${tenant} ${session}`, {
+      turn: this.#erasedTurn({ tenant, session }) + turns,
+      seq: this.sent.length,
+    });
     return turns > 0 ? { v: 1, id: "receipt", tenant, session, turns, at: 1 } : undefined;
+  }
+
+  /** Its turns go on counting. */
+  #erasedTurn({ tenant, session }: { readonly tenant: string; readonly session: string }): number {
+    return this.#erased.get(`${tenant} ${session}`)?.turn ?? 0;
   }
 
   async list() {
@@ -172,10 +182,20 @@ export class ScriptedConversations implements Conversations {
     message: string,
     seq = Number.POSITIVE_INFINITY,
   ): Promise<TranscriptTurn | undefined> {
-    if (seq <= (this.#erased.get(`${tenant} ${session}`) ?? 0)) throw new JetclawError("session.not-found");
+    if (seq <= (this.#erased.get(`${tenant} ${session}`)?.seq ?? 0))
+      throw new JetclawError("session.not-found");
     return this.session(tenant, session).turns.find(({ messages }) =>
       messages.some(({ id }) => id === message),
     );
+  }
+
+  async extent(tenant: string, session: string) {
+    const { turn = 0, seq = 0 } = this.#erased.get(`${tenant} ${session}`) ?? {};
+    return {
+      turn: turn + this.session(tenant, session).turns.length,
+      erasedTurn: turn,
+      erasedSeq: seq,
+    };
   }
 
   async follow(

@@ -209,6 +209,23 @@ describe("the transcript", () => {
     expect(view.turns[1]?.messages[0]?.text).toBe("And?");
   });
 
+  test("that is gone leaves no turn that runs, and of a message that may never be answered what was written", () => {
+    const next = { id: "m-2", text: "Next", at: 2 };
+    const view = run([
+      ...asked,
+      ...events(begun, delta(1, 1, "One")),
+      { type: "written", message: next },
+      { type: "delivery", id: "m-2", delivery: { state: "accepted" } },
+    ]);
+    const gone = run([{ type: "erased", upTo: 1 }], view);
+    expect([runningTurn(view)?.turn, runningTurn(gone), isAwaited(gone)]).toEqual([1, undefined, false]);
+    expect(gone).toMatchObject({
+      status: "idle",
+      turns: [],
+      pending: [{ ...next, delivery: { state: "failed" } }],
+    });
+  });
+
   test("an unchanged closed turn keeps its identity, so that it is not rendered again", () => {
     const once = run([transcript(record(1, "Final."))]);
     const twice = run([transcript(record(1, "Final."), record(2, null))], once);

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 interface Page {
   readonly connection: { readonly value: string };
+  readonly running: { readonly value: unknown };
   dispatch(action: unknown): void;
   start(): void;
 }
@@ -15,8 +16,12 @@ const [store, sending]: readonly string[] = ["#ops/ui/store.ts", "#ops/ui/sendin
 
 const asked: { path: string; key: string }[] = [];
 let valid = "demo";
+let erased = false;
 
 beforeEach(() => {
+  valid = "demo";
+  erased = false;
+  vi.resetModules();
   vi.useFakeTimers();
   const nowhere = { getItem: () => null, setItem: () => {} };
   for (const name of ["localStorage", "sessionStorage"]) vi.stubGlobal(name, nowhere);
@@ -26,6 +31,7 @@ beforeEach(() => {
     const key = (headers.authorization ?? "").slice("Bearer ".length);
     asked.push({ path: url.pathname, key });
     if (key !== valid) return new Response(null, { status: 401 });
+    if (erased && !url.pathname.endsWith("/events")) return new Response(null, { status: 404 });
     if (url.pathname.endsWith("/events")) return new Response(new ReadableStream({ start() {} }));
     return Response.json({ session: "s", status: "idle", turns: [] });
   });
@@ -52,4 +58,18 @@ test("a key that is refused while something is to be read asks for another one, 
   giveKey("another");
   await vi.waitFor(() => expect(page.connection.value).toBe("live"));
   expect(asked.at(-1)).toMatchObject({ key: "another" });
+});
+
+test("a turn of a conversation that somebody else erased runs no more", async () => {
+  const page = (await import(store as string)) as Page;
+  page.start();
+  await vi.waitFor(() => expect(page.connection.value).toBe("live"));
+  page.dispatch({
+    type: "event",
+    event: { type: "turn", turn: 2, attempt: 0, number: 0, messages: [] },
+  });
+  expect(page.running.value).toBeDefined();
+  erased = true;
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(page.running.value).toBeUndefined();
 });

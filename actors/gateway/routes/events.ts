@@ -1,13 +1,15 @@
 /** The events of a session as one stream that any gateway can resume. */
 import type { FastifyReply } from "fastify";
 import { z } from "zod";
+import type { Conversations } from "#actors/conversation/port.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { parseEventId, type StreamEvent } from "#contracts/turn.ts";
 import { callerOf, requireScope } from "../auth.ts";
 import { sessionParams } from "../input.ts";
+import { traceIdOf } from "../observe.ts";
 import { endOfTurn, OrderedEvents, type Position } from "../ordered-events.ts";
 import type { GatewayParts, Routes } from "../parts.ts";
-import { problemSchema } from "../problems.ts";
+import { problemOf, problemSchema } from "../problems.ts";
 import { type SseStream, sendEvent } from "../sse.ts";
 
 /** The longest pause between two looks into the store for an open turn that went quiet. */
@@ -42,7 +44,7 @@ export const eventRoutes: Routes = (app, parts) => {
       if (lastEventId && !after)
         throw new JetclawError("request.invalid", "Last-Event-ID is turn.attempt.number");
       parts.streams.assertRoom();
-      await followSession(parts, { tenant, session, after }, reply);
+      await followSession(parts, { tenant, session, after, traceId: traceIdOf(request) }, reply);
       return reply;
     },
   );
@@ -52,12 +54,13 @@ interface Followed {
   readonly tenant: string;
   readonly session: string;
   readonly after: Position | undefined;
+  readonly traceId: string;
 }
 
 /** Live first, then the store: what comes in between is held until the store has been read. */
 async function followSession(
   { deps, settings, hub, streams }: GatewayParts,
-  { tenant, session, after }: Followed,
+  { tenant, session, after, traceId }: Followed,
   reply: FastifyReply,
 ): Promise<void> {
   let stream: SseStream | undefined;
@@ -68,6 +71,16 @@ async function followSession(
     replayFrom: (turn) => deps.conversations.replay(tenant, session, endOfTurn(turn - 1)),
     onReplayFailed: (err) => deps.log.debug({ err }, "events of a session cannot be read now"),
   });
+  const look = async (): Promise<void> => {
+    await ordered.refill();
+    try {
+      if (!(await isGone(deps.conversations, tenant, session, ordered.open))) return;
+    } catch (err) {
+      return deps.log.debug({ err }, "what was erased cannot be read now");
+    }
+    stream?.send("error", problemOf(new JetclawError("session.not-found", "it was erased"), traceId));
+    stream?.end();
+  };
   const early: StreamEvent[] = [];
   let quiet: QuietCheck | undefined;
   const listening = await hub.listen(tenant, session, (event) => {
@@ -76,7 +89,7 @@ async function followSession(
     else early.push(event);
   });
   stream = streams.open(reply);
-  quiet = new QuietCheck(settings.quietCheckMs, () => void ordered.refill());
+  quiet = new QuietCheck(settings.quietCheckMs, () => void look());
   const reconnects = deps.onReconnect?.(() => void ordered.catchUp());
   stream.onClose(() => {
     quiet?.stop();
@@ -86,6 +99,18 @@ async function followSession(
   const resuming = after ? ordered.resume(after) : undefined;
   for (const event of early) ordered.offer(event);
   await resuming;
+}
+
+/** Whether a turn that is waited for will never end: its conversation was erased. */
+async function isGone(
+  conversations: Conversations,
+  tenant: string,
+  session: string,
+  turn: number | undefined,
+): Promise<boolean> {
+  if (!turn) return false;
+  const extent = await conversations.extent(tenant, session);
+  return turn <= extent.erasedTurn || turn > extent.turn;
 }
 
 /** Asks for a look into the store when nothing was heard for a while, then less and less often. */

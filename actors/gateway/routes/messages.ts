@@ -87,6 +87,7 @@ async function sendMessage(
   try {
     await waiting?.listen();
     seq = await conversations.send(message);
+    place.accepted(seq);
   } catch (error) {
     place.release();
     waiting?.leave();

@@ -300,12 +300,13 @@ describe("an erase", () => {
       ...initialState(),
       turn: 2,
       erasedAt: 9,
+      erasedTurn: 2,
     });
   });
 
   test("is followed by a new conversation that goes on counting", () => {
     const { state } = user(eraseState(lived, 9), "b", 10);
-    expect(state).toMatchObject({ turn: 2, createdAt: 10, history: [] });
+    expect(state).toMatchObject({ turn: 2, createdAt: 10, history: [], erasedTurn: 2 });
     expect(state.erasedAt).toBeUndefined();
     expect(openTurn(state).open.turn).toBe(3);
   });
