@@ -228,6 +228,28 @@ test("while Qdrant is away, words answer; then everything is there", async () =>
   );
 });
 
+test("documents that are gone before the model has answered are not embedded, and nobody waits for them", async () => {
+  await world.indexerOf("indexer");
+  const one = await world.retrievalOf("one");
+  const answers = Promise.withResolvers<void>();
+  model.until = answers.promise;
+  // More than an indexer works on at once.
+  const documents = Array.from({ length: 70 }, (_, n) => `d${n}`);
+  const text = ["One", "Two", "Three", "Four"].map((part) => `# ${part}\n\n${part}.`).join("\n\n");
+  for (const title of documents) await one.store.put("acme", "shop", title, { title, text, locale: "en" });
+  let last = 0;
+  for (const document of documents)
+    last = (await one.store.delete("acme", "shop", document))?.revision ?? last;
+  await indexed(one, last);
+  expect(model.texts).toEqual([]);
+  answers.resolve();
+  await indexed(one, await fill(one));
+  expect(documentsOf(await ask(one, BY_MEANING))).toEqual(["delivery"]);
+  // What was under way.
+  const underWay = new Set(model.texts.filter((each) => /^d\d/.test(each)));
+  expect(underWay.size).toBeLessThanOrEqual(2 * 32);
+});
+
 test("a role that cannot prove that it is current is not believed, and the next one is asked", async () => {
   const bus = await world.connect("roles");
   const passage = { collection: "shop", document: "d", revision: 9, title: "D", text: "text", score: 1 };

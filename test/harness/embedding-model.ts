@@ -39,6 +39,8 @@ export interface EmbeddingModel {
   mostTexts: number;
   /** Of each answer. */
   delayMs: number;
+  /** No answer comes before it. */
+  until: Promise<void> | undefined;
   stop(): Promise<void>;
 }
 
@@ -55,6 +57,7 @@ export async function embeddingModel(dimensions = DIMENSIONS): Promise<Embedding
       return response.end("{}");
     }
     if (model.delayMs > 0) await new Promise((answer) => setTimeout(answer, model.delayMs));
+    await model.until;
     const { input } = JSON.parse(body) as { input: string[] };
     if (input.some((text) => model.refuses && text.includes(model.refuses))) {
       response.writeHead(400);
@@ -77,6 +80,7 @@ export async function embeddingModel(dimensions = DIMENSIONS): Promise<Embedding
     refuses: undefined,
     mostTexts: Number.POSITIVE_INFINITY,
     delayMs: 0,
+    until: undefined,
     async stop() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

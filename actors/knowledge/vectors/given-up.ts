@@ -3,7 +3,7 @@
  * tried again when they are changed.
  */
 import { decodeUntrusted, encode } from "#contracts/codec.ts";
-import type { ErrorCode, JetclawError } from "#contracts/errors.ts";
+import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
 import { KNOWLEDGE, knowledgeSubject } from "#contracts/subjects.ts";
 import { type DeadBytes, deadBytes } from "#runtime/actor/dead-letter.ts";
 import type { RedriveResult } from "#runtime/actor/dead-letters.ts";
@@ -20,6 +20,10 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set([
 
 /** What is said of a document, others being taken. One of many servers behind an address may say it of any. */
 export const isRefusal = ({ code }: JetclawError): boolean => REFUSALS.has(code);
+
+/** The model gives vectors that nobody could compare with those in use. */
+export const isMisfit = (error: unknown): boolean =>
+  error instanceof JetclawError && error.code === "vectors.dimension";
 
 export interface Refused extends DocumentAddress {
   /** Another model or index may take it. */

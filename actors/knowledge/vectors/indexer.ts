@@ -6,6 +6,7 @@
  *
  *   KNOWLEDGE ─► passages ─► embed what is new ─► record (compare-and-set) ─► Qdrant ─► ack ─► beat: passed ─► mark
  *                  ▲ older than the record: ack       │ stale: once more        │ newer meanwhile: take out
+ *                  ├── replaced while it waits: not embedded, ack
  *                  ├── embeddings or Qdrant away: wait, try again; told as failing, nobody waits for vectors
  *                  ├── the model gives vectors of another length: the same, told with what to do, tried once a minute and
  *                  │   as soon as the records are of another length
@@ -19,14 +20,12 @@ import {
   KNOWLEDGE,
   KNOWLEDGE_BELL,
   knowledgeFilter,
-  VECTORS,
   vectorsMark,
   vectorsSubject,
 } from "#contracts/subjects.ts";
 import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
 import { type DurableReader, readDurably } from "#runtime/nats/durable.ts";
 import type { Pulled } from "#runtime/nats/pull.ts";
-import { lastMessage } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { announce } from "#runtime/observe/presence.ts";
 import { untilPulse } from "#runtime/pulse.ts";
@@ -36,7 +35,8 @@ import { INDEXER_ROLE } from "../readers.ts";
 import { takeIn } from "./apart.ts";
 import { Coalescer } from "./coalescer.ts";
 import { isFormer } from "./former.ts";
-import { giveUp, isRefusal } from "./given-up.ts";
+import { giveUp, isMisfit, isRefusal } from "./given-up.ts";
+import { HeldChanges } from "./held-changes.ts";
 import { recordOf } from "./passage-vectors.ts";
 import { refill } from "./refill.ts";
 import { dimensionsOf } from "./spaces.ts";
@@ -48,7 +48,7 @@ import {
   type VectorDocument,
   type VectorIndex,
 } from "./vector-index.ts";
-import { decodeRecord, encodeMark, encodeRecord, type VectorRecord } from "./vector-record.ts";
+import { encodeMark, encodeRecord, lastRecord, type VectorRecord } from "./vector-record.ts";
 
 /** Changes worked on at once. */
 const IN_FLIGHT = 64;
@@ -106,6 +106,7 @@ class StreamIndexer implements Indexer {
   readonly #bus: Bus;
   readonly #options: IndexerOptions;
   readonly #texts: TextBatches;
+  readonly #held = new HeldChanges();
   readonly #upserts: Coalescer<VectorDocument, JetclawError | undefined>;
   readonly #ended = new AbortController();
   #reader: DurableReader | undefined;
@@ -154,7 +155,7 @@ class StreamIndexer implements Indexer {
       filter: knowledgeFilter(),
       bell: KNOWLEDGE_BELL.destination,
       inFlight: IN_FLIGHT,
-      handle: (message) => this.#handle(message),
+      handle: (message) => this.#held.hold(message, (replaced) => this.#handle(message, replaced)),
       onProgress: async ({ floor, pending }) => {
         this.#waiting = pending;
         if (floor > this.#position) this.#passed(floor);
@@ -164,6 +165,7 @@ class StreamIndexer implements Indexer {
         this.#beats?.now();
       },
     });
+    this.#held.follow(this.#bus);
     // Who starts an indexer and then changes something waits for it.
     await within(Promise.all([known.promise, this.#fillOnce(false)]), KNOWN_MS);
     this.#beats = announce(
@@ -203,6 +205,7 @@ class StreamIndexer implements Indexer {
   async stop(): Promise<void> {
     this.#ended.abort();
     await this.#reader?.stop();
+    this.#held.stop();
     clearTimeout(this.#marking);
     clearTimeout(this.#looking);
     this.#beats?.stop();
@@ -274,18 +277,18 @@ class StreamIndexer implements Indexer {
   }
 
   /** Holds the change while embeddings or Qdrant are away: given back, thousands of them would come again and again. */
-  async #handle(message: Pulled): Promise<void> {
+  async #handle(message: Pulled, replaced: AbortSignal): Promise<void> {
     const event = decodeKnowledgeEvent(message.data);
     if (!event) return this.#options.log.warn({ seq: message.seq }, "not a knowledge event, skipped");
     let refusals = 0;
     for (let pause = RETRY_FIRST_MS; ; pause = Math.min(RETRY_MOST_MS, 2 * pause)) {
       try {
-        await this.#index(event, message.seq);
+        await this.#index(event, message.seq, replaced);
         // A deletion says nothing of the model.
         if (!event.deleted || !isMisfit(this.#failing)) this.#tellFailing(undefined);
         return;
       } catch (error) {
-        if (!(error instanceof JetclawError) || this.#ended.signal.aborted) throw error;
+        if (!(error instanceof JetclawError) || this.#ended.signal.aborted || replaced.aborted) throw error;
         if (isRefusal(error)) refusals++;
         else this.#tellFailing(error);
         if (refusals >= MOST_REFUSALS) {
@@ -302,10 +305,10 @@ class StreamIndexer implements Indexer {
     return giveUp(this.#bus, { ...refused, space: this.#options.space }, why);
   }
 
-  async #index(event: KnowledgeEvent, revision: number): Promise<void> {
+  async #index(event: KnowledgeEvent, revision: number, replaced: AbortSignal): Promise<void> {
     const { index, space } = this.#options;
     const subject = vectorsSubject(space, event.tenant, event.collection, event.document);
-    const record = await this.#record(subject, event, revision);
+    const record = await this.#record(subject, event, revision, replaced);
     if (!index || !record) return;
     const { tenant, collection, document } = record;
     if (record.vectors.length === 0) return index.remove([{ tenant, collection, document, revision }]);
@@ -313,15 +316,20 @@ class StreamIndexer implements Indexer {
     if (refused) throw refused;
     this.#nothingAt = -1;
     // Another process may have indexed a newer revision between our record and our points.
-    const newest = await this.#last(subject);
+    const newest = await lastRecord(this.#bus, subject);
     if ((newest?.record?.revision ?? 0) > revision)
       await index.remove([{ tenant, collection, document, revision }]);
   }
 
   /** The record of this revision, written or found; undefined where a newer one is. */
-  async #record(subject: string, event: KnowledgeEvent, revision: number): Promise<VectorRecord | undefined> {
+  async #record(
+    subject: string,
+    event: KnowledgeEvent,
+    revision: number,
+    replaced: AbortSignal,
+  ): Promise<VectorRecord | undefined> {
     for (;;) {
-      const last = await this.#last(subject);
+      const last = await lastRecord(this.#bus, subject);
       if (last?.record && last.record.revision > revision) {
         if (!(await isFormer(this.#bus, last.record))) return undefined;
         // The index refuses what is older than what it has.
@@ -329,7 +337,7 @@ class StreamIndexer implements Indexer {
       }
       // An indexing anew with another model that was broken off may have left vectors of another length.
       const known = last?.record && (await this.#fits(last.record)) ? last.record : undefined;
-      const record = await recordOf(event, revision, known, (texts) => this.#texts.embed(texts));
+      const record = await recordOf(event, revision, known, (texts) => this.#texts.embed(texts, replaced));
       // With another text it is that of a change that had the number before.
       if (known?.revision === revision && known.hashes.join() === record.hashes.join()) return known;
       if (!(await this.#fits(record))) {
@@ -350,12 +358,6 @@ class StreamIndexer implements Indexer {
     if (!vector || vector.length === this.#dimensions) return true;
     this.#dimensions = await dimensionsOf(this.#bus, this.#options.space);
     return vector.length === (this.#dimensions ?? vector.length);
-  }
-
-  /** A record that cannot be read is there all the same: it is replaced. */
-  async #last(subject: string): Promise<{ record: VectorRecord | undefined; seq: number } | undefined> {
-    const message = await lastMessage(this.#bus, VECTORS, subject);
-    return message && { record: decodeRecord(message.data), seq: message.seq };
   }
 
   #tellFailing(error: JetclawError | undefined): void {
@@ -392,6 +394,3 @@ class StreamIndexer implements Indexer {
     }
   }
 }
-
-const isMisfit = (error: unknown): boolean =>
-  error instanceof JetclawError && error.code === "vectors.dimension";

@@ -14,29 +14,42 @@ const QUICK_MS = 150;
 /** No model refuses it. */
 export const PROBE = "shop";
 
+interface Asked {
+  readonly text: string;
+  /** Nobody wants its vector any more. */
+  readonly signal: AbortSignal | undefined;
+}
+
 export class TextBatches {
   /** One text must not cost the others their vectors. */
   readonly #embedApart: (texts: readonly string[]) => Promise<(Float32Array | JetclawError)[]>;
-  readonly #batches: Coalescer<string, Float32Array | JetclawError>;
+  readonly #batches: Coalescer<Asked, Float32Array | JetclawError | undefined>;
 
   constructor(embedder: Embedder, batchTexts = TEXTS) {
     const embedApart = (texts: readonly string[]): Promise<(Float32Array | JetclawError)[]> =>
       apart(texts, "embeddings.rejected", (some) => embedder.embed(some));
     this.#embedApart = embedApart;
     let size = Math.min(batchTexts, TEXTS);
-    this.#batches = new Coalescer({ most: () => size, concurrent: REQUESTS }, async (texts) => {
+    this.#batches = new Coalescer({ most: () => size, concurrent: REQUESTS }, async (asked) => {
+      const wanted = asked.filter(({ signal }) => !signal?.aborted);
+      if (wanted.length === 0) return asked.map(() => undefined);
       const began = performance.now();
-      const vectors = await embedApart(texts);
+      const vectors = await embedApart(wanted.map(({ text }) => text));
       const took = performance.now() - began;
-      if (took > SLOW_MS) size = Math.max(1, Math.min(size, texts.length) >> 1);
+      if (took > SLOW_MS) size = Math.max(1, Math.min(size, wanted.length) >> 1);
       else if (took < QUICK_MS) size = Math.min(batchTexts, 2 * size);
-      return vectors;
+      const given = new Map(wanted.map((each, n) => [each, vectors[n]]));
+      return asked.map((each) => given.get(each));
     });
   }
 
-  /** @throws JetclawError `embeddings.rejected` for a text that the model refuses while it takes others */
-  async embed(texts: readonly string[]): Promise<Float32Array[]> {
-    const vectors = await Promise.all(texts.map((text) => this.#batches.add(text)));
+  /**
+   * @param signal aborted: what is not under way is left out, and this throws at once
+   * @throws JetclawError `embeddings.rejected` for a text that the model refuses while it takes others
+   */
+  async embed(texts: readonly string[], signal?: AbortSignal): Promise<Float32Array[]> {
+    const added = Promise.all(texts.map((text) => this.#batches.add({ text, signal })));
+    const vectors = await (signal ? unlessAborted(added, signal) : added);
     const refused = vectors.find((each) => each instanceof JetclawError);
     if (!refused) return vectors as Float32Array[];
     // A wrong key or model refuses everything: that is nothing to give a document up for. What was asked before may be
@@ -46,4 +59,13 @@ export class TextBatches {
       throw new JetclawError("embeddings.unavailable", refused.detail, { cause: refused });
     throw refused;
   }
+}
+
+/** @throws the signal's reason */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener("abort", abort, { once: true });
+  return Promise.race([work, aborted.promise]).finally(() => signal.removeEventListener("abort", abort));
 }

@@ -4,6 +4,9 @@
  */
 import { decode, encode } from "#contracts/codec.ts";
 import { isId } from "#contracts/ids.ts";
+import { VECTORS } from "#contracts/subjects.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
+import { lastMessage } from "#runtime/nats/reader.ts";
 import { decodeHalf, encodeHalf } from "../embeddings/float16.ts";
 import { unitLength } from "../embeddings/unit-length.ts";
 import { UNKNOWN_LANGUAGE, type VectorDocument } from "./vector-index.ts";
@@ -66,4 +69,16 @@ export function decodeRecord(data: Uint8Array): VectorRecord | undefined {
     hashes: hashes as string[],
     vectors: decoded as Float32Array[],
   };
+}
+
+/**
+ * What VECTORS holds on a subject. One that cannot be read is there all the same: it is replaced.
+ * @throws JetclawError `nats.unavailable`
+ */
+export async function lastRecord(
+  bus: Bus,
+  subject: string,
+): Promise<{ readonly record: VectorRecord | undefined; readonly seq: number } | undefined> {
+  const message = await lastMessage(bus, VECTORS, subject);
+  return message && { record: decodeRecord(message.data), seq: message.seq };
 }
