@@ -79,22 +79,6 @@ export function urgent<W extends Pick<Waiting, "deadline">>(
     .filter(({ deadline }, n) => deadline - now < needsMs(n));
 }
 
-/**
- * What to send to a provider that refused a batch for the tokens that wait there: with others under way as many as
- * those, alone half of it.
- */
-export function narrowed(limits: BatchLimits, refusedTokens: number, inFlight: number): BatchLimits {
-  return inFlight > 0
-    ? { ...limits, maxInFlight: Math.min(limits.maxInFlight, inFlight) }
-    : { ...limits, maxTokens: Math.max(1, Math.floor(refusedTokens / 2)) };
-}
-
-/** A batch was taken: twice as much, or one more, may be too, up to what is configured. */
-export function widened(limits: BatchLimits, configured: BatchLimits): BatchLimits {
-  const maxTokens = Math.min(configured.maxTokens, limits.maxTokens * 2);
-  return { ...configured, maxTokens, maxInFlight: Math.min(configured.maxInFlight, limits.maxInFlight + 1) };
-}
-
 const rank = ({ deadline, arrivedAt }: Waiting): number => Math.min(deadline, arrivedAt + URGENT_MS);
 
 /** Each group in order of urgency, and the groups in the order of their most urgent request. */

@@ -13,12 +13,13 @@ import type { Log } from "#runtime/observe/log.ts";
 import { gauge, metrics } from "#runtime/observe/metrics.ts";
 import type { Span } from "#runtime/observe/trace.ts";
 import { Lease } from "#runtime/placement/lease.ts";
-import { type BatchLimits, narrowed, nextBatch, urgent, widened } from "./batcher.ts";
+import { nextBatch, urgent } from "./batcher.ts";
 import { failureOf } from "./failure.ts";
 import type { BatchApi, LineEnd, RemoteBatch } from "./models/batch-api.ts";
 import type { OfflineModel } from "./models/offline.ts";
 import type { PooledModel } from "./models/registry.ts";
 import { deliver, readAnswer, startBatchSpan } from "./offline-answer.ts";
+import { Intake } from "./offline-intake.ts";
 import { Leftovers } from "./offline-leftovers.ts";
 import { type Batch, lineIdOf, markOf, OfflineStore, type Parked, seqOf } from "./offline-store.ts";
 import { Rounds } from "./rounds.ts";
@@ -42,8 +43,6 @@ const LOOK_MOST_MS = 60_000;
 const SETTLE_MS = 30_000;
 /** Who refuses a batch is not sent another one for so long. */
 const REFUSED_MS = 600_000;
-/** Who has no room for a batch, and none of ours, is sent a smaller one after so long. */
-const FULL_MS = 5_000;
 const RETRY_MS = 1_000;
 
 /** When a batch is looked at next. */
@@ -67,9 +66,7 @@ export class Offline {
   #revision: number | undefined;
   #nextSeq = 1;
   #refusedUntil = 0;
-  /** What the provider takes, as far as is known. */
-  #limits: BatchLimits;
-  #fullUntil = 0;
+  readonly #intake: Intake;
   readonly #rounds: Rounds;
   readonly #bell: { stop(): void };
   readonly #removeGauges: () => void;
@@ -79,7 +76,7 @@ export class Offline {
     const model = served.model.name;
     this.#parts = parts;
     this.#api = served.offline.api;
-    this.#limits = served.offline.limits;
+    this.#intake = new Intake(served.offline.limits);
     this.#store = new OfflineStore(bus, pool, model);
     this.#leftovers = new Leftovers({ bus, clock, log, pool, model, api: this.#api });
     const key = `lease.batches.${tokenOf(pool)}.${tokenOf(model)}`;
@@ -221,10 +218,11 @@ export class Offline {
   async #begin(): Promise<void> {
     const { clock } = this.#parts;
     const waiting = this.#waiting();
-    if (clock.now() < this.#fullUntil) return;
+    if (this.#intake.isFull(clock.now())) return;
     // One more than there are: with nothing in flight a batch would leave at once, and nobody waits for these.
     const inFlight = this.#batches.size + 1;
-    const bounds = { ...this.#limits, maxInFlight: this.#limits.maxInFlight + 1 };
+    const { limits } = this.#intake;
+    const bounds = { ...limits, maxInFlight: limits.maxInFlight + 1 };
     const { go } = nextBatch(waiting, inFlight, bounds, clock.now());
     if (go.length === 0) return;
     const seqs = go.map(({ seq }) => seq);
@@ -340,7 +338,7 @@ export class Offline {
         await this.#stayActive();
         total = addUsage(total, await this.#answer(batch, end, span));
       }
-    this.#limits = widened(this.#limits, this.#parts.served.offline.limits);
+    this.#intake.taken();
     span.set(batchResponseAttributes(total));
     span.end(told.status === "completed" ? undefined : new Error(`the batch has ${told.status}`));
     await this.#end(batch, told.status);
@@ -351,9 +349,8 @@ export class Offline {
     const tokens = this.#living(batch).reduce((sum, each) => sum + each.tokens, 0);
     await this.#leftovers.add(batch, this.#stopped.signal);
     await this.#forget(batch);
-    this.#limits = narrowed(this.#limits, tokens, this.#batches.size);
     const { clock, log } = this.#parts;
-    if (this.#batches.size === 0) this.#fullUntil = clock.now() + FULL_MS;
+    this.#intake.refused(tokens, this.#batches.size, clock.now());
     log.warn({ ...this.#names, tokens }, "offline: the provider takes no more tokens now, a batch waits");
   }
 

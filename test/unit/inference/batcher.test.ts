@@ -1,15 +1,8 @@
 // The laws of the batching policy, played with random queues, and a queue over time: nobody waits for ever.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  type BatchLimits,
-  narrowed,
-  nextBatch,
-  URGENT_MS,
-  urgent,
-  type Waiting,
-  widened,
-} from "#actors/inference/batcher.ts";
+import { type BatchLimits, nextBatch, URGENT_MS, urgent, type Waiting } from "#actors/inference/batcher.ts";
+import { Intake } from "#actors/inference/offline-intake.ts";
 
 interface Request extends Waiting {
   readonly id: number;
@@ -190,13 +183,36 @@ describe("who waits for a batch until nearly too late", () => {
 });
 
 test("a provider without room gets as many batches as it has, or half of the one", () => {
-  expect(narrowed(LIMITS, 900, 1)).toEqual({ ...LIMITS, maxInFlight: 1 });
-  expect(narrowed(LIMITS, 900, 5)).toEqual(LIMITS);
-  expect(narrowed(LIMITS, 900, 0)).toEqual({ ...LIMITS, maxTokens: 450 });
-  const least = narrowed(LIMITS, 1, 0);
-  expect(least.maxTokens).toBe(1);
+  const after = (refusedTokens: number, inFlight: number): BatchLimits => {
+    const intake = new Intake(LIMITS);
+    intake.refused(refusedTokens, inFlight, NOW);
+    expect(intake.isFull(NOW)).toBe(inFlight === 0);
+    return intake.limits;
+  };
+  expect(after(900, 1)).toEqual({ ...LIMITS, maxInFlight: 1 });
+  expect(after(900, 5)).toEqual(LIMITS);
+  expect(after(900, 0)).toEqual({ ...LIMITS, maxTokens: 450 });
+  expect(after(1, 0).maxTokens).toBe(1);
   // What was learnt is forgotten as batches are taken.
-  let limits = narrowed(least, 1, 1);
-  for (let n = 0; n < 10; n++) limits = widened(limits, LIMITS);
-  expect(limits).toEqual(LIMITS);
+  const intake = new Intake(LIMITS);
+  intake.refused(1, 0, NOW);
+  intake.refused(1, 1, NOW);
+  for (let n = 0; n < 10; n++) intake.taken();
+  expect(intake.limits).toEqual(LIMITS);
+});
+
+test("a provider that others keep full is asked again after a growing pause, up to five minutes", () => {
+  const intake = new Intake(LIMITS);
+  let now = NOW;
+  const pause = (): number => {
+    const since = now;
+    intake.refused(900, 0, now);
+    while (intake.isFull(now)) now += 1_000;
+    return now - since;
+  };
+  expect(Array.from({ length: 8 }, pause)).toEqual([
+    5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000,
+  ]);
+  intake.taken();
+  expect(pause()).toBe(5_000);
 });
