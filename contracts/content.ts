@@ -67,7 +67,8 @@ export type Block =
 export function parseMarkdown(markdown: string): Block[] {
   if (TOO_DEEP.test(markdown)) return plain(markdown);
   try {
-    return fromMarkdown(markdown).children.flatMap((node) => blockOf(node, markdown));
+    const extensions = hasTooManyMarks(markdown) ? [WITHOUT_EMPHASIS] : [];
+    return fromMarkdown(markdown, { extensions }).children.flatMap((node) => blockOf(node, markdown));
   } catch (error) {
     // Nesting beyond the stack is nothing that a person wrote.
     if (error instanceof RangeError) return plain(markdown);
@@ -77,6 +78,33 @@ export function parseMarkdown(markdown: string): Block[] {
 
 /** A line that opens hundreds of quotes or lists: the parser's time grows with the square of their depth. */
 const TOO_DEEP = /^[\t >*+\-\d.)]{200}/m;
+
+/** Emphasis is found in a time that grows with the square of a paragraph's marks. */
+const MOST_MARKS = 500;
+const WITHOUT_EMPHASIS = { disable: { null: ["attention"] } };
+
+/** Whether a paragraph, or an item of a list, has more marks than a person writes. */
+function hasTooManyMarks(markdown: string): boolean {
+  let marks = 0;
+  let list = "";
+  let isBlank = true;
+  for (const line of markdown.split("\n")) {
+    const [, number = "", sign = ""] = ITEM.exec(line) ?? [];
+    // A number that neither begins a list nor goes on with one is part of the paragraph.
+    const isItem = sign !== "" && (number === "" || number === "1" || sign === list);
+    if (isItem || isBlank) {
+      marks = 0;
+      list = sign;
+    }
+    marks += line.match(/[*_]+/g)?.length ?? 0;
+    if (marks > MOST_MARKS) return true;
+    isBlank = line.trim() === "";
+  }
+  return false;
+}
+
+/** The first line of an item that has text. */
+const ITEM = /^(?:(\d{1,9})(?=[.)])|(?=[-+*]))([-+*.)]) +\S/;
 
 const plain = (text: string): Block[] => [{ type: "paragraph", children: [{ type: "text", text }] }];
 

@@ -85,6 +85,30 @@ describe("everything else", () => {
     expect(blocks[2]).toMatchObject({ ordered: true });
   });
 
+  test.each(["*a_", "_a*", "a*"])(
+    "%s without end is text, in no time that grows with its square",
+    (marks) => {
+      const text = marks.repeat(14_000);
+      // Where each mark is looked for from each other one, this takes longer than a test may.
+      expect(parseMarkdown(`${text}\n\n\`b\` c`)).toEqual([
+        { type: "paragraph", children: [{ type: "text", text }] },
+        {
+          type: "paragraph",
+          children: [
+            { type: "code", text: "b" },
+            { type: "text", text: " c" },
+          ],
+        },
+      ]);
+    },
+  );
+
+  test.each(["- **a**\n", "1. **a**\n", "**a** b\n\n"])("%j in any number keeps its emphasis", (line) => {
+    expect(JSON.stringify(parseMarkdown(line.repeat(600))).match(/"strong"/g)).toHaveLength(600);
+    // Lines of one paragraph are counted together.
+    expect(JSON.stringify(parseMarkdown("a\n2. **b**\n".repeat(600)))).not.toContain('"strong"');
+  });
+
   test("random text never throws", () => {
     const mark = fc.constantFrom(
       "*",
