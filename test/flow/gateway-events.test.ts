@@ -108,6 +108,16 @@ describe("events of a session", () => {
     },
   );
 
+  test("a position in a turn that the conversation has not come to hides none of its turns", async () => {
+    const { conversations } = gateway;
+    conversations.answer({ ...message, id: "m0" }, "old");
+    const response = await gateway.ask(events("ann"), at("7.1.3"));
+    const turn = conversations.open(message);
+    conversations.close(message, turn, "new", { attempt: 1, number: 1 });
+    const read = await readEvents(response, (_, all) => all.filter((e) => e.event === "done").length === 2);
+    expect(read.filter((e) => e.event === "done").map((e) => e.data.text)).toEqual(["old", "new"]);
+  });
+
   test("a turn that runs on in silence, and one after an erase, are waited for", async () => {
     const { conversations } = gateway;
     const turn = conversations.open({ ...message, id: "m0" });

@@ -27,7 +27,7 @@ export const eventRoutes: Routes = (app, parts) => {
         tags: ["conversations"],
         summary: "Events of a session",
         description:
-          "Server-sent events turn, delta, restart, done. `Last-Event-ID: turn.attempt.number` resumes after that event; `0.0.0` gives everything that is kept. Without it the stream begins now.",
+          "Server-sent events turn, delta, restart, done. `Last-Event-ID: turn.attempt.number` resumes after that event; `0.0.0` gives everything that is kept, and so does a turn that the conversation has not come to. Without it the stream begins now.",
         params: sessionParams,
         headers: z.object({ "last-event-id": z.string().max(64).optional() }),
         response: {
@@ -88,6 +88,9 @@ async function followSession(
     if (stream) ordered.offer(event);
     else early.push(event);
   });
+  // One from before the data was set up anew would hide all turns up to it.
+  const isAhead = after && (await isBeyond(deps.conversations, tenant, session, after.turn));
+  const from = isAhead ? { turn: 0, attempt: 0, number: 0 } : after;
   stream = streams.open(reply);
   quiet = new QuietCheck(settings.quietCheckMs, () => void look());
   const reconnects = deps.onReconnect?.(() => void ordered.catchUp());
@@ -96,7 +99,7 @@ async function followSession(
     listening.stop();
     reconnects?.stop();
   });
-  const resuming = after ? ordered.resume(after) : undefined;
+  const resuming = from ? ordered.resume(from) : undefined;
   for (const event of early) ordered.offer(event);
   await resuming;
 }
@@ -111,6 +114,17 @@ async function isGone(
   if (!turn) return false;
   const extent = await conversations.extent(tenant, session);
   return turn <= extent.erasedTurn || turn > extent.turn;
+}
+
+async function isBeyond(
+  conversations: Conversations,
+  tenant: string,
+  session: string,
+  turn: number,
+): Promise<boolean> {
+  if (turn === 0) return false;
+  const extent = await conversations.extent(tenant, session).catch(() => undefined);
+  return extent !== undefined && turn > extent.turn;
 }
 
 /** Asks for a look into the store when nothing was heard for a while, then less and less often. */
