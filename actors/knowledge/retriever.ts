@@ -68,8 +68,8 @@ export class LocalRetriever implements ProvenRetriever {
     this.#hot = new HotResults(vectors?.index.kind === "qdrant" ? { ttlMs: ELSEWHERE_MS } : {});
     if (vectors?.index.kind === "qdrant")
       this.#indexers = new Presence(bus, INDEXER_ROLE, ({ info }) => {
-        const position = Number(info.position ?? 0);
-        if (info.space !== vectors.space || position <= this.#indexed) return;
+        const position = info.space === vectors.space ? this.#toldOf(vectors.space) : undefined;
+        if (position === undefined || position === this.#indexed) return;
         this.#indexed = position;
         this.#hot.changedElsewhere();
         this.#reader.moved();
@@ -88,6 +88,7 @@ export class LocalRetriever implements ProvenRetriever {
       onAnew: () => {
         this.#index.clear();
         this.#hot.changedElsewhere();
+        this.#follower?.beginAnew();
       },
       ...(vectors ? { vectors: () => ({ space: vectors.space, indexed: this.#searched() }) } : {}),
     });
@@ -152,6 +153,12 @@ export class LocalRetriever implements ProvenRetriever {
     this.#follower?.stop();
     await this.#reader.stop();
     await this.#vectors?.index.close();
+  }
+
+  /** By the indexer that is further: all of them look at the same, one of them later. Undefined where there is none. */
+  #toldOf(space: string): number | undefined {
+    const told = this.#indexers?.live().filter(({ info }) => info.space === space) ?? [];
+    return told.length > 0 ? Math.max(...told.map(({ info }) => Number(info.position ?? 0))) : undefined;
   }
 
   /** Up to which change of KNOWLEDGE vectors are searched, by what is kept in memory too; undefined: nobody has told. */

@@ -31,6 +31,8 @@ export interface DurableOptions {
 export interface Progress {
   readonly floor: number;
   readonly pending: number;
+  /** When the reader was made; another one begins anew. */
+  readonly createdAt: string;
 }
 
 export interface DurableReader {
@@ -263,9 +265,9 @@ class Reader implements DurableReader {
     const { stream, name } = this.#options;
     const state = await this.#bus.consumerState(stream, name);
     if (!state) throw new JetclawError("nats.unavailable", `there is no consumer ${name}`);
-    const { num_pending, num_ack_pending: givenOut, delivered, ack_floor } = state;
+    const { num_pending, num_ack_pending: givenOut, delivered, ack_floor, created: createdAt } = state;
     const pending = num_pending + givenOut;
-    return { pending, floor: (pending === 0 ? delivered : ack_floor).stream_seq, givenOut };
+    return { pending, floor: (pending === 0 ? delivered : ack_floor).stream_seq, givenOut, createdAt };
   }
 
   /** More is given out than anybody holds who is known: somebody was gone before this process came. */

@@ -40,6 +40,8 @@ export interface ConsumerState {
   /** Not yet delivered to anybody, and delivered but not yet acknowledged. */
   readonly num_pending: number;
   readonly num_ack_pending: number;
+  /** When it was made, as the server writes times. */
+  readonly created: string;
 }
 
 const NO_CONSUMER = 10014;

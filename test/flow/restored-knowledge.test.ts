@@ -2,8 +2,12 @@
 // rests on the first life of a number is served in the second, by who ran on nor by who starts then.
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
-import { KNOWLEDGE } from "#contracts/subjects.ts";
+import { INDEXER_ROLE } from "#actors/knowledge/readers.ts";
+import { decodeMark } from "#actors/knowledge/vectors/vector-record.ts";
+import { KNOWLEDGE, VECTORS, vectorsMark } from "#contracts/subjects.ts";
+import { lastMessage } from "#runtime/nats/reader.ts";
 import { provision } from "#runtime/nats/topology.ts";
+import { Presence } from "#runtime/observe/presence.ts";
 import { type KnowledgeWorld, knowledgeWorld, type Reader } from "#test/harness/knowledge.ts";
 import { startTestQdrant } from "#test/harness/qdrant.ts";
 import { backUp, restore } from "#test/harness/stream-backup.ts";
@@ -108,6 +112,52 @@ test("a document that is not there any more is found by nobody", async () => {
   const isGone = async (): Promise<boolean> => (await queryFor(running)).passages.length === 0;
   await waitUntil(isGone, { what: "the running process to know the other stream" });
 });
+
+test.each([
+  { where: "memory", inQdrant: false },
+  { where: "Qdrant", inQdrant: true },
+])(
+  "whoever waits for a change waits for its vectors, whatever its number was before: in $where",
+  async ({ inQdrant }) => {
+    const vectors = await VectorWorld.start();
+    try {
+      const qdrant = inQdrant ? await startTestQdrant() : undefined;
+      vectors.cleanups.push(() => qdrant?.stop());
+      await vectors.indexerOf("indexer", qdrant);
+      const one = await vectors.retrievalOf("one", qdrant);
+      const bus = await vectors.connect("operator");
+      const indexers = new Presence(bus, INDEXER_ROLE);
+      vectors.cleanups.push(async () => indexers.stop());
+      const { login, delivery, refunds } = SHOP;
+      await indexed(one, (await one.store.put("acme", "shop", "login", login)).revision);
+      const backup = await backUp(bus, KNOWLEDGE);
+      await one.store.put("acme", "shop", "refunds", refunds);
+      const lost = (await one.store.put("acme", "shop", "delivery", delivery)).revision;
+      await indexed(one, lost);
+      const isMarked = async (): Promise<boolean> => {
+        const mark = await lastMessage(bus, VECTORS, vectorsMark("concepts"));
+        return mark !== undefined && decodeMark(mark.data)?.indexed === lost;
+      };
+      await waitUntil(isMarked, { what: "the mark behind them" });
+      const answers = Promise.withResolvers<void>();
+      vectors.model.until = answers.promise;
+      await restore(bus, backup);
+      const text = `${delivery.text} Or in three.`;
+      const { revision } = await one.store.put("acme", "shop", "delivery", { ...delivery, text });
+      expect(revision).toBeLessThan(lost);
+      const isRead = (): boolean => one.retriever.revisionOf("acme", "shop", "delivery") === revision;
+      await waitUntil(isRead, { what: "the retriever to know the other stream" });
+      const isKnown = (): boolean => indexers.live().some(({ info }) => Number(info.position) < revision);
+      await waitUntil(isKnown, { what: "the indexer to know the other stream" });
+      expect(await one.store.waitIndexed(revision, 1_000)).toBe(false);
+      answers.resolve();
+      await indexed(one, revision);
+      expect(documentsOf(await ask(one, BY_MEANING))).toEqual(["delivery"]);
+    } finally {
+      await vectors.stop();
+    }
+  },
+);
 
 test.each([
   { where: "memory", inQdrant: false },

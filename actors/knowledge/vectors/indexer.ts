@@ -115,6 +115,7 @@ class StreamIndexer implements Indexer {
   #looking: NodeJS.Timeout | undefined;
   /** -1 until it is known: a first mark says that there is an indexer, also where nothing is indexed yet. */
   #position = -1;
+  #createdAt = "";
   /** Where it was when the records had nothing for an empty index. */
   #nothingAt = -1;
   #failing: JetclawError | undefined;
@@ -156,9 +157,11 @@ class StreamIndexer implements Indexer {
       bell: KNOWLEDGE_BELL.destination,
       inFlight: IN_FLIGHT,
       handle: (message) => this.#held.hold(message, (replaced) => this.#handle(message, replaced)),
-      onProgress: async ({ floor, pending }) => {
+      onProgress: async ({ floor, pending, createdAt }) => {
         this.#waiting = pending;
-        if (floor > this.#position) this.#passed(floor);
+        // KNOWLEDGE was made anew or restored.
+        if (floor > this.#position || createdAt !== this.#createdAt) this.#passed(floor);
+        this.#createdAt = createdAt;
         known.resolve();
         if (!this.#behind || pending > IN_FLIGHT) return;
         this.#behind = false;

@@ -30,6 +30,8 @@ export interface VectorFollower {
   readonly indexed: number | undefined;
   /** Changes of KNOWLEDGE, in their order. One that is replaced before it had vectors is waited for no more. */
   expect(change: DocumentAddress, revision: number): void;
+  /** KNOWLEDGE is another stream: what was expected of it and told of it says nothing, its changes come once more. */
+  beginAnew(): void;
   stop(): void;
 }
 
@@ -91,7 +93,13 @@ export function followVectors(bus: Bus, options: FollowVectors): VectorFollower 
     expect(change, revision) {
       const key = keyOf(change);
       missing.delete(key);
-      if (revision > Math.max(marked, index.revisionOf(change) ?? 0)) missing.set(key, revision);
+      // A higher one is of a change that is still to come, or of a KNOWLEDGE that was restored since.
+      if (revision > marked && revision !== index.revisionOf(change)) missing.set(key, revision);
+    },
+    beginAnew() {
+      marked = 0;
+      missing.clear();
+      onMoved();
     },
     stop: () => following.stop(),
   };
