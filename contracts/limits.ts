@@ -34,8 +34,12 @@ export const LIMITS = {
   burstMessages: 64,
   /** Messages an activation's mailbox holds before it parks further ones. */
   mailboxMessages: 128,
+  /** Bytes of envelopes an activation's mailbox holds before it parks further messages; of one message it holds any. */
+  mailboxBytes: 4_194_304,
   /** Messages of one partition held by a host, unacked. */
   partitionInFlight: 512,
+  /** Bytes of them with which no more are pulled. */
+  partitionBytes: 33_554_432,
   /** Given-up messages each actor remembers, so that each of them can be redriven once. */
   givenUpIds: 256,
   /** Messages of one partition that wait outside of full mailboxes, their bodies left in the stream. */
@@ -104,6 +108,7 @@ const RELATIONS: readonly (readonly [boolean, string])[] = [
   [LIMITS.burstMessages <= LIMITS.mailboxMessages, "a burst fits the mailbox"],
   [LIMITS.mailboxMessages < LIMITS.processedIds, "a redelivered mailbox is remembered whole"],
   [LIMITS.mailboxMessages <= LIMITS.partitionInFlight, "one mailbox cannot exceed its partition"],
+  [LIMITS.mailboxBytes + LIMITS.envelopeBytes < LIMITS.partitionBytes, "nor by its bytes"],
   [LIMITS.partitionInFlight <= LIMITS.partitionParked, "one full pull can be parked"],
   [LIMITS.turnDeadlineMs < LIMITS.inboundAckWaitMs, "a turn ends before its message is redelivered"],
   [LIMITS.turnDeadlineMs < LIMITS.dedupeWindowMs, "a job is deduped for longer than a turn lives"],

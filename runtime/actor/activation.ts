@@ -3,11 +3,10 @@
  * States: creating -> active -> passivating | closed. README.md draws the path with its failure branches.
  */
 
-import { decodeEnvelope, type Envelope } from "#contracts/envelope.ts";
+import type { Envelope } from "#contracts/envelope.ts";
 import { asJetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { ActorRoute } from "#contracts/subjects.ts";
-import { messageAt } from "../nats/reader.ts";
 import { killPoint } from "../observe/kill-point.ts";
 import { metrics } from "../observe/metrics.ts";
 import { SpanKind, startSpan } from "../observe/trace.ts";
@@ -18,8 +17,9 @@ import { Draft } from "./draft.ts";
 import { attemptsOf, deathsOf, HandlerFailed, recordAfter, timersAfter, verdictOf } from "./handled.ts";
 import type { HostContext } from "./host.ts";
 import { isUnkept, keepBeside } from "./kept.ts";
-import { type Delivery, Mailbox, type ParkedDelivery } from "./mailbox.ts";
+import { type Delivery, Mailbox } from "./mailbox.ts";
 import { boundPurges, publishOutbox } from "./outbox.ts";
+import { readParked } from "./parked.ts";
 import type { NextRecord, Tried } from "./record.ts";
 import { retrying } from "./retrying.ts";
 
@@ -35,8 +35,9 @@ export interface ActivationOptions {
   readonly route: ActorRoute;
   readonly stream: string;
   readonly owned: Owned;
-  /** Called with the number of messages no longer held in memory. */
-  readonly onReleased: (count: number) => void;
+  /** Called with messages that are held in memory again, and with those that no longer are. */
+  readonly onHeld: (deliveries: readonly Delivery[]) => void;
+  readonly onReleased: (deliveries: readonly Delivery[]) => void;
   /** Called when the activation has nothing to do. */
   readonly onIdle: (activation: Activation) => void;
 }
@@ -117,7 +118,7 @@ export class Activation {
         this.#options.onReleased(this.#mailbox.park());
         await host.clock.sleep(BLOCKED_MS, owned.draining).catch(() => {});
       }
-      if (batch.length > 0) this.#options.onReleased(batch.length);
+      if (batch.length > 0) this.#options.onReleased(batch);
     }
     this.#running = false;
     if (owned.draining.aborted) this.close("closed");
@@ -134,17 +135,10 @@ export class Activation {
 
   async #refill(): Promise<void> {
     const { host, stream, owned } = this.#options;
-    const [next, deliveries]: [readonly ParkedDelivery[], Delivery[]] = [this.#mailbox.nextParked(), []];
-    for (const parked of next) {
-      const message = await retrying(host.log, owned.signal, "read a parked message", () =>
-        messageAt(host.bus, stream, parked.seq),
-      );
-      if (message) deliveries.push({ ...parked, envelope: decodeEnvelope(message.data) });
-      // Purged or expired: else it would count as in flight for as long as the partition is owned.
-      else parked.ack();
-    }
-    this.#options.onReleased(-deliveries.length);
-    this.#mailbox.refill(next.length, deliveries);
+    const parked = this.#mailbox.nextParked();
+    const { read, deliveries } = await readParked(host, stream, parked, owned.signal);
+    this.#options.onHeld(deliveries);
+    this.#mailbox.refill(read, deliveries);
   }
 
   #load(): Promise<Loaded> {

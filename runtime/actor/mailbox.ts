@@ -9,6 +9,8 @@ export interface Delivery {
   readonly envelope: Envelope;
   /** Sequence in INBOUND. */
   readonly seq: number;
+  /** Of its envelope, encoded. */
+  readonly bytes: number;
   /** It was pending when its partition changed hands: it may be what killed the host. */
   readonly suspect: boolean;
   ack(): void;
@@ -24,6 +26,7 @@ export class Mailbox {
   readonly #queue: Delivery[] = [];
   readonly #parked: ParkedDelivery[] = [];
   readonly #limit: number;
+  #bytes = 0;
 
   constructor(limit: number = LIMITS.mailboxMessages) {
     this.#limit = limit;
@@ -31,8 +34,9 @@ export class Mailbox {
 
   /** True when the message is held in memory, false when it was parked. */
   push(delivery: Delivery): boolean {
-    if (this.#parked.length === 0 && this.#queue.length < this.#limit) {
+    if (this.#parked.length === 0 && this.#hasRoom(delivery)) {
       this.#queue.push(delivery);
+      this.#bytes += delivery.bytes;
       return true;
     }
     this.#parked.push({ seq: delivery.seq, suspect: delivery.suspect, ack: delivery.ack });
@@ -62,33 +66,49 @@ export class Mailbox {
   refill(read: number, deliveries: readonly Delivery[]): void {
     this.#parked.splice(0, read);
     this.#queue.push(...deliveries);
+    this.#bytes += bytesOf(deliveries);
   }
 
   /** The next messages for one run of the handler: a suspect alone, else up to `most` unsuspicious ones. */
   take(most: number): Delivery[] {
     const first = this.#queue[0];
     if (!first) return [];
-    if (first.suspect) return this.#queue.splice(0, 1);
+    if (first.suspect) return this.#leave(1);
     let count = 1;
     while (count < most && count < this.#queue.length && !this.#queue[count]?.suspect) count++;
-    return this.#queue.splice(0, count);
+    return this.#leave(count);
   }
 
   /** Puts messages that were taken back to the front, in order. */
   putBack(deliveries: readonly Delivery[]): void {
     this.#queue.unshift(...deliveries);
+    this.#bytes += bytesOf(deliveries);
   }
 
-  /** Keeps only the sequences, in order: the actor cannot go on for now. @returns how many were held in memory */
-  park(): number {
-    const held = this.#queue.splice(0);
+  /** Keeps only the sequences, in order: the actor cannot go on for now. @returns what was held in memory */
+  park(): readonly Delivery[] {
+    const held = this.#leave(this.#queue.length);
     this.#parked.unshift(...held.map(({ seq, suspect, ack }) => ({ seq, suspect, ack })));
-    return held.length;
+    return held;
   }
 
-  /** Empties it. @returns how many were held in memory */
-  clear(): number {
+  /** Empties it. @returns what was held in memory */
+  clear(): readonly Delivery[] {
     this.#parked.length = 0;
-    return this.#queue.splice(0).length;
+    return this.#leave(this.#queue.length);
+  }
+
+  #hasRoom({ bytes }: Delivery): boolean {
+    const { length } = this.#queue;
+    return length === 0 || (length < this.#limit && this.#bytes + bytes <= LIMITS.mailboxBytes);
+  }
+
+  #leave(count: number): Delivery[] {
+    const left = this.#queue.splice(0, count);
+    this.#bytes -= bytesOf(left);
+    return left;
   }
 }
+
+export const bytesOf = (deliveries: readonly Delivery[]): number =>
+  deliveries.reduce((sum, { bytes }) => sum + bytes, 0);

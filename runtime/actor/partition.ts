@@ -15,6 +15,7 @@ import { Activation } from "./activation.ts";
 import type { Owned } from "./commit.ts";
 import { deadBytes, deadStranger } from "./dead-letter.ts";
 import type { HostContext } from "./host.ts";
+import { bytesOf, type Delivery } from "./mailbox.ts";
 import { retrying } from "./retrying.ts";
 
 /** The server knows a request for so long, also one whose asker it can no longer reach. */
@@ -56,6 +57,7 @@ export class OwnedPartition {
   readonly #activations = new Map<string, Activation>();
   readonly #owned: Owned;
   #held = 0;
+  #heldBytes = 0;
   #asked = 0;
   readonly #channel: PullChannel;
   #drained: (() => void) | undefined;
@@ -212,7 +214,7 @@ export class OwnedPartition {
   }
 
   #pull(): void {
-    if (this.#drain.signal.aborted || this.#asked > 0) return;
+    if (this.#drain.signal.aborted || this.#asked > 0 || this.#heldBytes >= LIMITS.partitionBytes) return;
     const parked = this.#channel.unacked - this.#held;
     const batch = Math.min(BATCH, LIMITS.partitionInFlight - this.#held, LIMITS.partitionParked - parked);
     if (batch <= 0) return;
@@ -275,20 +277,34 @@ export class OwnedPartition {
         route,
         stream: this.#stream,
         owned: this.#owned,
-        onReleased: (count) => this.#release(count),
+        onHeld: (deliveries) => this.#hold(deliveries),
+        onReleased: (deliveries) => this.#release(deliveries),
         onIdle: (idle) => this.#options.host.idle(idle, () => this.#passivate(idle)),
       });
       this.#activations.set(route.path, activation);
       this.#options.host.created();
     }
     const suspect = message.seq <= this.#options.suspectUpTo;
+    const { seq, ack, data } = message;
+    const delivery: Delivery = { envelope, seq, bytes: data.length, suspect, ack };
     // Counted before delivery: the activation may release it before `deliver` returns.
     this.#held++;
-    if (!activation.deliver({ envelope, seq: message.seq, suspect, ack: message.ack })) this.#held--;
+    this.#heldBytes += delivery.bytes;
+    if (activation.deliver(delivery)) return;
+    this.#held--;
+    this.#heldBytes -= delivery.bytes;
   }
 
-  #release(count: number): void {
-    this.#held -= count;
+  #hold(deliveries: readonly Delivery[]): void {
+    this.#held += deliveries.length;
+    this.#heldBytes += bytesOf(deliveries);
+    // Those that have gone from the stream made room.
+    if (this.#asked === 0) this.#pull();
+  }
+
+  #release(deliveries: readonly Delivery[]): void {
+    this.#held -= deliveries.length;
+    this.#heldBytes -= bytesOf(deliveries);
     if (this.#held === 0) this.#drained?.();
     if (this.#asked === 0) this.#pull();
   }

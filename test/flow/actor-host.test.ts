@@ -278,6 +278,24 @@ describe.each([2, 4])("two hosts, %i shards", (shards) => {
     await world.settled();
   });
 
+  test("an actor flooded with large messages holds few of them in memory, and all come in order", async () => {
+    const gate = `large-${shards}`;
+    const { partition } = routeTo("stuffed");
+    const neighbour = neighbourOf("stuffed");
+    const pad = "x".repeat(1_400_000);
+    const names = Array.from({ length: 12 }, (_, n) => `l${n}`);
+    await tell("stuffed", "hold", { name: gate });
+    await waitUntil(() => begun.has(gate), { what: "the handler to hold" });
+    for (const name of names) await tell("stuffed", "quiet", { name, pad });
+    await tell(neighbour, "add", { name: "in time" });
+    expect(await seenWhen(neighbour, 1)).toEqual(["in time"]);
+    const owner = hosts.find(({ host }) => host.partitions.includes(partition)) as WorldHost;
+    expect(owner.host.held).toBeLessThanOrEqual(1 + Math.floor(LIMITS.mailboxBytes / pad.length));
+    openGate(gate);
+    expect(await seenWhen("stuffed", names.length + 1)).toEqual([gate, ...names]);
+    await world.settled();
+  });
+
   test("a consumer that an operator deleted is made again, and nothing is lost", async () => {
     const { partition } = routeTo("orphan");
     const owner = hosts.find(({ host }) => host.partitions.includes(partition)) as WorldHost;

@@ -27,7 +27,7 @@ test("who waits for an actor to rest does not wait for what came to it meanwhile
   const begun: number[] = [];
   let seq = 0;
   const deliver = (): void =>
-    void activation.deliver({ envelope: messageOf(`m${++seq}`), seq, suspect: false, ack() {} });
+    void activation.deliver({ envelope: messageOf(`m${++seq}`), seq, bytes: 1, suspect: false, ack() {} });
   const kind = {
     ...defineActor({
       kind: "resting",
@@ -74,6 +74,7 @@ test("who waits for an actor to rest does not wait for what came to it meanwhile
     route,
     stream: "INBOUND-0",
     owned: { signal, draining: signal, stillOwned: async () => true, lost() {} },
+    onHeld() {},
     onReleased() {},
     onIdle: () => void idle++,
   });

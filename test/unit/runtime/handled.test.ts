@@ -24,6 +24,7 @@ const recordOf = (change: Partial<ActorRecord> = {}): ActorRecord => ({
 const delivered = (id: string, seq = 20, change: Partial<Envelope> = {}): Delivery => ({
   envelope: messageOf("go", { id, ...change }),
   seq,
+  bytes: 1,
   suspect: false,
   ack: () => {},
 });

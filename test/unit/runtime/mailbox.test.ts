@@ -5,8 +5,9 @@ import { ENVELOPE_VERSION } from "#contracts/envelope.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { type Delivery, Mailbox } from "#runtime/actor/mailbox.ts";
 
-const delivery = (seq: number, suspect = false): Delivery => ({
+const delivery = (seq: number, suspect = false, bytes = 1): Delivery => ({
   seq,
+  bytes,
   suspect,
   ack: () => {},
   envelope: {
@@ -103,10 +104,25 @@ describe("a mailbox", () => {
     expect(held.filter(Boolean)).toHaveLength(LIMITS.mailboxMessages);
   });
 
-  test("forgets everything at once and says how much of it was in memory", () => {
+  test("holds as many bytes as the limit says, and at least one message, however they came and went", () => {
+    const half = LIMITS.mailboxBytes / 2;
+    const mailbox = new Mailbox();
+    const push = (seq: number, bytes: number): boolean => mailbox.push(delivery(seq, false, bytes));
+    expect([push(1, 3 * half), push(2, 1)]).toEqual([true, false]);
+    expect(seqs(mailbox.take(9))).toEqual([1]);
+    const read = mailbox.nextParked();
+    mailbox.refill(read.length, [delivery(2, false, half)]);
+    expect([push(3, half), push(4, 1)]).toEqual([true, false]);
+    mailbox.putBack(mailbox.take(9));
+    expect(seqs(mailbox.park())).toEqual([2, 3]);
+    mailbox.clear();
+    expect([push(5, half), push(6, half), push(7, 1)]).toEqual([true, true, false]);
+  });
+
+  test("forgets everything at once and says what of it was in memory", () => {
     const mailbox = new Mailbox(2);
     for (const seq of [1, 2, 3]) mailbox.push(delivery(seq));
-    expect(mailbox.clear()).toBe(2);
+    expect(seqs(mailbox.clear())).toEqual([1, 2]);
     expect(mailbox.isEmpty).toBe(true);
     expect(mailbox.take(5)).toEqual([]);
   });
