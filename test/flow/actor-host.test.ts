@@ -271,7 +271,8 @@ describe.each([2, 4])("two hosts, %i shards", (shards) => {
     await tell(neighbour, "add", { name: "in time" });
     expect(await seenWhen(neighbour, 1)).toEqual(["in time"]);
     const owner = hosts.find(({ host }) => host.partitions.includes(partition)) as WorldHost;
-    expect(owner.host.held).toBeLessThanOrEqual(LIMITS.mailboxMessages + 1);
+    // The neighbour's message may be held for a moment after it was seen.
+    await waitUntil(() => owner.host.held <= LIMITS.mailboxMessages + 1, { what: "few to be held" });
     expect(await seen("flooded")).toEqual([]);
     openGate(gate);
     expect(await seenWhen("flooded", names.length + 1)).toEqual([gate, ...names]);
@@ -290,7 +291,9 @@ describe.each([2, 4])("two hosts, %i shards", (shards) => {
     await tell(neighbour, "add", { name: "in time" });
     expect(await seenWhen(neighbour, 1)).toEqual(["in time"]);
     const owner = hosts.find(({ host }) => host.partitions.includes(partition)) as WorldHost;
-    expect(owner.host.held).toBeLessThanOrEqual(1 + Math.floor(LIMITS.mailboxBytes / pad.length));
+    // The neighbour's message may be held for a moment after it was seen.
+    const most = 1 + Math.floor(LIMITS.mailboxBytes / pad.length);
+    await waitUntil(() => owner.host.held <= most, { what: "few to be held" });
     openGate(gate);
     expect(await seenWhen("stuffed", names.length + 1)).toEqual([gate, ...names]);
     await world.settled();
