@@ -1,6 +1,9 @@
 /** Searching from a gateway whose process holds no documents. */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { remoteSearch } from "#actors/knowledge/ask-retrieval.ts";
+import { encodeFound } from "#actors/knowledge/retrieval-wire.ts";
 import { configSchema } from "#contracts/config.ts";
+import { CORE } from "#contracts/subjects.ts";
 import { connectTo, contextOf, provisionFor } from "#ops/compose/open.ts";
 import { type Knowledge, type Role, startKnowledge } from "#ops/compose/roles.ts";
 import { capturedLog } from "#test/harness/gateway.ts";
@@ -57,4 +60,23 @@ test("a gateway alone searches in the documents of a conversation host, and says
   await expect(gateway.search.retrieve(query("acme"))).rejects.toMatchObject({
     code: "knowledge.unavailable",
   });
+});
+
+test.each([
+  { who: "is frozen", answer: undefined, times: 1 },
+  { who: "is busy", answer: { passages: [], fresh: false, busy: true }, times: 6 },
+  { who: "has to prove its index", answer: { passages: [], fresh: false }, times: 6 },
+])("a search goes on while it has time where whoever was asked first $who", async ({ answer, times }) => {
+  const bus = await connectTo(nats.url, "role", capturedLog().log);
+  open.push(() => bus.close());
+  const passage = { collection: "shop", document: "d", revision: 9, title: "D", text: "text", score: 1 };
+  let asked = 0;
+  const role = bus.subscribe(CORE.retrieval, ({ respond }) => {
+    if (asked++ >= times) respond(encodeFound({ passages: [passage], fresh: true }));
+    else if (answer) respond(encodeFound(answer));
+  });
+  const found = await remoteSearch(bus)
+    .retrieve(query("acme"))
+    .finally(() => role.stop());
+  expect(found).toMatchObject([{ document: "d" }]);
 });
