@@ -50,8 +50,8 @@ export function importCommand(): Command {
 Formats: .md .markdown (front matter: title, locale, tags, url), .html .htm, .txt, .pdf, .jsonl .ndjson (a line is a
 document {id, title, text, url, locale, tags} or a CloudEvent). The id of a document is its path in the folder without
 the ending. Links are followed, what they lead to comes once. Names that begin with a dot and node_modules are passed
-over, and so are other formats; how many is said. A file that cannot be read is named, the others are
-stored, and the exit code is 1. Ctrl-C finishes what is under way; run it again to go on.
+over, and so are other formats; how many is said. A file that cannot be read or holds no text is named, and what it was
+before is still found, with --prune too; the others are stored, and the exit code is 1. Ctrl-C finishes what is under way; run it again to go on.
 
 Examples:
   jetclaw kb import docs/ --collection shop
@@ -178,7 +178,10 @@ function progressOf(): { update: ImportOptions["onProgress"]; end(): void } {
 function tell(flags: Flags, report: ImportReport, indexed: boolean | undefined): void {
   const { stored, unchanged, removed, events, broken, interrupted, notPruned } = report;
   const { collection, dryRun = false } = flags;
-  for (const { where, reason } of broken.slice(0, SHOWN)) note(`${where}: ${reason}`);
+  for (const { where, reason, former } of broken.slice(0, SHOWN)) {
+    const next = `Its former text is still found: mend the file, or jetclaw kb rm ${former} -c ${collection}`;
+    note(former === undefined ? `${where}: ${reason}` : `${where}: ${reason}. ${next}`);
+  }
   if (broken.length > SHOWN) note(`... and ${broken.length - SHOWN} more; --json lists them all`);
   if (notPruned) note(`Nothing was pruned: ${notPruned}.`);
   if (interrupted) note("Interrupted. Run the same command to go on; what is stored is left alone.");

@@ -49,12 +49,19 @@ export interface ImportReport {
   readonly removed: readonly string[];
   /** Events by what became of them. */
   readonly events: Readonly<Record<string, number>>;
-  readonly broken: readonly { readonly where: string; readonly reason: string }[];
+  readonly broken: readonly Broken[];
   readonly interrupted: boolean;
   /** Why nothing was pruned although it was asked for. */
   readonly notPruned?: string | undefined;
   /** The highest revision that the import made or met; 0 when none. */
   readonly revision: number;
+}
+
+export interface Broken {
+  readonly where: string;
+  readonly reason: string;
+  /** The document that it was before: the collection has it still, with its former text. */
+  readonly former?: string;
 }
 
 /** Events that travel in one request, and their bytes as they stand in the file. */
@@ -72,7 +79,7 @@ class Import {
   readonly #stored: string[] = [];
   readonly #removed: string[] = [];
   readonly #events: Record<string, number> = {};
-  readonly #broken: { where: string; reason: string }[] = [];
+  readonly #broken: Broken[] = [];
   /** Where each document of this import comes from. */
   readonly #sources = new Map<string, string>();
   #known: Awaited<ReturnType<ImportTarget["known"]>> = new Map();
@@ -129,9 +136,19 @@ class Import {
   async #take(file: SourceFile, item: Item): Promise<void> {
     switch (item.kind) {
       case "broken": {
-        this.#broken.push({ where: item.where, reason: item.reason });
-        if (holdsLines(file.name) || !isImported(file.name)) this.#anonymous++;
-        else this.#sources.set(documentOf(file.name), file.name);
+        const { where, reason } = item;
+        if (holdsLines(file.name) || !isImported(file.name)) {
+          this.#anonymous++;
+          this.#broken.push({ where, reason });
+          return;
+        }
+        const document = documentOf(file.name);
+        this.#broken.push({
+          where,
+          reason,
+          ...(this.#sources.has(document) ? {} : this.#formerOf(document)),
+        });
+        this.#sources.set(document, file.name);
         return;
       }
       case "event": {
@@ -166,7 +183,8 @@ class Import {
       return;
     }
     await this.#flight.start(async () => {
-      const done = await this.#unlessRefused(where, () => this.#target.put(document, input));
+      const put = (): Promise<{ revision: number }> => this.#target.put(document, input);
+      const done = await this.#unlessRefused(where, put, this.#formerOf(document));
       if (done) this.#stored.push(document);
     });
   }
@@ -215,13 +233,21 @@ class Import {
     return undefined;
   }
 
-  async #unlessRefused(where: string, change: () => Promise<{ revision: number }>): Promise<boolean> {
+  #formerOf(document: string): Pick<Broken, "former"> {
+    return this.#known.has(document) ? { former: document } : {};
+  }
+
+  async #unlessRefused(
+    where: string,
+    change: () => Promise<{ revision: number }>,
+    former: Pick<Broken, "former"> = {},
+  ): Promise<boolean> {
     try {
       this.#revision = Math.max(this.#revision, (await change()).revision);
       return true;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      this.#broken.push({ where, reason: error.message });
+      this.#broken.push({ where, reason: error.message, ...former });
       return false;
     }
   }

@@ -141,6 +141,25 @@ describe("kb import", () => {
     expect(JSON.parse((await kb("list", "-c", "shop1", "--json")).out).documents).toHaveLength(5);
   });
 
+  test("a file that became empty leaves what it was, and says so with the next step", async () => {
+    await write("emptied/faq.md", "# Returns\n\nWithin thirty days.");
+    await write("emptied/other.md", "# Other\n\nMore.");
+    const all = ["import", join(folder, "emptied"), "-c", "emptied", "--prune"];
+    expect((await kb(...all)).code).toBe(0);
+    await write("emptied/faq.md", "");
+    await write("emptied/other.txt", "");
+    await write("emptied/new.txt", "");
+    const { code, err } = await kb(...all);
+    expect([code, await listed("emptied")]).toEqual([1, ["faq", "other"]]);
+    expect(err).toContain(
+      "faq.md: holds no text. Its former text is still found: mend the file, or jetclaw kb rm faq -c emptied\n",
+    );
+    expect(err).toMatch(/^new\.txt: holds no text$/m);
+    expect(err).toMatch(/^other\.txt: holds no text$/m);
+    expect((await kb("rm", "faq", "-c", "emptied")).code).toBe(0);
+    expect(await listed("emptied")).toEqual(["other"]);
+  });
+
   test("a language that is none is refused before anything is stored: nobody who asks would be one of its speakers", async () => {
     await write("named/faq.md", "# Returns\n\nWithin thirty days.");
     const { code, err } = await kb("import", join(folder, "named"), "-c", "named", "--locale", "English");
