@@ -74,7 +74,7 @@ test("a link that leads nowhere is named, and nothing that it may have led to is
   await link("../gone.md", "lost.md");
   await link("../gone.png", "picture.png");
   const one = await pruned(["lost", "old"]);
-  expect(one.broken).toEqual([{ where: "lost.md", reason: "is a link that leads nowhere" }]);
+  expect(one.broken).toEqual([{ where: "lost.md", reason: "is a link that leads nowhere", former: "lost" }]);
   expect(one.removed).toEqual(["old"]);
   await link("/nowhere/handbook", "handbook");
   const other = await pruned(["lost", "old", "handbook/one"]);
