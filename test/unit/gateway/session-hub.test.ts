@@ -4,7 +4,10 @@ import { SessionHub } from "#actors/gateway/session-hub.ts";
 import { systemClock } from "#runtime/clock.ts";
 
 test("a message that came twice keeps its place when only one of the two requests is given back", async () => {
-  const conversations = { follow: async () => ({ stop() {} }) } as unknown as Conversations;
+  const conversations = {
+    follow: async () => ({ stop() {} }),
+    extent: async () => ({ turn: 0, erasedTurn: 0, erasedSeq: 0 }),
+  } as unknown as Conversations;
   const hub = new SessionHub({ conversations, clock: systemClock, unansweredMessages: 1, forgetMs: 60_000 });
   for (const lost of [0, 1]) {
     const session = `ann-${lost}`;
