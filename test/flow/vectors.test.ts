@@ -256,11 +256,14 @@ test("a role that cannot prove that it is current is not believed, and the next 
   const answers = [false, false, true].map((fresh) => encodeFound({ passages: [passage], fresh }));
   const asked = bus.subscribe(CORE.retrieval, ({ respond }) => respond(answers.shift() ?? new Uint8Array()));
   const host = await world.started(startRemoteRetrieval(await world.contextOf("host")));
+  // The server knows of each change before the next question comes over another connection.
+  await bus.flush();
   expect(await ask(host, "Anything?")).toMatchObject([{ document: "d" }]);
   asked.stop();
   const stale = bus.subscribe(CORE.retrieval, ({ respond }) =>
     respond(encodeFound({ passages: [passage], fresh: false })),
   );
+  await bus.flush();
   expect(await ask(host, "Anything else?")).toEqual([]);
   stale.stop();
   // Who is busy says so at once; the next one is asked, and after a few of them nobody is waited for.
@@ -268,6 +271,7 @@ test("a role that cannot prove that it is current is not believed, and the next 
   const replies = [busy, busy, encodeFound({ passages: [passage], fresh: true })];
   let asks = 0;
   const full = bus.subscribe(CORE.retrieval, ({ respond }) => respond(replies[asks++] ?? busy));
+  await bus.flush();
   expect(await ask(host, "Anything at all?")).toMatchObject([{ document: "d" }]);
   expect(await ask(host, "Nothing?")).toEqual([]);
   expect(asks).toBe(3 + 4);
