@@ -63,7 +63,7 @@ export function decodeFound(data: Uint8Array): Found {
   return { passages, fresh, busy };
 }
 
-/** msgpack writes absent fields as nil; here they are absent again. */
+/** Older code writes absent fields as nil; here they are absent again. */
 function dropNil(value: object, ...keys: string[]): object {
   return Object.fromEntries(
     Object.entries(value).filter(([key, each]) => each !== null || !keys.includes(key)),
