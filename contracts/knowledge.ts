@@ -50,10 +50,7 @@ export function encodeKnowledgeEvent(event: KnowledgeEvent): Uint8Array {
   return encode(event);
 }
 
-/**
- * Undefined for bytes that are not an event of a version we know: one such must not stop a reader of all. Older code
- * wrote absent fields as nil; here they are absent again.
- */
+/** Undefined for bytes that are not an event of a version we know: one such must not stop a reader of all. */
 export function decodeKnowledgeEvent(data: Uint8Array): KnowledgeEvent | undefined {
   let event: KnowledgeEvent | null;
   try {

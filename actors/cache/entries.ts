@@ -34,8 +34,6 @@ const REMEMBERED_REMOVALS = 10_000;
 /** What a marker holds: when it was written, ms since the epoch. */
 interface Marker {
   readonly at: number;
-  /** Of older code, in a removal: digest of the answer that must not come back, or nothing. */
-  readonly reply?: string;
 }
 
 interface Held {
@@ -210,13 +208,12 @@ export class Entries {
     if (data.length === 0) return void this.#held.delete(key);
     if (key.startsWith("e.")) return void this.#erased.set(key, true);
     if (key.startsWith("b.")) return void this.#banned.set(key, decode<Marker>(data).at + BANNED_MS);
-    if (key.startsWith("r.")) return this.#obey(key, decode<Marker>(data), seq);
+    if (key.startsWith("r.")) return this.#obey(key, seq);
     this.#take(key, data, seq);
   }
 
-  #obey(marker: string, { at, reply }: Marker, seq: number): void {
+  #obey(marker: string, seq: number): void {
     const key = `a${marker.slice(1)}`;
-    if (reply) this.#banned.set(`b.${key.split(".")[1]}.${reply}`, at + BANNED_MS);
     this.#removals.set(key, seq);
     const held = this.#held.get(key);
     if (held && held.seq < seq) this.#held.delete(key);

@@ -12,7 +12,6 @@ const QUEUE = "retrieval";
 const MOST = 256;
 /** An index that was frozen or cut off has so long to prove itself; then whoever asks is sent to the next one. */
 const PROOF_MS = 60;
-/** Not fresh either: so older code asks the next one, too. */
 const BUSY = encodeFound({ passages: [], fresh: false, busy: true });
 
 export interface RetrievalService {

@@ -9,7 +9,7 @@ const askSchema = z.object({
   tenant: z.string(),
   collections: z.array(z.string()).max(1_024),
   question: z.string(),
-  locale: z.string().nullish(),
+  locale: z.string().optional(),
   limit: z.number().int().min(0).max(256),
   /** Little-endian floats; null: the host tried and got none. */
   vector: z.instanceof(Uint8Array).nullish(),
@@ -17,8 +17,8 @@ const askSchema = z.object({
 const foundSchema = z.object({
   v: z.literal(1),
   passages: z.array(passageSchema),
-  /** False: the index cannot prove that it has all that was acknowledged. Absent from older code. */
-  fresh: z.boolean().default(true),
+  /** False: the index cannot prove that it has all that was acknowledged. */
+  fresh: z.boolean(),
   /** Not looked for: so many are asked at once that nobody would be answered in time. */
   busy: z.boolean().default(false),
 });
@@ -36,15 +36,9 @@ export function encodeAsk({ vector, ...query }: RetrievalQuery): Uint8Array {
 
 /** @throws where the bytes are no question */
 export function decodeAsk(data: Uint8Array): RetrievalQuery {
-  const {
-    vector,
-    locale,
-    v: _,
-    ...query
-  } = askSchema.parse(dropNil(decodeUntrusted<object>(data), "locale"));
+  const { vector, v: _, ...query } = askSchema.parse(decodeUntrusted(data));
   return {
     ...query,
-    ...(locale ? { locale } : {}),
     ...(vector === undefined ? {} : { vector: vector && new Float32Array(new Uint8Array(vector).buffer) }),
   };
 }
@@ -54,18 +48,6 @@ export const encodeFound = (found: Omit<Found, "busy"> & Partial<Pick<Found, "bu
 
 /** @throws where the bytes are no answer */
 export function decodeFound(data: Uint8Array): Found {
-  const { passages, fresh, busy } = foundSchema.parse(
-    ((found: { passages?: object[] }) => ({
-      ...found,
-      passages: found.passages?.map((each) => dropNil(each, "url", "locale")),
-    }))(decodeUntrusted(data)),
-  );
-  return { passages, fresh, busy };
-}
-
-/** Older code writes absent fields as nil; here they are absent again. */
-function dropNil(value: object, ...keys: string[]): object {
-  return Object.fromEntries(
-    Object.entries(value).filter(([key, each]) => each !== null || !keys.includes(key)),
-  );
+  const { v: _, ...found } = foundSchema.parse(decodeUntrusted(data));
+  return found;
 }
