@@ -89,9 +89,9 @@ export interface IdsRecord {
   readonly type: "ids";
   readonly ids: Uint8Array;
   /** Of whose ids it begins with: the sequence of each record, and how many were written there first. */
-  readonly parts?: readonly (readonly [seq: number, ids: number])[];
-  /** Sequences of the records with all that is older; absent in those of older code, which repeat nothing. */
-  readonly before?: readonly number[];
+  readonly parts: readonly (readonly [seq: number, ids: number])[];
+  /** Sequences of the records with all that is older. */
+  readonly before: readonly number[];
 }
 
 /** Thumbs for an earlier turn, in TURNS beside the records. */

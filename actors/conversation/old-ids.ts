@@ -124,7 +124,7 @@ export async function readOldIds(
     return message?.subject === subject ? { seq, record: decode<IdsRecord>(message.data) } : undefined;
   };
   const newest = last === undefined ? undefined : await at(last);
-  if (newest?.record.before) {
+  if (newest) {
     const older = await Promise.all(newest.record.before.map(at));
     return chunksIn([...older.filter((each) => each !== undefined), newest]);
   }
@@ -145,7 +145,7 @@ function chunksIn(records: readonly Placed[]): OldIds[] {
   for (const { seq: record, record: content } of records) {
     const ids = unpack(content.ids);
     let from = 0;
-    for (const [seq, count] of content.parts ?? []) {
+    for (const [seq, count] of content.parts) {
       chunks.set(seq, { seq, record, ids: ids.slice(from, from + count) });
       from += count;
     }

@@ -1,6 +1,6 @@
 /** Publishing effects after the commit that carries them: at least once, under stable ids, until acknowledged. */
 import type { Bus } from "../nats/connect.ts";
-import { lastMessage, purge, purgeBefore } from "../nats/reader.ts";
+import { lastMessage, purgeBefore } from "../nats/reader.ts";
 import { killPoint } from "../observe/kill-point.ts";
 import type { StoredEffect } from "./record.ts";
 import { retrying } from "./retrying.ts";
@@ -95,9 +95,8 @@ async function purgeEffect(
   { stream, subject, before }: StoredEffect,
   placed: ReadonlyMap<string, number>,
 ): Promise<void> {
-  if (before === undefined) return void (await purge(bus, stream as string, subject));
   const own = [...placed].flatMap(([at, seq]) => (covers(subject, at) ? [seq + 1] : []));
-  const end = Math.max(before, ...own);
+  const end = Math.max(before as number, ...own);
   if (end > 1) await purgeBefore(bus, stream as string, subject, end);
 }
 

@@ -17,7 +17,7 @@ export interface StoredEffect {
   readonly data?: Uint8Array;
   /** `purge`: the stream. */
   readonly stream?: string;
-  /** `purge`: nothing at or behind this sequence is meant; absent in records of older code. */
+  /** `purge`: nothing at or behind this sequence is meant; set before the effect is written. */
   before?: number;
   /** `schedule`: when and to which subject. */
   readonly at?: number;
@@ -63,9 +63,7 @@ interface Stored {
   seq: number;
   /** Pairs: as a map's key the codec would not give `__proto__` back. */
   tm?: [string, number][];
-  /** Counts of attempts, as the first version of this record wrote them and still reads them. */
-  at?: [string, number][];
-  /** The same with time and host. */
+  /** Attempts by id: time and host of each. */
   tr?: [string, [number, string][]][];
   gu?: string;
   fl?: number;
@@ -153,7 +151,7 @@ export function encodeRecord(next: NextRecord, mostBytes: number = LIMITS.stateB
     ob: next.outbox,
     seq: next.seq,
     ...(hasKeys(next.timers) ? { tm: Object.entries(next.timers) } : {}),
-    ...(hasKeys(next.attempts) ? triedFields(next.attempts) : {}),
+    ...(hasKeys(next.attempts) ? { tr: triedOf(next.attempts) } : {}),
     ...(next.givenUp.length > 0 ? { gu: next.givenUp.join("\n") } : {}),
     ...(next.floor > 0 ? { fl: next.floor } : {}),
   } satisfies Stored);
@@ -165,18 +163,11 @@ export function encodeRecord(next: NextRecord, mostBytes: number = LIMITS.stateB
   return bytes;
 }
 
-const triedFields = (attempts: NextRecord["attempts"]): Pick<Stored, "at" | "tr"> => ({
-  at: Object.entries(attempts).map(([id, tried]) => [id, tried.length]),
-  tr: Object.entries(attempts).map(([id, tried]) => [id, tried.map(({ at, host }) => [at, host])]),
-});
+const triedOf = (attempts: NextRecord["attempts"]): Stored["tr"] =>
+  Object.entries(attempts).map(([id, tried]) => [id, tried.map(({ at, host }) => [at, host])]);
 
-/** Code that knows no times has written the counts alone. */
-const attemptsOf = ({ at = [], tr }: Stored): ActorRecord["attempts"] =>
-  Object.fromEntries(
-    tr
-      ? tr.map(([id, tried]) => [id, tried.map(([at, host]) => ({ at, host }))])
-      : at.map(([id, count]) => [id, Array.from({ length: count }, () => ({ at: 0, host: "" }))]),
-  );
+const attemptsOf = ({ tr = [] }: Stored): ActorRecord["attempts"] =>
+  Object.fromEntries(tr.map(([id, tried]) => [id, tried.map(([at, host]) => ({ at, host }))]));
 
 export function decodeRecord(bytes: Uint8Array): ActorRecord & { op: string } {
   const stored = decode<Stored>(bytes);

@@ -7,7 +7,13 @@ import type { Bus } from "#runtime/nats/connect.ts";
 
 const data = new Uint8Array();
 const append = (id: string, subject: string): StoredEffect => ({ id, k: "append", subject, data });
-const purge = (id: string): StoredEffect => ({ id, k: "purge", subject: "turn.*", stream: "TURNS-0" });
+const purge = (before: number, subject = "turn.*"): StoredEffect => ({
+  id: "p",
+  k: "purge",
+  subject,
+  stream: "TURNS-0",
+  before,
+});
 
 /** Every request takes a while; what began and ended is written down. */
 function slowBus(): { bus: Bus; seen: string[] } {
@@ -22,8 +28,8 @@ function slowBus(): { bus: Bus; seen: string[] } {
     append: (_: string, __: Uint8Array, { id }: { id: string }) => request(id).then(() => ({ seq: 7 })),
     jsm: {
       streams: {
-        purge: async (_: string, { seq }: { seq?: number }) =>
-          request(seq === undefined ? "purge" : `purge before ${seq}`).then(() => ({ purged: 1 })),
+        purge: async (_: string, { seq }: { seq: number }) =>
+          request(`purge before ${seq}`).then(() => ({ purged: 1 })),
       },
     },
   };
@@ -45,8 +51,8 @@ test("effects on different subjects go out together, those on one subject one af
 });
 
 test("a purge removes what was recorded before it and nothing that was recorded after it", async () => {
-  const seen = await publish([append("before", "turn.a"), purge("p"), append("after", "turn.a")]);
-  expect(seen).toEqual(["> before", "< before", "> purge", "< purge", "> after", "< after"]);
+  const seen = await publish([append("a", "turn.a"), purge(1), append("b", "turn.a")]);
+  expect(seen).toEqual(["> a", "< a", "> purge before 8", "< purge before 8", "> b", "< b"]);
 });
 
 test.each([
@@ -59,8 +65,7 @@ test.each([
   // Nothing was there.
   [1, "turn.x", []],
 ])("a purge of what lies before %i on %s", async (before, subject, wanted) => {
-  const effect: StoredEffect = { id: "p", k: "purge", subject, stream: "TURNS-0", before };
-  expect((await publish([append("a", "turn.a"), effect])).slice(2)).toEqual(wanted);
+  expect((await publish([append("a", "turn.a"), purge(before, subject)])).slice(2)).toEqual(wanted);
 });
 
 test("nothing is left to do when there is nothing to publish", async () => {

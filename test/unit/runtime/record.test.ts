@@ -114,13 +114,6 @@ describe("the record", () => {
     expect(Object.getOwnPropertyDescriptor(read.timers, name)?.value).toBe(7);
   });
 
-  test("of code that kept nothing but counts of attempts is read with as many", () => {
-    const fields = { v: 1, sv: 1, op: "o", s: {}, ids: "", ob: [], seq: 1, at: [["m", 3]] };
-    const read = decodeRecord(encode(fields));
-    expect(read.attempts.m).toHaveLength(3);
-    expect([read.givenUp, read.floor]).toEqual([[], 0]);
-  });
-
   test("that gives a message up fits although the state alone is at its limit", () => {
     const full = next({ state: "x".repeat(LIMITS.stateBytes - 1_000), givenUp: ["y".repeat(2_000)] });
     expect(() => encodeRecord(full)).toThrow(expect.objectContaining({ code: "actor.state-too-large" }));
