@@ -150,8 +150,10 @@ export class ConversationClient implements Conversations {
   async #transcriptAfter(tenant: string, session: string, after: number): Promise<Transcript | undefined> {
     const state = await this.#begun(tenant, session);
     if (!state) return undefined;
-    if (after > 0 && state.from !== undefined) {
-      const last = await this.#read(tenant, session, state, state.from);
+    const seqs = state.places?.seqs ?? [];
+    if (after > 0 && seqs.length > 0) {
+      // Of turns that were restored the older ones may lie behind the newer ones.
+      const last = await this.#read(tenant, session, state, Math.min(...seqs));
       const pending = state.open ? 0 : Math.min(1, state.pending.length);
       if (last.turns.filter(({ turn }) => turn > after).length >= state.turn + pending - after) return last;
     }
@@ -179,7 +181,7 @@ export class ConversationClient implements Conversations {
     const indexed = state.unindexed !== undefined;
     const remembered = processed.has(message);
     // Neither remembered nor ever forgotten: nobody has seen it.
-    if (!remembered && !indexed && !processed.isFull) return undefined;
+    if (!remembered && !indexed) return undefined;
     if (remembered) {
       const kept = (): Promise<unknown> => keptOf(this.#past, tenant, session);
       const last = (await lastTurns(this.#past, tenant, session, state, kept)).find(({ turn }) => has(turn));

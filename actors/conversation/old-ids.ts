@@ -33,13 +33,9 @@ export class IdsIndex {
 
   /** The record of the turn that answered a message whose id is forgotten; undefined for a new message. */
   async turnOf(actor: ConversationActor, message: string): Promise<TurnRecord | undefined> {
-    const { state, tenant, key } = actor;
-    // Sessions of a time before ids were written down have nothing to look in but their turns.
-    if (state.unindexed === undefined)
-      return actor.forgets ? findTurnOf(this.#past, tenant, key, message) : undefined;
-    const chunks = await this.#chunksOf(actor);
-    const place = placeOf(chunks, message);
-    return place === undefined ? undefined : findTurnOf(this.#past, tenant, key, message, place);
+    if (actor.state.unindexed === undefined) return undefined;
+    const place = placeOf(await this.#chunksOf(actor), message);
+    return place === undefined ? undefined : findTurnOf(this.#past, actor.tenant, actor.key, message, place);
   }
 
   /** Counts messages that are being handled and will be remembered; writes ids down when it is time. */

@@ -48,29 +48,24 @@ export async function* records(
 
 /**
  * The last closed turns of a session, each with its place. Those that were not kept beside the record are read by their
- * places where those are known, a block of the store for each; by subject the server reads every block between the
- * first of them and the last, which may be days.
+ * places, a block of the store for each; by subject the server would read every block between the first of them and the
+ * last, which may be days.
  */
 export async function lastTurns(
   past: PastTurns,
   tenant: string,
   session: string,
-  { turn: last, from, places }: Pick<StoredState, "turn" | "from" | "places">,
+  { turn: last, places }: Pick<StoredState, "turn" | "places">,
   kept: () => Promise<unknown>,
 ): Promise<{ turn: PastTurn; seq: number }[]> {
-  const turns: { turn: PastTurn; seq: number }[] = [];
-  if (places?.turn === last) {
-    const copies = keptTurns(places.seqs.length > 0 ? await kept() : undefined);
-    const turnAt = async (seq: number): Promise<void> => {
-      const turn = copies.get(seq) ?? (await turnOfRecordAt(past, tenant, session, seq));
-      // A retention may have ended meanwhile.
-      if (turn) turns.push({ turn, seq });
-    };
-    await Promise.all(places.seqs.map(turnAt));
-  } else if (from !== undefined)
-    for await (const { record, seq } of records(past, tenant, session, from))
-      if (record.type === "turn") turns.push({ turn: pastOf(record), seq });
-  return turns;
+  if (places?.turn !== last || places.seqs.length === 0) return [];
+  const copies = keptTurns(await kept());
+  const turnAt = async (seq: number): Promise<{ turn: PastTurn; seq: number }[]> => {
+    const turn = copies.get(seq) ?? (await turnOfRecordAt(past, tenant, session, seq));
+    // A retention may have ended meanwhile.
+    return turn ? [{ turn, seq }] : [];
+  };
+  return (await Promise.all(places.seqs.map(turnAt))).flat();
 }
 
 async function turnOfRecordAt(

@@ -1,30 +1,21 @@
 /**
  * How a conversation's state lies in the store. Closed turns lie in TURNS and not in the state: only those whose place in
- * the stream is not known yet are kept, and where in it the others begin. A state is written twice a turn, so what a
+ * the stream is not known yet are kept, and the places of the others. A state is written twice a turn, so what a
  * conversation has said must not be part of it.
  */
-import { decode } from "#contracts/codec.ts";
 import { CONVERSATION } from "#contracts/turn.ts";
 import { applyUpgrades, type Keeping } from "#runtime/actor/define.ts";
 import { boundHistory, type ConversationState, type PastTurn } from "./turn.ts";
 
-/** 2: closed turns are read from TURNS. 1: all of the history in the state, each turn as bytes of its own. */
+/** The first that was released: there is nothing older to be upgraded. */
 export const STATE_VERSION = 2;
-
-const UPGRADES: Readonly<Record<number, (state: unknown) => unknown>> = {
-  1: (state) => {
-    const { history, ...rest } = state as { readonly history: readonly Uint8Array[] };
-    return { ...rest, history: history.map((bytes) => decode<PastTurn>(bytes)) };
-  },
-};
 
 /** Brings a stored state to this version. @throws JetclawError `actor.state-newer` */
 export const upgradeState = (state: unknown, from: number): unknown =>
-  applyUpgrades(CONVERSATION, STATE_VERSION, UPGRADES, state, from);
+  applyUpgrades(CONVERSATION, STATE_VERSION, {}, state, from);
 
-/** `history` holds the turns without a known place; `from` is the place of the first of the others. */
+/** `history` holds the turns without a known place. */
 export interface StoredState extends ConversationState {
-  readonly from?: number;
   /** The places of all the others, as of a turn: code that knows of none of this leaves it behind when it goes on. */
   readonly places?: { readonly turn: number; readonly seqs: readonly number[]; readonly ids?: number };
 }
@@ -38,7 +29,6 @@ export function placeTurn(turn: PastTurn, seq: number): void {
 }
 
 export function storeState(state: ConversationState): StoredState {
-  // Of turns that were restored the older ones may lie behind the newer ones.
   const seqs = state.history.flatMap((turn) => places.get(turn) ?? []);
   const { oldIds, idsAt, ...stored } = state;
   // Not while a record is on its way: who comes next would look no further than the one before.
@@ -46,14 +36,13 @@ export function storeState(state: ConversationState): StoredState {
   return {
     ...stored,
     history: state.history.filter((turn) => !places.has(turn)),
-    ...(seqs.length === 0 ? {} : { from: Math.min(...seqs) }),
     ...(seqs.length === 0 && !ids ? {} : { places: { turn: state.turn, seqs, ...(ids ? { ids } : {}) } }),
   };
 }
 
 /** A state with the closed turns that its stored form leaves in TURNS. */
 export function withPast(
-  { from: _, places: known, ...state }: StoredState,
+  { places: known, ...state }: StoredState,
   past: readonly { readonly turn: PastTurn; readonly seq: number }[],
 ): ConversationState {
   const idsAt = known?.turn === state.turn ? known.ids : undefined;

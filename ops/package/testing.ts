@@ -106,7 +106,6 @@ export class ActorInMemory {
       now,
       state: structuredClone(this.#state),
       trace: undefined,
-      forgets: false,
       rememberedIds: () => [],
       forgetIds: () => refuse("forgetIds"),
       isScheduled: (timer) => timers.has(timer),

@@ -35,8 +35,6 @@ export interface Actor<State> {
 
 /** What the product's own kinds may do besides. */
 export interface SystemActor<State> extends Actor<State> {
-  /** True when ids of processed messages have been forgotten: a repeat may look like a new message. */
-  readonly forgets: boolean;
   /** Ids of the last processed messages, oldest first; without those being handled. */
   rememberedIds(): readonly string[];
   /** After the commit only the ids of the messages being handled are remembered, and so many of the last before them. */

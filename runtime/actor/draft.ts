@@ -60,10 +60,6 @@ export class Draft implements SystemActor<unknown> {
     this.timers = options.timers as Record<string, number>;
   }
 
-  get forgets(): boolean {
-    return this.#options.processed?.isFull === true;
-  }
-
   rememberedIds(): readonly string[] {
     return this.#options.processed?.ids ?? [];
   }

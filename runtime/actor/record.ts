@@ -79,11 +79,6 @@ export class ProcessedIds {
     this.#set = new Set(this.#ids);
   }
 
-  /** True when the next id displaces one. */
-  get isFull(): boolean {
-    return this.#ids.length >= LIMITS.processedIds;
-  }
-
   /** Oldest first. */
   get ids(): readonly string[] {
     return this.#ids;
