@@ -12,8 +12,8 @@ export const passageSchema = z.object({
   collection: z.string(),
   document: z.string(),
   revision: z.number().int(),
-  /** When the store took that revision, ms since the epoch. Absent from older code. */
-  storedAt: z.number().optional(),
+  /** When the store took that revision, ms since the epoch. */
+  storedAt: z.number(),
   title: z.string(),
   url: z.string().optional(),
   locale: z.string().optional(),

@@ -117,10 +117,7 @@ export const hasNewText = (
   { position }: Pick<Entry, "position">,
   { passages }: Pick<CacheQuery, "passages">,
 ): boolean =>
-  passages.some(
-    ({ revision, storedAt }) =>
-      revision > position.revision || storedAt === undefined || storedAt > position.storedAt,
-  );
+  passages.some(({ revision, storedAt }) => revision > position.revision || storedAt > position.storedAt);
 
 /** Each document and revision once. The same document at two revisions stays twice, and serves never. */
 function dependenciesOf(sources: readonly Dependency[], passages: readonly Dependency[]): Dependency[] {

@@ -10,7 +10,7 @@ export interface Dependency {
   readonly revision: number;
   /**
    * When the store took the revision, ms since the epoch: what tells it from the one that has its number after KNOWLEDGE was
-   * restored. Missing where retrieval is of older code: such an answer is never current.
+   * restored.
    */
   readonly storedAt?: number | undefined;
 }
@@ -61,7 +61,7 @@ export const entryKey = (tenant: string, fingerprint: string): string =>
 /** Says that the entry of the fingerprint rests on the document. */
 export const dependencyKey = (
   tenant: string,
-  on: Omit<Dependency, "revision">,
+  on: Pick<Dependency, "collection" | "document">,
   fingerprint: string,
 ): string => `d.${tokenOf(tenant)}.${tokenOf(on.collection)}.${tokenOf(on.document)}.${fingerprint}`;
 

@@ -24,7 +24,7 @@ export interface PlacementDocument {
   readonly revision: number;
 }
 
-/** As it is stored. Hosts of an older version read the first two, and what they write announces nothing. */
+/** As it is stored. */
 type Stored = [owner: string | null, epoch: number, next?: string | null, clean?: boolean];
 
 const EMPTY: readonly Assignment[] = Array.from({ length: PARTITIONS }, () => ({

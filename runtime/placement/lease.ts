@@ -22,16 +22,14 @@ export interface LeaseOptions {
 interface Holding {
   /** Empty where it was given back. */
   readonly owner: string;
-  /** For people; absent where an older version took it. */
-  readonly since?: number;
-  /** For people, and for hosts of an older version, which go by it. */
-  readonly until: number;
+  /** Of the holder's own clock. */
+  readonly since: number;
 }
 
 export interface LeaseHolder {
   readonly owner: string;
-  /** Of its own clock; undefined where an older version has it. */
-  readonly since: number | undefined;
+  /** Of its own clock. */
+  readonly since: number;
   /** It has renewed it since we first asked. */
   readonly alive: boolean;
 }
@@ -91,22 +89,20 @@ export class Lease {
     this.#mine = undefined;
     if (!mine) return;
     try {
-      const nobody: Holding = { owner: "", until: 0 };
-      await this.#kv.update(this.#options.key, encode(nobody), mine.revision, { timeoutMs: RELEASE_MS });
+      const nobody = encode({ owner: "", since: mine.since } satisfies Holding);
+      await this.#kv.update(this.#options.key, nobody, mine.revision, { timeoutMs: RELEASE_MS });
     } catch (error) {
       if (!(error instanceof StaleRevision)) throw error;
     }
   }
 
-  async #take(revision: number, since?: number): Promise<boolean> {
-    const { clock, key, owner, leaseMs } = this.#options;
+  async #take(revision: number, since = this.#options.clock.now()): Promise<boolean> {
+    const { key, owner } = this.#options;
     const at = now();
-    const told = clock.now();
-    const holding = { owner, since: since ?? told, until: told + leaseMs } satisfies Holding;
     this.#mine = undefined;
     try {
-      const taken = await this.#kv.update(key, encode(holding), revision);
-      this.#mine = { revision: taken, at, since: holding.since };
+      const taken = await this.#kv.update(key, encode({ owner, since } satisfies Holding), revision);
+      this.#mine = { revision: taken, at, since };
       this.#others = undefined;
       return true;
     } catch (error) {

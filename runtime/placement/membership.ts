@@ -13,14 +13,14 @@ export interface HostBeat {
   readonly revision?: number;
   /** Messages a second of its partitions; quiet ones are left out. */
   readonly load?: readonly (readonly [partition: number, perSecond: number])[];
-  /** Partitions that it has taken; hosts of an older version do not say. */
-  readonly held?: number;
+  /** Partitions that it has taken. */
+  readonly held: number;
   readonly gone?: boolean;
 }
 
 interface Heard {
   readonly weight: number;
-  readonly held: number | undefined;
+  readonly held: number;
   readonly at: number;
   /** Since when it is heard without a break, and how long that must last before it is given anything. */
   readonly since: number;
@@ -111,7 +111,7 @@ export class Membership {
     return this.#load.get(partition) ?? 0;
   }
 
-  /** How many partitions a host holds, as it said last; undefined where it does not say. */
+  /** How many partitions a host holds, as it said last; undefined where it was not heard. */
   heldOf(instance: string): number | undefined {
     return this.#heard.get(instance)?.held;
   }

@@ -19,7 +19,7 @@ export interface PlanInput {
   readonly partitions: readonly Assignment[];
   readonly members: readonly Member[];
   readonly load: (partition: number) => number;
-  /** How many partitions a member says that it holds; undefined where it does not say. */
+  /** How many partitions a member says that it holds; undefined where it was not heard. */
   readonly held: (instance: string) => number | undefined;
   /** The document has rested for long: announced moves are not made, or what was given is not taken, by who lives. */
   readonly overdue: boolean;

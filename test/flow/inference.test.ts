@@ -101,6 +101,7 @@ describe("a provider that answers", () => {
         collection: "shop",
         document: "delivery-en",
         revision: 7,
+        storedAt: 1,
         title: "Delivery",
         text: "1 to 2 working days",
         score: 1,

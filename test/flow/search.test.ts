@@ -69,7 +69,15 @@ test.each([
 ])("a search goes on while it has time where whoever was asked first $who", async ({ answer, times }) => {
   const bus = await connectTo(nats.url, "role", capturedLog().log);
   open.push(() => bus.close());
-  const passage = { collection: "shop", document: "d", revision: 9, title: "D", text: "text", score: 1 };
+  const passage = {
+    collection: "shop",
+    document: "d",
+    revision: 9,
+    storedAt: 1,
+    title: "D",
+    text: "text",
+    score: 1,
+  };
   let asked = 0;
   const role = bus.subscribe(CORE.retrieval, ({ respond }) => {
     if (asked++ >= times) respond(encodeFound({ passages: [passage], fresh: true }));

@@ -252,7 +252,15 @@ test("documents that are gone before the model has answered are not embedded, an
 
 test("a role that cannot prove that it is current is not believed, and the next one is asked", async () => {
   const bus = await world.connect("roles");
-  const passage = { collection: "shop", document: "d", revision: 9, title: "D", text: "text", score: 1 };
+  const passage = {
+    collection: "shop",
+    document: "d",
+    revision: 9,
+    storedAt: 1,
+    title: "D",
+    text: "text",
+    score: 1,
+  };
   const answers = [false, false, true].map((fresh) => encodeFound({ passages: [passage], fresh }));
   const asked = bus.subscribe(CORE.retrieval, ({ respond }) => respond(answers.shift() ?? new Uint8Array()));
   const host = await world.started(startRemoteRetrieval(await world.contextOf("host")));

@@ -40,6 +40,7 @@ export const DELIVERY: Passage = {
   collection: "shop",
   document: "delivery-en",
   revision: 1,
+  storedAt: 1,
   title: "Delivery",
   locale: "en",
   text: "# Delivery\n\nDelivery takes 1 to 2 working days.",

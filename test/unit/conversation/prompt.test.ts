@@ -34,6 +34,7 @@ const passage: Passage = {
   collection: "shop",
   document: "d",
   revision: 1,
+  storedAt: 1,
   title: "Delivery",
   text: "Two days.",
   score: 1,

@@ -7,6 +7,7 @@ const passage = (document: string, text = document): Passage => ({
   collection: "shop",
   document,
   revision: 4,
+  storedAt: 1,
   title: document.toUpperCase(),
   text,
   score: 1,

@@ -81,6 +81,7 @@ describe("numbers and lengths of time", () => {
       collection: "c",
       document,
       revision: 1,
+      storedAt: 1,
       title: document,
       text,
       score: 1,
@@ -120,6 +121,7 @@ describe("what they do not say", () => {
       collection: "c",
       document: "d",
       revision: 1,
+      storedAt: 1,
       title: "Lockers",
       text: "Collect it day and night.",
       score: 1,
@@ -149,7 +151,9 @@ describe("what they do not say", () => {
 test("a long section is quoted in part, verbatim", () => {
   const filler = "We keep our promises. Our people are kind. ".repeat(30);
   const text = `${filler}A parrot costs 12.50 euros. It comes with a cage. Food is extra. ${filler}`;
-  const passages = [{ collection: "zoo", document: "birds", revision: 1, title: "Birds", text, score: 1 }];
+  const passages = [
+    { collection: "zoo", document: "birds", revision: 1, storedAt: 1, title: "Birds", text, score: 1 },
+  ];
   const { text: quoted } = extract("What does a parrot cost?", passages, "en");
   expect(quoted).toBe("A parrot costs 12.50 euros. It comes with a cage. Food is extra.");
 });

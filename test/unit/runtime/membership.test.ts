@@ -16,8 +16,8 @@ beforeEach(() => {
 function pass(ms: number, alive: readonly string[], deaf = false): void {
   for (const until = at + ms; at < until; ) {
     at += BEAT_MS;
-    if (!deaf) membership.hear({ instance: "me", weight: 1 });
-    for (const instance of alive) membership.hear({ instance, weight: 1 });
+    if (!deaf) membership.hear({ instance: "me", weight: 1, held: 0 });
+    for (const instance of alive) membership.hear({ instance, weight: 1, held: 0 });
     membership.members(1);
   }
 }
@@ -43,7 +43,7 @@ describe("membership", () => {
 
   test("a host that says good-bye is gone at once, and welcome again", () => {
     pass(LIMITS.suspectMs, ["other"]);
-    expect(membership.hear({ instance: "other", weight: 1, gone: true })).toBe(true);
+    expect(membership.hear({ instance: "other", weight: 1, held: 0, gone: true })).toBe(true);
     expect(living()).toEqual(["me"]);
     pass(LIMITS.heartbeatMs + BEAT_MS, ["other"]);
     expect(isSteady("other")).toBe(true);
@@ -93,15 +93,15 @@ describe("membership", () => {
   });
 
   test("says when a beat changes what is to be planned", () => {
-    expect(membership.hear({ instance: "other", weight: 1 })).toBe(true);
-    expect(membership.hear({ instance: "other", weight: 1 })).toBe(false);
-    expect(membership.hear({ instance: "other", weight: 0 })).toBe(true);
+    expect(membership.hear({ instance: "other", weight: 1, held: 0 })).toBe(true);
+    expect(membership.hear({ instance: "other", weight: 1, held: 0 })).toBe(false);
+    expect(membership.hear({ instance: "other", weight: 0, held: 0 })).toBe(true);
     expect(membership.members(0)[0]).toMatchObject({ instance: "me", weight: 0 });
   });
 
   test("knows how busy partitions are, also those of a host that is gone", () => {
-    membership.hear({ instance: "other", weight: 1, load: [[3, 17.5]] });
-    membership.hear({ instance: "other", weight: 1, gone: true });
+    membership.hear({ instance: "other", weight: 1, held: 0, load: [[3, 17.5]] });
+    membership.hear({ instance: "other", weight: 1, held: 0, gone: true });
     expect([membership.loadOf(3), membership.loadOf(4)]).toEqual([17.5, 0]);
   });
 });
