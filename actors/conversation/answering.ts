@@ -137,7 +137,7 @@ async function answer(
     passages,
     position,
   });
-  const plan = planCaching(answering, assistant, state, query);
+  const plan = planCaching(cache, assistant, state, query);
   const { maxOutputTokens, temperature } = assistant;
   const content = {
     turn: open.turn,
@@ -147,7 +147,7 @@ async function answer(
     maxOutputTokens: maxOutputTokens ?? null,
     temperature: temperature ?? null,
   };
-  const found = await lookUp(answering, plan, treatment);
+  const found = await lookUp(cache, plan, treatment, answering.tiers);
   if (found) {
     const { hit, asked } = found;
     // A check teaches what the question alone is answered with, like all that is kept.

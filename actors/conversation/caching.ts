@@ -5,7 +5,6 @@ import type { PriorityClass } from "#contracts/subjects.ts";
 import { NO_USAGE } from "#contracts/usage.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
 import type { AnswerCache, CacheQuery, Flight, Hit, Position } from "../cache/port.ts";
-import type { Answering } from "./answering.ts";
 import type { Assistant } from "./assistants.ts";
 import type { Closing } from "./closing.ts";
 import type { Treatment } from "./degradation.ts";
@@ -37,7 +36,7 @@ export const cacheQueryOf = (
  * knowledge, or without a passage, there is nothing that an answer could rest on: nothing is kept, nothing looked up.
  */
 export function planCaching(
-  { cache }: Pick<Answering, "cache">,
+  cache: AnswerCache | undefined,
   { knowledge, cache: wish }: Assistant,
   { history, summary }: ConversationState,
   query: CacheQuery,
@@ -60,9 +59,10 @@ export function planCaching(
 
 /** Under load an answer of any tier is better than none of a model. */
 export async function lookUp(
-  { cache, tiers = [] }: Pick<Answering, "cache" | "tiers">,
+  cache: AnswerCache | undefined,
   { query, levels }: CachingPlan,
   treatment: Treatment,
+  tiers: readonly string[] = [],
 ): Promise<{ readonly hit: Hit; readonly asked: CacheQuery } | undefined> {
   if (!cache || !query) return undefined;
   const others = treatment === "normal" ? [] : tiers.filter((tier) => tier !== query.tier);

@@ -16,7 +16,7 @@ const assistant = { knowledge: ["shop"] } as unknown as Assistant;
 const thanks = { messages: [{ text: "thanks" }], reply: "You are welcome." } as unknown as PastTurn;
 
 const plan = (state: Partial<ConversationState>) =>
-  planCaching({ cache: { judge } as AnswerCache }, assistant, state as ConversationState, query);
+  planCaching({ judge } as AnswerCache, assistant, state as ConversationState, query);
 
 test("small talk before a question colours nothing, a summary of what was said does", () => {
   expect(plan({ history: [thanks, thanks] }).keep).toBe(query);
