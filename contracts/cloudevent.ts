@@ -6,7 +6,7 @@ import { z } from "zod";
 import { JetclawError } from "./errors.ts";
 import { headingOf } from "./heading.ts";
 import { isId } from "./ids.ts";
-import { type DocumentInput, documentInputSchema } from "./knowledge.ts";
+import { type DocumentInput, documentInputSchema, nameSchema, withoutNulls } from "./knowledge.ts";
 
 const text = z.string().min(1).max(1_024);
 
@@ -17,7 +17,12 @@ export const cloudEventSchema = z.looseObject({
   source: text,
   type: text,
   subject: text.nullish(),
-  time: z.iso.datetime({ offset: true }).nullish(),
+  /** RFC 3339, which allows small letters. */
+  time: z
+    .string()
+    .transform((time) => time.toUpperCase())
+    .pipe(z.iso.datetime({ offset: true }))
+    .nullish(),
   datacontenttype: text.nullish(),
   dataschema: text.nullish(),
   data: z.unknown().optional(),
@@ -45,35 +50,49 @@ const DELETES: ReadonlySet<string> = new Set(
 );
 const LISTED = `a type ends in ${[...PUTS].join(", ")} (stored) or ${[...DELETES].join(", ")} (deleted)`;
 
-const dataSchema = documentInputSchema.omit({ title: true, text: true }).extend({
-  id: z.string().optional(),
-  title: z.string().min(1).max(512).optional(),
-  text: documentInputSchema.shape.text.optional(),
-  markdown: documentInputSchema.shape.text.optional(),
-  body: documentInputSchema.shape.text.optional(),
-});
+const dataSchema = z.preprocess(
+  withoutNulls,
+  documentInputSchema.omit({ title: true, text: true }).extend({
+    id: nameSchema.optional(),
+    title: documentInputSchema.shape.title.optional(),
+    text: documentInputSchema.shape.text.optional(),
+    markdown: documentInputSchema.shape.text.optional(),
+    body: documentInputSchema.shape.text.optional(),
+  }),
+);
+/** Of data of a deletion its name is read alone, and only where the event has none. */
+const namedSchema = z.object({ id: nameSchema });
 
 /** @throws JetclawError `request.invalid`, `request.id` naming what the event lacks */
 export function changeOf(event: CloudEvent): DocumentChange {
-  const deleted = isDeletion(event.type);
-  const data = deleted ? {} : dataOf(event);
-  const document = documentOf(event, data.id);
-  const { text = data.markdown ?? data.body, title, url, locale, tags } = data;
-  if (!deleted && text === undefined) throw invalid(event, "data has no text (or markdown, or body)");
-  return {
-    document,
-    input: deleted
-      ? undefined
-      : {
-          title: title ?? headingOf(text as string) ?? document.slice(0, 512),
-          text: text as string,
-          ...(url ? { url } : {}),
-          ...(locale ? { locale } : {}),
-          ...(tags ? { tags } : {}),
-        },
+  const named = {
     event: `${event.source} ${event.id}`,
     at: event.time ? Date.parse(event.time) : undefined,
   };
+  if (isDeletion(event.type))
+    return { ...named, document: documentOf(event, deletedIdOf(event)), input: undefined };
+  const data = dataOf(event);
+  const document = documentOf(event, data.id);
+  const { text = data.markdown ?? data.body, title, url, locale, tags } = data;
+  if (text === undefined) throw invalid(event, "data has no text (or markdown, or body)");
+  return {
+    ...named,
+    document,
+    input: {
+      title: title ?? headingOf(text) ?? document.slice(0, 512),
+      text,
+      ...(url ? { url } : {}),
+      ...(locale ? { locale } : {}),
+      ...(tags ? { tags } : {}),
+    },
+  };
+}
+
+function deletedIdOf(event: CloudEvent): string | undefined {
+  if (event.subject) return undefined;
+  const given = givenOf(event);
+  const data = namedSchema.safeParse(typeof given === "string" ? jsonOf(event, given) : given);
+  return data.data?.id;
 }
 
 function isDeletion(type: string): boolean {
@@ -86,7 +105,7 @@ function isDeletion(type: string): boolean {
 
 function dataOf(event: CloudEvent): z.infer<typeof dataSchema> {
   const type = (event.datacontenttype ?? "application/json").split(";", 1)[0]?.trim().toLowerCase() ?? "";
-  const given = event.data_base64 ? utf8Of(event, event.data_base64) : event.data;
+  const given = givenOf(event);
   if (typeof given === "string" && ["text/plain", "text/markdown"].includes(type))
     return textOf(event, given);
   if (!/[/+]json$/.test(type))
@@ -99,6 +118,9 @@ function dataOf(event: CloudEvent): z.infer<typeof dataSchema> {
     `data${issue?.path.map((key) => `.${String(key)}`).join("") ?? ""}: ${issue?.message}`,
   );
 }
+
+const givenOf = (event: CloudEvent): unknown =>
+  event.data_base64 ? utf8Of(event, event.data_base64) : event.data;
 
 function textOf(event: CloudEvent, given: string): { text: string } {
   const text = documentInputSchema.shape.text.safeParse(given);

@@ -16,6 +16,15 @@ export const documentInputSchema = z.object({
 });
 export type DocumentInput = z.infer<typeof documentInputSchema>;
 
+/** As other systems name their documents, many of them by numbers. */
+export const nameSchema = z.union([z.string(), z.number()]).transform(String);
+
+/** What other systems write where they have nothing: null is a field that is not there. */
+export function withoutNulls(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null));
+}
+
 /** What KNOWLEDGE holds, last a subject: a document, or its deletion. */
 export interface KnowledgeEvent {
   readonly v: 1;

@@ -52,14 +52,24 @@ async function readLines<T>(path: string, schema: z.ZodType<T>): Promise<T[]> {
   const text = await readFile(path, "utf8").catch((cause: unknown) => {
     throw new JetclawError("config.invalid", `${path} cannot be read`, { cause });
   });
-  return text.split("\n").flatMap((line, at) => {
-    if (line.trim() === "") return [];
-    try {
-      return [schema.parse(JSON.parse(line))];
-    } catch (cause) {
-      throw new JetclawError("config.invalid", `${path}, line ${at + 1} is not what is asked for`, { cause });
-    }
-  });
+  // A byte order mark is white space to nobody but `trim`.
+  return text
+    .replace(/^\uFEFF/, "")
+    .split("\n")
+    .flatMap((line, at) => (line.trim() === "" ? [] : [lineOf(line, `${path}, line ${at + 1}`, schema)]));
+}
+
+function lineOf<T>(line: string, where: string, schema: z.ZodType<T>): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (cause) {
+    throw new JetclawError("config.invalid", `${where} is not JSON`, { cause });
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new JetclawError("config.invalid", `${where}: ${issue?.path.join(".") || "line"}: ${issue?.message}`);
 }
 
 /** Traffic as the generator beside the evaluation data makes it. @throws JetclawError `config.invalid` */

@@ -4,15 +4,18 @@ import { TextDecoder } from "node:util";
 import { z } from "zod";
 import { changeOf, cloudEventSchema, documentId } from "#contracts/cloudevent.ts";
 import { isId } from "#contracts/ids.ts";
-import { documentInputSchema } from "#contracts/knowledge.ts";
+import { documentInputSchema, nameSchema, withoutNulls } from "#contracts/knowledge.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import type { Item, SourceFile } from "./format.ts";
 
-const lineSchema = documentInputSchema.extend({
-  title: documentInputSchema.shape.title.optional(),
-  id: z.union([z.string(), z.number()]).optional(),
-  document: z.string().optional(),
-});
+const lineSchema = z.preprocess(
+  withoutNulls,
+  documentInputSchema.extend({
+    title: documentInputSchema.shape.title.optional(),
+    id: nameSchema.optional(),
+    document: nameSchema.optional(),
+  }),
+);
 
 /** Lines that are nothing we know are items of their own, with their number. */
 export async function* readLines({ path, name }: SourceFile): AsyncGenerator<Item> {
@@ -83,7 +86,7 @@ function itemOf(line: string | undefined, where: string, bytes: number): Item {
   const { id, document: named, title, ...content } = parsed.data;
   const name = named ?? id;
   if (name === undefined) return broken("has no id");
-  const document = documentId(String(name));
+  const document = documentId(name);
   if (!isId(document)) return broken("id: 1 to 256 characters");
   return { kind: "document", document, where, input: { ...content, title: title ?? document }, bytes };
 }

@@ -179,3 +179,14 @@ describe("text", () => {
     expect(documentOf("cafe\u0301.md")).toBe("caf\u00e9");
   });
 });
+
+test("a line of another system's documents has numbers for ids and null for what is not there", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "jetclaw-lines-"));
+  const line = { document: 7, title: null, text: "What it says.", url: null, locale: null, tags: null };
+  await writeFile(join(folder, "lines.jsonl"), JSON.stringify(line));
+  const [file] = await filesOf([folder]);
+  if (!file) throw new Error("the file is not there");
+  const { value } = await itemsOf(file).next();
+  expect(value).toMatchObject({ kind: "document", document: "7", input: { title: "7", text: line.text } });
+  await rm(folder, { recursive: true });
+});
