@@ -190,7 +190,7 @@ export class ConversationClient implements Conversations {
     const at = state.places?.turn === state.turn ? state.places.ids : undefined;
     const chunks = indexed ? await readOldIds(this.#past, tenant, session, at) : [];
     const place = placeOf(chunks, message);
-    if (place === undefined && indexed && !remembered) return undefined;
+    if (place === undefined && !remembered) return undefined;
     // Not written down yet: then it can only lie behind the last that were.
     const record = await findTurnOf(this.#past, tenant, session, message, place ?? chunks.at(-1)?.seq);
     return record && pastOf(record);
@@ -203,7 +203,7 @@ export class ConversationClient implements Conversations {
     const { state, floor } = read;
     return {
       turn: runningTurn(state)?.turn ?? state.turn,
-      erasedTurn: state.erasedTurn ?? (state.erasedAt === undefined ? 0 : state.turn),
+      erasedTurn: state.erasedTurn ?? 0,
       erasedSeq: floor,
     };
   }

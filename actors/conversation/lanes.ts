@@ -6,13 +6,7 @@
 import { fairLane } from "#contracts/fair-share.ts";
 import type { Lane } from "#contracts/subjects.ts";
 
-export interface LanesOptions {
-  /** Unfinished jobs of one tenant that keep lane 0 on this host, now; by the others' backlog when undefined. */
-  readonly share?: () => number | undefined;
-  /** Most jobs remembered; what is beyond them is not counted. */
-  readonly most?: number;
-}
-
+/** Jobs remembered at once; what is beyond them is not counted. */
 const MOST = 65_536;
 /** A job that was given a lane is committed within this time or not at all. */
 const COMMIT_MS = 5_000;
@@ -24,15 +18,14 @@ interface Entry {
 
 export class Lanes {
   readonly #share: () => number | undefined;
-  readonly #most: number;
   readonly #counts = new Map<string, number>();
   /** Jobs that were given a lane and are not known to be committed. In order of time, as are the committed ones. */
   readonly #reserved = new Map<string, Entry>();
   readonly #committed = new Map<string, Entry>();
 
-  constructor({ share = () => undefined, most = MOST }: LanesOptions = {}) {
+  /** @param share unfinished jobs of one tenant that keep lane 0 on this host, now; undefined: by the others' backlog */
+  constructor(share: () => number | undefined = () => undefined) {
     this.#share = share;
-    this.#most = most;
   }
 
   /** Jobs remembered. */
@@ -53,7 +46,7 @@ export class Lanes {
   /** Counts a job from the moment it has a lane, so that many at once do not all find room. */
   reserve(job: string, tenant: string, now: number): void {
     this.finished(job);
-    if (this.size >= this.#most) return;
+    if (this.size >= MOST) return;
     this.#reserved.set(job, { tenant, until: now + COMMIT_MS });
     this.#counts.set(tenant, this.unfinished(tenant) + 1);
   }

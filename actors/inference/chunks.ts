@@ -10,12 +10,10 @@ export interface ChunkOptions {
   readonly attempt: number;
   /** `first`: the first words of an attempt. */
   readonly publish: (event: StreamEvent, first: boolean) => void;
-  readonly chunkMs?: number;
 }
 
 export class Chunks {
   readonly #options: ChunkOptions;
-  readonly #chunkMs: number;
   #attempt: number;
   #waiting = "";
   #sent = 0;
@@ -26,7 +24,6 @@ export class Chunks {
   constructor(options: ChunkOptions) {
     this.#options = options;
     this.#attempt = options.attempt;
-    this.#chunkMs = options.chunkMs ?? LIMITS.chunkMs;
   }
 
   /** How many numbered chunks of the current attempt were published. */
@@ -52,7 +49,7 @@ export class Chunks {
     this.#waiting += text;
     if (this.#timer !== undefined) return;
     // A timer only for what has to wait: most models speak less often than that.
-    const leftMs = this.#chunkMs - Math.max(0, Date.now() - this.#sentAt);
+    const leftMs = LIMITS.chunkMs - Math.max(0, Date.now() - this.#sentAt);
     if (leftMs <= 0) this.#publish();
     else
       this.#timer = setTimeout(() => {

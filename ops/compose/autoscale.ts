@@ -18,7 +18,6 @@ export interface AutoscaleOptions {
   readonly fleet: Pick<Fleet, "scaleTo" | "stop">;
   /** Told when the number changes. */
   readonly onChange: (from: number, to: number, drainMs: number) => void;
-  readonly roundMs?: number;
 }
 
 /** Measures for itself, at the leader: it works with and without a governor. */
@@ -53,7 +52,7 @@ export async function startAutoscaler(options: AutoscaleOptions): Promise<{ stop
       .finally(() => {
         running = undefined;
       });
-  }, options.roundMs ?? ROUND_MS);
+  }, ROUND_MS);
   return {
     async stop() {
       clearInterval(timer);

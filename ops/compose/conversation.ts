@@ -98,8 +98,8 @@ export async function startConversationHost(
   const health = await watchHealth(bus);
   const cache = config.responseCache ? options.cache : undefined;
   const checks = cache && new Checks(bus, { cache, clock, instance, deadlineMs: config.deferredDeadlineMs });
-  const laneOptions =
-    config.tenantShare === undefined ? {} : { share: shareReader(config.tenantShare, () => placement) };
+  const { tenantShare } = config;
+  const share = tenantShare === undefined ? undefined : shareReader(tenantShare, () => placement);
   const answering: Answering = {
     deployment,
     assistants: new Assistants(config),
@@ -113,8 +113,8 @@ export async function startConversationHost(
     level,
     extract,
     tiers: tiersOf(config),
-    lanes: new Lanes(laneOptions),
-    deferredLanes: new Lanes(laneOptions),
+    lanes: new Lanes(share),
+    deferredLanes: new Lanes(share),
     log,
     past: { bus, deployment },
     turnsAgeMs: turnsAgeOf(config),

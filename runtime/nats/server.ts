@@ -3,13 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import {
-  type ClusterOptions,
-  type ConfigValues,
-  renderConfig,
-  serverNameOf,
-  templatePath,
-} from "./server/config.ts";
+import { type ConfigValues, renderConfig, serverNameOf, templatePath } from "./server/config.ts";
 import { claim, configPath, hashOf, inherit, recordServer, release } from "./server/ownership.ts";
 import { probe, reservePort } from "./server/probe.ts";
 import { endProcess, endWithUs, freezeProcess, sendSignal, waitForEnd } from "./server/processes.ts";
@@ -27,7 +21,6 @@ export interface NatsServerOptions {
   /** The template to fill in instead of the repository's nats.conf. */
   readonly configFile?: string;
   readonly monitorPort?: number;
-  readonly clusterOptions?: ClusterOptions;
   /** Ends a start that is under way. */
   readonly signal?: AbortSignal;
   readonly log: (line: string) => void;
@@ -71,7 +64,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
     options,
     dataDir,
     host: options.host ?? "127.0.0.1",
-    serverName: options.clusterOptions?.serverName ?? serverNameOf(dataDir),
+    serverName: serverNameOf(dataDir),
   };
   await mkdir(dataDir, { recursive: true });
   const previous = await claim(dataDir);
@@ -100,7 +93,6 @@ function configFor(plan: Plan, port: number): Promise<string> {
     serverName,
     syncInterval: options.syncInterval ?? "1s",
     monitorPort: options.monitorPort,
-    cluster: options.clusterOptions,
   };
   return renderConfig(options.configFile ?? templatePath(), values);
 }

@@ -5,14 +5,6 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
-export interface ClusterOptions {
-  readonly name: string;
-  readonly serverName: string;
-  readonly port: number;
-  /** `nats://host:port` of the cluster ports of all members. */
-  readonly routes: readonly string[];
-}
-
 export interface ConfigValues {
   readonly host: string;
   readonly port: number;
@@ -20,7 +12,6 @@ export interface ConfigValues {
   readonly serverName: string;
   readonly syncInterval: "always" | "1s" | "2m";
   readonly monitorPort?: number | undefined;
-  readonly cluster?: ClusterOptions | undefined;
 }
 
 /** nats.conf stands at the top of the clone and of the package; from dist/ that is one folder further up. */
@@ -53,21 +44,7 @@ export async function renderConfig(template: string, values: ConfigValues): Prom
   ];
   let result = settings.reduce((body, [key, value]) => set(body, key, value), text);
   if (values.monitorPort !== undefined) result += `\nhttp: ${quote(`127.0.0.1:${values.monitorPort}`)}\n`;
-  if (values.cluster !== undefined) result += clusterBlock(values.host, values.cluster);
   return result;
-}
-
-function clusterBlock(host: string, cluster: ClusterOptions): string {
-  const routes = cluster.routes.map(quote).join(", ");
-  return [
-    "",
-    "cluster {",
-    `  name: ${quote(cluster.name)}`,
-    `  listen: ${quote(`${host}:${cluster.port}`)}`,
-    `  routes: [${routes}]`,
-    "}",
-    "",
-  ].join("\n");
 }
 
 function quote(value: string): string {

@@ -5,8 +5,7 @@ import { Chunks } from "#actors/inference/chunks.ts";
 import type { StreamEvent } from "#contracts/turn.ts";
 
 let events: StreamEvent[];
-const open = () =>
-  new Chunks({ turn: 3, attempt: 2, chunkMs: 30, publish: (event) => void events.push(event) });
+const open = () => new Chunks({ turn: 3, attempt: 2, publish: (event) => void events.push(event) });
 
 beforeEach(() => {
   vi.useFakeTimers();
