@@ -16,6 +16,7 @@ import { createLog } from "#runtime/observe/log.ts";
 import { connectTo, provisionFor } from "../compose/open.ts";
 import { startChild } from "./children.ts";
 import { type Cleanup, startCleanly } from "./cleanup.ts";
+import type { PartTask } from "./part.ts";
 import { randomFrom, textOf } from "./shape.ts";
 
 export const BATCH_MODES = ["chat-batch", "prompt-array"] as const;
@@ -61,13 +62,17 @@ async function start(options: BatchSideOptions, cleanup: Cleanup): Promise<Batch
   const bus = await connectTo(server.url, "bench-client", createLog({ level: "warn" }));
   cleanup.add(() => bus.close());
   await provisionFor(bus, config);
-  const worker = await startChild({
-    kind: "worker",
+  const slots = slotsOf(options);
+  const task: PartTask = {
+    kind: "part",
+    part: "worker",
     natsUrl: server.url,
     config,
-    slots: slotsOf(options),
-    echo: { replyBytes: 0, chunks: 0 },
-  });
+    slots,
+    modelMs: 0,
+    worker: { slots },
+  };
+  const worker = await startChild(task);
   cleanup.add(() => worker.stop());
   const waiting = new Map<string, (result: JobResult) => void>();
   bus.subscribe("in.*.conversation.>", ({ data }) => {

@@ -1,18 +1,9 @@
 /** Entry of a benchmark's process: a host or a worker, of ours or of the bare pipeline. Its parent drives it. */
-import type { Config } from "#contracts/config.ts";
 import type { BareTask } from "./bare-pipeline.ts";
 import type { EndpointTask } from "./endpoint-parts.ts";
 import type { PartTask } from "./part.ts";
 
-export interface RoleTask {
-  readonly kind: "host" | "worker";
-  readonly natsUrl: string;
-  readonly config: Config;
-  /** Jobs that a worker holds at once. */
-  readonly slots: number;
-  readonly echo: { readonly replyBytes: number; readonly chunks: number; readonly chunkMs?: number };
-}
-export type ChildTask = RoleTask | BareChildTask | EndpointTask | PartTask;
+export type ChildTask = BareChildTask | EndpointTask | PartTask;
 interface BareChildTask {
   readonly kind: "bare-host" | "bare-worker";
   readonly natsUrl: string;
@@ -38,9 +29,6 @@ async function start(task: ChildTask): Promise<void> {
   } else if ("port" in task) {
     const { startEndpointPart } = await import("./endpoint-parts.ts");
     stop = await startEndpointPart(task);
-  } else if ("config" in task) {
-    const { startRoleForBench } = await import("./ours.ts");
-    stop = await startRoleForBench(task);
   } else {
     const { startBareHost, startBareWorker } = await import("./bare-pipeline.ts");
     const { kind, natsUrl, bare } = task;

@@ -6,10 +6,10 @@ import { CONVERSATION } from "#contracts/turn.ts";
 import { sendToActor } from "#runtime/nats/inbound.ts";
 import { startNatsServer } from "#runtime/nats/server.ts";
 import { createLog } from "#runtime/observe/log.ts";
-import { connectTo, contextOf, provisionFor } from "../compose/open.ts";
-import type { RoleTask } from "./child.ts";
-import { startChildren } from "./children.ts";
+import { connectTo, provisionFor } from "../compose/open.ts";
+import { type Child, startChildren } from "./children.ts";
 import { type Cleanup, startCleanly } from "./cleanup.ts";
+import type { PartTask } from "./part.ts";
 import { Sessions } from "./sessions.ts";
 import { randomFrom, textOf } from "./shape.ts";
 import type { Side, SideOptions } from "./side.ts";
@@ -39,22 +39,13 @@ async function start(options: SideOptions, cleanup: Cleanup): Promise<Side> {
   cleanup.add(() => bus.close());
   await provisionFor(bus, config);
   const { chunks, chunkMs = 0, slots = SLOTS } = options;
-  const echo = { replyBytes: payloads.replyBytes, chunks, chunkMs };
-  const task = (kind: "host" | "worker"): RoleTask => ({
-    kind,
-    natsUrl: server.url,
-    config,
-    slots,
-    echo,
-  });
-  const hosts = await startChildren(
-    Array.from({ length: options.hosts }, () => task("host")),
-    cleanup,
-  );
-  const workers = await startChildren(
-    Array.from({ length: options.workers }, () => task("worker")),
-    cleanup,
-  );
+  const worker = { slots, echo: { replyBytes: payloads.replyBytes, chunks, chunkMs } };
+  const parts = (part: "host" | "worker", count: number): Promise<Child[]> => {
+    const task: PartTask = { kind: "part", part, natsUrl: server.url, config, slots, modelMs: 0, worker };
+    return startChildren(Array<PartTask>(count).fill(task), cleanup);
+  };
+  const hosts = await parts("host", options.hosts);
+  const workers = await parts("worker", options.workers);
 
   const sessions = new Sessions(options.sessions, options.turnsPerSession, "s");
   const random = randomFrom(seed);
@@ -124,31 +115,4 @@ function configFor(
     responseCache: false,
     residency,
   });
-}
-
-/** The child's side: one role on a connection of its own. @returns what stops it */
-export async function startRoleForBench(task: RoleTask): Promise<() => Promise<void>> {
-  const log = createLog({ level: "warn", role: task.kind });
-  const bus = await connectTo(task.natsUrl, `bench-${task.kind}`, log);
-  const context = contextOf(bus, await provisionFor(bus, task.config), task.config, log);
-  const role = task.kind === "host" ? await startHost(context) : await startWorkerRole(context, task);
-  while (role.readiness() !== undefined) await new Promise((resolve) => setTimeout(resolve, 20));
-  return async () => {
-    await role.drain();
-    await role.stop();
-    await bus.close();
-  };
-}
-
-async function startHost(context: ReturnType<typeof contextOf>) {
-  const { startConversationHost } = await import("../compose/conversation.ts");
-  return startConversationHost(context, {});
-}
-
-async function startWorkerRole(
-  context: ReturnType<typeof contextOf>,
-  { slots, echo }: { slots: number; echo: RoleTask["echo"] },
-) {
-  const { startWorker } = await import("../compose/worker.ts");
-  return startWorker(context, { pools: [POOL], slots, echo });
 }

@@ -1,4 +1,4 @@
-/** The child's side of the benchmarks of load: one role of a deployment, the simulated models, or a pump with no model. */
+/** The child's side: one role of a deployment, the simulated models, or a pump with no model. */
 import { Pump } from "#actors/inference/pump.ts";
 import type { Config } from "#contracts/config.ts";
 import { systemClock } from "#runtime/clock.ts";
@@ -8,6 +8,7 @@ import { WorkQueue } from "#runtime/nats/work-queue.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import type { RoleContext } from "../compose/context.ts";
 import { connectTo, contextOf, provisionFor } from "../compose/open.ts";
+import type { WorkerOptions } from "../compose/worker.ts";
 import type { SimulatorOptions } from "../simulator/options.ts";
 
 interface RolePart {
@@ -20,6 +21,8 @@ interface RolePart {
   readonly slots: number;
   /** Time that a job takes: of the echo model in a worker, of nothing at all in a pump. */
   readonly modelMs: number;
+  /** How a worker is started where it is not by these two. */
+  readonly worker?: WorkerOptions;
 }
 interface SimulatorPart {
   readonly kind: "part";
@@ -57,7 +60,7 @@ interface Started {
 
 async function startRole(
   context: RoleContext,
-  { part, slots, modelMs, natsUrl }: RolePart,
+  { part, slots, modelMs, natsUrl, worker }: RolePart,
 ): Promise<Started> {
   switch (part) {
     case "host": {
@@ -71,7 +74,7 @@ async function startRole(
     }
     case "worker": {
       const { startWorker } = await import("../compose/worker.ts");
-      return startWorker(context, { echo: { delayMs: modelMs, replyBytes: 200 } });
+      return startWorker(context, worker ?? { echo: { delayMs: modelMs, replyBytes: 200 } });
     }
     case "governor": {
       const { startGovernor } = await import("../compose/governor.ts");
