@@ -113,11 +113,14 @@ async function start(options: EndpointOptions, cleanup: Cleanup): Promise<Runnin
   const server = await startNatsServer({ bin, dataDir, port: 0, syncInterval, log: () => {} });
   cleanup.add(() => server.stop());
   const deployed = { natsUrl: server.url, config };
-  const outside = { upstream, replyBytes };
-  const simulator = await startChild({ kind: "simulator", port: simulatorPort, ...outside }, cleanup);
-  const worker = await startChild({ kind: "endpoint-worker", port: 0, ...deployed }, cleanup);
+  const simulators = [{ port: simulatorPort, replyBytes }];
+  const simulator = await startChild({ kind: "part", part: "simulators", simulators }, cleanup);
+  const worker = await startChild(
+    { kind: "part", part: "worker", slots: CONCURRENCY, modelMs: 0, worker: {}, ...deployed },
+    cleanup,
+  );
   const gateway = await startChild({ kind: "gateway", port: gatewayPort, ...deployed }, cleanup);
-  const bareProxy = await startChild({ kind: "bare-proxy", port: proxyPort, ...outside }, cleanup);
+  const bareProxy = await startChild({ kind: "bare-proxy", port: proxyPort, upstream }, cleanup);
   const question = textOf(options.questionBytes, randomFrom(seed));
   const target = (port: number): Target => targetOf(`http://127.0.0.1:${port}`, inFlight, question);
   const targets = { ours: target(gatewayPort), bare: target(proxyPort), direct: target(simulatorPort) };
