@@ -250,4 +250,3 @@ export interface Transcript {
   readonly turns: readonly TranscriptTurn[];
 }
 
-export const sessionId = z.custom<string>(isId, "an id of 1 to 256 characters without white space");

@@ -47,8 +47,8 @@ export class PassageIndex {
   readonly #tenants = new Map<string, Map<string, TermIndex<StoredPassage>>>();
 
   /** Takes a change in. False when it was known already or a newer one is. */
-  apply(event: KnowledgeEvent, revision: number, storedAt = 0): boolean {
-    for (const steps = this.applying(event, revision, storedAt); ; ) {
+  apply(event: KnowledgeEvent, revision: number): boolean {
+    for (const steps = this.applying(event, revision, 0); ; ) {
       const { done, value } = steps.next();
       if (done) return value;
     }

@@ -97,10 +97,9 @@ export function overTime<T>(
   atMs: (item: T) => number,
   value: (item: T) => number,
   q: number,
-  windowSeconds = 1,
 ): [number, number][] {
-  const windows = groupBy(items, (item) => String(Math.floor(atMs(item) / (windowSeconds * 1_000))), value);
-  return [...windows]
-    .map(([window, values]): [number, number] => [Number(window) * windowSeconds, quantile(values, q)])
+  const seconds = groupBy(items, (item) => String(Math.floor(atMs(item) / 1_000)), value);
+  return [...seconds]
+    .map(([second, values]): [number, number] => [Number(second), quantile(values, q)])
     .sort(([a], [b]) => a - b);
 }

@@ -139,12 +139,12 @@ export class OpenLoop {
 }
 
 /** What kind of answer it was; `smaller` is the tier of the pool that new conversations are moved to. */
-export function kindOf({ record }: Pick<Asked, "record">, smaller = "small"): AnswerKind {
+export function kindOf({ record }: Pick<Asked, "record">): AnswerKind {
   if (!record) return "none";
   if (record.error === "load.refused") return "refused";
   if (record.outcome !== "answered") return "failed";
   if (record.model === "kb-extract") return "extract";
-  return record.route?.tier === smaller ? "smaller" : "model";
+  return record.route?.tier === "small" ? "smaller" : "model";
 }
 
 /** The load level that its record names; a record made at level 0 names none. */

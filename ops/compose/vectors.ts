@@ -15,7 +15,7 @@ import type { Config, EmbeddingsConfig } from "#contracts/config.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { gauge } from "#runtime/observe/metrics.ts";
-import { embeddingsKey, qdrantKey } from "../config/embeddings.ts";
+import { apiKeyOf } from "../config/embeddings.ts";
 import type { RoleContext } from "./context.ts";
 
 /** Requests of a bulk import hold a slow model so long; its questions wait 200 ms. */
@@ -38,7 +38,7 @@ async function clientOf(
     dimensions,
     batchTexts,
     purpose,
-    apiKey: await embeddingsKey(config),
+    apiKey: await apiKeyOf(config, "embeddings.apiKey"),
     ...(purpose === "document" ? { timeoutMs } : { retries: 0 }),
   });
 }
@@ -59,7 +59,7 @@ export async function qdrantOptions(config: Config): Promise<QdrantIndexOptions 
     url,
     prefix,
     timeoutMs,
-    apiKey: await qdrantKey(qdrant),
+    apiKey: await apiKeyOf(qdrant, "qdrant.apiKey"),
     model: spaceOf(embeddings),
     dimensions: embeddings.dimensions,
   };

@@ -5,8 +5,6 @@ import type { Settings } from "../settings.ts";
 import { assertUrl, modelsOf } from "./model.ts";
 import { resolveSecret } from "./secrets.ts";
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
 /** @returns also what whoever starts the process should read @throws JetclawError `config.invalid` naming the variable */
 export async function withEmbeddings(
   config: Config,
@@ -72,21 +70,9 @@ function qdrantOf(
   return { prefix: "jetclaw", ...declared, url: at, ...(key === undefined ? {} : { apiKey: key }) };
 }
 
-/** Only a process that embeds needs the keys. @throws JetclawError `config.invalid` naming the variable or the file */
-export async function embeddingsKey(
-  config: EmbeddingsConfig,
-  environment: Environment = process.env,
-): Promise<string | undefined> {
-  return config.apiKey === undefined
-    ? undefined
-    : await resolveSecret(config.apiKey, "embeddings.apiKey", environment);
-}
-
-export async function qdrantKey(
-  config: QdrantConfig,
-  environment: Environment = process.env,
-): Promise<string | undefined> {
-  return config.apiKey === undefined
-    ? undefined
-    : await resolveSecret(config.apiKey, "qdrant.apiKey", environment);
-}
+/** Only a process that uses it needs the key. @throws JetclawError `config.invalid` naming the variable or the file */
+export const apiKeyOf = async (
+  { apiKey }: Pick<EmbeddingsConfig | QdrantConfig, "apiKey">,
+  name: "embeddings.apiKey" | "qdrant.apiKey",
+): Promise<string | undefined> =>
+  apiKey === undefined ? undefined : await resolveSecret(apiKey, name, process.env);
