@@ -249,4 +249,3 @@ export interface Transcript {
   readonly status: (typeof TRANSCRIPT_STATUS)[number];
   readonly turns: readonly TranscriptTurn[];
 }
-
