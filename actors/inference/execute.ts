@@ -65,7 +65,8 @@ async function execute(parts: ExecuteParts, message: Pulled, endings: Endings): 
   if (typeof job === "string") return buryJob(parts, message, job);
   const queuedMs = Math.max(0, takenAt - job.at);
   queueSpan(parts.pool, job, message);
-  const offline = message.deliveries > LIMITS.jobAttempts ? undefined : offlineModelOf(parts, job);
+  const mayEndWorkers = message.deliveries > LIMITS.jobAttempts;
+  const offline = mayEndWorkers ? undefined : offlineModelOf(parts, job);
   if (offline !== undefined) {
     await park(parts.bus, job, offline, message.data);
     return message.ack();
@@ -76,15 +77,16 @@ async function execute(parts: ExecuteParts, message: Pulled, endings: Endings): 
   const chunks = new Chunks({
     turn: job.turn,
     attempt: first,
-    publish: (event, first) => parts.bus.publish(streamTo, encode(event), { hurried: first }),
+    publish: (event, hurried) => parts.bus.publish(streamTo, encode(event), { hurried }),
   });
   // Whatever a model records about this job hangs under its attempt.
   const traced: Job = span.context ? { ...job, trace: span.context } : job;
   let outcome: Outcome;
   try {
-    if (message.deliveries > LIMITS.jobAttempts) await bury(parts, parts.pool, message, givenUp(message));
     if (job.stream && message.deliveries > 1) chunks.restart();
-    outcome = await outcomeOf(parts, traced, message, endings, chunks);
+    outcome = await (mayEndWorkers
+      ? giveUp(parts, job, message)
+      : attempt(parts, traced, message, endings, chunks));
   } finally {
     chunks.close();
   }
@@ -120,31 +122,32 @@ function offlineModelOf({ models, clock }: ExecuteParts, job: Job): string | und
   return able.find(({ model }) => !isNamed || model.name === job.model)?.model.name;
 }
 
-function outcomeOf(
+async function giveUp(parts: ExecuteParts, { id }: Job, message: Pulled): Promise<Outcome> {
+  const { pool, log } = parts;
+  const { deliveries } = message;
+  const detail = `not run: it was delivered ${deliveries} times`;
+  await bury(parts, pool, message, detail);
+  log.warn({ job: id, deliveries, pool }, "job given up: it may end workers");
+  return {
+    finish: "failed",
+    text: "",
+    citations: [],
+    attempt: attemptOf(deliveries, 0),
+    usage: NO_USAGE,
+    costUsd: undefined,
+    served: undefined,
+    firstTokenMs: 0,
+    error: { code: "turn.failed", detail },
+  };
+}
+
+function attempt(
   parts: ExecuteParts,
   job: Job,
   message: Pulled,
   endings: Endings,
   chunks: Chunks,
-): Promise<Outcome> | Outcome {
-  if (message.deliveries > LIMITS.jobAttempts) {
-    parts.log.warn(
-      { job: job.id, deliveries: message.deliveries, pool: parts.pool },
-      "job given up: it may end workers",
-    );
-    const error = { code: "turn.failed", detail: givenUp(message) } as const;
-    return {
-      finish: "failed",
-      text: "",
-      citations: [],
-      attempt: attemptOf(message.deliveries, 0),
-      usage: NO_USAGE,
-      costUsd: undefined,
-      served: undefined,
-      firstTokenMs: 0,
-      error,
-    };
-  }
+): Promise<Outcome> {
   return runAttempt(job, {
     pool: parts.models,
     stops: parts.stops,
@@ -171,8 +174,6 @@ function outcomeOf(
       ),
   });
 }
-
-const givenUp = ({ deliveries }: Pulled): string => `not run: it was delivered ${deliveries} times`;
 
 /** The job, or why it is none. */
 function readJob(data: Uint8Array): Job | string {
