@@ -62,7 +62,7 @@ export interface GatewayDeps {
   readonly conversations: Conversations;
   readonly knowledge: KnowledgeStore;
   /** Without it there is no searching. */
-  readonly retriever?: Pick<Retriever, "retrieve"> | undefined;
+  readonly retriever?: Retriever | undefined;
   readonly keys: KeyStore;
   readonly actors: ActorMailer;
   readonly admin: AdminSource;

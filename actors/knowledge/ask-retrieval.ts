@@ -48,7 +48,7 @@ export async function askRetrieval(
 }
 
 /** For a process without documents whose callers want to know that nobody could search: it throws as above. */
-export const remoteSearch = (bus: Bus): Pick<Retriever, "retrieve"> => ({
+export const remoteSearch = (bus: Bus): Retriever => ({
   retrieve: async (query) => [...(await searchRetrieval(bus, query, performance.now() + SEARCH_MS))],
 });
 

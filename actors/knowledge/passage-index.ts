@@ -93,10 +93,6 @@ export class PassageIndex {
     return entry && !entry.deleted ? entry : undefined;
   }
 
-  revisionOf(tenant: string, collection: string, document: string): number | undefined {
-    return this.changeOf(tenant, collection, document)?.revision;
-  }
-
   /** How many documents of a collection are searchable. */
   count(tenant: string, collection: string): number {
     const prefix = `${keyOf(tenant, collection)}\n`;

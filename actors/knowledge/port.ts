@@ -79,8 +79,6 @@ export interface StoredChange {
 export interface Retriever {
   /** Best passages first, at most `limit`; empty when nothing matches. */
   retrieve(query: RetrievalQuery): Promise<Passage[]>;
-  /** The current revision of a document as this process knows it; undefined when it does not exist. */
-  revisionOf(tenant: string, collection: string, document: string): number | undefined;
 }
 
 /** Retrieval that knows whether it may be relied on. */

@@ -63,10 +63,6 @@ export class RemoteRetriever implements ProvenRetriever {
     }
   }
 
-  revisionOf(tenant: string, collection: string, document: string): number | undefined {
-    return this.changeOf(tenant, collection, document)?.revision;
-  }
-
   changeOf(tenant: string, collection: string, document: string): StoredChange | undefined {
     return this.#options.revisions.changeOf(tenant, collection, document);
   }
@@ -89,6 +85,6 @@ export class RemoteRetriever implements ProvenRetriever {
 
   /** Of a document that has changed as far as this process knows, old text is no answer. */
   #isCurrent(tenant: string, { collection, document, revision }: Passage): boolean {
-    return revision >= (this.revisionOf(tenant, collection, document) ?? 0);
+    return revision >= (this.changeOf(tenant, collection, document)?.revision ?? 0);
   }
 }

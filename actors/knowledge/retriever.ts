@@ -111,10 +111,6 @@ export class LocalRetriever implements ProvenRetriever {
     return passages;
   }
 
-  revisionOf(tenant: string, collection: string, document: string): number | undefined {
-    return this.#index.revisionOf(tenant, collection, document);
-  }
-
   changeOf(tenant: string, collection: string, document: string): StoredChange | undefined {
     return this.#index.changeOf(tenant, collection, document);
   }
@@ -177,9 +173,9 @@ export class LocalRetriever implements ProvenRetriever {
     for (const languages of this.#index.languagesFor(query)) {
       const words = this.#index.find(query, languages, limit);
       metrics.retrievals({ part: "words", result: words.length > 0 ? "found" : "nothing" });
-      const near = asking ? await asking.find(languages) : [];
-      whole &&= near !== undefined;
-      const meaning = (near ?? []).flatMap((hit) => this.#passageOf(query.tenant, hit) ?? []);
+      const hits = asking ? await asking.find(languages) : [];
+      whole &&= hits !== undefined;
+      const meaning = (hits ?? []).flatMap((hit) => this.#passageOf(query.tenant, hit) ?? []);
       const ranked =
         meaning.length === 0
           ? words

@@ -177,7 +177,7 @@ export class Replay {
   /** As the caches do before they serve: every document at the revision it had. */
   #isCurrent({ rests }: Kept): boolean {
     return rests.every(
-      ({ document, revision }) => this.#index.revisionOf(TENANT, COLLECTION, document) === revision,
+      ({ document, revision }) => this.#index.changeOf(TENANT, COLLECTION, document)?.revision === revision,
     );
   }
 

@@ -50,7 +50,7 @@ export interface ConversationHostOptions {
 }
 
 /** Answers without passages. */
-const NO_KNOWLEDGE: Retriever = { retrieve: async () => [], revisionOf: () => undefined };
+const NO_KNOWLEDGE: Retriever = { retrieve: async () => [] };
 
 const tiersOf = ({ pools }: Config): string[] => [
   ...new Set(Object.entries(pools).map(([name, { tier }]) => tier ?? name)),

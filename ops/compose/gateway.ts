@@ -29,7 +29,7 @@ export interface GatewayOptions {
   readonly conversations: Conversations;
   readonly knowledge: KnowledgeStore;
   /** Searches for whoever asks; without it the gateway has no such route. */
-  readonly retriever?: Pick<Retriever, "retrieve"> | undefined;
+  readonly retriever?: Retriever | undefined;
   readonly actors: ActorMailer;
   /** Of the whole process. */
   readonly readiness: () => Readiness;

@@ -20,7 +20,7 @@ export interface Retrieval extends RunningRole {
   readonly store: KnowledgeStore;
   readonly retriever: ProvenRetriever;
   /** For whoever wants to know that nothing could be searched, where a turn goes on without passages. */
-  readonly search: Pick<Retriever, "retrieve">;
+  readonly search: Retriever;
   readonly cache: LeveledCache;
 }
 

@@ -10,7 +10,7 @@ import type { Retrieval } from "./retrieval.ts";
 /** What a process has of knowledge, composed once for all of its roles. */
 export interface Knowledge {
   readonly store: KnowledgeStore;
-  readonly search: Pick<Retriever, "retrieve">;
+  readonly search: Retriever;
   /** Retrieval here or elsewhere; only where conversations are held or questions answered. */
   readonly retrieval: Retrieval | undefined;
   stop(): Promise<void>;

@@ -352,7 +352,7 @@ describe("the invalidator", () => {
     expect(await stored("a.t6.*")).toEqual(entries(zebra, walrus, parrot, both));
 
     const document = { tenant: "t6", collection: "c", document: "zebra" };
-    const current = one.retriever.revisionOf("t6", "c", "zebra") as number;
+    const current = one.retriever.changeOf("t6", "c", "zebra")?.revision as number;
     expect(await invalidate(kv, document, current)).toBe(0);
     expect(await invalidate(kv, { ...document, tenant: "t7" }, current + 1)).toBe(0);
     // Written by nobody we know: it must not hold up the change.

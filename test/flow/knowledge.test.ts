@@ -200,14 +200,14 @@ describe("readers", () => {
       expect(await world.store.waitIndexed(revision, PATIENCE_MS)).toBe(true);
       for (const reader of [one, two]) {
         expect(await ask(reader, "t4")).toEqual([`The secret word is w${n}.`]);
-        expect(reader.retriever.revisionOf("t4", "c", "d")).toBe(revision);
+        expect(reader.retriever.changeOf("t4", "c", "d")?.revision).toBe(revision);
       }
     }
     const gone = await world.store.delete("t4", "c", "d");
     expect(await world.store.waitIndexed(gone?.revision ?? 0, PATIENCE_MS)).toBe(true);
     for (const reader of [one, two]) {
       expect(await ask(reader, "t4")).toEqual([]);
-      expect(reader.retriever.revisionOf("t4", "c", "d")).toBeUndefined();
+      expect(reader.retriever.changeOf("t4", "c", "d")?.revision).toBeUndefined();
     }
   });
 

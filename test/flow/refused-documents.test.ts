@@ -82,7 +82,7 @@ test("a document that the index alone refuses is given up, and nobody else waits
   qdrant.interfere(undefined);
   expect(await dead.redrive(letters[0]?.reference ?? "")).toBe("redriven");
   await waitUntil(() => findsByMeaning("My lamp is broken.", "warranty"), { what: "its vectors" });
-  expect(one.retriever.revisionOf("acme", "shop", "warranty")).toBeGreaterThan(revision);
+  expect(one.retriever.changeOf("acme", "shop", "warranty")?.revision).toBeGreaterThan(revision);
   await waitUntil(async () => (await dead.list({})).letters.length === 0, { what: "no letter" });
 });
 

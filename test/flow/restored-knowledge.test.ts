@@ -145,7 +145,7 @@ test.each([
       const text = `${delivery.text} Or in three.`;
       const { revision } = await one.store.put("acme", "shop", "delivery", { ...delivery, text });
       expect(revision).toBeLessThan(lost);
-      const isRead = (): boolean => one.retriever.revisionOf("acme", "shop", "delivery") === revision;
+      const isRead = (): boolean => one.retriever.changeOf("acme", "shop", "delivery")?.revision === revision;
       await waitUntil(isRead, { what: "the retriever to know the other stream" });
       const isKnown = (): boolean => indexers.live().some(({ info }) => Number(info.position) < revision);
       await waitUntil(isKnown, { what: "the indexer to know the other stream" });

@@ -61,7 +61,7 @@ describe.each(["in memory", "in Qdrant"])("vectors %s", (where) => {
     await indexed(one, (await one.store.put("acme", "shop", "refunds", SHOP.refunds)).revision);
     await before.stop();
     const { revision } = await one.store.put("acme", "shop", "delivery", SHOP.delivery);
-    const isRead = (): boolean => one.retriever.revisionOf("acme", "shop", "delivery") === revision;
+    const isRead = (): boolean => one.retriever.changeOf("acme", "shop", "delivery")?.revision === revision;
     await waitUntil(isRead, { what: "the document's words" });
     expect(await ask(one, BY_MEANING)).toEqual([]);
     await world.indexerOf("after", qdrant);
@@ -293,7 +293,6 @@ test("the role says at once that it is busy, beyond as many questions as could b
   const retriever: ProvenRetriever = {
     fresh: () => true,
     settled: async () => {},
-    revisionOf: () => undefined,
     changeOf: () => undefined,
     newestAt: 0,
     async retrieve() {
@@ -332,13 +331,13 @@ test("a host without documents asks the role, and goes on without passages when 
     { what: "the role to be asked again" },
   );
   expect(documentsOf(found)).toEqual(["delivery"]);
-  expect(found[0]?.revision).toBe(host.retriever.revisionOf("acme", "shop", "delivery"));
+  expect(found[0]?.revision).toBe(host.retriever.changeOf("acme", "shop", "delivery")?.revision);
   // The host embedded the question, so that its caches have it; the role did not do it again.
   expect(model.texts.filter((text) => text === BY_MEANING)).toHaveLength(1);
 
   const gone = await host.store.delete("acme", "shop", "delivery");
   await indexed(host, gone?.revision ?? 0);
-  expect(host.retriever.revisionOf("acme", "shop", "delivery")).toBe(gone?.revision);
+  expect(host.retriever.changeOf("acme", "shop", "delivery")?.revision).toBe(gone?.revision);
   expect(await ask(host, BY_MEANING)).toEqual([]);
   expect(host.retriever.fresh()).toBe(true);
 

@@ -81,7 +81,7 @@ describe("the demo shop", () => {
       url: "https://shop.example/help/en/delivery",
       locale: "en",
     });
-    expect(best?.revision).toBe(shop.revisionOf("demo", "shop", "delivery-en"));
+    expect(best?.revision).toBe(shop.changeOf("demo", "shop", "delivery-en")?.revision);
     expect(best?.text).toMatch(/^## How long does delivery take\?\n\nDelivery takes 1 to 2 working days/);
   });
 
@@ -168,7 +168,7 @@ describe("changes", () => {
         );
         const expected = last.flatMap((c) => (c && !c.deleted ? [text(c.revision)] : []));
         expect(find(index).sort()).toEqual(expected.sort());
-        expect(["a", "b"].map((id) => index.revisionOf("demo", "shop", id))).toEqual(
+        expect(["a", "b"].map((id) => index.changeOf("demo", "shop", id)?.revision)).toEqual(
           last.map((c) => (c && !c.deleted ? c.revision : undefined)),
         );
         expect(index.count("demo", "shop")).toBe(expected.length);
@@ -223,7 +223,7 @@ test("a document that is being changed answers as it was until the new text is w
   const revisions: (number | undefined)[] = [];
   for (const steps = sliced.applying(event({ text: sections("walrus"), locale: "en" }), 2, 0); ; ) {
     const { done } = steps.next();
-    const revision = sliced.revisionOf("demo", "shop", "d");
+    const revision = sliced.changeOf("demo", "shop", "d")?.revision;
     revisions.push(revision);
     expect(texts(sliced).sort()).toEqual([...((revision === 1 ? before : after) ?? [])].sort());
     if (done) break;
