@@ -49,7 +49,7 @@ export const OPENING = new RegExp(
 );
 
 const EN_THING =
-  "(orders?|parcels?|packages?|shipments?|deliver(?:y|ies)|items?|purchases?|refunds?|returns?|payments?|invoices?|bills?|receipts?|accounts?|balance|subscriptions?|bookings?|reservations?|tickets?|cards?|money|amount|address|phone|email|password|profile|details|data|points|contract|transfers?|top-?ups?|voucher|credit)";
+  "(orders?|parcels?|packages?|shipments?|deliver(?:y|ies)|items?|purchases?|refunds?|returns?|payments?|invoices?|bills?|receipts?|accounts?|balance|subscriptions?|bookings?|reservations?|tickets?|cards?|money|amount|address|phone|email|password|profile|details|data|points|contract|transfers?|top-?ups?|voucher|credit|tracking|transactions?)";
 const EN_MY = `(my|our) ([\\w'-]+ ){0,2}${EN_THING}`;
 
 export const ENGLISH: Wording = {
@@ -67,12 +67,17 @@ export const ENGLISH: Wording = {
     /\b(where|when) (is|are|will|do|does|did|can) (i|we) (get|receive|be (getting|receiving))\b/,
     // What happened to me.
     /\b(i|we)(?:'ve| have| had| did|'d)?(?: not|n't)? ?(already |just |never |still |recently |only )?(ordered|received|paid|bought|purchased|placed|sent|returned|got(?! to\b)|cancelled|canceled|waited|been|was charged|was billed|were charged)\b/,
-    /\b(i|we) (haven't|havent|hasn't|hadn't|didn't|didnt|did not|have not|am not|never) (yet )?(receiv|get|got(?! to)|order|paid|pay|hear|be)/,
+    /\b(i|we) (still )?(haven't|havent|hasn't|hadn't|didn't|didnt|did not|have not|am not|never) (yet )?(receiv|get|got(?! to)|order|paid|pay|hear|be)/,
     /\b(i am|i'm|im|we are|we're) (still |now )?(waiting|expecting)\b/,
     new RegExp(
       `\\b${EN_MY} (is|was|are|were|has|have|had|hasn't|haven't|isn't|wasn't|did|didn't|does|doesn't|got|never|still|failed|arrived|shows?|says?|contained|came)\\b`,
     ),
     /\b(charged|billed|deducted|debited|stolen|blocked) (me|us|my|twice|from)\b/,
+    /\bdid (i|we) (order|buy|pay|purchase|book|receive|choose|spend)\b/,
+    /\b(there(?:'s| is| are| was| were)|(is|are|was|were) there)\b.*\b(on|from|in) (my|our) /,
+    // What was done by you, or by who brings it.
+    /\byou(?:'ve| have| had)? ?(just |already |still |only |never )?(sent|shipped|charged|billed|delivered|gave|refunded|owe)\b|\byou(?:'ve| have| had)? ?(just |already )?(cancelled|canceled|closed|deleted|changed) (me|us|my|our)\b/,
+    /\b(courier|driver|delivery (man|guy|person)|postman|mailman) (never|has|had|hasn't|was|wasn't|is|isn't|left|did|didn't|came|threw|refused|says|said)\b/,
     // Who I am.
     /\b(my|our) (full |last |first |home |e-?mail |phone |mobile |order |customer |client |account |reference |tracking |invoice )*(name|address|number|no|id|e-?mail|phone|iban) (is|was|:)/,
     /\bi am (a |an )?\d+ (years|yrs)|\bi'?m \d+ (years|yrs)|\bi am (pregnant|diabetic|allergic|ill|sick)\b/,
@@ -98,7 +103,7 @@ export const ENGLISH: Wording = {
   empty:
     /\b(is|was|would|will|isn't|if) it (be |also |still |too |really )?(possible|necessary|required|allowed|mandatory|safe|free|okay|ok|better|worth|true|normal|legal|late|going to (rain|snow)|raining|snowing|cold|hot|warm|sunny|cloudy)( to| that| if| for)?\b|\b(does|do|did|will|would|can|could) it (usually |normally |typically |generally )?(take|cost) (to|for|before|until|you|me)\b|\bit (usually |normally |typically |generally )?(takes|will take|would take|costs|is possible|is necessary|be possible)\b|\bhow long (does|will|would|do) it (usually |normally |typically |generally )?take\b|\bmake it (possible|easy|hard|clear)\b|\bwhat (time|day) is it\b|\bhow (hot|cold|warm|humid|windy) (is|was|will|does) it\b|\b(is|are|was|were|will|isn't|aren't|if|know|think|say|says|see|check) there( be)?\b|\bthere('s|s| is| are| was| were| will)\b|\bthis (week|month|year|weekend|morning|afternoon|evening|summer|winter|spring|autumn|season|christmas|site|website|web site|shop|store|webshop|chat|company|bot|service|page|app|monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b|\b(true|sure|say|says|know|mean|think|see|so|show|hope|guess|ensure|confirm|way) that\b|\bnow that\b/g,
   refers:
-    /\b(it|its|it's|they|them|their|theirs|they're|those|these|this|he|she|him|his|her|there|both|either|neither|former|latter|instead|too|the same|such|the one|the ones|that one|this one|which one|the other|previous|earlier|you (said|say|mentioned|told|just)|as i said|i (said|mentioned|told you|just said))\b|^that('s| |$)|\b(is|was|does|did|do|will|would|can|could|about|for|with|of|on|to|like|after|before|than|by|if|all|at|mean|using|from|in|not) that\b(?! (i|you|we|the|my|your|are|is|was)\b)|\bthat$|\bones\b|\bone(?= (in|with|for|from|at|on|that|which|is|are|was|do|does|have|has|costs?|fits?|works?|can|would|will|should)\b|$)|\b(any|some|more|less|fewer|others|another|none)(?= (in|with|for|from)\b|$)|\belse\b|\b(then|so|next)$/,
+    /\b(it|its|it's|they|them|their|theirs|they're|those|these|this|he|she|him|his|her|there|both|either|neither|former|latter|instead|too(?! [a-z])|the same|such|the one|the ones|that one|this one|which one|the other|previous|earlier|you (said|say|mentioned|told|just)|as i said|i (said|mentioned|told you|just said))\b|^that('s| |$)|\b(is|was|does|did|do|will|would|can|could|about|for|with|of|on|to|like|after|before|than|by|if|all|at|mean|using|from|in|not) that\b(?! (i|you|we|the|my|your|are|is|was)\b)|\bthat$|\bones\b|\bone(?= (in|with|for|from|at|on|that|which|is|are|was|do|does|have|has|costs?|fits?|works?|can|would|will|should)\b|$)|\b(any|some|more|less|fewer|others|another|none)(?= (in|with|for|from)\b|$)|\belse\b|\b(then|so|next)$/,
   antecedent:
     /\b(a|an|the|my|our|your|any|some|an?other|each|every|items?|products?|articles?|orders?|goods) [\w'-]+.*(,|;|\.| (if|when|before|after|and|because|once|while|but|or|until|so|where|which|who|how|what|why|can|could|will) )/,
 };
@@ -109,7 +114,7 @@ export const FOREIGN: ReadonlySet<string> = words(
 );
 
 const NL_THING =
-  "(bestelling(?:en)?|orders?|pakket(?:je|ten|jes)?|zending(?:en)?|levering|artikel(?:en)?|aankoop|terugbetaling|retour(?:zending)?|geld|betaling(?:en)?|factu(?:ur|ren)|rekening|bon|account|saldo|abonnement|boeking|reservering|ticket|pas|adres|telefoon|e-?mail(?:adres)?|wachtwoord|profiel|gegevens|punten|contract|overboeking|tegoed(?:bon)?)";
+  "(bestelling(?:en)?|orders?|pakket(?:je|ten|jes)?|zending(?:en)?|levering|artikel(?:en)?|aankoop|terugbetaling|retour(?:zending)?|geld|betaling(?:en)?|factu(?:ur|ren)|rekening|bon|account|saldo|abonnement|boeking|reservering|ticket|pas|adres|telefoon|e-?mail(?:adres)?|wachtwoord|profiel|gegevens|punten|contract|overboeking|tegoed(?:bon)?|kaart(?:en)?|afschrijving(?:en)?|bezorging|klacht(?:en)?|track ?(?:&|and|en) ?trace)";
 const NL_MY = `(mijn|m'n|mn|onze|ons) ([\\w'-]+ ){0,2}${NL_THING}`;
 
 export const DUTCH: Wording = {
@@ -126,11 +131,23 @@ export const DUTCH: Wording = {
     /\b(nog )?niet (ontvangen|aangekomen|geleverd|bezorgd|verzonden|terugbetaald|gekregen)\b/,
     /\b(wanneer|waar) (krijg|ontvang) (ik|wij|we)\b/,
     /\b(ik|wij|we) (heb|hebben|had|hadden|ben|zijn)\b.*\b(besteld|ontvangen|gekregen|betaald|gekocht|geplaatst|gestuurd|verstuurd|verzonden|teruggestuurd|geretourneerd|geannuleerd|gewacht|gebeld|gemaild|afgeschreven)\b/,
+    /\b(heb|hebben|had|hadden) (ik|wij|we)\b.*\b(besteld|ontvangen|gekregen|betaald|gekocht|geplaatst|gestuurd|verstuurd|verzonden|teruggestuurd|geretourneerd|geannuleerd)\b/,
+    /\b(ik|wij|we) (kreeg|kregen|ontving|ontvingen|bestelde|bestelden|kocht|kochten|betaalde|betaalden|stuurde|stuurden|retourneerde|retourneerden|annuleerde|annuleerden)\b|\b(ik|wij|we) (krijg|krijgen) nog\b|\b(niets|niks|geen)\b.*\b(gehoord|vernomen)\b/,
     /\b(ik|wij|we) (wacht|wachten|verwacht|verwachten)\b/,
     new RegExp(
-      `\\b${NL_MY} (is|was|zijn|waren|heeft|hebben|had|kwam|komt|werkt|doet|staat|bleek|mislukte?|klopt)\\b`,
+      `\\b${NL_MY} (is|was|zijn|waren|wordt|worden|werd|heeft|hebben|had|kwam|komt|blijft|bleef|werkt|doet|staat|zit|ligt|bleek|mislukte?|klopt)\\b`,
     ),
-    /\b(afgeschreven|in rekening gebracht)\b.*\b(mij|me|mijn|ons)\b|\b(mij|me|ons)\b.*\b(afgeschreven|in rekening gebracht)\b/,
+    /\b(afgeschreven|in rekening gebracht)\b.*\b(mij|me|mijn|ons)\b|\b(mij|me|ons)\b.*\b(afgeschreven|in rekening gebracht)\b|\b(twee ?keer|tweemaal|dubbel)\b.*\bafgeschreven\b/,
+    /\b(er (is|zijn|was|waren|werd|werden|staat|staan)|(is|zijn|werd|werden|staat|staan) er)\b.*\b(op|van) (mijn|onze)\b/,
+    // What was done by you, or by who brings it, and what you are asked to do with mine.
+    /\bjullie (stuurden|leverden|bezorgden|rekenden|schreven|annuleerden|blokkeerden)\b|\bjullie (hebben|hadden)\b.*\b(gestuurd|verstuurd|verzonden|geleverd|bezorgd|afgeschreven|gerekend|terugbetaald|geannuleerd|geblokkeerd|gesloten|verwijderd)\b/,
+    new RegExp(
+      `\\b(heb|heeft|hebben|hebt) (je|jij|u|jullie) ((mijn|onze|ons) ([\\w'-]+ )?e?-?mail|${NL_MY})\\b`,
+    ),
+    new RegExp(
+      `\\b(kan|kun|kunt|kunnen|wil|wilt|willen|zou|zouden) (je|jij|u|jullie) ${NL_MY}\\b.*\\b(annuleren|wijzigen|veranderen|aanpassen|verwijderen|sluiten|retourneren|ruilen|terugbetalen|opzoeken|controleren|nakijken|checken|sturen|opsturen|doorsturen)\\b`,
+    ),
+    /\b(bezorger|koerier|chauffeur|postbode) (is|was|heeft|had|kwam|stond|belde)\b/,
     /\b(mijn|onze) ([\w-]+ )?(naam|adres|nummer|ordernummer|bestelnummer|klantnummer|klantnr|telefoonnummer|e-?mail(adres)?|postcode|iban) (is|was|:)/,
     /\bik ben \d+ jaar|\bik ben (zwanger|diabeet|allergisch|ziek)\b|\bik heet\b/,
     /\b(bel|mail|app|contacteer|informeer) (mij|me|ons)\b/,
@@ -151,11 +168,11 @@ export const DUTCH: Wording = {
     /\b(vanaf nu|negeer (alle|de|alles|je|vorige)|vergeet (alles|alle|je)|doe alsof|gedraag je|je bent nu|(antwoord|reageer|schrijf|praat|zeg)( mij| me)? (alleen|altijd|in het|als|met|op alles)|systeemprompt|je instructies|herhaal|vertaal)\b/,
   asks: /\b(wat|hoe|hoeveel|hoelang|wanneer|waar|waarom|welke?|wie|wiens|kan|kun|kunnen|kunt|mag|moet|hebben jullie|heb je|heeft|is (het|er|de|een|mijn)|zijn (jullie|er|de|mijn)|zal|zullen|wil|willen|wou|vertel|leg|toon|help|geef|zoek)\b/,
   continues:
-    /^((en|maar|of|dus|ook|dan|ja|jawel|nee|neen|oke|oké|ok|prima|klopt|precies|juist|echt|nogmaals|nog|anders|wat nog meer|welke dan|hoe dan|hoe zit (het|dat)|hoe zit 't|wat dacht je van|wat als|zoals|in dat geval|zo ja|zo nee|alleen|niet|met|zonder|door|over|want|omdat|misschien)(?![\p{L}\p{N}])|(waarom|waarom niet|hoezo|hoe|wanneer|waar|wie|welke|hoeveel|hoelang|hoe lang|hoe vaak|sinds wanneer|tot wanneer|meer|vertel meer|ga door|de (eerste|tweede|derde|laatste|andere|volgende|goedkopere|goedkoopste|grotere|kleinere|rode|blauwe|groene|zwarte|witte)|(voor|naar|in|op|bij|uit|vanuit|vanaf|tijdens) (?!(welke?|wat|hoe|wie)\b)[^ ]+( [^ ]+){0,2}|welke (is|zijn) (de |het )?(beter|beste?|[a-z]+(er|ste?)))$)/u,
+    /^((en|maar|of|dus|ook|dan|ja|jawel|nee|neen|oke|oké|ok|prima|klopt|precies|juist|echt|nogmaals|nog|anders|(de)?zelfde|hetzelfde|wat nog meer|welke dan|hoe dan|hoe zit (het|dat)|hoe zit 't|wat dacht je van|wat als|zoals|in dat geval|zo ja|zo nee|alleen|niet|met|zonder|door|over|want|omdat|misschien)(?![\p{L}\p{N}])|(waarom|waarom niet|hoezo|hoe|wanneer|waar|wie|welke|hoeveel|hoelang|hoe lang|hoe vaak|sinds wanneer|tot wanneer|meer|vertel meer|ga door|de (eerste|tweede|derde|laatste|andere|volgende|goedkopere|goedkoopste|grotere|kleinere|rode|blauwe|groene|zwarte|witte)|(voor|naar|in|op|bij|uit|vanuit|vanaf|tijdens) (?!(welke?|wat|hoe|wie)\b)[^ ]+( [^ ]+){0,2}|welke (is|zijn) (de |het )?(beter|beste?|[a-z]+(er|ste?)))$)/u,
   empty:
-    /\b(is|was|wordt|zou|of) het (ook |nog |te |wel )?(mogelijk|nodig|verplicht|toegestaan|veilig|gratis|beter|waar|normaal|laat|koud|warm|heet)( om| dat| als)?\b|\b(duurt|kost|gaat|kan) het (ongeveer |meestal |normaal |gemiddeld |nog )?(voor|voordat|om|regenen|sneeuwen|zijn om)\b|\bhet (duurt|regent|sneeuwt|is mogelijk|mogelijk is)\b|\bhoe ?lang duurt het\b|\bhoe (laat|heet|koud|warm) is het\b|\b(is|zijn|was|waren|worden|wordt|kan|kunnen|staat|staan|komt|komen) er\b|\ber (is|zijn|was|waren|wordt|worden|staat|staan)\b|\b(deze|dit) (week|maand|jaar|weekend|ochtend|middag|avond|zomer|winter|lente|herfst|seizoen|site|website|winkel|webwinkel|shop|webshop|chat|bot|bedrijf|pagina|app|maandag|dinsdag|woensdag|donderdag|vrijdag|zaterdag|zondag)\b|\b(weten|denk|zeker|zorgen|zo|zeg|wist|hoop|bevestigen) dat\b/g,
+    /\b(is|was|wordt|zou|of) het (ook |nog |te |wel )?(mogelijk|nodig|verplicht|toegestaan|veilig|gratis|beter|waar|normaal|laat|koud|warm|heet)( om| dat| als)?\b|\b(duurt|kost|gaat|kan) het (ongeveer |meestal |normaal |gemiddeld |nog )?(voor|voordat|om|regenen|sneeuwen|zijn om)\b|\bhet (duurt|regent|sneeuwt|is mogelijk|mogelijk is)\b|\bhoe ?lang duurt het\b|\bhoe (laat|heet|koud|warm) is het\b|\b(is|zijn|was|waren|worden|wordt|kan|kunnen|staat|staan|komt|komen|gebeurt) er\b|\bals er (niemand|iemand|geen)\b|\ber (is|zijn|was|waren|wordt|worden|staat|staan)\b|\b(deze|dit) (week|maand|jaar|weekend|ochtend|middag|avond|zomer|winter|lente|herfst|seizoen|site|website|winkel|webwinkel|shop|webshop|chat|bot|bedrijf|pagina|app|maandag|dinsdag|woensdag|donderdag|vrijdag|zaterdag|zondag)\b|\b(weten|denk|zeker|zorgen|zo|zeg|wist|hoop|bevestigen) dat\b/g,
   refers:
-    /\b(deze|dit|daar|daarvan|daarmee|daarvoor|daarna|daarbij|daarop|daarover|ervan|ermee|ervoor|erbij|erop|erover|hem|zij|ze|hen|hun|hij|dezelfde|hetzelfde|zoiets|zulke|allebei|beide|eerder|vorige|je (zei|zegt|noemde)|zoals ik zei|ik zei)\b|\bhet( dan| niet| ook| wel| nog| al| toch| even)*$|\bhet( dan| niet| ook| wel| nog| al| toch| even| terug)* [a-z]+en$|^(dat|die)\b|\b(is|kan|kost|werkt|doet|doe|gaat|geldt|moet|mag|wil|voor|met|van|over|bij|op|naar|ik|je|hoe|wanneer|waar|als) (dat|die)\b|\b(dat|die)$|\ber\b/,
+    /\b(deze|dit|daar|daarvan|daarmee|daarvoor|daarna|daarbij|daarop|daarover|ervan|ermee|ervoor|erbij|erop|erover|hem|zij|ze|hen|hun|hij|dezelfde|hetzelfde|zoiets|zulke|allebei|beide|eerder|vorige|je (zei|zegt|noemde)|zoals ik zei|ik zei)\b|\bhet( dan| niet| ook| wel| nog| al| toch| even)*$|(?<!\b(na|voor|bij|door|tijdens|van) )\bhet( dan| niet| ook| wel| nog| al| toch| even| terug)* [a-z]+en$|^(dat|die)\b|\b(is|kan|kost|werkt|doet|doe|gaat|geldt|moet|mag|wil|voor|met|van|over|bij|op|naar|ik|je|hoe|wanneer|waar|als) (dat|die)\b|\b(dat|die)$|\ber\b/,
   antecedent:
     /\b(een|de|het|mijn|onze|jullie|artikelen|producten|bestellingen) [\w'-]+.*(,|;|\.| (als|wanneer|voordat|nadat|en|omdat|zodra|terwijl|maar|of|totdat|zodat|waar|die|hoe|wat|waarom|kan|kun) )/,
 };
