@@ -87,18 +87,23 @@ function textOfPage(html: string): string {
   return whole(html).trim();
 }
 
+/** A tag ends before the next one begins: of a page of unclosed ones each would else be looked for to the end. */
+const TITLE = /<title[^<>]*>([^<]*)<\/title>/i;
+const HTML = /<html\b[^<>]*>/i;
+const LINKS = /<link\b[^<>]*>/gi;
+const CANONICAL = /\brel=["']?canonical\b/i;
+
 /** Title, language and address as the page names them. */
 export function readHtml(bytes: Uint8Array): Read {
   const html = decodeText(bytes, charsetOf(bytes));
-  const title = plain(/<title[^>]*>([^<]*)<\/title>/i.exec(html)?.[1] ?? "");
+  const title = plain(TITLE.exec(html)?.[1] ?? "");
   const text = textOfPage(html);
+  const canonical = html.match(LINKS)?.find((link) => CANONICAL.test(link));
   return {
     title: title === "" ? undefined : title,
     text,
-    locale: attribute(/<html\b[^>]*>/i.exec(html)?.[0], "lang"),
-    url:
-      plain(attribute(/<link\b[^>]*\brel=["']?canonical\b[^>]*>/i.exec(html)?.[0], "href") ?? "") ||
-      undefined,
+    locale: attribute(HTML.exec(html)?.[0], "lang"),
+    url: plain(attribute(canonical, "href") ?? "") || undefined,
   };
 }
 

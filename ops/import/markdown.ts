@@ -91,13 +91,16 @@ function outsideOfCode(text: string, change: (prose: string) => string): string 
 }
 
 /** Comments are notes to authors, and would be quoted to customers. One without an end is text, as is one in `code`. */
-const withoutComments = (prose: string): string =>
-  prose.includes("-->")
-    ? prose.replace(/<!--[\s\S]*?-->/g, (comment, at: number) => {
-        const before = prose.slice(prose.lastIndexOf("\n", at) + 1, at);
-        return before.split("`").length % 2 === 0 ? comment : "";
-      })
-    : prose;
+function withoutComments(prose: string): string {
+  // Behind the last end each beginning would be followed to the end of the text.
+  const last = prose.lastIndexOf("-->") + "-->".length;
+  if (last < "-->".length) return prose;
+  const cleaned = prose.slice(0, last).replace(/<!--[\s\S]*?-->/g, (comment, at: number) => {
+    const before = prose.slice(prose.lastIndexOf("\n", at) + 1, at);
+    return before.split("`").length % 2 === 0 ? comment : "";
+  });
+  return cleaned + prose.slice(last);
+}
 
 /** Headings that are underlined, as those with marks: passages are cut at these alone. */
 const underlined = (prose: string): string =>

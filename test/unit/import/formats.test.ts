@@ -190,3 +190,12 @@ test("a line of another system's documents has numbers for ids and null for what
   expect(value).toMatchObject({ kind: "document", document: "7", input: { title: "7", text: line.text } });
   await rm(folder, { recursive: true });
 });
+
+test("tags and comments that never end are not each looked for to the end of a large file", () => {
+  const many = (begun: string): string => begun.repeat(300_000);
+  const page = readHtml(
+    Buffer.from(`<html lang="en"><body><p>Text.</p>${many("<title ")}${many("<link rel=")}`),
+  );
+  expect(page).toMatchObject({ text: "Text.", locale: "en" });
+  expect(parseMarkdown(`--> Text.\n${many("<!-- ")}`).text).toMatch(/^--> Text\./);
+});
