@@ -1,9 +1,12 @@
 /** What `bench cache` plays: labelled questions, the documents that answer them, and recorded vectors. Labels only score. */
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
 import { JetclawError } from "#contracts/errors.ts";
+import { randomFrom } from "./shape.ts";
 
 const requestSchema = z.object({
   text: z.string(),
@@ -72,15 +75,42 @@ function lineOf<T>(line: string, where: string, schema: z.ZodType<T>): T {
   throw new JetclawError("config.invalid", `${where}: ${issue?.path.join(".") || "line"}: ${issue?.message}`);
 }
 
+/** What the generator beside the evaluation data is asked for. */
+export interface TrafficWanted {
+  /** The folder of the evaluation data. */
+  readonly data: string;
+  readonly kind: "shop" | "banking";
+  readonly mode: string;
+  /** Of the kind, drawn by the seed: how often a question comes again depends on it. 0: all. */
+  readonly intents: number;
+  readonly seed: number;
+}
+
+/** Where the generator takes the questions of a kind from, beside noise. */
+const QUESTIONS = { shop: "bitext.jsonl", banking: "banking77.jsonl" };
+
 /** Traffic as the generator beside the evaluation data makes it. @throws JetclawError `config.invalid` */
-export async function generateTraffic(
+export async function generateTraffic(generator: string, wanted: TrafficWanted): Promise<LabelledRequest[]> {
+  const questions = join(wanted.data, "cache");
+  if (wanted.intents === 0) return await runGenerator(generator, questions, wanted);
+  const some = await mkdtemp(join(tmpdir(), "jetclaw-traffic-"));
+  try {
+    await copySome(questions, some, wanted);
+    return await runGenerator(generator, some, wanted);
+  } finally {
+    await rm(some, { recursive: true, force: true });
+  }
+}
+
+async function runGenerator(
   generator: string,
-  { kind, mode, seed }: { readonly kind: string; readonly mode: string; readonly seed: number },
+  questions: string,
+  { kind, mode, seed }: TrafficWanted,
 ): Promise<LabelledRequest[]> {
   const run = promisify(execFile);
   const { stdout } = await run(
     process.execPath,
-    [generator, "--kind", kind, "--mode", mode, "--seed", String(seed)],
+    [generator, "--data", questions, "--kind", kind, "--mode", mode, "--seed", String(seed)],
     { maxBuffer: 64 * 1024 * 1024 },
   ).catch((cause: unknown) => {
     throw new JetclawError("config.invalid", `${generator} cannot be run`, { cause });
@@ -89,4 +119,22 @@ export async function generateTraffic(
     .split("\n")
     .filter(Boolean)
     .map((line) => requestSchema.parse(JSON.parse(line)));
+}
+
+/** The questions with some of the kind's intents alone. */
+async function copySome(from: string, to: string, { kind, intents, seed }: TrafficWanted): Promise<void> {
+  for (const name of await readdir(from))
+    if (name.endsWith(".jsonl") && name !== QUESTIONS[kind]) await copyFile(join(from, name), join(to, name));
+  const lines = (await readFile(join(from, QUESTIONS[kind]), "utf8")).split("\n").filter(Boolean);
+  const groupOf = (line: string): string => JSON.parse(line).group;
+  const groups = [...new Set(lines.map(groupOf))].sort();
+  if (intents > groups.length)
+    throw new JetclawError("config.invalid", `${kind} has ${groups.length} intents, not ${intents}`);
+  const random = randomFrom(seed);
+  const drawn = groups
+    .map((group) => ({ group, at: random() }))
+    .sort((a, b) => a.at - b.at)
+    .slice(0, intents);
+  const kept = new Set(drawn.map(({ group }) => group));
+  await writeFile(join(to, QUESTIONS[kind]), lines.filter((line) => kept.has(groupOf(line))).join("\n"));
 }

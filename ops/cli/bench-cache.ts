@@ -3,7 +3,7 @@ import { access } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Command, Option } from "commander";
 import type { CacheOptions } from "../bench/cache.ts";
-import type { LabelledRequest } from "../bench/cache-traffic.ts";
+import type { LabelledRequest, TrafficWanted } from "../bench/cache-traffic.ts";
 import { underWatch } from "./bench-load.ts";
 import { report } from "./bench-table.ts";
 import { usage } from "./failure.ts";
@@ -13,8 +13,9 @@ import { note } from "./print.ts";
 interface CacheFlags extends Omit<CacheOptions, "traffic" | "name" | "say" | "response"> {
   readonly lookUps: number;
   readonly traffic?: string;
-  readonly kind: "shop" | "banking";
+  readonly kind: TrafficWanted["kind"];
   readonly mode: string;
+  readonly intents: number;
   readonly data: string;
   readonly json?: boolean;
   readonly plot?: string;
@@ -36,6 +37,9 @@ export function cacheCommand(): Command {
       new Option("--mode <mode>", "without --traffic: how wordings repeat")
         .choices(["pool", "bag", "distinct"])
         .default("bag"),
+    )
+    .addOption(
+      count("--intents <n>", "without --traffic: of the kind's, drawn by the seed; 0: all of them", 0, 0),
     )
     .option("--data <folder>", "where evaluation data and, beside it, the generator are", DEFAULT_DATA)
     .option(
@@ -67,13 +71,14 @@ export function cacheCommand(): Command {
       "after",
       "\nWithout the data it says so and ends with 0.\n\nExamples:\n  jetclaw bench cache --kind shop --mode pool\n  jetclaw bench cache --traffic traffic.jsonl --knowledge kb.jsonl --vectors minilm-l6-v2 --json\n  jetclaw bench cache --entries 100000 --look-ups 5000",
     )
-    .action(async ({ traffic: file, kind, mode, data, lookUps, ...flags }: CacheFlags) => {
-      const traffic = await trafficOf(file, { kind, mode, data, seed: flags.seed });
+    .action(async ({ traffic: file, kind, mode, intents, data, lookUps, ...flags }: CacheFlags) => {
+      const traffic = await trafficOf(file, { kind, mode, intents, data, seed: flags.seed });
       if (!traffic) return;
       const { benchCache, EXACT } = await import("../bench/cache.ts");
       const own = join(data, "knowledge/bitext-answers.jsonl");
       const knowledge = flags.knowledge ?? (file === undefined && kind === "shop" ? own : undefined);
-      const name = file === undefined ? `${kind} ${mode} ${flags.seed}` : basename(file);
+      const some = intents > 0 ? `, ${intents} intents` : "";
+      const name = file === undefined ? `${kind} ${mode} ${flags.seed}${some}` : basename(file);
       const response = lookUps > 0 ? await responseOf(lookUps, flags.seed) : undefined;
       const result = await benchCache({ ...flags, traffic, knowledge, name, response, say: note });
       await report(result, flags, EXACT);
@@ -90,19 +95,16 @@ async function responseOf(lookups: number, seed: number): Promise<CacheOptions["
 
 async function trafficOf(
   file: string | undefined,
-  {
-    data,
-    ...what
-  }: { readonly data: string; readonly kind: string; readonly mode: string; readonly seed: number },
+  wanted: TrafficWanted,
 ): Promise<LabelledRequest[] | undefined> {
   const { generateTraffic, readTraffic } = await import("../bench/cache-traffic.ts");
   if (file !== undefined) return await readTraffic(file);
-  const generator = join(data, "../tools/cache-traffic.mjs");
+  const generator = join(wanted.data, "../tools/cache-traffic.mjs");
   const there = await access(generator).then(
     () => true,
     () => false,
   );
-  if (there) return await generateTraffic(generator, what);
+  if (there) return await generateTraffic(generator, wanted);
   return void note(
     `Not measured: there is no ${generator}. --traffic names a file, --data the folder of the data.`,
   );

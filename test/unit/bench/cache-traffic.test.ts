@@ -1,9 +1,12 @@
-// Files of traffic as other programs write them, and what is said of lines that are none.
+// Files of traffic as other programs write them, what is said of lines that are none; and traffic of some intents alone, which
+// reads ../shared/data and is passed over without it.
+import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { type LabelledRequest, readTraffic } from "#ops/bench/cache-traffic.ts";
+import { generateTraffic, type LabelledRequest, readTraffic } from "#ops/bench/cache-traffic.ts";
 
 let folder: string;
 beforeEach(async () => {
@@ -33,3 +36,25 @@ test("a line that is none is named with what is wrong", async () => {
   await expect(read(`${noise}{"text"`)).rejects.toThrow(/line 2 is not JSON/);
   await expect(read(`${noise}\n{"text":"Hello","group":null}`)).rejects.toThrow(/line 3: noise: /);
 });
+
+const data = fileURLToPath(new URL("../../../../shared/data", import.meta.url));
+const generator = join(data, "../tools/cache-traffic.mjs");
+if (!existsSync(generator)) console.log(`${generator} is absent: its traffic is not tried`);
+
+test.skipIf(!existsSync(generator))(
+  "only so many of a kind's intents are asked about, others by another seed",
+  async () => {
+    const wanted = { data, kind: "shop", mode: "bag", intents: 5 } as const;
+    const groupsOf = async (seed: number): Promise<Set<string | null>> => {
+      const traffic = await generateTraffic(generator, { ...wanted, seed });
+      return new Set(traffic.filter(({ noise }) => !noise).map(({ group }) => group));
+    };
+    const some = await groupsOf(1);
+    expect(some.size).toBe(5);
+    expect(await groupsOf(1)).toEqual(some);
+    expect(await groupsOf(2)).not.toEqual(some);
+    await expect(generateTraffic(generator, { ...wanted, intents: 1_000, seed: 1 })).rejects.toThrow(
+      /has \d+ intents/,
+    );
+  },
+);
