@@ -53,7 +53,7 @@ export async function loadConfig(settings: Settings, options: LoadOptions): Prom
   checkParts(parsed.data);
   const preset = { ...parsed.data, pools: withPresets(parsed.data.pools) };
   const declared = options.callsModels ? await withModelSecrets(preset, process.env) : preset;
-  const notices = describeInactive(declared);
+  const notices = [...describeInactive(declared), ...describeUnknown(settings.unknown, preset)];
   const pools = { ...declared.pools };
   if (Object.keys(pools).length === 0) {
     const { name, baseUrl } = settings.model;
@@ -73,6 +73,25 @@ export async function loadConfig(settings: Settings, options: LoadOptions): Prom
   notices.push(...more);
   if (options.asks === undefined) checkModels(config);
   return { config, path, notices };
+}
+
+/** What nobody reads is said and stops no start: it may be for another version. The file may name variables of its own. */
+function describeUnknown(
+  unknown: Settings["unknown"],
+  { pools, embeddings, qdrant }: Pick<Config, "pools" | "embeddings" | "qdrant">,
+): string[] {
+  const named = new Set<unknown>();
+  JSON.stringify({ pools, embeddings, qdrant }, (key, value) => {
+    if (key === "env") named.add(value);
+    return value;
+  });
+  return unknown
+    .filter(({ name }) => !named.has(name))
+    .map(({ name, nearest }) =>
+      nearest
+        ? `${name} is set, and jetclaw does not read it. Is ${nearest} meant?`
+        : `${name} is set, and jetclaw does not read it; ops/cli/README.md lists its variables.`,
+    );
 }
 
 /** A key that is misspelt is told with those that there are. */

@@ -39,18 +39,30 @@ export interface Settings {
   /** Where the commands reach a gateway, and with which key. */
   readonly url: string;
   readonly key: string;
+  /** Variables that are set and look like ours, but that nothing here reads: misspelt, or of another version. */
+  readonly unknown: readonly UnknownVariable[];
+}
+
+export interface UnknownVariable {
+  readonly name: string;
+  /** One that there is, and that may be meant. */
+  readonly nearest: string | undefined;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @throws JetclawError `config.invalid` naming the variable. */
 export function readSettings(environment: Environment = process.env): Settings {
-  // A secret that was made of a file has the file's line end.
-  const text = (name: string): string | undefined => environment[name]?.trim() || undefined;
+  const known = new Set<string>();
+  const text = (name: string): string | undefined => {
+    known.add(name);
+    // A secret that was made of a file has the file's line end.
+    return environment[name]?.trim() || undefined;
+  };
   const host = text("JETCLAW_HOST") ?? "127.0.0.1";
   const port = portOf("JETCLAW_PORT", text("JETCLAW_PORT"), 8_080);
   const dataDir = resolve(text("JETCLAW_DATA_DIR") ?? ".jetclaw");
-  return {
+  const settings = {
     configPath: text("JETCLAW_CONFIG"),
     host,
     port,
@@ -74,6 +86,54 @@ export function readSettings(environment: Environment = process.env): Settings {
     url: text("JETCLAW_URL") ?? urlOf(host, port || 8_080),
     key: text("JETCLAW_KEY") ?? DEFAULT_KEY,
   };
+  return { ...settings, unknown: unknownOf(environment, known) };
+}
+
+/**
+ * In each container of a namespace with a Service called `jetclaw` or `jetclaw-nats` Kubernetes sets JETCLAW_PORT or
+ * JETCLAW_NATS_PORT to such an address, and half a dozen more.
+ */
+const SERVICE_ADDRESS = /^(tcp|udp|sctp):\/\//;
+const OF_SERVICES = /_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)/;
+
+function unknownOf(environment: Environment, known: ReadonlySet<string>): UnknownVariable[] {
+  const ours = [...known].filter((name) => name.startsWith("JETCLAW_"));
+  return Object.entries(environment)
+    .filter(([name, value]) => /^JETCLAW_/i.test(name) && !known.has(name) && value)
+    .filter(([name, value = ""]) => !OF_SERVICES.test(name) && !SERVICE_ADDRESS.test(value))
+    .map(([name]) => ({ name, nearest: nearestOf(name.toUpperCase(), ours) }));
+}
+
+/** A word too many or too few leaves most pairs of letters as they are; two letters in the wrong order leave the letters. */
+function nearestOf(name: string, known: readonly string[]): string | undefined {
+  const lettersOf = (each: string): string[] => [...each.slice("JETCLAW".length).replaceAll("_", "")];
+  const pairsOf = (letters: readonly string[]): string[] =>
+    letters.slice(1).map((letter, n) => `${letters[n]}${letter}`);
+  const letters = lettersOf(name);
+  const [nearest] = known
+    .map((each) => {
+      const others = lettersOf(each);
+      const pairs = likeness(pairsOf(letters), pairsOf(others));
+      return { each, like: Math.max(pairs, likeness(letters, others) - MOVED) };
+    })
+    .filter(({ like }) => like >= ALIKE)
+    .sort((a, b) => b.like - a.like);
+  return nearest?.each;
+}
+
+const ALIKE = 0.6;
+/** The same letters say less than the same pairs. */
+const MOVED = 0.25;
+
+/** The share of what both hold, 0 to 1. */
+function likeness(these: readonly string[], those: readonly string[]): number {
+  const left = [...those];
+  const shared = these.filter((each) => {
+    const at = left.indexOf(each);
+    if (at >= 0) left.splice(at, 1);
+    return at >= 0;
+  });
+  return (2 * shared.length) / (these.length + those.length);
 }
 
 /** Where what listens on an address is reached from this machine. */
@@ -96,7 +156,7 @@ export const natsUrlOf = (settings: Settings): string =>
   settings.natsUrl ?? `nats://127.0.0.1:${settings.natsPort || DEFAULT_NATS_PORT}`;
 
 function portOf(name: string, value: string | undefined, fallback: number): number {
-  if (value === undefined) return fallback;
+  if (value === undefined || SERVICE_ADDRESS.test(value)) return fallback;
   const port = Number(value);
   if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
   throw new JetclawError("config.invalid", `${name} is "${value}", not a port from 0 to 65535`);

@@ -182,7 +182,7 @@ async function inAProcess(script: string, configPath: string): Promise<string> {
   const { stdout } = await execute(
     process.execPath,
     ["--conditions=jetclaw-src", "--input-type=module", "-e", imports + script],
-    { cwd: ROOT, env: { ...process.env, JETCLAW_CONFIG: configPath, OPENAI_API_KEY: "sk-test" } },
+    { cwd: ROOT, env: { PATH: process.env.PATH, JETCLAW_CONFIG: configPath, OPENAI_API_KEY: "sk-test" } },
   );
   return stdout;
 }
@@ -253,4 +253,45 @@ test("spaces and line ends around a variable do not count", () => {
 test("a variable that makes no sense is named", () => {
   expect(() => readSettings({ JETCLAW_PORT: "http" })).toThrow(/JETCLAW_PORT/);
   expect(() => readSettings({ JETCLAW_NATS_SYNC: "often" })).toThrow(/JETCLAW_NATS_SYNC/);
+});
+
+test.each([
+  ["JETCLAW_NATS_ULR", "JETCLAW_NATS_URL"],
+  ["JETCLAW_PROT", "JETCLAW_PORT"],
+  ["JETCLAW_DATADIR", "JETCLAW_DATA_DIR"],
+  ["JETCLAW_EMBEDDINGS_MODELS", "JETCLAW_EMBEDDINGS_MODEL"],
+  ["JETCLAW_MODEL_NAME", "JETCLAW_MODEL"],
+  ["jetclaw_host", "JETCLAW_HOST"],
+  ["JETCLAW_TENANT_LIMIT", undefined],
+])("%s is told, with the variable that is meant, and stops no start", async (name, nearest) => {
+  const { notices } = await load({ [name]: "x" });
+  expect(notices).toEqual([
+    expect.stringContaining(nearest ? `${name} is set, and jetclaw does not read it. Is ${nearest}` : name),
+  ]);
+  expect((await load({ [name]: "" })).notices).toEqual([]);
+});
+
+test("a variable that the file names is read, and none is told that is ours", async () => {
+  process.env.JETCLAW_LLM_SECRET = "from-env";
+  const path = join(folder, "a.json");
+  await writeFile(
+    path,
+    `{ "pools": { "p": { "models": [{ "name": "m", "baseUrl": "http://127.0.0.1:1/v1", "apiKey": { "env": "JETCLAW_LLM_SECRET" } }] } } }`,
+  );
+  const { notices } = await load({ JETCLAW_CONFIG: path, JETCLAW_LLM_SECRET: "x", JETCLAW_KEY: "k" });
+  delete process.env.JETCLAW_LLM_SECRET;
+  expect(notices).toEqual([]);
+});
+
+test("what Kubernetes sets beside a Service called jetclaw is no port and no mistake", async () => {
+  const ofServices = {
+    JETCLAW_PORT: "tcp://10.96.0.7:8080",
+    JETCLAW_PORT_8080_TCP: "tcp://10.96.0.7:8080",
+    JETCLAW_PORT_8080_TCP_ADDR: "10.96.0.7",
+    JETCLAW_SERVICE_HOST: "10.96.0.7",
+    JETCLAW_SERVICE_PORT_HTTP: "8080",
+    JETCLAW_NATS_PORT: "tcp://10.96.0.8:4222",
+    JETCLAW_NATS_SERVICE_PORT: "4222",
+  };
+  expect(readSettings(ofServices)).toMatchObject({ port: 8_080, natsPort: 14_222, unknown: [] });
 });
