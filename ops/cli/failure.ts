@@ -65,6 +65,8 @@ function explain(error: unknown): { line: string; next: string | undefined; exit
 
 /** A detail that already says what to do is enough. */
 function nextOf({ code, detail }: JetclawError): string | undefined {
+  if (code === "nats.unavailable" && detail?.endsWith("no answer in time"))
+    return "That server is frozen or very busy, or the network loses what is sent. jetclaw doctor --nats <url> tells which.";
   if (code === "nats.unavailable" && detail?.startsWith("cannot connect"))
     return "Start one with `jetclaw up`, or name a running one: JETCLAW_NATS_URL=nats://host:port. See also: jetclaw doctor";
   return detail && (code === "config.invalid" || code === "start.refused") ? undefined : ERRORS[code].next;

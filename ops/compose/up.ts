@@ -84,7 +84,8 @@ async function loadDemo(
 async function refuseTakenPort({ host, port }: Settings): Promise<void> {
   if (port === 0) return;
   const answer = await probe(host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host, port, PROBE_MS);
-  if (answer.kind === "closed") return;
+  // At an address of another machine nobody may answer: listening there fails, and says so.
+  if (answer.kind === "closed" || answer.kind === "lost") return;
   throw new JetclawError(
     "start.refused",
     `port ${port} on ${host} is in use. Stop what listens there, or set JETCLAW_PORT to a free port`,

@@ -25,6 +25,7 @@ import { Quorum } from "./quorum.ts";
 import { Requests } from "./requests.ts";
 import { tryOthersFirst } from "./server-order.ts";
 import { Stalls } from "./stalls.ts";
+import { tlsOf } from "./tls.ts";
 import { batchWrites, type Writes } from "./write-batching.ts";
 
 export interface CoreMessage {
@@ -360,11 +361,13 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
       ignoreAuthErrorAbort: true,
       reconnectTimeWait: 250,
       reconnectJitter: 250,
+      reconnectJitterTLS: 250,
       pingInterval: PING_MS,
       maxPingOut: 2,
       // A stack kept for every request costs a tenth of a host's CPU; our errors carry their own.
       noAsyncTraces: true,
       timeout: 5_000,
+      ...tlsOf([options.servers].flat()),
       ...options.credentials,
     });
     assertNewEnough(nc.info?.version);

@@ -1,5 +1,5 @@
 /** Why there is no connection, in words that say what to do. */
-import { AuthorizationError } from "@nats-io/transport-node";
+import { AuthorizationError, TimeoutError } from "@nats-io/transport-node";
 import { JetclawError } from "#contracts/errors.ts";
 import { isNewEnough, OLDEST_VERSION } from "./server/version.ts";
 
@@ -11,7 +11,15 @@ export function notConnected(at: string, cause: unknown): JetclawError {
       `${at} is NATS ${cause.message}; ${OLDEST_VERSION} or newer is needed`,
     );
   if (isUserRefused(cause)) return new JetclawError("nats.refused", `${at} refuses this user`, { cause });
+  if (cause instanceof Error && cause.message === NO_TLS)
+    return new JetclawError("start.refused", `${at} speaks no TLS, and the address says tls://`, { cause });
   const code = codeOf(cause);
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
+    return new JetclawError(
+      "start.refused",
+      `the certificate of ${at} is for another name; write the server as it does, and an IP address with tls:// before it`,
+      { cause },
+    );
   if (code && OF_TLS.test(code))
     return new JetclawError(
       "start.refused",
@@ -22,9 +30,12 @@ export function notConnected(at: string, cause: unknown): JetclawError {
   const plain = cause instanceof Error && cause.name === "JetStreamNotEnabled";
   const why = plain
     ? `${at} runs without JetStream; start it with -js`
-    : `cannot connect to ${at}${code ? ` (${code})` : ""}`;
+    : `cannot connect to ${at}${cause instanceof TimeoutError ? ": no answer in time" : code ? ` (${code})` : ""}`;
   return new JetclawError("nats.unavailable", why, { cause });
 }
+
+/** What nats.js says where TLS is asked for. */
+const NO_TLS = "server does not support 'tls'";
 
 /** What Node says of a certificate or of a handshake that fails. */
 const OF_TLS = /CERT|LEAF_SIGNATURE|ISSUER|HOSTNAME_MISMATCH|^ERR_(TLS|SSL)_|^EPROTO$/;

@@ -1,10 +1,12 @@
-// A NATS server that knows other users: told at once by who starts, waited out by who worked before.
-import { spawn } from "node:child_process";
+// A NATS server that knows other users, or has another's certificate: told at once by who starts, waited out by who worked before.
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { configSchema } from "#contracts/config.ts";
 import { runProcess } from "#ops/compose/process.ts";
@@ -18,19 +20,19 @@ import { freePort } from "#test/harness/free-port.ts";
 import { endWithUs } from "#test/harness/reaping.ts";
 import { PATIENCE_MS, waitUntil } from "#test/harness/wait.ts";
 
+const BIN = fileURLToPath(new URL("../../ops/bin.js", import.meta.url));
+const execute = promisify(execFile);
 let dir: string;
 let port: number;
 let end: () => Promise<void> = async () => {};
 
 /** The server knows one user, with this password. */
-async function serve(password: string): Promise<void> {
+const serve = (password: string): Promise<void> =>
+  serveWith(`authorization { user: ada, password: ${password} }`);
+
+async function serveWith(rest: string): Promise<void> {
   const config = join(dir, "nats.conf");
-  await writeFile(
-    config,
-    `listen: "127.0.0.1:${port}"
-    jetstream { store_dir: "${dir}" }
-    authorization { user: ada, password: ${password} }`,
-  );
+  await writeFile(config, `listen: "127.0.0.1:${port}"\njetstream { store_dir: "${dir}" }\n${rest}`);
   const bin = await ensureNatsServer({ log: () => {}, given: process.env.NATS_SERVER_BIN });
   const server = spawn(bin, ["-c", config], { stdio: "ignore" });
   const spare = endWithUs(server.pid as number);
@@ -123,4 +125,25 @@ test("a server that is too old is refused by name, before anything is made on it
 test("which servers are new enough", () => {
   const versions = ["2.14.0", "2.15.0-dev", "v2.15.1", "3.0.0", "2.13.9", "2.9.10", "1.99.0", "something"];
   expect(versions.filter(isNewEnough)).toEqual(["2.14.0", "2.15.0-dev", "v2.15.1", "3.0.0", "something"]);
+});
+
+test("a certificate is for the address that was written, an IP address as well", async (context) => {
+  const [key, cert] = [join(dir, "key.pem"), join(dir, "cert.pem")];
+  const names = ["-subj", "/CN=nats", "-addext", "subjectAltName=IP:127.0.0.1"];
+  const made = ["-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2"];
+  await execute("openssl", ["req", "-x509", ...made, ...names]).catch(() =>
+    context.skip("this machine has no openssl"),
+  );
+  await serveWith(`tls { cert_file: "${cert}", key_file: "${key}" }`);
+  const provision = async (at: string): Promise<string> => {
+    const args = [...process.execArgv, BIN, "provision", "--nats", `${at}:${port}`];
+    const env = { ...process.env, NODE_EXTRA_CA_CERTS: cert };
+    return await execute(process.execPath, args, { env }).then(
+      ({ stdout }) => stdout,
+      ({ stderr }) => String(stderr),
+    );
+  };
+  expect(await provision("tls://127.0.0.1")).toMatch(/^Provisioned/);
+  for (const at of ["nats://127.0.0.1", "tls://localhost"])
+    expect(await provision(at)).toMatch(/certificate of .* is for another name; .*IP address with tls:/);
 });

@@ -131,6 +131,23 @@ test("doctor asks each server of a cluster, at IPv6 addresses too", async (conte
   await new Promise((resolve) => server.close(resolve));
 });
 
+test("doctor tells a server that accepts and says nothing from one that does not run", async () => {
+  const silent = createSocketServer(() => {});
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  const { port } = silent.address() as AddressInfo;
+  const check = CHECKS.find(([name]) => name === "nats")?.[1];
+  expect(await check?.({ natsUrl: `nats://127.0.0.1:${port}`, named: {} } as never)).toMatchObject({
+    state: "fail",
+    found: expect.stringContaining("accepts connections, and no NATS server greets"),
+    next: expect.stringContaining("frozen"),
+  });
+  expect(await check?.({ natsUrl: "nats://127.0.0.1:1", named: {} } as never)).toMatchObject({
+    state: "warn",
+    found: expect.stringContaining("nothing answers"),
+  });
+  await new Promise((resolve) => silent.close(resolve));
+});
+
 test("doctor leaves no folder behind, and wants none where NATS is elsewhere", async () => {
   const folder = await mkdtemp(join(tmpdir(), "jetclaw-doctor-"));
   const data = CHECKS.find(([name]) => name === "data")?.[1];

@@ -112,6 +112,8 @@ const checkPort: Check = async ({ settings: { host, port } }) => {
   const url = urlOf(host, port);
   const answer = await probe(hostOf(new URL(url)), port, PROBE_MS);
   if (answer.kind === "closed") return ok(`${host}:${port} is free`);
+  if (answer.kind === "lost")
+    return warn(`nothing is heard from ${host}:${port}`, "Is JETCLAW_HOST an address of this machine?");
   const answers = await readyz(url);
   if (answers) return ok(`${host}:${port} is answered by a jetclaw gateway`);
   return warn(`${host}:${port} is taken by another program`, "Stop it, or set JETCLAW_PORT to a free port.");
@@ -142,6 +144,16 @@ async function natsAt(at: string, isNamed: boolean): Promise<Found> {
   }
   if (answer.kind === "other")
     return fail(`${at} is no NATS server`, "Correct JETCLAW_NATS_URL or JETCLAW_NATS_PORT.");
+  if (answer.kind === "silent")
+    return fail(
+      `${at} accepts connections, and no NATS server greets: it is frozen or very busy, or another program`,
+      "Look at that process. End one that is frozen (kill -9: what was acknowledged is stored) and start it again.",
+    );
+  if (answer.kind === "lost")
+    return fail(
+      `${at} neither accepts nor refuses connections`,
+      "Look at the network on the way there: a firewall, a wrong address, a machine that is down.",
+    );
   return (isNamed ? fail : warn)(
     `nothing answers at ${at}`,
     "Start one with `jetclaw up`, or name another: --nats nats://host:port.",
@@ -153,7 +165,7 @@ const checkStreams: Check = async ({ settings, natsUrl }) => {
   const bus = await connectTo(natsUrl, "jetclaw-doctor", createLog({ level: "silent" })).catch(reasonOf);
   if (typeof bus === "string")
     return bus.includes("cannot connect")
-      ? warn("not looked at, as NATS does not answer", "Start NATS first.")
+      ? warn("not looked at, as NATS does not answer", "Mend that first: see the line above.")
       : fail(bus, "Correct the URL, or how that server is set up.");
   try {
     const { missing, different, total } = await checkTopology(bus, Object.keys(config.pools));

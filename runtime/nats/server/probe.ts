@@ -11,7 +11,10 @@ export interface ServerInfo {
 export type Answer =
   | { readonly kind: "nats"; readonly info: ServerInfo }
   | { readonly kind: "other" }
+  /** Accepts, and says nothing. */
   | { readonly kind: "silent" }
+  /** Neither accepts nor refuses: what is sent there is lost on the way. */
+  | { readonly kind: "lost" }
   | { readonly kind: "closed" };
 
 const GREETING = /^INFO (\{.*\})\s*\r?\n/;
@@ -20,13 +23,17 @@ export function probe(host: string, port: number, limitMs: number): Promise<Answ
   return new Promise((resolve) => {
     const socket = connect({ host, port });
     let text = "";
+    let accepted = false;
     const finish = (answer: Answer) => {
       clearTimeout(timer);
       socket.destroy();
       resolve(answer);
     };
     // A frozen server still accepts connections, because its kernel does that: only the greeting proves life.
-    const timer = setTimeout(() => finish({ kind: "silent" }), limitMs);
+    const timer = setTimeout(() => finish({ kind: accepted ? "silent" : "lost" }), limitMs);
+    socket.on("connect", () => {
+      accepted = true;
+    });
     socket.on("error", () => finish({ kind: "closed" }));
     socket.on("close", () => finish(text === "" ? { kind: "closed" } : { kind: "other" }));
     socket.on("data", (data) => {
