@@ -78,11 +78,26 @@ const DEFERRED_CHANNELS = new Set(["email"]);
 /** Opens the next turn with all that waits, and answers it or says what it waits for. */
 export async function openAndAnswer(actor: ConversationActor, answering: Answering): Promise<void> {
   const opened = openTurn(actor.state);
-  actor.state = { ...opened, assistant: answering.assistants.get(opened.assistant).name };
+  const { name } = answering.assistants.get(opened.assistant);
+  actor.state = { ...opened, assistant: name };
+  if (opened.assistant !== undefined && opened.assistant !== name)
+    noteMissing(actor, answering, opened.assistant, name);
   const { turn, messages } = opened.open;
   const ids = messages.map((m) => m.id);
   actor.emit(tokensSubject(actor.tenant, actor.key, turn), turnEvent(turn, ids));
   await answer(actor, answering, { mayWait: true });
+}
+
+/** Answered all the same, by the first: but not in silence. */
+function noteMissing(actor: ConversationActor, answering: Answering, asked: string, by: string): void {
+  actor.afterCommit(() => {
+    metrics.missingAssistants();
+    if (answering.assistants.isNews(asked))
+      answering.log.warn(
+        { asked: asked.slice(0, 64), by },
+        "no assistant has the name that a message asks for, the first one answers",
+      );
+  });
 }
 
 /** The turn has waited for somebody else's answer to the same question: it is there, or the turn asks itself. */

@@ -8,9 +8,13 @@ export interface Assistant extends AssistantConfig {
   readonly version: string;
 }
 
+/** So many names that nobody has are told of. */
+const MOST_MISSED = 50;
+
 export class Assistants {
   readonly #byName: ReadonlyMap<string, Assistant>;
   readonly #first: Assistant;
+  readonly #missed = new Set<string>();
 
   constructor({
     assistants,
@@ -39,6 +43,13 @@ export class Assistants {
   /** The named assistant, or the default one: an unknown name answers rather than fails. */
   get(name: string | undefined): Assistant {
     return (name === undefined ? undefined : this.#byName.get(name)) ?? this.#first;
+  }
+
+  /** True where a name that nobody has is heard for the first time: of a client that misspells it, one line is enough. */
+  isNews(missed: string): boolean {
+    if (this.#missed.size >= MOST_MISSED || this.#missed.has(missed)) return false;
+    this.#missed.add(missed);
+    return true;
   }
 }
 

@@ -14,6 +14,7 @@ import { sendToActor } from "#runtime/nats/inbound.ts";
 import { nextMessage, remove } from "#runtime/nats/reader.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
+import { FailureStreak } from "#runtime/observe/streak.ts";
 import { Lease } from "#runtime/placement/lease.ts";
 
 const LEASE_KEY = "lease.reaper";
@@ -46,9 +47,13 @@ export class Reaper {
   }
 
   start(): void {
+    const streak = new FailureStreak(this.#options.log, "reaper: round");
     this.#timer = setInterval(() => {
       this.#running ??= this.#round()
-        .catch((err) => this.#options.log.warn({ err }, "reaper: round failed"))
+        .then(
+          () => streak.ended(),
+          (err) => streak.failed(err),
+        )
         .finally(() => {
           this.#running = undefined;
         });

@@ -18,6 +18,7 @@ import type { Clock } from "#runtime/clock.ts";
 import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import type { Log } from "#runtime/observe/log.ts";
+import { FailureStreak } from "#runtime/observe/streak.ts";
 import { Lease } from "#runtime/placement/lease.ts";
 import { DrainMeter } from "./drain.ts";
 import { initialLevel, type LevelPolicy, type LevelState, nextLevel } from "./level.ts";
@@ -94,9 +95,13 @@ export class Governor {
   }
 
   start(): void {
+    const streak = new FailureStreak(this.#options.log, "governor: round");
     const round = (): void => {
       this.#running ??= this.#round()
-        .catch((err) => this.#options.log.warn({ err }, "governor: round failed"))
+        .then(
+          () => streak.ended(),
+          (err) => streak.failed(err),
+        )
         .finally(() => {
           this.#running = undefined;
         });

@@ -1,7 +1,7 @@
 /** `jetclaw doctor`: looks at everything a deployment stands on, and names the next step where something is wrong. */
 import { Command, Option } from "commander";
 import { natsUrlOf, readSettings } from "../settings.ts";
-import type { Finding, Patient } from "./doctor/checks.ts";
+import type { Finding, Patient } from "./doctor/finding.ts";
 import { EXIT } from "./failure.ts";
 import { gatewayOf, reachesGateway } from "./gateway.ts";
 import { print, printJson } from "./print.ts";
@@ -14,6 +14,7 @@ interface DoctorFlags {
 }
 
 const END_LIMIT_MS = 1_000;
+const INDENT = " ".repeat(22);
 const MARKS = { ok: "ok  ", warn: "warn", fail: "fail" } as const;
 
 export function doctorCommand(): Command {
@@ -45,10 +46,7 @@ export function doctorCommand(): Command {
       const findings: Finding[] = [];
       // One after the other: a disk that is being measured should not be busy with the next check.
       for (const [name, check] of CHECKS) {
-        const found = await check(patient).catch((error: unknown) => ({
-          state: "fail" as const,
-          found: messageOf(error),
-        }));
+        const found = await check(patient).catch(failureOf);
         const finding = { check: name, ...found };
         findings.push(finding);
         if (!flags.json) show(finding);
@@ -62,8 +60,11 @@ export function doctorCommand(): Command {
 
 function show({ check, state, found, next }: Finding): void {
   print(`${MARKS[state]}  ${check.padEnd(14)}  ${found}`);
-  if (next && state !== "ok") print(`${" ".repeat(22)}${next}`);
+  if (next && state !== "ok") print(`${INDENT}${next}`);
 }
 
-const messageOf = (error: unknown): string =>
-  error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
+/** What a check did not expect says what to do itself, or below its first line. */
+function failureOf(error: unknown): Omit<Finding, "check"> {
+  const [found = "", ...rest] = (error instanceof Error ? error.message : String(error)).split("\n");
+  return { state: "fail", found, ...(rest.length > 0 ? { next: rest.join(`\n${INDENT}`) } : {}) };
+}

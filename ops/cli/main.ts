@@ -36,7 +36,6 @@ export async function program(name = ""): Promise<Command> {
     .description("Chatbots as durable actors on NATS JetStream.")
     .version(versionOf(), "-v, --version", "print the version")
     .helpOption("-h, --help", "show this help")
-    .showHelpAfterError("(jetclaw <command> --help shows what it takes)")
     .showSuggestionAfterError()
     .addHelpText(
       "after",
@@ -53,10 +52,17 @@ Settings come from jetclaw.config.ts and JETCLAW_* variables; ops/cli/README.md 
   const loaders = asked ? [asked] : Object.values(COMMANDS);
   const commands = await Promise.all(loaders.map((load) => load()));
   for (const command of commands) root.addCommand(command);
-  for (const command of [root, ...commands, ...commands.flatMap((each) => each.commands)])
-    command.exitOverride();
+  helpful(root, "<command> ");
+  for (const command of commands) {
+    helpful(command, `${command.name()} `);
+    for (const each of command.commands) helpful(each, `${command.name()} ${each.name()} `);
+  }
   return root.hook("preAction", (_, command) => refuseEmpty(command));
 }
+
+/** What is typed wrongly names the way to the help of its command. */
+const helpful = (command: Command, path: string): void =>
+  void command.exitOverride().showHelpAfterError(`(jetclaw ${path}--help shows what it takes)`);
 
 /**
  * What a script leaves empty is mostly a variable that was not set: `dead rm --all --tenant "$TENANT"` would drop the letters

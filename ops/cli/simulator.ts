@@ -1,6 +1,7 @@
 /** `jetclaw simulator`: an OpenAI-compatible model server with faults to order, for trying things out. */
 import { Command } from "commander";
-import { CliFailure } from "./failure.ts";
+import { JetclawError } from "#contracts/errors.ts";
+import { CliFailure, usage } from "./failure.ts";
 
 export function simulatorCommand(): Command {
   return new Command("simulator")
@@ -18,6 +19,8 @@ Examples:
     .action(async (flags: string[]) => {
       const { simulatorCommand: simulate } = await import("#ops/simulator/main.ts");
       await simulate(flags).catch((error: NodeJS.ErrnoException) => {
+        if (error instanceof JetclawError && error.code === "config.invalid")
+          throw usage(error.detail ?? error.message, "jetclaw simulator -- --help lists the flags.");
         if (error.code !== "EADDRINUSE") throw error;
         throw new CliFailure(error.message, { next: "Name another port: --port 8001, or 0 for a free one." });
       });

@@ -6,6 +6,7 @@ import { systemClock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { Presence } from "#runtime/observe/presence.ts";
+import { FailureStreak } from "#runtime/observe/streak.ts";
 import type { Fleet } from "./fleet.ts";
 
 const ROUND_MS = 500;
@@ -46,9 +47,13 @@ export async function startAutoscaler(options: AutoscaleOptions): Promise<{ stop
     onChange(before, next.workers, drainMs);
     fleet.scaleTo(next.workers);
   };
+  const streak = new FailureStreak(log, "autoscale: a round, which leaves the number of workers,");
   const timer = setInterval(() => {
     running ??= round()
-      .catch((err) => log.warn({ err }, "autoscale: round failed, the number of workers stays"))
+      .then(
+        () => streak.ended(),
+        (err) => streak.failed(err),
+      )
       .finally(() => {
         running = undefined;
       });

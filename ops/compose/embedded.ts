@@ -40,7 +40,9 @@ export async function startEmbeddedNats(
   const { signal } = end;
   const start = (port: number): Promise<NatsServerProcess> =>
     startNatsServer({ bin, dataDir, port, syncInterval: settings.natsSync, signal, log: say });
-  let server = await start(settings.natsPort);
+  let server = await start(settings.natsPort).catch((error: unknown) => {
+    throw isOfSystem(error) ? unwritable(dataDir, error) : error;
+  });
   let gone = false;
   let ends: number[] = [];
   let restarting: Promise<void> | undefined;
@@ -101,11 +103,20 @@ async function makeWritable(folder: string): Promise<void> {
     await mkdir(folder, { recursive: true });
     await access(folder, constants.W_OK);
   } catch (cause) {
-    const code = cause instanceof Error && "code" in cause ? ` (${cause.code})` : "";
-    throw new JetclawError(
-      "start.refused",
-      `the data folder ${folder} cannot be written${code}; make it writable, or set JETCLAW_DATA_DIR to another one`,
-      { cause },
-    );
+    throw unwritable(folder, cause);
   }
+}
+
+/** A full disk or quota shows with the first file. */
+const isOfSystem = (error: unknown): boolean =>
+  error instanceof Error && "syscall" in error && "code" in error;
+
+function unwritable(folder: string, cause: unknown): JetclawError {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  const next = code === "ENOSPC" || code === "EDQUOT" ? "make some room" : "make it writable";
+  return new JetclawError(
+    "start.refused",
+    `the data folder ${folder} cannot be written${code ? ` (${code})` : ""}; ${next}, or set JETCLAW_DATA_DIR to another one`,
+    { cause },
+  );
 }

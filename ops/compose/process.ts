@@ -4,6 +4,7 @@ import type { Config } from "#contracts/config.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import { Lifecycle, STAGE } from "#runtime/lifecycle.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
+import { STORES_NOTHING } from "#runtime/nats/stalls.ts";
 import type { Log } from "#runtime/observe/log.ts";
 import { enableMetrics } from "#runtime/observe/metrics.ts";
 import { startTelemetry, type Telemetry } from "../observe.ts";
@@ -75,7 +76,7 @@ export async function runProcess(options: ProcessOptions): Promise<RunningProces
   const notReady = (): string[] => [
     ...(lifecycle.state === "running" || lifecycle.state === "starting" ? [] : [lifecycle.state]),
     ...(bus && !bus.online ? ["NATS does not answer"] : []),
-    ...(bus?.stalled ? ["NATS does not store what it is given"] : []),
+    ...(bus?.stalled ? [STORES_NOTHING] : []),
     ...roles.flatMap((role) => {
       const part = running.get(role);
       const reason = part ? part.readiness() : "starting";

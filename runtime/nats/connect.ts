@@ -24,7 +24,7 @@ import { pingOnPulse } from "./ping-pulse.ts";
 import { Quorum } from "./quorum.ts";
 import { Requests } from "./requests.ts";
 import { tryOthersFirst } from "./server-order.ts";
-import { Stalls } from "./stalls.ts";
+import { Stalls, tellStall } from "./stalls.ts";
 import { tlsOf } from "./tls.ts";
 import { batchWrites, type Writes } from "./write-batching.ts";
 
@@ -80,7 +80,7 @@ export class Bus {
   #online = true;
   /** When the connection was lost or came back last. */
   #turnedAt = 0;
-  readonly #stalls = new Stalls();
+  readonly #stalls: Stalls;
   #movedAt = Number.NEGATIVE_INFINITY;
   #provenAt = Number.NEGATIVE_INFINITY;
   readonly #onReconnect = new Set<() => void>();
@@ -92,6 +92,7 @@ export class Bus {
     this.js = jetstream(nc, { timeout: 5_000 });
     this.jsm = jsm;
     this.log = log;
+    this.#stalls = new Stalls((stalled) => tellStall(log, stalled));
     this.#requests = new Requests(nc, this.inbox(), () => void this.suspectIsolation());
     if (nc.info?.cluster !== undefined) {
       this.#majority = new Majority(nc, this.inbox());

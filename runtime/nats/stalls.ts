@@ -1,4 +1,8 @@
 /** Which streams do not store what they are given: those without a leader, those on a full disk. */
+import type { Log } from "../observe/log.ts";
+
+/** Why a process is not ready then. */
+export const STORES_NOTHING = "NATS does not store what it is given";
 
 /** What nothing more is appended to stays stalled for so long: longer than from one time-out of an append to the next. */
 const MEMORY_MS = 8_000;
@@ -7,14 +11,30 @@ const ANY = "";
 /** So many streams' worth of subjects are told apart by name; the beginnings of others are learned anew. */
 const MOST_FAMILIES = 10_000;
 
+/** Once, and that it is over: every append that waits meanwhile hears of it as well. */
+export function tellStall(log: Log, stalled: boolean): void {
+  if (stalled)
+    log.error(
+      `${STORES_NOTHING}: it is silent, has no leader, or a full disk, which a server leaves only when it is started again`,
+    );
+  else log.warn("NATS stores again what it is given");
+}
+
 /** Times in ms of a clock that never jumps. */
 export class Stalls {
+  readonly #onTurn: (stalled: boolean) => void;
+  #told = false;
   /** Streams by the beginnings of their subjects, as acknowledgements name them. */
   readonly #streams = new Map<string, string>();
   /** When a stream acknowledged an append last. */
   readonly #storedAt = new Map<string, number>();
   /** When an append to a stream failed that nothing was acknowledged since. */
   readonly #failedAt = new Map<string, number>();
+
+  /** @param onTurn hears of a stall that no lost connection explains, and when everything is stored again */
+  constructor(onTurn: (stalled: boolean) => void = () => {}) {
+    this.#onTurn = onTurn;
+  }
 
   stored(subject: string, stream: string, now: number): void {
     const family = familyOf(subject);
@@ -25,9 +45,11 @@ export class Stalls {
     }
     this.#storedAt.set(stream, now);
     this.#storedAt.set(ANY, now);
-    if (this.#failedAt.size === 0) return;
-    this.#failedAt.delete(stream);
-    this.#failedAt.delete(ANY);
+    if (this.#failedAt.size > 0) {
+      this.#failedAt.delete(stream);
+      this.#failedAt.delete(ANY);
+    }
+    if (this.#told && !this.any(now)) this.#turn(false);
   }
 
   /**
@@ -38,6 +60,12 @@ export class Stalls {
     const family = familyOf(subject);
     const stream = lost ? ANY : (this.#streams.get(family) ?? family);
     if (sentAt >= (this.#storedAt.get(stream) ?? 0)) this.#failedAt.set(stream, now);
+    if (!lost && !this.#told && this.any(now)) this.#turn(true);
+  }
+
+  #turn(stalled: boolean): void {
+    this.#told = stalled;
+    this.#onTurn(stalled);
   }
 
   any(now: number): boolean {

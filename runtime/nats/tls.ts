@@ -18,7 +18,8 @@ export function tlsOf(servers: readonly string[]): Pick<NodeConnectionOptions, "
   const tls: object = {
     checkServerIdentity(host: string, certificate: PeerCertificate): Error | undefined {
       // What Node falls back to: no name came, as the server is known by its address, and which of them is not told here.
-      const wanted = host === "localhost" && !named.includes(host) && addresses.length > 0 ? addresses : [host];
+      const wanted =
+        host === "localhost" && !named.includes(host) && addresses.length > 0 ? addresses : [host];
       const errors = wanted.map((each) => checkServerIdentity(each, certificate));
       return errors.every((error) => error !== undefined) ? errors[0] : undefined;
     },

@@ -87,6 +87,10 @@ export const metrics = {
   cache: counter("cache_lookups", "cache look-ups by level and result"),
   requests: counter("http_requests", "HTTP requests by route and status class"),
   refusals: counter("refusals", "refused messages by reason"),
+  missingAssistants: counter(
+    "missing_assistants",
+    "conversations that asked for an assistant that there is not, answered by the first",
+  ),
   reaped: counter("jobs_reaped", "jobs closed past their deadline"),
 } as const;
 

@@ -3,12 +3,15 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { encode } from "#contracts/codec.ts";
 import { configSchema } from "#contracts/config.ts";
+import { BUCKETS, modelHealthKey } from "#contracts/subjects.ts";
 import { CHECKS } from "#ops/cli/doctor/checks.ts";
 import { program } from "#ops/cli/main.ts";
 import { type RunningProcess, runProcess } from "#ops/compose/process.ts";
 import { readSettings } from "#ops/settings.ts";
 import { connectBus } from "#runtime/nats/connect.ts";
+import { Kv } from "#runtime/nats/kv.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { counter, mended } from "#test/harness/counter.ts";
 import { startTestNats, type TestNats } from "#test/harness/nats.ts";
@@ -17,6 +20,7 @@ import { waitUntil } from "#test/harness/wait.ts";
 let nats: TestNats;
 let dir: string;
 let running: RunningProcess;
+const logged: Record<string, unknown>[] = [];
 let out = "";
 
 beforeAll(async () => {
@@ -31,7 +35,7 @@ beforeAll(async () => {
       actors: [counter],
     }),
     natsUrl: nats.url,
-    log: createLog({ level: "silent" }),
+    log: createLog({ level: "warn", destination: { write: (line) => void logged.push(JSON.parse(line)) } }),
     say: () => {},
   });
   vi.spyOn(process.stdout, "write").mockImplementation((text) => {
@@ -208,4 +212,51 @@ test("doctor names the pools that turns are sent to and nobody serves; one that 
     found: expect.stringContaining("nobody serves tiny, large:"),
     next: "jetclaw run worker --pool tiny large",
   });
+});
+
+test("an assistant that there is not is answered by the first, and told: counted each time, logged once", async () => {
+  const asking = async (session: string, assistant: string): Promise<void> => {
+    const answer = await post(`conversations/${session}/messages`, { text: "Hello", assistant });
+    expect(await answer.json()).toMatchObject({ turn: 1, reply: expect.stringContaining("Hello") });
+  };
+  for (const session of ["typo-1", "typo-2"]) await asking(session, "shpo");
+  await asking("typo-3", "shop");
+  const told = logged.filter(({ msg }) => String(msg).startsWith("no assistant has the name"));
+  expect(told).toMatchObject([{ asked: "shpo", by: "shop" }]);
+  const metrics = await (await fetch(`${running.url}/metrics`)).text();
+  expect(metrics).toMatch(/^jetclaw_missing_assistants_total\{.*\} 2 /m);
+});
+
+test("doctor tells of a level that is held and of models that fail", async () => {
+  const [, check] = CHECKS.find(([name]) => name === "load") ?? [];
+  const path = join(dir, "jetclaw.config.json");
+  await writeFile(
+    path,
+    JSON.stringify({ pools: { default: { models: [{ name: "m", provider: "echo" }] } } }),
+  );
+  const settings = readSettings({ JETCLAW_CONFIG: path });
+  const found = async () => await check?.({ natsUrl: nats.url, named: { nats: true }, settings } as never);
+  expect(await found()).toEqual({ state: "ok", found: "level 0" });
+  await jetclaw(overNats, "level", "1", "--reason", "a launch");
+  expect(await found()).toMatchObject({ state: "warn", found: expect.stringMatching(/^level 1 \(.*launch/) });
+  await jetclaw(overNats, "level", "auto", "--reason", "it is over");
+  const bus = await connectBus({ servers: nats.url, name: "sick", log: createLog({ level: "silent" }) });
+  const health = {
+    pool: "default",
+    model: "m",
+    worker: "w",
+    at: 0,
+    lifetimeMs: 60_000,
+    breaker: "open",
+    limit: 1,
+  };
+  const figures = { inFlight: 0, firstTokenMs: 0, totalMs: 0, tokensPerSecond: 0, requestsPerSecond: 0 };
+  const bucket = new Kv(bus, BUCKETS.models);
+  await bucket.put(modelHealthKey(health), encode({ ...health, ...figures, errorShare: 1 }));
+  expect(await found()).toMatchObject({
+    state: "warn",
+    found: expect.stringContaining("fails"),
+    next: expect.stringContaining("model failed"),
+  });
+  await bus.close();
 });

@@ -13,6 +13,7 @@ import { startInvalidatorRole } from "#ops/compose/invalidator.ts";
 import { connectTo, contextOf, provisionFor } from "#ops/compose/open.ts";
 import { startWorker } from "#ops/compose/worker.ts";
 import { ActorMailer } from "#runtime/actor/mailer.ts";
+import { STORES_NOTHING } from "#runtime/nats/stalls.ts";
 import { installKillPoints, type KillPoint } from "#runtime/observe/kill-point.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import type { Arm, MemberConfig, Order, Report } from "./orders.ts";
@@ -88,7 +89,7 @@ async function join(config: MemberConfig): Promise<void> {
   await tell({ is: "ready" });
   let told: string | undefined;
   setInterval(() => {
-    const unready = role.readiness() ?? (bus.stalled ? "NATS does not store what it is given" : undefined);
+    const unready = role.readiness() ?? (bus.stalled ? STORES_NOTHING : undefined);
     if (unready !== told) void tell({ is: "readiness", unready });
     told = unready;
   }, READINESS_MS).unref();

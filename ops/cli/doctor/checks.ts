@@ -1,11 +1,10 @@
 /** What `doctor` looks at, each in a function that finds out and says what to do. */
-import { mkdir, rmdir } from "node:fs/promises";
+import { mkdir, rmdir, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { QdrantRequests } from "#actors/knowledge/vectors/qdrant-client.ts";
 import { dimensionsOf } from "#actors/knowledge/vectors/spaces.ts";
 import { nextOf, type Unfinished, unfinishedOf } from "#actors/knowledge/vectors/unfinished.ts";
-import type { Config } from "#contracts/config.ts";
 import { ERRORS } from "#contracts/errors.ts";
 import { natsServerVersion } from "#ops/bench/nats-version.ts";
 import { fsyncP50Ms } from "#ops/bench/shape.ts";
@@ -13,40 +12,22 @@ import { connectTo } from "#ops/compose/open.ts";
 import { documentEmbedder, qdrantOptions, spaceOf } from "#ops/compose/vectors.ts";
 import { modelsOf } from "#ops/config/model.ts";
 import { loadConfig } from "#ops/config.ts";
-import { type Settings, splitNatsUrl, urlOf } from "#ops/settings.ts";
+import { splitNatsUrl, urlOf } from "#ops/settings.ts";
 import { probe } from "#runtime/nats/server/probe.ts";
 import { isNewEnough, OLDEST_VERSION } from "#runtime/nats/server/version.ts";
 import { ensureNatsServer } from "#runtime/nats/server.ts";
+import { STORES_NOTHING } from "#runtime/nats/stalls.ts";
 import { checkTopology } from "#runtime/nats/topology-check.ts";
 import { createLog } from "#runtime/observe/log.ts";
-import { withPresence } from "../direct.ts";
-import { ask, type GatewayOptions } from "../gateway.ts";
-
-export interface Patient {
-  readonly settings: Settings;
-  readonly gateway: GatewayOptions;
-  readonly natsUrl: string;
-  /** What was named rather than a default: then nobody answering there is a failure, not a start that is to come. */
-  readonly named: { readonly gateway: boolean; readonly nats: boolean };
-}
-export interface Finding {
-  readonly check: string;
-  readonly state: "ok" | "warn" | "fail";
-  readonly found: string;
-  readonly next?: string;
-}
-type Found = Omit<Finding, "check">;
-type Check = (patient: Patient) => Promise<Found>;
+import { ask } from "../gateway.ts";
+import { type Check, type Found, fail, ok, reasonOf, warn } from "./finding.ts";
+import { checkLoad, checkWorkers } from "./serving.ts";
 
 const PROBE_MS = 1_500;
 const HTTP_MS = 3_000;
 /** Beyond this, `sync_interval: always` on one node would be felt. */
 const SLOW_FSYNC_MS = 10;
-const ok = (found: string): Found => ({ state: "ok", found });
-const warn = (found: string, next: string): Found => ({ state: "warn", found, next });
-const fail = (found: string, next: string): Found => ({ state: "fail", found, next });
-const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
+const LOW_MB = 512;
 const checkNode: Check = async () => {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   const fine = major > 22 || (major === 22 && minor >= 18);
@@ -82,7 +63,14 @@ const checkData: Check = async ({ settings: { dataDir }, named }) => {
   try {
     made = await mkdir(dataDir, { recursive: true });
     const fsync = fsyncP50Ms(dataDir, 40);
-    const found = `${dataDir} is writable, fsync p50 ${fsync} ms`;
+    const { bavail, bsize } = await statfs(dataDir);
+    const freeMb = Math.floor((bavail * bsize) / 1_048_576);
+    const found = `${dataDir} is writable, ${freeMb} MB free, fsync p50 ${fsync} ms`;
+    if (freeMb < LOW_MB)
+      return warn(
+        found,
+        "Make room before it is full: nats-server then stores nothing until it is started again.",
+      );
     return fsync > SLOW_FSYNC_MS
       ? warn(found, "Put the data on a faster disk before you set JETCLAW_NATS_SYNC=always.")
       : ok(found);
@@ -184,39 +172,6 @@ const checkStreams: Check = async ({ settings, natsUrl }) => {
   }
 };
 
-/** A turn whose pool nobody serves waits for its whole deadline, and ends in an apology. */
-const checkWorkers: Check = async (patient) => {
-  const { settings, natsUrl } = patient;
-  if ((await checkNats(patient)).state === "fail") return ok("not looked at, as NATS does not answer");
-  const { config } = await loadConfig(settings, { callsModels: false, asks: "nothing" });
-  const heard = await withPresence(natsUrl, async (_, presence) => presence.live()).catch(() => undefined);
-  if (!heard) return ok("not looked at, as NATS does not answer");
-  if (heard.length === 0) return ok("nothing runs");
-  const workers = heard.filter(({ role, draining }) => role === "worker" && !draining);
-  const served = new Set(workers.flatMap(({ info }) => String(info.pools).split(",")));
-  const alone = poolsAskedFor(config).filter((pool) => !served.has(pool));
-  if (alone.length === 0) return ok(`${workers.length}, for ${[...served].join(", ")}`);
-  return warn(
-    `nobody serves ${alone.join(", ")}: turns that are sent there end in an apology`,
-    `jetclaw run worker --pool ${alone.join(" ")}`,
-  );
-};
-
-/** Pools that turns are sent to. One that is a fallback alone needs no worker: its models are asked by the others'. */
-function poolsAskedFor({ assistants, pools, routing }: Config): string[] {
-  const models = Object.values(assistants).map(({ model }) => model);
-  const named = new Set([
-    ...models,
-    ...(routing?.rules ?? []).map(({ pool }) => pool),
-    ...Object.values(pools).map(({ degradeTo }) => degradeTo),
-  ]);
-  return Object.entries(pools)
-    .filter(
-      ([pool, each], n) => n === 0 || named.has(pool) || each.models.some(({ name }) => named.has(name)),
-    )
-    .map(([pool]) => pool);
-}
-
 async function readyz(url: string): Promise<{ ready: boolean; reasons: string[] } | undefined> {
   try {
     const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(HTTP_MS) });
@@ -226,6 +181,10 @@ async function readyz(url: string): Promise<{ ready: boolean; reasons: string[] 
     return undefined;
   }
 }
+
+/** A full disk is left by a server only when it is started again. */
+const STORE_AGAIN =
+  "Is the disk of nats-server full (its log says so)? Make room, then start it again; with `jetclaw up`, start that again.";
 
 const checkGateway: Check = async ({ gateway, named }) => {
   const answer = await readyz(gateway.url);
@@ -237,7 +196,7 @@ const checkGateway: Check = async ({ gateway, named }) => {
   if (!answer.ready)
     return fail(
       `${gateway.url} is not ready: ${answer.reasons.join("; ")}`,
-      "Wait for it, or read the log of its process.",
+      answer.reasons[0] === STORES_NOTHING ? STORE_AGAIN : "Wait for it, or read the log of its process.",
     );
   try {
     await ask(gateway, "/v1/knowledge/shop", { signal: AbortSignal.timeout(HTTP_MS), accept: [403] });
@@ -352,6 +311,14 @@ const isLoopback = (url: string): boolean => /^(localhost|127\.|\[::1\])/.test(n
 
 const checkPackage: Check = async () => ok(fileURLToPath(new URL("../../..", import.meta.url)));
 
+/** A server that greets nobody would be waited for by each. */
+const whereNatsAnswers =
+  (check: Check): Check =>
+  async (patient) =>
+    (await checkNats(patient)).state === "fail"
+      ? ok("not looked at, as NATS does not answer")
+      : check(patient);
+
 export const CHECKS: readonly (readonly [string, Check])[] = [
   ["node", checkNode],
   ["jetclaw", checkPackage],
@@ -361,7 +328,8 @@ export const CHECKS: readonly (readonly [string, Check])[] = [
   ["port", checkPort],
   ["nats", checkNats],
   ["streams", checkStreams],
-  ["workers", checkWorkers],
+  ["workers", whereNatsAnswers(checkWorkers)],
+  ["load", whereNatsAnswers(checkLoad)],
   ["gateway", checkGateway],
   ["models", checkModels],
   ["embeddings", checkEmbeddings],

@@ -93,7 +93,7 @@ export class Http {
       });
     } catch (cause) {
       if (signal.aborted) throw signal.reason;
-      throw unreachable(cause);
+      throw unreachable(cause, target.origin);
     }
     if (response.ok) return response;
     throw await failureOf(response);
@@ -143,11 +143,12 @@ function segmentOf(id: string): string {
   });
 }
 
-export function unreachable(cause: unknown): JetclawClientError {
+export function unreachable(cause: unknown, at?: string): JetclawClientError {
   return new JetclawClientError(
     {
       code: "client.unreachable",
       title: "No gateway answers.",
+      ...(at === undefined ? {} : { detail: `No gateway answers at ${at}.` }),
       status: 0,
       retry: "later",
       next: "Check the URL and that the gateway runs.",

@@ -94,7 +94,13 @@ async function fetchInto(cache: string, log: Log): Promise<string> {
   const failures: string[] = [];
   for (const way of WAYS) {
     const folder = join(cache, `.fetch-${randomUUID()}`);
-    await mkdir(folder, { recursive: true });
+    await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
+      throw new Error(
+        `No nats-server was found, and ${cache} cannot be written to fetch one (${cause.code}).\n` +
+          "Set JETCLAW_CACHE_DIR to a folder that can, or NATS_SERVER_BIN to a nats-server.",
+        { cause },
+      );
+    });
     try {
       if (!(await way.isPossible())) {
         failures.push(`${way.name}: ${way.needs}`);

@@ -51,3 +51,19 @@ test("what went down with its connection tells that nothing is stored, until any
   stalls.failed("turn.0.a.b.c", { sentAt: 2_000, lost: true }, 4_200);
   expect(stalls.any(4_200)).toBe(false);
 });
+
+test("a stall is told once, and once that it is over; what a lost connection took down is told by the loss", () => {
+  const told: boolean[] = [];
+  const stalls = new Stalls((stalled) => void told.push(stalled));
+  stalls.stored("turn.0.a.b.c", "TURNS-0", 1_000);
+  stalls.failed("turn.0.a.b.c", { sentAt: 2_000, lost: true }, 3_000);
+  stalls.stored("turn.0.a.b.c", "TURNS-0", 4_000);
+  expect(told).toEqual([]);
+  for (let now = 10_000; now < 60_000; now += 1_000)
+    stalls.failed("turn.0.a.b.c", { sentAt: now - 5_000, lost: false }, now);
+  stalls.stored("in.1.a.b.c", "INBOUND-0", 60_000);
+  expect(told).toEqual([true]);
+  stalls.stored("turn.0.a.b.c", "TURNS-0", 61_000);
+  stalls.stored("turn.0.a.b.c", "TURNS-0", 62_000);
+  expect(told).toEqual([true, false]);
+});
