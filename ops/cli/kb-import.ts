@@ -47,10 +47,13 @@ export function importCommand(): Command {
     .addHelpText(
       "after",
       `
+A language that --locale gave stays when the same text is imported without it: to have it recognised, remove the document
+first (jetclaw kb rm); to change it, give another one.
+
 Formats: .md .markdown (front matter: title, locale, tags, url), .html .htm, .txt, .pdf, .jsonl .ndjson (a line is a
 document {id, title, text, url, locale, tags} or a CloudEvent). The id of a document is its path in the folder without
 the ending. Links are followed, what they lead to comes once. Names that begin with a dot and node_modules are passed
-over, and so are other formats; how many is said. A file that cannot be read or holds no text is named, and what it was
+over, and so are other formats, also .mdx, which holds code; how many is said. A file that cannot be read or holds no text is named, and what it was
 before is still found, with --prune too; the others are stored, and the exit code is 1. Ctrl-C finishes what is under way; run it again to go on.
 
 Examples:

@@ -41,7 +41,7 @@ export async function startEmbeddedNats(
   const start = (port: number): Promise<NatsServerProcess> =>
     startNatsServer({ bin, dataDir, port, syncInterval: settings.natsSync, signal, log: say });
   let server = await start(settings.natsPort).catch((error: unknown) => {
-    throw isOfSystem(error) ? unwritable(dataDir, error) : error;
+    throw isOfFiles(error) ? unwritable(dataDir, error) : error;
   });
   let gone = false;
   let ends: number[] = [];
@@ -108,8 +108,9 @@ async function makeWritable(folder: string): Promise<void> {
 }
 
 /** A full disk or quota shows with the first file. */
-const isOfSystem = (error: unknown): boolean =>
-  error instanceof Error && "syscall" in error && "code" in error;
+const isOfFiles = (error: unknown): boolean =>
+  error instanceof Error && "syscall" in error && FILE_CALLS.has(String(error.syscall));
+const FILE_CALLS = new Set(["open", "write", "mkdir", "rename", "close"]);
 
 function unwritable(folder: string, cause: unknown): JetclawError {
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined;

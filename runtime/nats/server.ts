@@ -106,7 +106,12 @@ async function adopt(plan: Plan, pid: number, port: number): Promise<NatsServerP
 async function startNew(plan: Plan): Promise<NatsServerProcess> {
   // A free port is known only by asking, and another process may take it before the server does.
   for (let tries = 1; ; tries++) {
-    const port = await reservePort(plan.host, plan.options.port);
+    const port = await reservePort(plan.host, plan.options.port).catch((cause: NodeJS.ErrnoException) => {
+      throw new Error(
+        `Nothing can listen on ${plan.host}:${plan.options.port} (${cause.code}). Set JETCLAW_NATS_PORT to another port.`,
+        { cause },
+      );
+    });
     if (port === null) throw await portTaken(plan);
     const config = await configFor(plan, port);
     await writeFile(configPath(plan.dataDir), config);

@@ -1,5 +1,5 @@
 // The nats-server of `up`: started again when it dies, and never left behind.
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
@@ -81,4 +81,24 @@ test("a stop does not wait for a server that has not come up again yet", async (
   const second = await launched(2);
   await nats.stop();
   expect(isAlive(second)).toBe(false);
+});
+
+test("a data folder in which a file cannot be written is named, with what to do", async () => {
+  await mkdir(join(folder, "nats/nats.conf"), { recursive: true });
+  await expect(start()).rejects.toMatchObject({
+    code: "start.refused",
+    detail: expect.stringMatching(/data folder .*nats cannot be written \(EISDIR\);.*JETCLAW_DATA_DIR/),
+  });
+});
+
+test("a program that cannot be fetched, as its folder cannot be made, names both ways on", async (context) => {
+  await writeFile(join(folder, "file"), "");
+  const path = process.env.PATH;
+  process.env.PATH = "";
+  const said = await ensureNatsServer({ log: () => {}, cacheDir: join(folder, "file") }).catch(String);
+  process.env.PATH = path;
+  if (!said.startsWith("Error")) context.skip("one is installed where Homebrew puts it");
+  expect(said).toMatch(
+    /cannot be written to fetch one \(ENOTDIR\)\.\nSet JETCLAW_CACHE_DIR .*NATS_SERVER_BIN/,
+  );
 });
