@@ -52,7 +52,9 @@ export class Reaper {
       this.#running ??= this.#round()
         .then(
           () => streak.ended(),
-          (err) => streak.failed(err),
+          (err) => {
+            if (!this.#options.bus.endsTogether) streak.failed(err);
+          },
         )
         .finally(() => {
           this.#running = undefined;

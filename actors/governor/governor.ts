@@ -100,7 +100,9 @@ export class Governor {
       this.#running ??= this.#round()
         .then(
           () => streak.ended(),
-          (err) => streak.failed(err),
+          (err) => {
+            if (!this.#options.bus.endsTogether) streak.failed(err);
+          },
         )
         .finally(() => {
           this.#running = undefined;
@@ -182,7 +184,7 @@ export class Governor {
           parts.drains = parts.meter.take(await parts.reader.read());
           parts.at = clock.now();
         } catch (err) {
-          log.warn({ err, pool }, "governor: queue not read");
+          if (!bus.endsTogether) log.warn({ err, pool }, "governor: queue not read");
         }
         const { at, drains } = meters.get(pool) ?? { at: 0, drains: [] };
         return clock.now() - at < UNREAD_MS ? drains : [];

@@ -158,7 +158,10 @@ export async function runProcess(options: ProcessOptions): Promise<RunningProces
     metricsPort: probes?.port,
     notReady,
     drainAsked: drain.asked,
-    stop: () => lifecycle.stop(),
+    stop() {
+      present(bus).endsTogether = options.natsEnded !== undefined;
+      return lifecycle.stop();
+    },
   };
 }
 

@@ -3,13 +3,7 @@
  * appends, in its own words and errors.
  */
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
-import {
-  connect,
-  type NatsConnection,
-  PermissionViolationError,
-  RequestError,
-  TimeoutError,
-} from "@nats-io/transport-node";
+import { connect, type NatsConnection, PermissionViolationError } from "@nats-io/transport-node";
 import { JetclawError } from "#contracts/errors.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { CORE } from "#contracts/subjects.ts";
@@ -19,7 +13,7 @@ import { readDirectly } from "./direct-reads.ts";
 import type { ConsumerState, LeaderMessage, WhichMessage } from "./leader-answer.ts";
 import { readConsumer, readCount, readLeaderAnswer } from "./leader-answer.ts";
 import { ASK_SUBJECT, Majority } from "./majority.ts";
-import { assertNewEnough, isUserRefused, notConnected } from "./not-connected.ts";
+import { assertNewEnough, isUserRefused, natsError, notConnected } from "./not-connected.ts";
 import { pingOnPulse } from "./ping-pulse.ts";
 import { Quorum } from "./quorum.ts";
 import { Requests } from "./requests.ts";
@@ -74,6 +68,8 @@ export class Bus {
   /** Of a cluster; a single server has no majority to be cut off from. */
   readonly #majority: Majority | undefined;
   readonly #quorum: Quorum | undefined;
+  /** From when a process ends together with its own server: that loss is none. */
+  endsTogether = false;
   /** For control runs: a client that stays on a node which is cut off. */
   staysIsolated = false;
   #probing = false;
@@ -121,7 +117,7 @@ export class Bus {
       } else if (status.type === "disconnect") {
         this.#online = false;
         this.#turnedAt = performance.now();
-        this.log.warn("lost the connection to NATS, reconnecting");
+        if (!this.endsTogether) this.log.warn("lost the connection to NATS, reconnecting");
         for (const listener of this.#onDisconnect) listener();
       } else if (status.type === "error" && status.error instanceof PermissionViolationError)
         this.#refused(status.error);
@@ -389,16 +385,4 @@ function assertFits(data: Uint8Array): void {
     throw new JetclawError("nats.too-large", `${data.length} bytes, at most ${LIMITS.payloadBytes - 4_096}`);
 }
 
-/** Everything NATS throws, in our terms. */
-export function natsError(error: unknown): JetclawError {
-  if (error instanceof JetclawError) return error;
-  if (error instanceof PermissionViolationError)
-    return new JetclawError("nats.unavailable", "the NATS user lacks a permission", { cause: error });
-  if (error instanceof TimeoutError || error instanceof RequestError)
-    return new JetclawError("nats.unavailable", undefined, { cause: error });
-  return new JetclawError("nats.unavailable", error instanceof Error ? error.message : undefined, {
-    cause: error,
-  });
-}
-
-export { type Appended, type AppendOptions, NO_DATA, StaleRevision };
+export { type Appended, type AppendOptions, NO_DATA, natsError, StaleRevision };

@@ -1,5 +1,10 @@
-/** Why there is no connection, in words that say what to do. */
-import { AuthorizationError, TimeoutError } from "@nats-io/transport-node";
+/** Why there is no connection, in words that say what to do, and what NATS throws later, in our terms. */
+import {
+  AuthorizationError,
+  PermissionViolationError,
+  RequestError,
+  TimeoutError,
+} from "@nats-io/transport-node";
 import { JetclawError } from "#contracts/errors.ts";
 import { isNewEnough, OLDEST_VERSION } from "./server/version.ts";
 
@@ -53,4 +58,16 @@ class TooOld extends Error {}
 /** @throws TooOld */
 export function assertNewEnough(version = ""): void {
   if (!isNewEnough(version)) throw new TooOld(version);
+}
+
+/** Everything NATS throws, in our terms. */
+export function natsError(error: unknown): JetclawError {
+  if (error instanceof JetclawError) return error;
+  if (error instanceof PermissionViolationError)
+    return new JetclawError("nats.unavailable", "the NATS user lacks a permission", { cause: error });
+  if (error instanceof TimeoutError || error instanceof RequestError)
+    return new JetclawError("nats.unavailable", undefined, { cause: error });
+  return new JetclawError("nats.unavailable", error instanceof Error ? error.message : undefined, {
+    cause: error,
+  });
 }

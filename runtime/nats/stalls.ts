@@ -6,6 +6,8 @@ export const STORES_NOTHING = "NATS does not store what it is given";
 
 /** What nothing more is appended to stays stalled for so long: longer than from one time-out of an append to the next. */
 const MEMORY_MS = 8_000;
+/** A leader that changes is no more than that. */
+const TELL_MS = 5_000;
 /** Stands for all streams together: what any of them stores counts for it. */
 const ANY = "";
 /** So many streams' worth of subjects are told apart by name; the beginnings of others are learned anew. */
@@ -23,6 +25,8 @@ export function tellStall(log: Log, stalled: boolean): void {
 /** Times in ms of a clock that never jumps. */
 export class Stalls {
   readonly #onTurn: (stalled: boolean) => void;
+  /** Since when a stream is stalled. */
+  #since: number | undefined;
   #told = false;
   /** Streams by the beginnings of their subjects, as acknowledgements name them. */
   readonly #streams = new Map<string, string>();
@@ -49,7 +53,9 @@ export class Stalls {
       this.#failedAt.delete(stream);
       this.#failedAt.delete(ANY);
     }
-    if (this.#told && !this.any(now)) this.#turn(false);
+    if (this.#since === undefined || this.any(now)) return;
+    this.#since = undefined;
+    if (this.#told) this.#turn(false);
   }
 
   /**
@@ -60,7 +66,9 @@ export class Stalls {
     const family = familyOf(subject);
     const stream = lost ? ANY : (this.#streams.get(family) ?? family);
     if (sentAt >= (this.#storedAt.get(stream) ?? 0)) this.#failedAt.set(stream, now);
-    if (!lost && !this.#told && this.any(now)) this.#turn(true);
+    if (!this.any(now)) return;
+    this.#since ??= now;
+    if (!lost && !this.#told && now - this.#since >= TELL_MS) this.#turn(true);
   }
 
   #turn(stalled: boolean): void {

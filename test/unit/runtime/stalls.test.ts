@@ -59,6 +59,9 @@ test("a stall is told once, and once that it is over; what a lost connection too
   stalls.failed("turn.0.a.b.c", { sentAt: 2_000, lost: true }, 3_000);
   stalls.stored("turn.0.a.b.c", "TURNS-0", 4_000);
   expect(told).toEqual([]);
+  // A leader that changes.
+  stalls.failed("turn.0.a.b.c", { sentAt: 5_000, lost: false }, 5_100);
+  stalls.stored("turn.0.a.b.c", "TURNS-0", 7_000);
   for (let now = 10_000; now < 60_000; now += 1_000)
     stalls.failed("turn.0.a.b.c", { sentAt: now - 5_000, lost: false }, now);
   stalls.stored("in.1.a.b.c", "INBOUND-0", 60_000);
