@@ -26,10 +26,15 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true, maxRetries: 5 });
 });
 
-function start(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<number | null> {
+function start(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  options: { readonly detached?: boolean } = {},
+): Promise<number | null> {
   child = spawn(process.execPath, [...process.execArgv, BIN, ...args], {
     env: { ...process.env, JETCLAW_DATA_DIR: folder, JETCLAW_MODEL: "", OPENAI_BASE_URL: "", ...env },
     stdio: ["ignore", "ignore", "pipe"],
+    ...options,
   });
   endWithUs(child.pid as number);
   child.stderr?.on("data", (data) => {
@@ -62,6 +67,21 @@ test("SIGTERM before nats-server is ready ends nats-server too", async () => {
   expect(await ended).toBe(143);
   await waitUntil(() => !isAlive(server), { what: "nats-server to end" });
   spare();
+});
+
+test("Ctrl-C, which the embedded server hears as well, ends in silence", async () => {
+  const port = await freePort();
+  const ports = { JETCLAW_PORT: String(port), JETCLAW_NATS_PORT: String(await freePort()) };
+  const ended = start(["up"], ports, { detached: true });
+  const isReady = (): Promise<boolean> =>
+    fetch(`http://127.0.0.1:${port}/readyz`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  await waitUntil(isReady, { what: "it to be ready", timeoutMs: 120_000 });
+  process.kill(-(child?.pid as number), "SIGINT");
+  expect(await ended).toBe(0);
+  expect(said.split("\n").filter((line) => line.startsWith("{"))).toEqual([]);
 });
 
 test("a role that waits for NATS names the servers without their passwords, and ends at a signal", async () => {
