@@ -31,10 +31,20 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+/** What a developer's shell may hold: data of one's own, above all. */
+const UNSET = {
+  JETCLAW_CONFIG: "",
+  JETCLAW_DATA_DIR: "",
+  JETCLAW_MODEL: "",
+  JETCLAW_NATS_URL: "",
+  OPENAI_API_KEY: "",
+  OPENAI_BASE_URL: "",
+};
+
 function jetclaw(args: readonly string[], environment: Record<string, string>): Up {
   const child = spawn(process.execPath, ["--conditions=jetclaw-src", BIN, ...args], {
     cwd: folder,
-    env: { ...process.env, OPENAI_API_KEY: "", OPENAI_BASE_URL: "", JETCLAW_MODEL: "", ...environment },
+    env: { ...process.env, ...UNSET, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";
