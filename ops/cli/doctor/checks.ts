@@ -65,7 +65,7 @@ const checkData: Check = async ({ settings: { dataDir }, named }) => {
     const fsync = fsyncP50Ms(dataDir, 40);
     const { bavail, bsize } = await statfs(dataDir);
     const freeMb = Math.floor((bavail * bsize) / 1_048_576);
-    const found = `${dataDir} is writable, ${freeMb} MB free, fsync p50 ${fsync} ms`;
+    const found = `${dataDir} is writable, fsync p50 ${fsync} ms, ${freeMb} MB free`;
     if (freeMb < LOW_MB)
       return warn(
         found,
