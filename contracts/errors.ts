@@ -183,7 +183,6 @@ export const ERRORS = {
     "No model could answer.",
     "Ask again later; give the reference to support if it persists.",
   ),
-  "turn.stopped": entry(409, "never", "The answer was stopped.", "Ask again."),
   "model.unavailable": entry(503, "later", "The model is not available.", "Try again later."),
   "model.rejected": entry(502, "never", "The model refused the request.", "Check the model's configuration."),
   "knowledge.unavailable": entry(

@@ -86,7 +86,7 @@ async function execute(parts: ExecuteParts, message: Pulled, endings: Endings): 
     if (job.stream && message.deliveries > 1) chunks.restart();
     outcome = await (mayEndWorkers
       ? giveUp(parts, job, message)
-      : attempt(parts, traced, message, endings, chunks));
+      : runOnce(parts, traced, message, endings, chunks));
   } finally {
     chunks.close();
   }
@@ -141,7 +141,7 @@ async function giveUp(parts: ExecuteParts, { id }: Job, message: Pulled): Promis
   };
 }
 
-function attempt(
+function runOnce(
   parts: ExecuteParts,
   job: Job,
   message: Pulled,
