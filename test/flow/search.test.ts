@@ -7,6 +7,7 @@ import { CORE } from "#contracts/subjects.ts";
 import { connectTo, contextOf, provisionFor } from "#ops/compose/open.ts";
 import { type Knowledge, type Role, startKnowledge } from "#ops/compose/roles.ts";
 import { capturedLog } from "#test/harness/gateway.ts";
+import { PASSAGE } from "#test/harness/knowledge.ts";
 import { startTestNats, type TestNats } from "#test/harness/nats.ts";
 
 let nats: TestNats;
@@ -69,18 +70,9 @@ test.each([
 ])("a search goes on while it has time where whoever was asked first $who", async ({ answer, times }) => {
   const bus = await connectTo(nats.url, "role", capturedLog().log);
   open.push(() => bus.close());
-  const passage = {
-    collection: "shop",
-    document: "d",
-    revision: 9,
-    storedAt: 1,
-    title: "D",
-    text: "text",
-    score: 1,
-  };
   let asked = 0;
   const role = bus.subscribe(CORE.retrieval, ({ respond }) => {
-    if (asked++ >= times) respond(encodeFound({ passages: [passage], fresh: true }));
+    if (asked++ >= times) respond(encodeFound({ passages: [PASSAGE], fresh: true }));
     else if (answer) respond(encodeFound(answer));
   });
   const found = await remoteSearch(bus)

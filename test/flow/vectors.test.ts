@@ -14,7 +14,7 @@ import { messageAt } from "#runtime/nats/reader.ts";
 import { announce } from "#runtime/observe/presence.ts";
 import { stretchPatience } from "#runtime/within.ts";
 import type { EmbeddingModel } from "#test/harness/embedding-model.ts";
-import { silentLog } from "#test/harness/knowledge.ts";
+import { PASSAGE, silentLog } from "#test/harness/knowledge.ts";
 import { startTestQdrant, type TestQdrant } from "#test/harness/qdrant.ts";
 import { ask, BY_MEANING, documentsOf, fill, indexed, SHOP, VectorWorld } from "#test/harness/vectors.ts";
 import { PATIENCE_MS, SLOW_MACHINE, waitUntil } from "#test/harness/wait.ts";
@@ -252,16 +252,7 @@ test("documents that are gone before the model has answered are not embedded, an
 
 test("a role that cannot prove that it is current is not believed, and the next one is asked", async () => {
   const bus = await world.connect("roles");
-  const passage = {
-    collection: "shop",
-    document: "d",
-    revision: 9,
-    storedAt: 1,
-    title: "D",
-    text: "text",
-    score: 1,
-  };
-  const answers = [false, false, true].map((fresh) => encodeFound({ passages: [passage], fresh }));
+  const answers = [false, false, true].map((fresh) => encodeFound({ passages: [PASSAGE], fresh }));
   const asked = bus.subscribe(CORE.retrieval, ({ respond }) => respond(answers.shift() ?? new Uint8Array()));
   const host = await world.started(startRemoteRetrieval(await world.contextOf("host")));
   // The server knows of each change before the next question comes over another connection.
@@ -269,14 +260,14 @@ test("a role that cannot prove that it is current is not believed, and the next 
   expect(await ask(host, "Anything?")).toMatchObject([{ document: "d" }]);
   asked.stop();
   const stale = bus.subscribe(CORE.retrieval, ({ respond }) =>
-    respond(encodeFound({ passages: [passage], fresh: false })),
+    respond(encodeFound({ passages: [PASSAGE], fresh: false })),
   );
   await bus.flush();
   expect(await ask(host, "Anything else?")).toEqual([]);
   stale.stop();
   // Who is busy says so at once; the next one is asked, and after a few of them nobody is waited for.
   const busy = encodeFound({ passages: [], fresh: false, busy: true });
-  const replies = [busy, busy, encodeFound({ passages: [passage], fresh: true })];
+  const replies = [busy, busy, encodeFound({ passages: [PASSAGE], fresh: true })];
   let asks = 0;
   const full = bus.subscribe(CORE.retrieval, ({ respond }) => respond(replies[asks++] ?? busy));
   await bus.flush();

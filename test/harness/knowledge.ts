@@ -3,6 +3,7 @@
 import { type AnswerCacheOptions, LeveledCache } from "#actors/cache/answer-cache.ts";
 import { type LocalRetriever, startRetriever } from "#actors/knowledge/retriever.ts";
 import { createKnowledgeStore, type RunningStore } from "#actors/knowledge/store.ts";
+import type { Passage } from "#contracts/job.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { createLog } from "#runtime/observe/log.ts";
@@ -11,6 +12,17 @@ import { startTestNats } from "./nats.ts";
 import { SLOW_MACHINE } from "./wait.ts";
 
 export const silentLog = createLog({ level: process.env.JETCLAW_LOG_LEVEL ?? "silent" });
+
+/** What somebody else's retrieval found. */
+export const PASSAGE: Passage = {
+  collection: "shop",
+  document: "d",
+  revision: 9,
+  storedAt: 1,
+  title: "D",
+  text: "text",
+  score: 1,
+};
 
 export interface Reader {
   readonly bus: Bus;
