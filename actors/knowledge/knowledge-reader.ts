@@ -138,6 +138,7 @@ export class KnowledgeReader {
     const vectors = this.#parts.vectors?.();
     return {
       position: this.#joined ? this.#position : 0,
+      newestAt: this.#newestAt,
       sentAt: performance.now(),
       ...(vectors ? { space: vectors.space } : {}),
       ...(vectors?.indexed === undefined ? {} : { indexed: vectors.indexed }),

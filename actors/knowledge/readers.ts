@@ -39,13 +39,19 @@ export class ReadersView {
     this.#tick = setInterval(() => this.#noticeGap(), TICK_MS).unref();
   }
 
-  /** Sequence that every live reader has passed; undefined while nobody can know. */
-  passed(): number | undefined {
+  /**
+   * Sequence that every live reader has passed; undefined while nobody can know.
+   * @param storedAt of a change that is waited for, ms since the epoch: whoever has taken in nothing as new tells the position
+   * of a stream that was restored since. Older code does not tell when.
+   */
+  passed(storedAt = 0): number | undefined {
     this.#noticeGap();
     if (performance.now() < this.#trustedAt) return undefined;
     const readers = this.#presence.live();
     if (readers.length === 0) return undefined;
-    const positions = readers.map(({ info }) => Number(info.position ?? 0));
+    const positions = readers.map(({ info }) =>
+      Number(info.newestAt ?? storedAt) < storedAt ? 0 : Number(info.position ?? 0),
+    );
     return Math.min(...positions, ...this.#vectorsOf(readers));
   }
 
@@ -75,10 +81,10 @@ export class ReadersView {
   }
 
   /** True as soon as every live reader has passed the sequence; false after `timeoutMs`, and while none is known. */
-  async waitPassed(sequence: number, timeoutMs: number): Promise<boolean> {
+  async waitPassed(sequence: number, storedAt: number, timeoutMs: number): Promise<boolean> {
     const until = performance.now() + timeoutMs;
     for (;;) {
-      if ((this.passed() ?? -1) >= sequence) return true;
+      if ((this.passed(storedAt) ?? -1) >= sequence) return true;
       const left = until - performance.now();
       if (left <= 0) return false;
       await this.#change(Math.min(left, LOOK_MS));

@@ -20,7 +20,7 @@ import {
 import { KNOWLEDGE, knowledgeFilter, knowledgeSubject } from "#contracts/subjects.ts";
 import { type Clock, systemClock } from "#runtime/clock.ts";
 import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
-import { lastMessage, messagesFrom } from "#runtime/nats/reader.ts";
+import { lastMessage, messagesFrom, nextMessage } from "#runtime/nats/reader.ts";
 import { documentOf, sameContent } from "./document.ts";
 import { languageOf } from "./language.ts";
 import type { ChangeOutcome, KnowledgeStore, Listing, ListPage } from "./port.ts";
@@ -195,7 +195,9 @@ class StreamStore implements RunningStore {
 
   /** Readers compare every cached answer with the revisions they know, so passing a revision also ends its cache entries. */
   async waitIndexed(revision: number, timeoutMs: number): Promise<boolean> {
-    return await this.#readers.waitPassed(revision, timeoutMs);
+    const until = performance.now() + timeoutMs;
+    const storedAt = revision > 0 ? await this.#storedAt(revision) : 0;
+    return await this.#readers.waitPassed(revision, storedAt, until - performance.now());
   }
 
   get indexed(): number {
@@ -204,6 +206,16 @@ class StreamStore implements RunningStore {
 
   stop(): void {
     this.#readers.stop();
+  }
+
+  /** Of what was replaced since, that of the next one. A stream that does not reach so far is another one than it was. */
+  async #storedAt(revision: number): Promise<number> {
+    try {
+      return (await nextMessage(this.#bus, KNOWLEDGE, ">", revision))?.at ?? Number.POSITIVE_INFINITY;
+    } catch {
+      // Readers are heard without the store, too.
+      return 0;
+    }
   }
 
   async #last(subject: string): Promise<{ event: KnowledgeEvent; revision: number } | undefined> {

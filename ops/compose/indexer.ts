@@ -1,5 +1,6 @@
 /** Role `indexer`: makes the vectors of documents when knowledge changes. Without embeddings it has nothing to do. */
 
+import { isFormer } from "#actors/knowledge/vectors/former.ts";
 import { type Indexer, startIndexer } from "#actors/knowledge/vectors/indexer.ts";
 import { QdrantIndex } from "#actors/knowledge/vectors/qdrant-index.ts";
 import type { RoleContext, RunningRole } from "./context.ts";
@@ -13,7 +14,13 @@ export async function startIndexerRole(ctx: RoleContext): Promise<RunningRole> {
   const { embedder, client } = await documentEmbedder(embeddings);
   const options = await qdrantOptions(config);
   const index =
-    options && new QdrantIndex({ ...options, oneLength: true, onRemade: () => void indexer.refill() });
+    options &&
+    new QdrantIndex({
+      ...options,
+      oneLength: true,
+      onRemade: () => void indexer.refill(),
+      isFormer: (there) => isFormer(bus, there),
+    });
   const indexer: Indexer = await startIndexer(bus, {
     instance,
     log,

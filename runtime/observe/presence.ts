@@ -34,7 +34,11 @@ export function announce(
   const subject = CORE.roleHeartbeat(who.role);
   const beat = { ...who, where: `${hostname()}/${process.pid}`, startedAt: Date.now() };
   let timer: NodeJS.Timeout | undefined;
+  let isGone = false;
   const send = (gone = false): void => {
+    // Whoever is still asked something after its end would else be counted among the living for good.
+    if (isGone) return;
+    isGone = gone;
     const next = everyMs();
     if (bus.connected)
       bus.publish(

@@ -167,6 +167,20 @@ describe("changes that other systems tell of", () => {
     await fc.assert(law, { numRuns: 25 });
   });
 
+  test("one that says what is stored counts by its time: what happened before it and is told after it is late", async () => {
+    const first = await world.store.change("t13", "c", change(1, 1_000, "same"));
+    expect(await world.store.change("t13", "c", change(3, 3_000, "same"))).toEqual({
+      document: "d",
+      outcome: "unchanged",
+      revision: first.revision,
+    });
+    expect(await world.store.change("t13", "c", change(2, 2_000, "other"))).toMatchObject({ outcome: "late" });
+    expect(await textOf("t13")).toBe("The secret word is same.");
+    expect(await world.store.change("t13", "c", change(4, 4_000, "other"))).toMatchObject({
+      outcome: "stored",
+    });
+  });
+
   test("events without a time are told apart by their ids; a document put by hand is newer than what happened before", async () => {
     expect(await world.store.change("t10", "c", change(1, undefined, "one"))).toMatchObject({
       outcome: "stored",
@@ -254,6 +268,17 @@ describe("readers", () => {
     expect(late.retriever.position).toBe((await lastMessage(world.bus, KNOWLEDGE, "kb.>"))?.seq);
     expect(await ask(late, "t7")).toEqual(["The secret word is fine."]);
     await late.stop();
+  });
+
+  test("a reader that has left is waited for by nobody, also when somebody still asks it", async () => {
+    const left = await world.reader("left");
+    const { retriever } = left;
+    await retriever.stop();
+    await waitUntil(() => !retriever.fresh(), { what: "it to hear itself no more" });
+    await ask(left, "t12");
+    const { revision } = await world.store.put("t12", "c", "d", secret("left"));
+    expect(await world.store.waitIndexed(revision, PATIENCE_MS)).toBe(true);
+    await left.stop();
   });
 
   test("a change that is stored while a reader that starts asks for the last one does not end its start", async () => {

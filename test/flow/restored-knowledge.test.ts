@@ -1,14 +1,20 @@
 // KNOWLEDGE made anew, or restored from a backup, under warm caches: revisions are given out twice, and no answer that
 // rests on the first life of a number is served in the second, by who ran on nor by who starts then.
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
 import { INDEXER_ROLE } from "#actors/knowledge/readers.ts";
+import { RevisionReader } from "#actors/knowledge/revisions.ts";
 import { decodeMark } from "#actors/knowledge/vectors/vector-record.ts";
 import { KNOWLEDGE, VECTORS, vectorsMark } from "#contracts/subjects.ts";
+import type { Retrieval } from "#ops/compose/retrieval.ts";
+import type { Bus } from "#runtime/nats/connect.ts";
 import { lastMessage } from "#runtime/nats/reader.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { Presence } from "#runtime/observe/presence.ts";
-import { type KnowledgeWorld, knowledgeWorld, type Reader } from "#test/harness/knowledge.ts";
+import { insteadOf, type KnowledgeWorld, knowledgeWorld, type Reader, silentLog } from "#test/harness/knowledge.ts";
 import { startTestQdrant } from "#test/harness/qdrant.ts";
 import { backUp, restore } from "#test/harness/stream-backup.ts";
 import { ask, BY_MEANING, documentsOf, indexed, SHOP, VectorWorld } from "#test/harness/vectors.ts";
@@ -70,6 +76,30 @@ async function expectAnswers(food: string): Promise<void> {
   expect(await answered(running)).toContain(food);
 }
 
+async function copyOfKnowledge(bus: Bus): Promise<() => Promise<void>> {
+  const backup = await backUp(bus, KNOWLEDGE);
+  return () => restore(bus, backup);
+}
+
+/** Of all streams and of what the server knows of their readers. */
+async function copyOfDisk(
+  { server, cleanups }: VectorWorld,
+  { store }: Retrieval,
+): Promise<() => Promise<void>> {
+  const copy = await mkdtemp(join(tmpdir(), "jetclaw-disk-"));
+  cleanups.push(() => rm(copy, { recursive: true }));
+  const anew = async (from: string, to: string): Promise<void> => {
+    await server.kill();
+    await rm(to, { recursive: true });
+    await cp(from, to, { recursive: true });
+    await server.restart();
+    const answers = (): Promise<boolean> => store.get("acme", "shop", "login").then(Boolean, () => false);
+    await waitUntil(answers, { what: "the server to be back" });
+  };
+  await anew(server.dataDir, copy);
+  return () => anew(copy, server.dataDir);
+}
+
 test("made anew: the same revision of the same document is another change", async () => {
   const first = await put("grass");
   expect(await world.store.waitIndexed(first, PATIENCE_MS)).toBe(true);
@@ -113,12 +143,42 @@ test("a document that is not there any more is found by nobody", async () => {
   await waitUntil(isGone, { what: "the running process to know the other stream" });
 });
 
+test("whoever waits for a change is not answered by what a reader had of the stream before", async () => {
+  let follows = Promise.resolve();
+  const { jsm } = world.bus;
+  const add: typeof jsm.consumers.add = async (...consumer) => {
+    await follows;
+    return jsm.consumers.add(...consumer);
+  };
+  const late = insteadOf(world.bus, { jsm: { streams: jsm.streams, consumers: { add } } as typeof jsm });
+  const reader = new RevisionReader(late, { instance: "late", log: silentLog });
+  await reader.start();
+  try {
+    await put("grass");
+    const backup = await backUp(world.bus, KNOWLEDGE);
+    const lost = await put("leaves");
+    expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
+    const noticed = Promise.withResolvers<void>();
+    follows = noticed.promise;
+    await restore(world.bus, backup);
+    expect(await world.store.waitIndexed(lost, 500)).toBe(false);
+    expect(await put("hay")).toBe(lost);
+    expect(await world.store.waitIndexed(lost, 500)).toBe(false);
+    noticed.resolve();
+    expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
+    await expectAnswers("hay");
+  } finally {
+    await reader.stop();
+  }
+});
+
 test.each([
-  { where: "memory", inQdrant: false },
-  { where: "Qdrant", inQdrant: true },
+  { where: "memory", inQdrant: false, ofDisk: false },
+  { where: "Qdrant", inQdrant: true, ofDisk: false },
+  { where: "Qdrant, with the server's whole disk", inQdrant: true, ofDisk: true },
 ])(
   "whoever waits for a change waits for its vectors, whatever its number was before: in $where",
-  async ({ inQdrant }) => {
+  async ({ inQdrant, ofDisk }) => {
     const vectors = await VectorWorld.start();
     try {
       const qdrant = inQdrant ? await startTestQdrant() : undefined;
@@ -130,7 +190,7 @@ test.each([
       vectors.cleanups.push(async () => indexers.stop());
       const { login, delivery, refunds } = SHOP;
       await indexed(one, (await one.store.put("acme", "shop", "login", login)).revision);
-      const backup = await backUp(bus, KNOWLEDGE);
+      const setBack = ofDisk ? await copyOfDisk(vectors, one) : await copyOfKnowledge(bus);
       await one.store.put("acme", "shop", "refunds", refunds);
       const lost = (await one.store.put("acme", "shop", "delivery", delivery)).revision;
       await indexed(one, lost);
@@ -141,7 +201,7 @@ test.each([
       await waitUntil(isMarked, { what: "the mark behind them" });
       const answers = Promise.withResolvers<void>();
       vectors.model.until = answers.promise;
-      await restore(bus, backup);
+      await setBack();
       const text = `${delivery.text} Or in three.`;
       const { revision } = await one.store.put("acme", "shop", "delivery", { ...delivery, text });
       expect(revision).toBeLessThan(lost);

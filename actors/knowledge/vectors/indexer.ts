@@ -159,8 +159,8 @@ class StreamIndexer implements Indexer {
       handle: (message) => this.#held.hold(message, (replaced) => this.#handle(message, replaced)),
       onProgress: async ({ floor, pending, createdAt }) => {
         this.#waiting = pending;
-        // KNOWLEDGE was made anew or restored.
-        if (floor > this.#position || createdAt !== this.#createdAt) this.#passed(floor);
+        // Lower, or that of another reader: KNOWLEDGE was made anew or restored.
+        if (floor !== this.#position || createdAt !== this.#createdAt) this.#passed(floor);
         this.#createdAt = createdAt;
         known.resolve();
         if (!this.#behind || pending > IN_FLIGHT) return;

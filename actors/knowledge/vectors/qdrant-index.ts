@@ -28,6 +28,8 @@ export interface QdrantIndexOptions extends CollectionOptions {
   readonly timeoutMs?: number | undefined;
   /** The collection was gone and had to be made anew: what it held is missing. */
   readonly onRemade?: (() => void) | undefined;
+  /** Whether a higher revision than one that is taken in counts for nothing: its change is not there any more. */
+  readonly isFormer?: ((there: Deleted) => Promise<boolean>) | undefined;
 }
 
 const WRITE_MS = 30_000;
@@ -53,7 +55,8 @@ export class QdrantIndex implements VectorIndex {
   readonly #writes: QdrantRequests;
   readonly #searches: QdrantRequests;
   readonly #collections: QdrantCollections;
-  readonly #onRemade: (() => void) | undefined;
+  readonly #onRemade: QdrantIndexOptions["onRemade"];
+  readonly #isFormer: QdrantIndexOptions["isFormer"];
   readonly #dimensions: number | undefined;
   #upsertPoints = UPSERT_POINTS;
   /** Not even one point was taken: how many there were was not the reason. */
@@ -61,6 +64,7 @@ export class QdrantIndex implements VectorIndex {
 
   constructor(options: QdrantIndexOptions) {
     this.#onRemade = options.onRemade;
+    this.#isFormer = options.isFormer;
     const { url, apiKey, timeoutMs = WRITE_MS } = options;
     this.#writes = new QdrantRequests({ url, apiKey, timeoutMs, retries: WRITE_RETRIES });
     this.#searches = new QdrantRequests({ url, apiKey, timeoutMs: patience(SEARCH_MS), retries: 0 });
@@ -93,6 +97,7 @@ export class QdrantIndex implements VectorIndex {
 
   async #replace(name: string, documents: readonly VectorDocument[]): Promise<void> {
     const known = await this.#revisionsOf(name, documents);
+    await this.#removeFormer(name, newest(documents), known);
     const current = newest(documents).filter(
       ({ revision, ...address }) => revision >= (known.get(documentKey(address))?.highest ?? 0),
     );
@@ -104,6 +109,21 @@ export class QdrantIndex implements VectorIndex {
         .filter((each) => known.has(documentKey(each)))
         .map((each) => ({ ...each, passages: each.vectors.length })),
     );
+  }
+
+  /** The store was restored, and Qdrant was not. */
+  async #removeFormer(
+    name: string,
+    documents: readonly Deleted[],
+    known: Map<string, { highest: number }>,
+  ): Promise<void> {
+    for (const { tenant, collection, document, revision } of documents) {
+      const address = { tenant, collection, document };
+      const { highest = 0 } = known.get(documentKey(address)) ?? {};
+      if (highest <= revision || !(await this.#isFormer?.({ ...address, revision: highest }))) continue;
+      await this.#removeBelow(name, [{ ...address, revision: highest + 1 }]);
+      known.delete(documentKey(address));
+    }
   }
 
   /** Points are equally large: a request that is too large is halved, and so are all after it. */
