@@ -217,6 +217,7 @@ export const BUCKETS = {
   keys: "keys",
   deliveries: "deliveries",
   batches: "batches",
+  confirmed: "confirmed",
 } as const;
 
 /** Key in the bucket `placement`, where its lease is: vectors of a space are being replaced, or were in part. */

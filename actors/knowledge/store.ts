@@ -21,6 +21,7 @@ import { KNOWLEDGE, knowledgeFilter, knowledgeSubject } from "#contracts/subject
 import { type Clock, systemClock } from "#runtime/clock.ts";
 import { type Bus, StaleRevision } from "#runtime/nats/connect.ts";
 import { lastMessage, messagesFrom, nextMessage } from "#runtime/nats/reader.ts";
+import { Confirmations } from "./confirmations.ts";
 import { documentOf, sameContent } from "./document.ts";
 import { languageOf } from "./language.ts";
 import type { ChangeOutcome, KnowledgeStore, Listing, ListPage } from "./port.ts";
@@ -50,9 +51,11 @@ class StreamStore implements RunningStore {
   readonly #bus: Bus;
   readonly #clock: Clock;
   readonly #readers: ReadersView;
+  readonly #confirmations: Confirmations;
 
   constructor(bus: Bus, clock: Clock) {
     this.#bus = bus;
+    this.#confirmations = new Confirmations(bus);
     this.#clock = clock;
     this.#readers = new ReadersView(bus);
   }
@@ -129,34 +132,42 @@ class StreamStore implements RunningStore {
     const { document, input } = change;
     const subject = subjectOf(tenant, collection, document);
     const mark = eventMark(change.event);
-    for (let attempt = 1; ; attempt++) {
+    const now = this.#clock.now();
+    const at = change.at === undefined ? undefined : Math.min(change.at, now);
+    const content = input ? withLocale(input) : { title: "", text: "" };
+    const said = { v: 1, tenant, collection, document, deleted: input === undefined, ...content } as const;
+    for (let attempt = 1; attempt <= CHANGE_ATTEMPTS; attempt++) {
       const last = await this.#last(subject);
       const known = this.#knownOutcome(change, mark, last);
+      if (known === "unchanged" && last && at !== undefined && at > last.event.at) {
+        await this.#confirmations.note(subject, at);
+        // Who stored something else meanwhile may not have seen it.
+        if ((await this.#last(subject))?.revision !== last.revision) continue;
+      }
       if (known) return { document, outcome: known, revision: last?.revision ?? 0 };
-      const now = this.#clock.now();
-      const content = input ? withLocale(input) : { title: "", text: "" };
+      if (last && (await this.#confirmedAfter(subject, at)))
+        return { document, outcome: "late", revision: last.revision };
+      const events = [...(last?.event.events ?? []), mark].slice(-REMEMBERED_EVENTS);
       try {
-        const { seq } = await this.#append(
-          subject,
-          {
-            v: 1,
-            tenant,
-            collection,
-            document,
-            deleted: input === undefined,
-            ...content,
-            at: Math.min(change.at ?? now, now),
-            events: [...(last?.event.events ?? []), mark].slice(-REMEMBERED_EVENTS),
-          },
-          last?.revision ?? 0,
-        );
-        return { document, outcome: input ? "stored" : "deleted", revision: seq };
+        const event = { ...said, at: at ?? now, events };
+        const { seq } = await this.#append(subject, event, last?.revision ?? 0);
+        // What was there may have been confirmed while it was being replaced: then it comes back.
+        const confirmedAt = last && (await this.#confirmedAfter(subject, at));
+        if (!confirmedAt) return { document, outcome: input ? "stored" : "deleted", revision: seq };
+        const again = await this.#append(subject, { ...last.event, at: confirmedAt, events }, seq);
+        return { document, outcome: "late", revision: again.seq };
       } catch (error) {
         if (!(error instanceof StaleRevision)) throw error;
-        if (attempt >= CHANGE_ATTEMPTS)
-          throw new JetclawError("nats.unavailable", "the document changes all the time", { cause: error });
       }
     }
+    throw new JetclawError("nats.unavailable", "the document changes all the time");
+  }
+
+  /** When what is stored was said again, if that was later; undefined also for what has no time. */
+  async #confirmedAfter(subject: string, at: number | undefined): Promise<number | undefined> {
+    if (at === undefined) return undefined;
+    const confirmedAt = await this.#confirmations.newestAt(subject);
+    return confirmedAt > at ? confirmedAt : undefined;
   }
 
   /** Why an event changes nothing; undefined when it does. */

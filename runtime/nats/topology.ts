@@ -140,6 +140,7 @@ const common = (): Declared[] => [
   bucket(BUCKETS.keys, { ttl: true }),
   bucket(BUCKETS.deliveries, { ttl: true }),
   bucket(BUCKETS.batches),
+  bucket(BUCKETS.confirmed, { ttl: true }),
 ];
 
 /** The whole declaration. Pools may be added later without touching the rest. */

@@ -181,6 +181,43 @@ describe("changes that other systems tell of", () => {
     });
   });
 
+  test("what is said again just while something older replaces it comes back", async () => {
+    await world.store.change("t14", "c", change(1, 1_000, "same"));
+    let told: unknown;
+    const append: Bus["append"] = async (...appended) => {
+      told ??= await world.store.change("t14", "c", change(3, 3_000, "same"));
+      return await world.bus.append(...appended);
+    };
+    const slow = createKnowledgeStore(insteadOf(world.bus, { append }));
+    expect(await slow.change("t14", "c", change(2, 2_000, "other"))).toMatchObject({ outcome: "late" });
+    slow.stop();
+    expect(told).toMatchObject({ outcome: "unchanged" });
+    expect(await textOf("t14")).toBe("The secret word is same.");
+    expect(await world.store.change("t14", "c", change(2, 2_000, "other"))).toMatchObject({
+      outcome: "duplicate",
+    });
+  });
+
+  test("in any order and at once, also where the same is said again: what happened last is what is stored", async () => {
+    const law = fc.asyncProperty(
+      fc.uuid(),
+      fc.array(fc.constantFrom("one", "two"), { minLength: 2, maxLength: 5 }),
+      fc.infiniteStream(fc.nat()),
+      fc.boolean(),
+      async (tenant, words, random, atOnce) => {
+        const changes = words.map((word, n) => change(n + 1, 1_000 * (n + 1), word));
+        const told = changes
+          .map((each) => ({ each, at: random.next().value as number }))
+          .sort((a, b) => a.at - b.at)
+          .map(({ each }) => each);
+        if (atOnce) await Promise.all(told.map((each) => world.store.change(tenant, "c", each)));
+        else for (const each of told) await world.store.change(tenant, "c", each);
+        expect(await textOf(tenant)).toBe(changes.at(-1)?.input?.text);
+      },
+    );
+    await fc.assert(law, { numRuns: 200 });
+  });
+
   test("events without a time are told apart by their ids; a document put by hand is newer than what happened before", async () => {
     expect(await world.store.change("t10", "c", change(1, undefined, "one"))).toMatchObject({
       outcome: "stored",
