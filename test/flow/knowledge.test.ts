@@ -174,7 +174,9 @@ describe("changes that other systems tell of", () => {
       outcome: "unchanged",
       revision: first.revision,
     });
-    expect(await world.store.change("t13", "c", change(2, 2_000, "other"))).toMatchObject({ outcome: "late" });
+    expect(await world.store.change("t13", "c", change(2, 2_000, "other"))).toMatchObject({
+      outcome: "late",
+    });
     expect(await textOf("t13")).toBe("The secret word is same.");
     expect(await world.store.change("t13", "c", change(4, 4_000, "other"))).toMatchObject({
       outcome: "stored",

@@ -14,7 +14,13 @@ import type { Bus } from "#runtime/nats/connect.ts";
 import { lastMessage } from "#runtime/nats/reader.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { Presence } from "#runtime/observe/presence.ts";
-import { insteadOf, type KnowledgeWorld, knowledgeWorld, type Reader, silentLog } from "#test/harness/knowledge.ts";
+import {
+  insteadOf,
+  type KnowledgeWorld,
+  knowledgeWorld,
+  type Reader,
+  silentLog,
+} from "#test/harness/knowledge.ts";
 import { startTestQdrant } from "#test/harness/qdrant.ts";
 import { backUp, restore } from "#test/harness/stream-backup.ts";
 import { ask, BY_MEANING, documentsOf, indexed, SHOP, VectorWorld } from "#test/harness/vectors.ts";

@@ -2,16 +2,21 @@
 import { type ErrorCode, JetclawError } from "#contracts/errors.ts";
 import { UNKNOWN_LANGUAGE, type VectorDocument, type VectorIndex } from "./vector-index.ts";
 
-/** What is refused in a batch is tried in halves, until it stands alone. @returns for each item its result or the refusal */
+/**
+ * What is refused in a batch is tried in halves, until it stands alone.
+ * @param onRefused asked before the first half; what it throws ends it @returns for each item its result or the refusal
+ */
 export async function apart<T, R>(
   items: readonly T[],
   refusal: ErrorCode,
   work: (items: readonly T[]) => Promise<readonly R[]>,
+  onRefused?: (why: JetclawError) => Promise<void>,
 ): Promise<(R | JetclawError)[]> {
   try {
     return [...(await work(items))];
   } catch (error) {
     if (!(error instanceof JetclawError) || error.code !== refusal) throw error;
+    await onRefused?.(error);
     if (items.length === 1) return [error];
     const half = items.length >> 1;
     const first = await apart(items.slice(0, half), refusal, work);

@@ -11,6 +11,8 @@ const TEXTS = 32;
 /** Questions share the model: a request that takes longer makes the next one smaller, a quick one larger. */
 const SLOW_MS = 400;
 const QUICK_MS = 150;
+/** So long nobody asks a model that refused everything: each change that waits tries as often for itself. */
+const LEFT_ALONE_MS = 4_000;
 /** No model refuses it. */
 export const PROBE = "shop";
 
@@ -21,20 +23,19 @@ interface Asked {
 }
 
 export class TextBatches {
-  /** One text must not cost the others their vectors. */
-  readonly #embedApart: (texts: readonly string[]) => Promise<(Float32Array | JetclawError)[]>;
+  readonly #embedder: Embedder;
   readonly #batches: Coalescer<Asked, Float32Array | JetclawError | undefined>;
+  /** The model refused everything; nobody asks it before. */
+  #leftAloneUntil = 0;
 
   constructor(embedder: Embedder, batchTexts = TEXTS) {
-    const embedApart = (texts: readonly string[]): Promise<(Float32Array | JetclawError)[]> =>
-      apart(texts, "embeddings.rejected", (some) => embedder.embed(some));
-    this.#embedApart = embedApart;
+    this.#embedder = embedder;
     let size = Math.min(batchTexts, TEXTS);
     this.#batches = new Coalescer({ most: () => size, concurrent: REQUESTS }, async (asked) => {
       const wanted = asked.filter(({ signal }) => !signal?.aborted);
       if (wanted.length === 0) return asked.map(() => undefined);
       const began = performance.now();
-      const vectors = await embedApart(wanted.map(({ text }) => text));
+      const vectors = await this.#embedApart(wanted.map(({ text }) => text));
       const took = performance.now() - began;
       if (took > SLOW_MS) size = Math.max(1, Math.min(size, wanted.length) >> 1);
       else if (took < QUICK_MS) size = Math.min(batchTexts, 2 * size);
@@ -52,12 +53,31 @@ export class TextBatches {
     const vectors = await (signal ? unlessAborted(added, signal) : added);
     const refused = vectors.find((each) => each instanceof JetclawError);
     if (!refused) return vectors as Float32Array[];
-    // A wrong key or model refuses everything: that is nothing to give a document up for. What was asked before may be
-    // remembered, and would be taken whatever the model says now.
-    const [probed] = await this.#embedApart([`${PROBE} ${randomUUID()}`]);
-    if (probed instanceof JetclawError)
-      throw new JetclawError("embeddings.unavailable", refused.detail, { cause: refused });
+    await this.#assertTakesOthers(refused);
     throw refused;
+  }
+
+  /** One text must not cost the others their vectors. In halves every text would be asked for where all are refused. */
+  #embedApart(texts: readonly string[]): Promise<(Float32Array | JetclawError)[]> {
+    if (performance.now() < this.#leftAloneUntil)
+      throw new JetclawError(
+        "embeddings.unavailable",
+        "it refused everything a moment ago and is left alone",
+      );
+    const embed = (some: readonly string[]): Promise<Float32Array[]> => this.#embedder.embed(some);
+    return apart(texts, "embeddings.rejected", embed, (why) => this.#assertTakesOthers(why));
+  }
+
+  /**
+   * A wrong key or model refuses everything: that is nothing to give a document up for. What was asked before may be
+   * remembered, and would be taken whatever the model says now. @throws JetclawError `embeddings.unavailable`
+   */
+  async #assertTakesOthers(why: JetclawError): Promise<void> {
+    const probe = [`${PROBE} ${randomUUID()}`];
+    const [probed] = await apart(probe, "embeddings.rejected", (texts) => this.#embedder.embed(texts));
+    if (!(probed instanceof JetclawError)) return;
+    this.#leftAloneUntil = performance.now() + LEFT_ALONE_MS;
+    throw new JetclawError("embeddings.unavailable", why.detail, { cause: why });
   }
 }
 

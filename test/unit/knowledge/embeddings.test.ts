@@ -15,6 +15,8 @@ import { recordedEmbedder } from "#actors/knowledge/embeddings/recorded.ts";
 import { dot, unitLength } from "#actors/knowledge/embeddings/unit-length.ts";
 import type { Embedder } from "#actors/knowledge/port.ts";
 import { recordOf } from "#actors/knowledge/vectors/passage-vectors.ts";
+import { TextBatches } from "#actors/knowledge/vectors/text-batches.ts";
+import type { JetclawError } from "#contracts/errors.ts";
 
 interface Asked {
   readonly model: string;
@@ -230,6 +232,50 @@ describe("an OpenAI-compatible server", () => {
     expect(await vectors.vectorOf("slow")).toBeUndefined();
     expect(await vectors.vectorOf("  ")).toBeUndefined();
     expect(asked.map(({ input }) => input[0])).toEqual(["quick", "slow"]);
+  });
+});
+
+describe("many documents' texts at once", () => {
+  const texts = Array.from({ length: 64 }, (_, n) => "x".repeat(n + 1));
+
+  test.each([
+    ["a wrong key", 401, "{}"],
+    ["a page of whoever stands before it", 200, "<html>"],
+    ["a vector less than asked for", 200, '{"data":[]}'],
+    ["vectors that are none", 200, '{"data":[{"embedding":[null]}]}'],
+  ])(
+    "a model that refuses everything is told from a text that is refused in a few requests: %s",
+    async (_, status, answer) => {
+      const { baseUrl, asked } = await serverOf((_each, response) => {
+        response.writeHead(status);
+        response.end(answer);
+      });
+      const batches = new TextBatches(client(baseUrl));
+      const all = (): Promise<unknown[]> =>
+        Promise.all(texts.map((text) => batches.embed([text]).catch((error: JetclawError) => error.code)));
+      expect(new Set(await all())).toEqual(new Set(["embeddings.unavailable"]));
+      // Each change that waits tries for itself.
+      await all();
+      expect(asked.length).toBeLessThan(8);
+    },
+  );
+
+  test("a text that is refused costs the others nothing", async () => {
+    const { baseUrl } = await serverOf((each, response, request) => {
+      if (!each.input.includes("x".repeat(7))) return asFloats(each, response, request);
+      response.writeHead(400);
+      response.end("{}");
+    });
+    const batches = new TextBatches(client(baseUrl));
+    const all = texts.map((text) =>
+      batches.embed([text]).then(
+        ([vector]) => ratio(vector),
+        (error) => error.code,
+      ),
+    );
+    expect(await Promise.all(all)).toEqual(
+      texts.map(({ length }) => (length === 7 ? "embeddings.rejected" : length)),
+    );
   });
 });
 
