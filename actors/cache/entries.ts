@@ -220,11 +220,12 @@ export class Entries {
   }
 
   #isBanned({ tenant, answer }: Entry): boolean {
+    if (this.#banned.size === 0) return false;
     const until = answer && this.#banned.get(banKey(tenant, answer.reply));
     return until !== undefined && until > this.#clock.now();
   }
 
-  /** Into memory, unless it was removed since, or its session erased, or it is too old, or another version's. */
+  /** Into memory, unless it or its answer was removed since, or its session erased, or it is too old, or another version's. */
   #take(key: string, data: Uint8Array, seq: number): Entry | undefined {
     if (seq > 0 && (this.#removals.get(key) ?? 0) > seq) return undefined;
     const held = this.#held.get(key);
@@ -232,7 +233,7 @@ export class Entries {
     if (held?.seq === 0) held.seq = seq;
     if (held && held.seq >= seq) return held.entry;
     const entry = decodeEntry(data);
-    if (!entry || this.isErased(entry.tenant, entry.origin)) return undefined;
+    if (!entry || this.isErased(entry.tenant, entry.origin) || this.#isBanned(entry)) return undefined;
     const ttl = entry.at + LIMITS.cacheAgeMs - this.#clock.now();
     if (ttl <= 0) return undefined;
     this.#held.set(key, { entry, seq }, { size: MEMORY_FACTOR * data.length, ttl });

@@ -5,6 +5,7 @@
 import { LRUCache } from "lru-cache";
 import type { Passage } from "#contracts/job.ts";
 import { metrics } from "#runtime/observe/metrics.ts";
+import { textHash } from "./embeddings/text-hash.ts";
 import type { RetrievalQuery } from "./port.ts";
 
 const MEMORY_BYTES = 16 * 1024 * 1024;
@@ -69,5 +70,6 @@ export class HotResults {
 // Ids hold no control characters, so the separators cannot occur in them.
 const versionKey = (tenant: string, collection: string): string => `${tenant}\n${collection}`;
 
+/** By a hash: nobody's words stay here when the session that they were said in is erased. */
 const resultKey = ({ tenant, collections, question, locale, limit }: RetrievalQuery): string =>
-  [tenant, collections.join("\t"), locale ?? "", limit, question.trim()].join("\n");
+  textHash([tenant, collections.join("\t"), locale ?? "", limit, question.trim()].join("\n"));
