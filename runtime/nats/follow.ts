@@ -32,6 +32,8 @@ const BATCH = 512;
  * its connection.
  */
 const BATCH_BYTES = 2 * LIMITS.payloadBytes;
+/** So many messages, and up to twice as many, tell the stream from another one. */
+const SEEN = 8;
 /** Messages are handled for so long before others have their turn. */
 const SLICE_MS = 8;
 const EXPIRES_MS = 30_000;
@@ -101,8 +103,8 @@ class Follower {
   #expected = 1;
   /** Stream sequence from which a new consumer begins; undefined while nothing was seen. */
   #from: number | undefined;
-  /** When the message before it was stored, ms since the epoch; undefined where it was not seen. */
-  #lastAt: number | undefined;
+  /** The messages before it, newest last: when each was stored, ms since the epoch. */
+  readonly #seen: { readonly seq: number; readonly at: number }[] = [];
   /** When the consumer was made, by the server's clock. */
   #begunAt = 0;
   #stopped = false;
@@ -145,6 +147,7 @@ class Follower {
     if (await this.#isAnother()) {
       while (this.#handling) await new Promise((next) => setImmediate(next));
       this.#from = undefined;
+      this.#seen.length = 0;
       this.#options.onAnew?.();
     }
     const begin =
@@ -183,9 +186,12 @@ class Follower {
     const seq = this.#from - 1;
     const { created, state } = await this.#bus.jsm.streams.info(stream);
     if (state.last_seq < seq || Date.parse(created) > this.#begunAt) return true;
-    if (this.#lastAt === undefined) return false;
-    const there = await this.#bus.leaderGet(stream, { seq });
-    return typeof there !== "string" && there.at !== this.#lastAt;
+    for (const seen of this.#seen.toReversed()) {
+      const there = await this.#bus.leaderGet(stream, { seq: seen.seq });
+      // Replaced since, in this stream or in another one: the one before it may tell.
+      if (typeof there !== "string") return there.at !== seen.at;
+    }
+    return false;
   }
 
   #pull(channel: PullChannel): void {
@@ -204,7 +210,8 @@ class Follower {
     if (message.delivery !== this.#expected) return this.#again();
     this.#expected++;
     this.#from = message.seq + 1;
-    this.#lastAt = message.storedAt;
+    this.#seen.push({ seq: message.seq, at: message.storedAt });
+    if (this.#seen.length > 2 * SEEN) this.#seen.splice(0, SEEN);
     this.#waiting.push(message);
     if (this.#handling) return;
     this.#handling = true;

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
 import { INDEXER_ROLE } from "#actors/knowledge/readers.ts";
 import { RevisionReader } from "#actors/knowledge/revisions.ts";
+import { createKnowledgeStore } from "#actors/knowledge/store.ts";
 import { decodeMark } from "#actors/knowledge/vectors/vector-record.ts";
 import { KNOWLEDGE, VECTORS, vectorsMark } from "#contracts/subjects.ts";
 import type { Retrieval } from "#ops/compose/retrieval.ts";
@@ -90,7 +91,7 @@ async function copyOfKnowledge(bus: Bus): Promise<() => Promise<void>> {
 /** Of all streams and of what the server knows of their readers. */
 async function copyOfDisk(
   { server, cleanups }: VectorWorld,
-  { store }: Retrieval,
+  { store }: Pick<Retrieval, "store">,
 ): Promise<() => Promise<void>> {
   const copy = await mkdtemp(join(tmpdir(), "jetclaw-disk-"));
   cleanups.push(() => rm(copy, { recursive: true }));
@@ -149,32 +150,73 @@ test("a document that is not there any more is found by nobody", async () => {
   await waitUntil(isGone, { what: "the running process to know the other stream" });
 });
 
-test("whoever waits for a change is not answered by what a reader had of the stream before", async () => {
+/** A reader that follows nothing anew before it is let. */
+async function readerAway(bus: Bus): Promise<{ reader: RevisionReader; leave: () => () => void }> {
   let follows = Promise.resolve();
-  const { jsm } = world.bus;
-  const add: typeof jsm.consumers.add = async (...consumer) => {
+  const { jsm } = bus;
+  const info: typeof jsm.streams.info = async (...stream) => {
     await follows;
-    return jsm.consumers.add(...consumer);
+    return jsm.streams.info(...stream);
   };
-  const late = insteadOf(world.bus, { jsm: { streams: jsm.streams, consumers: { add } } as typeof jsm });
+  const late = insteadOf(bus, { jsm: { streams: { info }, consumers: jsm.consumers } as typeof jsm });
   const reader = new RevisionReader(late, { instance: "late", log: silentLog });
   await reader.start();
+  const leave = (): (() => void) => {
+    const back = Promise.withResolvers<void>();
+    follows = back.promise;
+    return back.resolve;
+  };
+  return { reader, leave };
+}
+
+test("whoever waits for a change is not answered by what a reader had of the stream before", async () => {
+  const { reader, leave } = await readerAway(world.bus);
   try {
     await put("grass");
     const backup = await backUp(world.bus, KNOWLEDGE);
     const lost = await put("leaves");
     expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
-    const noticed = Promise.withResolvers<void>();
-    follows = noticed.promise;
+    const comeBack = leave();
     await restore(world.bus, backup);
     expect(await world.store.waitIndexed(lost, 500)).toBe(false);
     expect(await put("hay")).toBe(lost);
     expect(await world.store.waitIndexed(lost, 500)).toBe(false);
-    noticed.resolve();
+    comeBack();
     expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
     await expectAnswers("hay");
   } finally {
     await reader.stop();
+  }
+});
+
+test("a disk that was set back and has grown since is known also where the last number seen is free", async () => {
+  const vectors = await VectorWorld.start();
+  const { reader, leave } = await readerAway(await vectors.connect("reader"));
+  const store = createKnowledgeStore(await vectors.connect("store"));
+  let texts = 0;
+  const put = async (document: string): Promise<number> => {
+    const text = `${document} ${texts++}`;
+    return (await store.put("acme", "shop", document, { title: document, text, locale: "en" })).revision;
+  };
+  const revisionOf = (document: string) => reader.changeOf("acme", "shop", document)?.revision;
+  try {
+    const kept = await put("login");
+    const setBack = await copyOfDisk(vectors, { store });
+    await put("login");
+    const seen = await put("whale");
+    await waitUntil(() => revisionOf("whale") === seen, { what: "the reader" });
+    const comeBack = leave();
+    await setBack();
+    await put("otter");
+    expect(await put("whale")).toBe(seen);
+    const last = await put("whale");
+    comeBack();
+    await waitUntil(() => revisionOf("whale") === last, { what: "the last change" });
+    expect(revisionOf("login")).toBe(kept);
+  } finally {
+    await reader.stop();
+    store.stop();
+    await vectors.stop();
   }
 });
 
