@@ -17,7 +17,7 @@ const BUSY = encodeFound({ passages: [], fresh: false, busy: true });
 export interface RetrievalService {
   /** Questions being answered. */
   readonly running: number;
-  /** Takes no more and finishes what it holds. */
+  /** Takes no more and finishes what it holds, and what was on its way: who asked would wait for that in vain. */
   stop(): Promise<void>;
 }
 
@@ -53,7 +53,7 @@ export function serveRetrieval(bus: Bus, retriever: ProvenRetriever, log: Log): 
       return running.size;
     },
     async stop() {
-      subscription.stop();
+      await subscription.drain();
       await Promise.all(running);
     },
   };

@@ -179,7 +179,7 @@ export class Bus {
     subject: string,
     handler: (message: CoreMessage) => void,
     options: { queue?: string } = {},
-  ): Subscription {
+  ): Subscription & { drain(): Promise<void> } {
     const subscription = this.nc.subscribe(subject, {
       ...(options.queue ? { queue: options.queue } : {}),
       callback: (error, message) => {
@@ -194,7 +194,8 @@ export class Bus {
           );
       },
     });
-    return { stop: () => subscription.unsubscribe() };
+    // On a connection that is gone there is nothing left to come.
+    return { stop: () => subscription.unsubscribe(), drain: () => subscription.drain().catch(() => {}) };
   }
 
   /**

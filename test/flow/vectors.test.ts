@@ -302,7 +302,10 @@ test("the role says at once that it is busy, beyond as many questions as could b
   answered.resolve();
   expect(new Set((await first).map(({ busy }) => busy))).toEqual(new Set([false]));
   expect(await put()).toMatchObject({ fresh: true, busy: false });
+  // Asked just before it stops.
+  const last = put();
   await service.stop();
+  expect(await last).toMatchObject({ fresh: true });
 });
 
 test("a host without documents asks the role, and goes on without passages when it is away", async () => {

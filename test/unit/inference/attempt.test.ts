@@ -23,7 +23,7 @@ const parts = (): AttemptParts => ({
     ],
     systemClock,
   ),
-  stops: new Stops({ subscribe: () => ({ stop() {} }) }),
+  stops: new Stops({ subscribe: () => ({ stop() {}, async drain() {} }) }),
   clock: systemClock,
   delivery: 1,
   handBack: new AbortController().signal,
