@@ -58,7 +58,7 @@ export function instructionsFor(assistant: AssistantConfig, locale: string): str
   const { instructions } = assistant;
   if (typeof instructions === "string") return instructions;
   const byLocale = new Map(Object.entries(instructions));
-  const base = locale.toLowerCase().split("-")[0] ?? "";
+  const base = locale.toLowerCase().split(/[-_]/, 1)[0] ?? "";
   return byLocale.get(locale) ?? byLocale.get(base) ?? byLocale.get("en") ?? [...byLocale.values()][0] ?? "";
 }
 
