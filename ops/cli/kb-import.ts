@@ -65,10 +65,9 @@ Examples:
 }
 
 async function importAll(paths: readonly string[], flags: Flags): Promise<void> {
-  const { filesOf, isLanguage } = await import("../import/files.ts");
+  const { filesOf } = await import("../import/files.ts");
   const { locale } = flags;
-  if (locale !== undefined && !isLanguage(locale))
-    throw usage(`--locale is a language such as en or nl-BE, not "${locale}"`);
+  if (locale !== undefined) await requireLanguage(locale);
   const { IMPORTED } = await import("../import/format.ts");
   const { runImport } = await import("../import/run.ts");
   const passedOver = new Map<string, number>();
@@ -111,6 +110,11 @@ async function importAll(paths: readonly string[], flags: Flags): Promise<void> 
   } finally {
     process.off("SIGINT", onSignal);
   }
+}
+
+export async function requireLanguage(locale: string): Promise<void> {
+  const { isLanguage } = await import("../import/files.ts");
+  if (!isLanguage(locale)) throw usage(`--locale is a language such as en or nl-BE, not "${locale}"`);
 }
 
 function targetOf(gateway: GatewayOptions, collection: string): ImportTarget {

@@ -2,10 +2,11 @@
 import { readFile } from "node:fs/promises";
 import { Command } from "commander";
 import { headingOf } from "#contracts/heading.ts";
+import type { DocumentInput } from "#contracts/knowledge.ts";
 import { CliFailure } from "./failure.ts";
 import { ask, type GatewayOptions, gatewayOf } from "./gateway.ts";
 import { allListed, documentPath, type KbOptions, kbSubcommand } from "./kb-collection.ts";
-import { importCommand } from "./kb-import.ts";
+import { importCommand, requireLanguage } from "./kb-import.ts";
 import { reindexCommand } from "./kb-reindex.ts";
 import { searchCommand, statusCommand } from "./kb-search.ts";
 import { vectorsCommand } from "./kb-vectors.ts";
@@ -38,8 +39,8 @@ Examples:
 function putCommand(): Command {
   return kbSubcommand("put", "store a document from a file, or from standard input with -")
     .argument("<document>", "its id")
-    .argument("[file]", "Markdown or text; - or nothing reads standard input", "-")
-    .option("--title <title>", "title; default: the first heading, else the id")
+    .argument("[file]", "Markdown, HTML, text or PDF; - or nothing reads text from standard input", "-")
+    .option("--title <title>", "title; default: the file's, its first heading, else the id")
     .option("--locale <locale>", "language, such as en or nl; default: recognised from the text")
     .option("--link <url>", "where the document can be read")
     .option("--no-wait", "do not wait until it can be found")
@@ -50,16 +51,19 @@ function putCommand(): Command {
         file: string,
         options: KbOptions & { title?: string; locale?: string; link?: string; wait: boolean },
       ) => {
-        const text = await readText(file);
+        const { locale, link } = options;
+        if (locale !== undefined) await requireLanguage(locale);
+        const read = await readInput(file);
+        const title = options.title ?? read.title ?? headingOf(read.text) ?? document.slice(0, 512);
         const answered = await put(
           gatewayOf(options),
           options.collection,
           document,
           {
-            text,
-            title: options.title ?? headingOf(text) ?? document.slice(0, 512),
-            ...(options.locale ? { locale: options.locale } : {}),
-            ...(options.link ? { url: options.link } : {}),
+            ...read,
+            title,
+            ...(locale ? { locale } : {}),
+            ...(link ? { url: link } : {}),
           },
           options.wait,
         );
@@ -144,16 +148,33 @@ async function put(
   return body as Put;
 }
 
-async function readText(file: string): Promise<string> {
-  if (file !== "-")
-    return readFile(file, "utf8").catch((cause: unknown) => {
-      throw new CliFailure(`${file} cannot be read`, {
-        cause,
-        next: "Name a file, or - to read standard input.",
-      });
+/** As an import reads it, so that the same file is the same document. */
+async function readInput(
+  file: string,
+): Promise<Omit<DocumentInput, "title"> & { title?: string | undefined }> {
+  const bytes = file === "-" ? await readStdin() : await readBytes(file);
+  const { fieldsOf } = await import("../import/files.ts");
+  const { holdsLines, isImported, readerOf } = await import("../import/format.ts");
+  const format = file !== "-" && isImported(file) && !holdsLines(file) ? file : "text.txt";
+  try {
+    return fieldsOf(await (await readerOf(format))(bytes));
+  } catch (cause) {
+    throw new CliFailure(`${file === "-" ? "standard input" : file} ${(cause as Error).message}`, { cause });
+  }
+}
+
+async function readBytes(file: string): Promise<Uint8Array> {
+  return await readFile(file).catch((cause: unknown) => {
+    throw new CliFailure(`${file} cannot be read`, {
+      cause,
+      next: "Name a file, or - to read standard input.",
     });
+  });
+}
+
+async function readStdin(): Promise<Uint8Array> {
   if (process.stdin.isTTY) note("Reading the document from the terminal; Ctrl-D ends it.");
-  let text = "";
-  for await (const chunk of process.stdin.setEncoding("utf8")) text += chunk;
-  return text;
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk);
+  return Buffer.concat(chunks);
 }

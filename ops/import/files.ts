@@ -111,12 +111,7 @@ async function readDocument({ path, name, bytes }: SourceFile, locale: string | 
   if (!isId(document)) throw new Error("its path is too long for an id (256 characters)");
   const read = await (await readerOf(name))(await readFile(path));
   const title = (read.title ?? headingOf(read.text) ?? basename(name, extname(name))).slice(0, 512);
-  const parsed = documentInputSchema.safeParse({
-    title,
-    text: read.text,
-    ...(locale ? { locale } : {}),
-    ...besidesOf(read),
-  });
+  const parsed = documentInputSchema.safeParse({ ...(locale ? { locale } : {}), ...fieldsOf(read), title });
   if (read.text.length > LIMITS.documentTextChars)
     throw new Error(
       `has ${read.text.length} characters, a document at most ${LIMITS.documentTextChars}: split it, such as by chapters`,
@@ -136,11 +131,19 @@ async function readDocument({ path, name, bytes }: SourceFile, locale: string | 
 export const isLanguage = (text: string): boolean =>
   /^[a-z]{2,3}(?:[-_][a-z\d]+)*$/i.test(text) && documentInputSchema.shape.locale.safeParse(text).success;
 
-/** What a file says beside its text, as far as a document can have it: `permalink: /about/` is no address. */
-function besidesOf({ locale, url, tags = [] }: Read): Partial<DocumentInput> {
+/** What a file says, as far as a document can have it: `permalink: /about/` is no address. */
+export function fieldsOf({
+  title,
+  text,
+  locale,
+  url,
+  tags = [],
+}: Read): Pick<Read, "title"> & Omit<DocumentInput, "title"> {
   const { shape } = documentInputSchema;
   const fitting = tags.filter((tag) => shape.tags.safeParse([tag]).success).slice(0, MOST_TAGS);
   return {
+    ...(title ? { title: title.slice(0, 512) } : {}),
+    text,
     ...(locale && isLanguage(locale) ? { locale } : {}),
     ...(url && shape.url.safeParse(url).success ? { url } : {}),
     ...(fitting.length > 0 ? { tags: fitting } : {}),

@@ -167,6 +167,25 @@ describe("kb import", () => {
     expect(err).toMatch(/--locale .* such as en or nl-BE/);
   });
 
+  test("put stores a file as an import does, and refuses what is no text", async () => {
+    await write("put/front.md", "---\ntitle: Front\nlocale: nl\n---\n\ufeff# Ruilen\n\nBinnen dertig dagen.");
+    await write("put/marked.txt", Buffer.from("\ufeffMarked.", "utf16le"));
+    await write("put/page.pdf", pdfOf([[{ text: "A page.", size: 11, y: 700 }]]));
+    await write("put/latin.txt", Buffer.from("caf\u00e9", "latin1"));
+    const put = async (name: string, ...more: string[]) =>
+      await kb("put", name, join(folder, "put", name), "-c", "put", ...more);
+    for (const name of ["front.md", "marked.txt", "page.pdf"]) expect((await put(name)).code).toBe(0);
+    const stored = (name: string) => world.store.get("demo", "put", name);
+    expect(await stored("front.md")).toMatchObject({ title: "Front", locale: "nl" });
+    expect((await stored("front.md"))?.text).not.toMatch(/title:/);
+    expect(await stored("marked.txt")).toMatchObject({ title: "marked.txt", text: "Marked." });
+    expect(await stored("page.pdf")).toMatchObject({ text: "A page." });
+    const refused = await put("latin.txt");
+    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/latin\.txt is not UTF-8/)]);
+    expect((await put("front.md", "--locale", "Dutch")).code).toBe(2);
+    expect(await stored("latin.txt")).toBeUndefined();
+  });
+
   test("Ctrl-C ends it cleanly, and the same command goes on where it was", async () => {
     const count = 1_500;
     const held = Promise.withResolvers<void>();
