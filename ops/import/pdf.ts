@@ -8,6 +8,7 @@ import type { Read } from "./format.ts";
 interface Line {
   readonly text: string;
   readonly size: number;
+  readonly left: number;
   /** Distance to the line above, in its own height; 0 for the first of a page. */
   readonly gap: number;
 }
@@ -41,7 +42,7 @@ export async function readPdf(bytes: Uint8Array): Promise<Read> {
 }
 
 function linesOf(items: readonly StructuredTextItem[]): Line[] {
-  const lines: { parts: string[]; size: number; y: number; right: number }[] = [];
+  const lines: { parts: string[]; size: number; y: number; left: number; right: number }[] = [];
   for (const { str, x, y, width, fontSize } of items) {
     if (str.trim() === "") continue;
     const last = lines.at(-1);
@@ -52,11 +53,12 @@ function linesOf(items: readonly StructuredTextItem[]): Line[] {
       );
       last.size = Math.max(last.size, fontSize);
       last.right = x + width;
-    } else lines.push({ parts: [str], size: fontSize, y, right: x + width });
+    } else lines.push({ parts: [str], size: fontSize, y, left: x, right: x + width });
   }
-  return lines.map(({ parts, size, y }, at) => ({
+  return lines.map(({ parts, size, left, y }, at) => ({
     text: parts.join("").replace(/\s+/g, " ").trim(),
     size,
+    left,
     gap: at === 0 ? 0 : Math.abs((lines[at - 1]?.y ?? y) - y) / (size || 1),
   }));
 }
@@ -65,19 +67,23 @@ function markdownOf(pages: readonly (readonly Line[])[]): string {
   const usual = usualSize(pages.flat());
   const blocks: string[] = [];
   let paragraph = "";
+  /** Where the mark of an open item stands: what belongs to the item is further in. */
+  let mark: number | undefined;
   const close = (): void => {
     if (paragraph !== "") blocks.push(paragraph);
     paragraph = "";
+    mark = undefined;
   };
-  for (const { text, size, gap } of pages.flat()) {
+  for (const { text, size, left, gap } of pages.flat()) {
     if (size > usual * HEADING_SIZE && text.length <= HEADING_CHARS) {
       close();
       blocks.push(`## ${text}`);
     } else if (/^[\u2022\u25cf\u25e6\u2013*-]\s/.test(text)) {
       close();
-      blocks.push(`- ${text.slice(1).trim()}`);
+      paragraph = `- ${text.slice(1).trim()}`;
+      mark = left;
     } else {
-      if (gap > PARAGRAPH_GAP) close();
+      if (gap > PARAGRAPH_GAP || (mark !== undefined && left < mark + size / 2)) close();
       // A hyphen before a small letter was only needed for the line.
       paragraph =
         /\p{L}-$/u.test(paragraph) && /^\p{Ll}/u.test(text)

@@ -4,6 +4,8 @@ export interface PdfLine {
   readonly size: number;
   /** Distance from the bottom of the page. */
   readonly y: number;
+  /** Distance from the left of the page; 72 when left out. */
+  readonly x?: number;
 }
 
 export function pdfOf(pages: readonly (readonly PdfLine[])[], title?: string): Buffer {
@@ -12,7 +14,7 @@ export function pdfOf(pages: readonly (readonly PdfLine[])[], title?: string): B
   const font = add("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>");
   const kids = pages.map((lines) => {
     const drawn = lines
-      .map(({ text, size, y }) => `BT /F1 ${size} Tf 72 ${y} Td (${escaped(text)}) Tj ET`)
+      .map(({ text, size, y, x = 72 }) => `BT /F1 ${size} Tf ${x} ${y} Td (${escaped(text)}) Tj ET`)
       .join("\n");
     const content = add(`<< /Length ${Buffer.byteLength(drawn, "latin1")} >>\nstream\n${drawn}\nendstream`);
     return add(

@@ -148,7 +148,9 @@ describe("PDF", () => {
           { text: "change it for another.", size: 11, y: 677 },
           { text: "Send it to us.", size: 11, y: 640 },
           { text: "\u2022 with the form", size: 11, y: 620 },
-          { text: "\u2022 in its box", size: 11, y: 607 },
+          { text: "\u2022 in its box, with every-", size: 11, y: 607 },
+          { text: "thing that came in it", size: 11, y: 594, x: 82 },
+          { text: "We pay for it.", size: 11, y: 581 },
         ],
         [{ text: "Refunds take five days.", size: 11, y: 720 }],
       ],
@@ -156,7 +158,7 @@ describe("PDF", () => {
     );
     expect(await readPdf(pdf)).toEqual({
       title: "Terms",
-      text: "## Returns\n\nYou can return an item within thirty days after it came, and exchange it for another.\n\nSend it to us.\n\n- with the form\n- in its box\n\nRefunds take five days.",
+      text: "## Returns\n\nYou can return an item within thirty days after it came, and exchange it for another.\n\nSend it to us.\n\n- with the form\n- in its box, with everything that came in it\n\nWe pay for it. Refunds take five days.",
     });
   });
   test("what is broken or empty says so", async () => {
