@@ -18,6 +18,8 @@ const HEADING_SIZE = 1.15;
 const HEADING_CHARS = 120;
 /** Lines further apart, in line heights, are of different paragraphs. */
 const PARAGRAPH_GAP = 1.6;
+/** What begins or ends so many pages is none of their text. */
+const MARGIN_PAGES = 3;
 
 /** @throws Error for a file that is broken, needs a password, or holds pictures of text only */
 export async function readPdf(bytes: Uint8Array): Promise<Read> {
@@ -29,8 +31,7 @@ export async function readPdf(bytes: Uint8Array): Promise<Read> {
   });
   try {
     const { items } = await extractTextItems(pdf);
-    const pages = items.map(linesOf);
-    const text = markdownOf(pages);
+    const text = markdownOf(withoutMargins(items.map(linesOf)));
     if (text === "")
       throw new Error("holds no text; if its pages are pictures, it needs text recognition first");
     const { info } = await getMeta(pdf);
@@ -61,6 +62,35 @@ function linesOf(items: readonly StructuredTextItem[]): Line[] {
     left,
     gap: at === 0 ? 0 : Math.abs((lines[at - 1]?.y ?? y) - y) / (size || 1),
   }));
+}
+
+/**
+ * Numbers of pages and what stands above or below each of them would come in the middle of sentences. The first of what is
+ * repeated stays: nothing is lost.
+ */
+function withoutMargins(pages: readonly (readonly Line[])[]): Line[][] {
+  const seen = new Map<string, number>();
+  const nameAt = (page: number, { text }: Line): string =>
+    /^\d+$/.test(text) ? `${Number(text) - page}` : ` ${text.replace(/\d+/g, "")}`;
+  const edgesOf = (lines: readonly Line[]): Line[] => [
+    ...new Set([...lines.slice(0, 1), ...lines.slice(-1)]),
+  ];
+  for (const [page, lines] of pages.entries())
+    for (const line of edgesOf(lines)) {
+      const name = nameAt(page, line);
+      seen.set(name, (seen.get(name) ?? 0) + 1);
+    }
+  const kept = new Set<string>();
+  return pages.map((lines, page) => {
+    const edges = edgesOf(lines);
+    return lines.filter((line) => {
+      const name = nameAt(page, line);
+      if (!edges.includes(line) || (seen.get(name) ?? 0) < MARGIN_PAGES) return true;
+      if (kept.has(name) || !name.startsWith(" ")) return false;
+      kept.add(name);
+      return true;
+    });
+  });
 }
 
 function markdownOf(pages: readonly (readonly Line[])[]): string {

@@ -161,6 +161,19 @@ describe("PDF", () => {
       text: "## Returns\n\nYou can return an item within thirty days after it came, and exchange it for another.\n\nSend it to us.\n\n- with the form\n- in its box, with everything that came in it\n\nWe pay for it. Refunds take five days.",
     });
   });
+  test("numbers of pages go, and what stands above each page but for the first time; other numbers stay", async () => {
+    const page = (n: number, ...texts: string[]) =>
+      [`Handbook, page ${n}`, ...texts, `${n}`].map((text, at) => ({ text, size: 11, y: 720 - 13 * at }));
+    const pages = [
+      page(4, "Parking is free for", "12"),
+      page(5, "months, and then"),
+      page(6, "it costs 7 euros."),
+    ];
+    expect((await readPdf(pdfOf(pages))).text).toBe(
+      "Handbook, page 4 Parking is free for 12 months, and then it costs 7 euros.",
+    );
+    expect((await readPdf(pdfOf(pages.slice(0, 2)))).text).toMatch(/12 4 Handbook, page 5 months/);
+  });
   test("what is broken or empty says so", async () => {
     await expect(readPdf(Buffer.from("no pdf at all"))).rejects.toThrow(/cannot be read as PDF/);
     await expect(readPdf(pdfOf([[]]))).rejects.toThrow(/holds no text/);
