@@ -34,6 +34,13 @@ export async function checkTopology(bus: Bus, pools: readonly string[]): Promise
   return { total: declared.length, missing, different };
 }
 
+/** How far the server's clock, by which timers go off, is ahead of ours; undefined where it does not say. */
+export async function serverAheadMs(bus: Bus): Promise<number | undefined> {
+  const info: { ts?: string } = await bus.jsm.streams.info(`KV_${BUCKETS.config}`);
+  const at = Date.parse(info.ts ?? "");
+  return Number.isNaN(at) ? undefined : at - Date.now();
+}
+
 async function deploymentOf(bus: Bus): Promise<Deployment | undefined> {
   if (!(await configOf(bus, `KV_${BUCKETS.config}`))) return undefined;
   const { value } = await new Kv(bus, BUCKETS.config).getFromLeader("deployment");

@@ -12,6 +12,8 @@ export interface Beat {
   /** Host name of the machine and process id, for the operator. */
   readonly where: string;
   readonly startedAt: number;
+  /** By its own clock; older processes do not say it. */
+  readonly sentAt?: number;
   readonly draining: boolean;
   /** It says so this often; heard no more for four times as long, it counts as gone. */
   readonly everyMs: number;
@@ -45,6 +47,7 @@ export function announce(
         subject,
         encode({
           ...beat,
+          sentAt: Date.now(),
           draining: draining(),
           info: info(),
           everyMs: next,
@@ -72,7 +75,7 @@ export function announce(
 const MISSED_BEATS = LIMITS.suspectMs / LIMITS.heartbeatMs;
 
 export class Presence {
-  readonly #seen = new Map<string, { beat: Beat; at: number }>();
+  readonly #seen = new Map<string, { beat: Beat; at: number; aheadMs: number }>();
   readonly #stop: () => void;
   readonly #onBeat: ((beat: Beat) => void) | undefined;
 
@@ -88,7 +91,10 @@ export class Presence {
     // Placement and the readers of knowledge beat on neighbouring subjects, in shapes of their own.
     if (typeof beat.role !== "string" || beat.info === undefined) return;
     if (beat.gone) this.#seen.delete(`${beat.role}/${beat.instance}`);
-    else this.#seen.set(`${beat.role}/${beat.instance}`, { beat, at: performance.now() });
+    else {
+      const aheadMs = (beat.sentAt ?? Date.now()) - Date.now();
+      this.#seen.set(`${beat.role}/${beat.instance}`, { beat, at: performance.now(), aheadMs });
+    }
     this.#onBeat?.(beat);
   }
 
@@ -98,6 +104,11 @@ export class Presence {
     for (const [id, { beat, at }] of this.#seen)
       if (now - at > MISSED_BEATS * (beat.everyMs ?? LIMITS.heartbeatMs)) this.#seen.delete(id);
     return [...this.#seen.values()].map(({ beat }) => beat);
+  }
+
+  /** How far the clock of each process is ahead of ours, as far as a message's way lets it be told. */
+  clocks(): { where: string; aheadMs: number }[] {
+    return [...this.#seen.values()].map(({ beat, aheadMs }) => ({ where: beat.where, aheadMs }));
   }
 
   stop(): void {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { encode } from "#contracts/codec.ts";
 import { configSchema } from "#contracts/config.ts";
-import { BUCKETS, modelHealthKey } from "#contracts/subjects.ts";
+import { BUCKETS, CORE, modelHealthKey } from "#contracts/subjects.ts";
 import { CHECKS } from "#ops/cli/doctor/checks.ts";
 import { program } from "#ops/cli/main.ts";
 import { type RunningProcess, runProcess } from "#ops/compose/process.ts";
@@ -13,6 +13,7 @@ import { readSettings } from "#ops/settings.ts";
 import { connectBus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { createLog } from "#runtime/observe/log.ts";
+import { announce } from "#runtime/observe/presence.ts";
 import { counter, mended } from "#test/harness/counter.ts";
 import { startTestNats, type TestNats } from "#test/harness/nats.ts";
 import { waitUntil } from "#test/harness/wait.ts";
@@ -259,4 +260,47 @@ test("doctor tells of a level that is held and of models that fail", async () =>
     next: expect.stringContaining("model failed"),
   });
   await bus.close();
+});
+
+test("doctor tells of a clock that is wrong, and of a deployment that nobody holds conversations in", async () => {
+  const check = (name: string, natsUrl: string) =>
+    CHECKS.find(([each]) => each === name)?.[1]({
+      natsUrl,
+      named: { nats: true },
+      settings: readSettings({}),
+    } as never);
+  expect(await check("clocks", nats.url)).toEqual({ state: "ok", found: "agree" });
+  const bus = await connectBus({ servers: nats.url, name: "late", log: createLog({ level: "silent" }) });
+  const beat = { role: "worker", instance: "w", startedAt: 0, draining: false, everyMs: 60_000 };
+  const late = {
+    ...beat,
+    where: "gpu-1/7",
+    sentAt: Date.now() + 3_600_000,
+    info: { pools: "other", slots: 1 },
+  };
+  bus.subscribe(CORE.rollCall, () => bus.publish(CORE.roleHeartbeat("worker"), encode(late)));
+  await bus.flush();
+  expect(await check("clocks", nats.url)).toMatchObject({
+    state: "fail",
+    found: expect.stringMatching(/^gpu-1\/7 is 3[56]\d\d s ahead/),
+    next: expect.stringContaining("NTP"),
+  });
+  await bus.close();
+
+  const other = await startTestNats();
+  const alone = await connectBus({ servers: other.url, name: "alone", log: createLog({ level: "silent" }) });
+  const worker = announce(
+    alone,
+    { role: "worker", instance: "w" },
+    () => ({ pools: "default" }),
+    () => false,
+  );
+  expect(await check("workers", other.url)).toMatchObject({
+    state: "fail",
+    found: expect.stringContaining("no process holds conversations"),
+    next: "jetclaw run conversation",
+  });
+  worker.stop();
+  await alone.close();
+  await other.stop();
 });

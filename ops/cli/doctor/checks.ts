@@ -21,7 +21,7 @@ import { checkTopology } from "#runtime/nats/topology-check.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { ask } from "../gateway.ts";
 import { type Check, type Found, fail, ok, reasonOf, warn } from "./finding.ts";
-import { checkLoad, checkWorkers } from "./serving.ts";
+import { checkClocks, checkLoad, checkWorkers } from "./serving.ts";
 
 const PROBE_MS = 1_500;
 const HTTP_MS = 3_000;
@@ -329,6 +329,7 @@ export const CHECKS: readonly (readonly [string, Check])[] = [
   ["nats", checkNats],
   ["streams", checkStreams],
   ["workers", whereNatsAnswers(checkWorkers)],
+  ["clocks", whereNatsAnswers(checkClocks)],
   ["load", whereNatsAnswers(checkLoad)],
   ["gateway", checkGateway],
   ["models", checkModels],
