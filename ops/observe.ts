@@ -51,12 +51,18 @@ export async function startTelemetry(service: string, log: Log): Promise<Telemet
   };
 }
 
-function wanted(log: Log): boolean {
+/** Where traces go; undefined: nowhere. */
+export function traceEndpoint(): string | undefined {
   const { OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_SDK_DISABLED } = process.env;
-  if (OTEL_SDK_DISABLED?.toLowerCase() === "true") return false;
-  if (!OTEL_EXPORTER_OTLP_ENDPOINT && !OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) return false;
+  if (OTEL_SDK_DISABLED?.toLowerCase() === "true" || process.env.OTEL_TRACES_EXPORTER === "none")
+    return undefined;
+  return OTEL_EXPORTER_OTLP_TRACES_ENDPOINT || OTEL_EXPORTER_OTLP_ENDPOINT || undefined;
+}
+
+function wanted(log: Log): boolean {
+  if (traceEndpoint() === undefined) return false;
   const exporter = process.env.OTEL_TRACES_EXPORTER || "otlp";
-  if (exporter === "otlp" || exporter === "none") return exporter === "otlp";
+  if (exporter === "otlp") return true;
   log.warn({ exporter }, "OTEL_TRACES_EXPORTER is neither otlp nor none: no traces are sent");
   return false;
 }
@@ -89,8 +95,18 @@ function told(log: Log) {
     const now = performance.now();
     if (now - saidAt < TELL_MS) return;
     saidAt = now;
-    log.warn({ reason }, "OpenTelemetry says that something is wrong with the traces");
+    log.warn({ reason: messageIn(reason) }, "OpenTelemetry says that something is wrong with the traces");
   };
   const nothing = (): void => {};
   return { error: say, warn: say, info: nothing, debug: nothing, verbose: nothing };
+}
+
+/** An error of an exporter comes as JSON with its stack. */
+function messageIn(reason: string): string {
+  try {
+    const { message } = JSON.parse(reason) as { message?: unknown };
+    return typeof message === "string" ? message : reason;
+  } catch {
+    return reason;
+  }
 }

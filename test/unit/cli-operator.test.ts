@@ -148,6 +148,23 @@ test("doctor tells a server that accepts and says nothing from one that does not
   await new Promise((resolve) => silent.close(resolve));
 });
 
+test("doctor tells of a collector of traces that is gone", async () => {
+  const port = await listen((_, response) => response.end());
+  const check = CHECKS.find(([name]) => name === "traces")?.[1];
+  const found = async (OTEL_EXPORTER_OTLP_ENDPOINT: string) => {
+    vi.stubEnv("OTEL_EXPORTER_OTLP_ENDPOINT", OTEL_EXPORTER_OTLP_ENDPOINT);
+    return await check?.({} as never).finally(() => vi.unstubAllEnvs());
+  };
+  expect(await found("")).toMatchObject({ state: "ok", found: "none are sent" });
+  expect(await found(`http://127.0.0.1:${port}`)).toMatchObject({ state: "ok" });
+  expect(await found("http://127.0.0.1:1")).toMatchObject({
+    state: "warn",
+    found: "nothing answers at http://127.0.0.1:1",
+    next: expect.stringContaining("collector"),
+  });
+  expect(await found("127.0.0.1:4318")).toMatchObject({ state: "warn" });
+});
+
 test("doctor leaves no folder behind, and wants none where NATS is elsewhere", async () => {
   const folder = await mkdtemp(join(tmpdir(), "jetclaw-doctor-"));
   const data = CHECKS.find(([name]) => name === "data")?.[1];

@@ -12,6 +12,7 @@ import { connectTo } from "#ops/compose/open.ts";
 import { documentEmbedder, qdrantOptions, spaceOf } from "#ops/compose/vectors.ts";
 import { modelsOf } from "#ops/config/model.ts";
 import { loadConfig } from "#ops/config.ts";
+import { traceEndpoint } from "#ops/observe.ts";
 import { splitNatsUrl, urlOf } from "#ops/settings.ts";
 import { probe } from "#runtime/nats/server/probe.ts";
 import { isNewEnough, OLDEST_VERSION } from "#runtime/nats/server/version.ts";
@@ -309,6 +310,20 @@ const checkVectors: Check = async ({ settings }) => {
 
 const isLoopback = (url: string): boolean => /^(localhost|127\.|\[::1\])/.test(new URL(url).hostname);
 
+const checkTraces: Check = async () => {
+  const at = traceEndpoint();
+  if (at === undefined) return ok("none are sent");
+  const next = "Start the collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT; what works, works without it.";
+  if (!URL.canParse(at) || !/^https?:/.test(at))
+    return warn(`"${at}" is no URL such as http://127.0.0.1:4318`, next);
+  const url = new URL(at);
+  const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
+  const { kind } = await probe(hostOf(url), port, PROBE_MS);
+  return kind === "closed" || kind === "lost"
+    ? warn(`nothing answers at ${url.origin}`, next)
+    : ok(`to ${url.origin}`);
+};
+
 const checkPackage: Check = async () => ok(fileURLToPath(new URL("../../..", import.meta.url)));
 
 /** A server that greets nobody would be waited for by each. */
@@ -335,4 +350,5 @@ export const CHECKS: readonly (readonly [string, Check])[] = [
   ["models", checkModels],
   ["embeddings", checkEmbeddings],
   ["vectors", checkVectors],
+  ["traces", checkTraces],
 ];
