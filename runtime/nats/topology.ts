@@ -189,7 +189,20 @@ export async function readDeployment(bus: Bus): Promise<Deployment> {
   const subject = new Kv(bus, BUCKETS.config).subjectOf(DEPLOYMENT_KEY);
   const answer = await bus.leaderGet(`KV_${BUCKETS.config}`, { last_by_subj: subject });
   if (typeof answer === "string") throw new JetclawError("deployment.missing");
-  return decode<Deployment>(answer.data);
+  return readRecord(answer.data);
+}
+
+/** @throws JetclawError `start.refused` where it is no record of ours */
+function readRecord(data: Uint8Array): Deployment {
+  try {
+    return decode<Deployment>(data);
+  } catch (cause) {
+    throw new JetclawError(
+      "start.refused",
+      `the record "${DEPLOYMENT_KEY}" in the bucket ${BUCKETS.config} cannot be read: it was made by something else, or by another version`,
+      { cause },
+    );
+  }
 }
 
 /** What the first provisioning fixed. The bucket is made where it is missing and otherwise left as it is. */
@@ -197,7 +210,7 @@ async function deploymentOf(bus: Bus, replicas: number): Promise<Deployment | un
   // Reconciled before it is read, a process that names no replicas would take those of a cluster away.
   await create(bus, { ...bucket(BUCKETS.config), num_replicas: replicas });
   const { value } = await soon(() => new Kv(bus, BUCKETS.config).getFromLeader(DEPLOYMENT_KEY));
-  return value ? decode<Deployment>(value) : undefined;
+  return value ? readRecord(value) : undefined;
 }
 
 /** TOKENS lives in memory: after a server restart it is gone and made again. */
@@ -219,7 +232,7 @@ async function reconcile(bus: Bus, declared: Declared): Promise<void> {
     if (differs(declared, config)) await bus.jsm.streams.update(declared.name, declared);
   } catch (error) {
     if (error instanceof JetclawError) throw error;
-    if (!(error instanceof JetStreamApiError) || error.code !== 10059) throw natsError(error);
+    if (!(error instanceof JetStreamApiError) || error.code !== 10059) throw refusedOr(error, declared);
     await create(bus, declared);
   }
 }
@@ -233,6 +246,23 @@ const READY_PAUSE_MS = 500;
 /** A stream that a cluster has just made is known on all its nodes. */
 const SOON_MS = 5_000;
 const SOON_PAUSE_MS = 50;
+
+/** A server outside of a cluster keeps one copy. */
+const NO_REPLICAS = 10074;
+/** Of memory or files, by its limits or the disk. */
+const NO_ROOM = new Set([10023, 10028, 10047]);
+
+/** What waiting does not mend says what does. */
+function refusedOr(error: unknown, { name, num_replicas: replicas }: Declared): JetclawError {
+  const code = error instanceof JetStreamApiError ? error.code : 0;
+  const why =
+    code === NO_REPLICAS
+      ? `replicas: ${replicas} needs a cluster, and this NATS server is alone; configure replicas: 1, or name a cluster's servers`
+      : NO_ROOM.has(code)
+        ? `NATS has no room for the stream ${name}; raise its max_file_store and max_memory_store, or make room on its disk`
+        : undefined;
+  return why === undefined ? natsError(error) : new JetclawError("start.refused", why, { cause: error });
+}
 
 /** Repeats what a stream that was just made refuses because not every node knows of it. */
 async function soon<T>(work: () => Promise<T>): Promise<T> {
@@ -258,7 +288,7 @@ async function create(bus: Bus, declared: Declared): Promise<void> {
       if (code === NAME_IN_USE) return;
       // A question is not answered when the meta leader changes: made or not, it is asked for once more.
       const again = NOT_READY.has(code) || error instanceof TimeoutError || error instanceof RequestError;
-      if (!again || performance.now() > until) throw natsError(error);
+      if (!again || !bus.connected || performance.now() > until) throw refusedOr(error, declared);
       bus.log.warn({ stream: declared.name, err: natsError(error) }, "the NATS cluster is not whole yet");
       await new Promise((next) => setTimeout(next, READY_PAUSE_MS));
     }

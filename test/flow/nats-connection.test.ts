@@ -10,7 +10,7 @@ import { Kv } from "#runtime/nats/kv.ts";
 import { Outbound } from "#runtime/nats/outbound.ts";
 import { makePlainStream } from "#runtime/nats/plain-stream.ts";
 import { follow, messagesFrom } from "#runtime/nats/reader.ts";
-import { provision } from "#runtime/nats/topology.ts";
+import { provision, readDeployment } from "#runtime/nats/topology.ts";
 import { WorkQueue } from "#runtime/nats/work-queue.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { startTestNats, type TestNats } from "#test/harness/nats.ts";
@@ -111,6 +111,24 @@ test("a stream that stores nothing shows until it does, whatever else is stored"
   await provision(bus, { shards: 1, pools: [pool] });
   await bus.append(subject, encode({}));
   expect(bus.stalled).toBe(false);
+});
+
+test("what provisioning cannot do is told with what helps, and changes nothing", async () => {
+  const wish = { shards: 1, pools: [], replicas: 3 };
+  await expect(provision(bus, wish)).rejects.toMatchObject({
+    code: "start.refused",
+    detail: expect.stringMatching(/^replicas: 3 needs a cluster.*configure replicas: 1/),
+  });
+  expect(await readDeployment(bus)).toMatchObject({ replicas: 1 });
+  const config = new Kv(bus, BUCKETS.config);
+  const { value = new Uint8Array() } = await config.getFromLeader("deployment");
+  await config.put("deployment", new TextEncoder().encode("of another program"));
+  for (const read of [readDeployment(bus), provision(bus, { pools: [] })])
+    await expect(read).rejects.toMatchObject({
+      code: "start.refused",
+      detail: expect.stringContaining('"deployment" in the bucket config cannot be read'),
+    });
+  await config.put("deployment", value);
 });
 
 test("what went down with its connection counts until anything is stored again", async () => {
