@@ -6,7 +6,7 @@ import { Entries, removeEntry } from "#actors/cache/entries.ts";
 import { entryOf } from "#actors/cache/entry.ts";
 import { invalidate, startInvalidator } from "#actors/cache/invalidator.ts";
 import { fingerprintOf } from "#actors/cache/key.ts";
-import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
+import type { CacheQuery } from "#actors/cache/port.ts";
 import { JetclawError } from "#contracts/errors.ts";
 import type { Passage } from "#contracts/job.ts";
 import { BUCKETS, bucketSubject } from "#contracts/subjects.ts";
@@ -14,6 +14,7 @@ import { systemClock } from "#runtime/clock.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import {
+  answerFrom,
   insteadOf,
   type KnowledgeWorld,
   knowledgeWorld,
@@ -66,17 +67,6 @@ async function queryFor(reader: Reader, tenant: string, topic: string): Promise<
 }
 
 /** What a model would say: the text of the best passage. */
-function answerFrom(query: CacheQuery): CachedAnswer {
-  const [best] = query.passages;
-  if (!best) throw new Error("nothing was retrieved");
-  const { collection, document, revision, title, text } = best;
-  return {
-    reply: text,
-    citations: [{ collection, document, revision, title, passage: text }],
-    model: "fake",
-  };
-}
-
 async function put(tenant: string, topic: string, version: number): Promise<number> {
   const { revision } = await world.store.put(tenant, "c", topic, content(topic, version));
   expect(await world.store.waitIndexed(revision, PATIENCE_MS)).toBe(true);

@@ -3,8 +3,8 @@
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { CacheQuery } from "#actors/cache/port.ts";
 import { INDEXER_ROLE } from "#actors/knowledge/readers.ts";
 import { RevisionReader } from "#actors/knowledge/revisions.ts";
 import { createKnowledgeStore } from "#actors/knowledge/store.ts";
@@ -16,6 +16,7 @@ import { lastMessage } from "#runtime/nats/reader.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { Presence } from "#runtime/observe/presence.ts";
 import {
+  answerFrom,
   insteadOf,
   type KnowledgeWorld,
   knowledgeWorld,
@@ -32,11 +33,6 @@ const QUESTION = "What does a zebra eat?";
 
 let world: KnowledgeWorld;
 let running: Reader;
-beforeEach(async () => {
-  world = await knowledgeWorld();
-  running = await world.reader("running");
-});
-afterEach(() => world?.stop());
 
 const documentOf = (food: string) => ({ title: "Zebra", text: `A zebra eats ${food}.`, locale: "en" });
 
@@ -50,16 +46,6 @@ async function queryFor({ retriever, cache }: Reader): Promise<CacheQuery> {
   const passages = await retriever.retrieve(asked);
   const scope = { tenant: TENANT, assistant: "a", assistantVersion: "1", tier: "small", locale: "en" };
   return { ...scope, question: QUESTION, passages, position };
-}
-
-function answerFrom({ passages: [best] }: CacheQuery): CachedAnswer {
-  if (!best) throw new Error("nothing was retrieved");
-  const { collection, document, revision, title, text } = best;
-  return {
-    reply: text,
-    citations: [{ collection, document, revision, title, passage: text }],
-    model: "fake",
-  };
 }
 
 /** What a turn would say: what is served from the caches, else what the documents say. */
@@ -107,49 +93,6 @@ async function copyOfDisk(
   return () => anew(copy, server.dataDir);
 }
 
-test("made anew: the same revision of the same document is another change", async () => {
-  const first = await put("grass");
-  expect(await world.store.waitIndexed(first, PATIENCE_MS)).toBe(true);
-  await warm();
-  await world.bus.jsm.streams.delete(KNOWLEDGE);
-  await provision(world.bus, { shards: 1, pools: [] });
-  expect(await put("hay")).toBe(first);
-  await expectAnswers("hay");
-});
-
-test("restored from a backup: what was written since then, and what is written again under its numbers", async () => {
-  await put("grass");
-  await world.store.put(TENANT, "c", "whale", { title: "Whale", text: "Plankton.", locale: "en" });
-  const backup = await backUp(world.bus, KNOWLEDGE);
-  const lost = await put("leaves");
-  expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
-  await warm();
-  await restore(world.bus, backup);
-  await expectAnswers("grass");
-  expect(await put("hay")).toBe(lost);
-  await expectAnswers("hay");
-});
-
-test("what a restored stream took at once, before anybody looked, is told from what had its number", async () => {
-  await put("grass");
-  const backup = await backUp(world.bus, KNOWLEDGE);
-  const lost = await put("leaves");
-  expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
-  await warm();
-  await restore(world.bus, backup);
-  expect(await put("hay")).toBe(lost);
-  await expectAnswers("hay");
-});
-
-test("a document that is not there any more is found by nobody", async () => {
-  const backup = await backUp(world.bus, KNOWLEDGE);
-  const lost = await put("leaves");
-  expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
-  await restore(world.bus, backup);
-  const isGone = async (): Promise<boolean> => (await queryFor(running)).passages.length === 0;
-  await waitUntil(isGone, { what: "the running process to know the other stream" });
-});
-
 /** A reader that follows nothing anew before it is let. */
 async function readerAway(bus: Bus): Promise<{ reader: RevisionReader; leave: () => () => void }> {
   let follows = Promise.resolve();
@@ -169,75 +112,134 @@ async function readerAway(bus: Bus): Promise<{ reader: RevisionReader; leave: ()
   return { reader, leave };
 }
 
-test("whoever waits for a change is not answered by what a reader had of the stream before", async () => {
-  const { reader, leave } = await readerAway(world.bus);
-  try {
+describe("under warm caches", () => {
+  beforeEach(async () => {
+    world = await knowledgeWorld();
+    running = await world.reader("running");
+  });
+  afterEach(() => world?.stop());
+
+  test("made anew: the same revision of the same document is another change", async () => {
+    const first = await put("grass");
+    expect(await world.store.waitIndexed(first, PATIENCE_MS)).toBe(true);
+    await warm();
+    await world.bus.jsm.streams.delete(KNOWLEDGE);
+    await provision(world.bus, { shards: 1, pools: [] });
+    expect(await put("hay")).toBe(first);
+    await expectAnswers("hay");
+  });
+
+  test("restored from a backup: what was written since then, and what is written again under its numbers", async () => {
+    await put("grass");
+    await world.store.put(TENANT, "c", "whale", { title: "Whale", text: "Plankton.", locale: "en" });
+    const backup = await backUp(world.bus, KNOWLEDGE);
+    const lost = await put("leaves");
+    expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
+    await warm();
+    await restore(world.bus, backup);
+    await expectAnswers("grass");
+    expect(await put("hay")).toBe(lost);
+    await expectAnswers("hay");
+  });
+
+  test("what a restored stream took at once, before anybody looked, is told from what had its number", async () => {
     await put("grass");
     const backup = await backUp(world.bus, KNOWLEDGE);
     const lost = await put("leaves");
     expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
-    const comeBack = leave();
+    await warm();
     await restore(world.bus, backup);
-    expect(await world.store.waitIndexed(lost, 500)).toBe(false);
     expect(await put("hay")).toBe(lost);
-    expect(await world.store.waitIndexed(lost, 500)).toBe(false);
-    comeBack();
-    expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
     await expectAnswers("hay");
-  } finally {
-    await reader.stop();
-  }
-});
+  });
 
-test("a disk that was set back and has grown since is known also where the last number seen is free", async () => {
-  const vectors = await VectorWorld.start();
-  const { reader, leave } = await readerAway(await vectors.connect("reader"));
-  const store = createKnowledgeStore(await vectors.connect("store"));
-  let texts = 0;
-  const put = async (document: string): Promise<number> => {
-    const text = `${document} ${texts++}`;
-    return (await store.put("acme", "shop", document, { title: document, text, locale: "en" })).revision;
-  };
-  const revisionOf = (document: string) => reader.changeOf("acme", "shop", document)?.revision;
-  try {
-    const kept = await put("login");
-    const setBack = await copyOfDisk(vectors, { store });
-    await put("login");
-    const seen = await put("whale");
-    await waitUntil(() => revisionOf("whale") === seen, { what: "the reader" });
-    const comeBack = leave();
-    await setBack();
-    await put("otter");
-    expect(await put("whale")).toBe(seen);
-    const last = await put("whale");
-    comeBack();
-    await waitUntil(() => revisionOf("whale") === last, { what: "the last change" });
-    expect(revisionOf("login")).toBe(kept);
-  } finally {
-    await reader.stop();
-    store.stop();
-    await vectors.stop();
-  }
-});
+  test("a document that is not there any more is found by nobody", async () => {
+    const backup = await backUp(world.bus, KNOWLEDGE);
+    const lost = await put("leaves");
+    expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
+    await restore(world.bus, backup);
+    const isGone = async (): Promise<boolean> => (await queryFor(running)).passages.length === 0;
+    await waitUntil(isGone, { what: "the running process to know the other stream" });
+  });
 
-test.each([
-  { where: "memory", inQdrant: false, ofDisk: false },
-  { where: "Qdrant", inQdrant: true, ofDisk: false },
-  { where: "Qdrant, with the server's whole disk", inQdrant: true, ofDisk: true },
-])(
-  "whoever waits for a change waits for its vectors, whatever its number was before: in $where",
-  async ({ inQdrant, ofDisk }) => {
-    const vectors = await VectorWorld.start();
+  test("whoever waits for a change is not answered by what a reader had of the stream before", async () => {
+    const { reader, leave } = await readerAway(world.bus);
     try {
-      const qdrant = inQdrant ? await startTestQdrant() : undefined;
-      vectors.cleanups.push(() => qdrant?.stop());
-      await vectors.indexerOf("indexer", qdrant);
-      const one = await vectors.retrievalOf("one", qdrant);
-      const bus = await vectors.connect("operator");
+      await put("grass");
+      const backup = await backUp(world.bus, KNOWLEDGE);
+      const lost = await put("leaves");
+      expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
+      const comeBack = leave();
+      await restore(world.bus, backup);
+      expect(await world.store.waitIndexed(lost, 500)).toBe(false);
+      expect(await put("hay")).toBe(lost);
+      expect(await world.store.waitIndexed(lost, 500)).toBe(false);
+      comeBack();
+      expect(await world.store.waitIndexed(lost, PATIENCE_MS)).toBe(true);
+      await expectAnswers("hay");
+    } finally {
+      await reader.stop();
+    }
+  });
+});
+
+describe("with vectors", () => {
+  let vectors: VectorWorld;
+  beforeEach(async () => {
+    vectors = await VectorWorld.start();
+  });
+  afterEach(() => vectors?.stop());
+
+  /** An indexer, and a process that retrieves, both of which know one document. */
+  async function shopIn(inQdrant: boolean) {
+    const qdrant = inQdrant ? await startTestQdrant() : undefined;
+    vectors.cleanups.push(() => qdrant?.stop());
+    await vectors.indexerOf("indexer", qdrant);
+    const one = await vectors.retrievalOf("one", qdrant);
+    await indexed(one, (await one.store.put("acme", "shop", "login", SHOP.login)).revision);
+    return { one, qdrant, bus: await vectors.connect("operator") };
+  }
+
+  test("a disk that was set back and has grown since is known also where the last number seen is free", async () => {
+    const { reader, leave } = await readerAway(await vectors.connect("reader"));
+    const store = createKnowledgeStore(await vectors.connect("store"));
+    let texts = 0;
+    const put = async (document: string): Promise<number> => {
+      const text = `${document} ${texts++}`;
+      return (await store.put("acme", "shop", document, { title: document, text, locale: "en" })).revision;
+    };
+    const revisionOf = (document: string) => reader.changeOf("acme", "shop", document)?.revision;
+    try {
+      const kept = await put("login");
+      const setBack = await copyOfDisk(vectors, { store });
+      await put("login");
+      const seen = await put("whale");
+      await waitUntil(() => revisionOf("whale") === seen, { what: "the reader" });
+      const comeBack = leave();
+      await setBack();
+      await put("otter");
+      expect(await put("whale")).toBe(seen);
+      const last = await put("whale");
+      comeBack();
+      await waitUntil(() => revisionOf("whale") === last, { what: "the last change" });
+      expect(revisionOf("login")).toBe(kept);
+    } finally {
+      await reader.stop();
+      store.stop();
+    }
+  });
+
+  test.each([
+    { where: "memory", inQdrant: false, ofDisk: false },
+    { where: "Qdrant", inQdrant: true, ofDisk: false },
+    { where: "Qdrant, with the server's whole disk", inQdrant: true, ofDisk: true },
+  ])(
+    "whoever waits for a change waits for its vectors, whatever its number was before: in $where",
+    async ({ inQdrant, ofDisk }) => {
+      const { one, bus } = await shopIn(inQdrant);
       const indexers = new Presence(bus, INDEXER_ROLE);
       vectors.cleanups.push(async () => indexers.stop());
-      const { login, delivery, refunds } = SHOP;
-      await indexed(one, (await one.store.put("acme", "shop", "login", login)).revision);
+      const { delivery, refunds } = SHOP;
       const setBack = ofDisk ? await copyOfDisk(vectors, one) : await copyOfKnowledge(bus);
       await one.store.put("acme", "shop", "refunds", refunds);
       const lost = (await one.store.put("acme", "shop", "delivery", delivery)).revision;
@@ -261,26 +263,16 @@ test.each([
       answers.resolve();
       await indexed(one, revision);
       expect(documentsOf(await ask(one, BY_MEANING))).toEqual(["delivery"]);
-    } finally {
-      await vectors.stop();
-    }
-  },
-);
+    },
+  );
 
-test.each([
-  { where: "memory", inQdrant: false },
-  { where: "Qdrant", inQdrant: true },
-])("a document that is written again is found by its meaning: in $where", async ({ inQdrant }) => {
-  const vectors = await VectorWorld.start();
-  try {
-    const qdrant = inQdrant ? await startTestQdrant() : undefined;
-    vectors.cleanups.push(() => qdrant?.stop());
-    await vectors.indexerOf("indexer", qdrant);
-    const one = await vectors.retrievalOf("one", qdrant);
+  test.each([
+    { where: "memory", inQdrant: false },
+    { where: "Qdrant", inQdrant: true },
+  ])("a document that is written again is found by its meaning: in $where", async ({ inQdrant }) => {
+    const { one, bus, qdrant } = await shopIn(inQdrant);
     const store = async (document: keyof typeof SHOP): Promise<number> =>
       (await one.store.put("acme", "shop", document, SHOP[document])).revision;
-    const bus = await vectors.connect("operator");
-    await indexed(one, await store("login"));
     const backup = await backUp(bus, KNOWLEDGE);
     await store("refunds");
     const lost = await store("delivery");
@@ -295,7 +287,5 @@ test.each([
         documentsOf(await ask(each, `${BY_MEANING} ${n++}`)).includes("delivery");
       await waitUntil(isFound, { what: "the document by its meaning" });
     }
-  } finally {
-    await vectors.stop();
-  }
+  });
 });

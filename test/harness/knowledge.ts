@@ -1,6 +1,7 @@
 // What tests of knowledge and caches share: a provisioned server, a store, and readers on connections of their own.
 
 import { type AnswerCacheOptions, LeveledCache } from "#actors/cache/answer-cache.ts";
+import type { CachedAnswer, CacheQuery } from "#actors/cache/port.ts";
 import { type LocalRetriever, startRetriever } from "#actors/knowledge/retriever.ts";
 import { createKnowledgeStore, type RunningStore } from "#actors/knowledge/store.ts";
 import type { Passage } from "#contracts/job.ts";
@@ -85,6 +86,17 @@ export async function knowledgeWorld(): Promise<KnowledgeWorld> {
       await bus.close();
       await server.stop();
     },
+  };
+}
+
+/** What a model would say: the text of the best passage. */
+export function answerFrom({ passages: [best] }: CacheQuery): CachedAnswer {
+  if (!best) throw new Error("nothing was retrieved");
+  const { collection, document, revision, title, text } = best;
+  return {
+    reply: text,
+    citations: [{ collection, document, revision, title, passage: text }],
+    model: "fake",
   };
 }
 
