@@ -72,19 +72,21 @@ export function keepFollowing(
 ): { stop(): void } {
   const ended = new AbortController();
   const { signal } = ended;
-  const onMessage: FollowOptions["onMessage"] = (message) =>
-    signal.aborted ? undefined : options.onMessage(message);
   const begin = async (): Promise<void> => {
-    while (!signal.aborted)
+    while (!signal.aborted) {
+      const follower = new Follower(bus, options);
+      const stop = (): void => follower.stop();
+      signal.addEventListener("abort", stop);
       try {
-        const { stop } = await follow(bus, { ...options, onMessage });
-        if (signal.aborted) return void stop();
-        signal.addEventListener("abort", () => void stop());
-        return onCaughtUp();
-      } catch (err) {
-        bus.log.warn({ err, stream: options.stream }, "cannot follow yet, trying again");
+        await follower.begin();
+        return signal.aborted ? undefined : onCaughtUp();
+      } catch (error) {
+        stop();
+        signal.removeEventListener("abort", stop);
+        bus.log.warn({ err: natsError(error), stream: options.stream }, "cannot follow yet, trying again");
         await sleep(AGAIN_MS, undefined, { signal }).catch(() => {});
       }
+    }
   };
   void begin();
   return { stop: () => ended.abort() };

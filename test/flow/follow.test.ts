@@ -3,9 +3,10 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { encode } from "#contracts/codec.ts";
 import { LIMITS } from "#contracts/limits.ts";
 import { type Bus, connectBus } from "#runtime/nats/connect.ts";
+import { keepFollowing } from "#runtime/nats/follow.ts";
 import { makePlainStream } from "#runtime/nats/plain-stream.ts";
 import { Puller } from "#runtime/nats/pull.ts";
-import { follow, messagesFrom, purge } from "#runtime/nats/reader.ts";
+import { follow, messagesFrom, purge, streamState } from "#runtime/nats/reader.ts";
 import { createLog } from "#runtime/observe/log.ts";
 import { startTestNats, type TestNats } from "#test/harness/nats.ts";
 import { waitUntil } from "#test/harness/wait.ts";
@@ -70,6 +71,25 @@ test("a follower has caught up when what was still to come is removed", async ()
   const follower = await following;
   expect(seen).toBeLessThan(many);
   await follower.stop();
+});
+
+test("who follows meanwhile and is stopped before it has caught up leaves no consumer behind", async () => {
+  await makePlainStream(bus, { name: "STOPPED", subjects: ["stopped.>"], kind: "log" });
+  await Promise.all(Array.from({ length: 600 }, (_, n) => bus.append(`stopped.${n}`, encode({}))));
+  const gate = Promise.withResolvers<void>();
+  let seen = 0;
+  const options = { stream: "STOPPED", filter: "stopped.>", from: "all" } as const;
+  const following = keepFollowing(bus, {
+    ...options,
+    onMessage: () => (++seen === 1 ? gate.promise : undefined),
+  });
+  await waitUntil(() => seen === 1, { what: "the first message" });
+  following.stop();
+  const consumers = async (): Promise<number> => (await streamState(bus, "STOPPED")).consumers;
+  await waitUntil(async () => (await consumers()) === 0, { what: "its consumer to go", timeoutMs: 10_000 });
+  gate.resolve();
+  await waitUntil(() => bus.flush().then(() => true), { what: "what came in with it" });
+  expect(seen).toBe(1);
 });
 
 test("a follower that is slow holds a few payloads, however large the messages are", async () => {
