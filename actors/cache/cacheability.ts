@@ -3,7 +3,7 @@
  * for everybody. Pure, some microseconds. Where it is not sure it says no: that costs a hit, the opposite an answer
  * that was meant for somebody else.
  */
-import { DUTCH, ENGLISH, FOREIGN, OPENING, type Wording } from "./wording.ts";
+import { CLOSING, DUTCH, ENGLISH, FOREIGN, OPENING, type Wording } from "./wording.ts";
 
 /** Why a turn is not answered from a cache; bounded, as it labels metrics. */
 export const UNCACHEABLE = [
@@ -141,14 +141,15 @@ function wordingOf(words: readonly string[], locale: string): Wording | undefine
   return english > dutch ? ENGLISH : dutch > english ? DUTCH : expected;
 }
 
-function isPersonal(text: string, { personal, show, change, procedure, help }: Wording): boolean {
+function isPersonal(said: string, { personal, supposed, show, change, procedure, help }: Wording): boolean {
+  const text = said.replace(supposed, "a");
   if (personal.some((pattern) => pattern.test(text))) return true;
   if (procedure.test(text)) return false;
   return show.test(text) || (change.test(text) && !help.test(text));
 }
 
 function dependsOnContext(text: string, { continues, empty, refers, antecedent }: Wording): boolean {
-  const bare = text.replace(/[\s.,;:!?\u2026]+$/u, "");
+  const bare = text.replace(/[\s.,;:!?\u2026]+$/u, "").replace(CLOSING, "");
   if (continues.test(bare) || continues.test(bare.replace(OPENING, ""))) return true;
   const rest = bare.replace(empty, " ");
   const found = refers.exec(rest);

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { tokenOf } from "#contracts/ids.ts";
 import type { CacheQuery } from "./port.ts";
+import { withCountry } from "./semantic/words.ts";
 
 /** A document at a revision on which an answer rests. */
 export interface Dependency {
@@ -17,9 +18,9 @@ export interface Dependency {
 
 const ENDINGS = new Set(" .,;:!?\u2026\u3002\uff01\uff1f");
 
-/** The question without what carries no meaning: letter case, spacing, punctuation at its end. */
+/** The question without what carries no meaning: letter case (but of the US), spacing, punctuation at its end. */
 export function normaliseQuestion(question: string): string {
-  const plain = question.normalize("NFKC").toLowerCase().replace(/\s+/gu, " ").trim();
+  const plain = withCountry(question.normalize("NFKC")).toLowerCase().replace(/\s+/gu, " ").trim();
   let end = plain.length;
   while (end > 0 && ENDINGS.has(plain[end - 1] as string)) end--;
   return end === 0 ? plain : plain.slice(0, end);

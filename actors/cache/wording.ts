@@ -8,6 +8,8 @@ export interface Wording {
   readonly function: ReadonlySet<string>;
   /** The answer depends on who asks. */
   readonly personal: readonly RegExp[];
+  /** A thing of the speaker that stands for anybody's: what if my parcel is lost, is my data safe. */
+  readonly supposed: RegExp;
   /** Asks how something is done: the answer is the same for all, also where the thing is the speaker's own. */
   readonly procedure: RegExp;
   /** The speaker's own thing is to be shown now; personal unless a procedure is asked. */
@@ -49,7 +51,7 @@ export const OPENING = new RegExp(
 );
 
 const EN_THING =
-  "(orders?|parcels?|packages?|shipments?|deliver(?:y|ies)|items?|purchases?|refunds?|returns?|payments?|invoices?|bills?|receipts?|accounts?|balance|subscriptions?|bookings?|reservations?|tickets?|cards?|money|amount|address|phone|email|password|profile|details|data|points|contract|transfers?|top-?ups?|voucher|credit|tracking|transactions?)";
+  "(orders?|parcels?|packages?|shipments?|deliver(?:y|ies)|items?|purchases?|refunds?|returns?|payments?|invoices?|bills?|receipts?|accounts?|balance|subscriptions?|bookings?|reservations?|tickets?|cards?|money|amount|address|phone|email|password|profile|details|data|points|contract|transfers?|top-?ups?|voucher|credit|tracking|transactions?|stuff|belongings|applications?|complaints?|requests?|claims?|appointments?|memberships?)";
 const EN_MY = `(my|our) ([\\w'-]+ ){0,2}${EN_THING}`;
 
 export const ENGLISH: Wording = {
@@ -63,10 +65,18 @@ export const ENGLISH: Wording = {
     ),
     new RegExp(`\\b(when|will|did)\\b.*\\b${EN_MY}`),
     new RegExp(`\\b(where|when) (is|will|does|did|was) (the|this) ${EN_THING}\\b`),
+    /\b(who am i|(what is|what's|what was|know|remember) my (first |last |full )?name|(know|remember) (me|who i am))\b/,
+    /\bhow much (do|did) (i|we) (still )?(owe|spend|have left)\b|\bhow many [\w'-]+ (do|have) (i|we) (still )?(have|got|left|earned)\b(?! to)/,
+    /\bam i (still |already |now )?(subscribed|registered|verified|eligible|entitled|insured|covered)\b|\bdo i qualify\b/,
+    /\b(what|which) [\w'-]+ (am i on|do i have)\b(?! to)/,
+    /\byou (charge|bill|answered) (me|us)\b|\bwhen will (i|we) be (paid|refunded|called|contacted)\b/,
+    /\bwhat('s| is) the (status|progress) (of|on|for) (my|our)\b|\b(has|have) (any|some)(one|body) [a-z]+ (at |into |to )?(my|our)\b/,
+    /\b(with|on|given|for) my (income|salary|credit score|situation)\b/,
+    /^(please )?(book|reserve|remind|unsubscribe|register) (me|us)\b|^(please )?(book|reserve) .* for (me|us)\b/,
     /\bnot (yet |been |yet been )?(received|delivered|arrived|shipped|reached|refunded|credited|processed)\b/,
     /\b(where|when) (is|are|will|do|does|did|can) (i|we) (get|receive|be (getting|receiving))\b/,
     // What happened to me.
-    /\b(i|we)(?:'ve| have| had| did|'d)?(?: not|n't)? ?(already |just |never |still |recently |only )?(ordered|received|paid|bought|purchased|placed|sent|returned|got(?! to\b)|cancelled|canceled|waited|been|was charged|was billed|were charged)\b/,
+    /(?<!\b(?:an?|any|some) (?:[\w'-]+ )?(?:items?|products?|articles?|gifts?|goods|things?)(?: that| which)? )\b(i|we)(?:'ve| have| had| did|'d)?(?: not|n't)? ?(already |just |never |still |recently |only )?(ordered|received|paid|bought|purchased|placed|sent|returned|got(?! to\b)|cancelled|canceled|waited|been|was (over)?charged|was billed|were (over)?charged)\b/,
     /\b(i|we) (still )?(haven't|havent|hasn't|hadn't|didn't|didnt|did not|have not|am not|never) (yet )?(receiv|get|got(?! to)|order|paid|pay|hear|be)/,
     /\b(i am|i'm|im|we are|we're) (still |now )?(waiting|expecting)\b/,
     new RegExp(
@@ -80,16 +90,18 @@ export const ENGLISH: Wording = {
     /\b(courier|driver|delivery (man|guy|person)|postman|mailman) (never|has|had|hasn't|was|wasn't|is|isn't|left|did|didn't|came|threw|refused|says|said)\b/,
     // Who I am.
     /\b(my|our) (full |last |first |home |e-?mail |phone |mobile |order |customer |client |account |reference |tracking |invoice )*(name|address|number|no|id|e-?mail|phone|iban) (is|was|:)/,
-    /\bi am (a |an )?\d+ (years|yrs)|\bi'?m \d+ (years|yrs)|\bi am (pregnant|diabetic|allergic|ill|sick)\b/,
+    /\b(i am|i'?m) (an? )?\d+( (years|yrs)|,)|\bi am (pregnant|diabetic|allergic|ill|sick)\b/,
     /\b(call|contact|e-?mail|text|notify|reach) me (at|on|by|when|back)\b/,
   ],
+  supposed:
+    /(?<=\b(what (happens|if|should i do|do i do|can i do|to do)( if| when)?|how (do|can) i (know|see|check|tell|find out) (if|whether|that|when)) )my\b|\bmy(?= (personal )?(data|details) (safe|secure|private|protected|shared|stored|sold|kept|encrypted)\b)/g,
   procedure:
-    /\b(how (can|do|does|to|could|should|would|may|i|we|long|much|many)|where (can|do|could|to|should)|(can|could|may) (i|we|customers|people)|is it possible|am i able|what (do|should|must|can) i|(not|n't|dont) know (how|what|where)|what (is|are|'s) (the|your)|steps|ways? to|procedure|process|instructions|guide|policy|explain|difference|possible|allowed|options?)\b/,
+    /\b(how (can|do|does|to|could|should|would|may|i|we|long|much|many)|where (can|do|could|to|should)|(can|could|may) (i|we|customers|people)|is it possible|am i able|what (do|should|must|can) i|(not|n't|dont) know (how|what|where)|what (is|are|'s) (the|your|an?)|why (do|would|should) (you|i|we) (need|have|want|ask)|steps|ways? to|procedure|process|instructions|guide|policy|explain|difference|possible|allowed|options?)\b/,
   show: new RegExp(
     `\\b(track|tracking|show|check|see|find|give me|send me|tell me|get|view|locate|confirm|verify|know|need|want)( me)? (about )?(?:the (status|progress) of )?${EN_MY}\\b|\\b(order|orders|delivery|shipment|refund|payment|parcel|package|account)('s)? (status|progress|balance)\\b|\\b(status|progress) (of|for|on) ([\\w'-]+ ){0,2}${EN_THING}|\\btracking (id|number|no|code|link|details|info|information)\\b`,
   ),
   change: new RegExp(
-    `\\b(cancel|change|update|edit|modify|return|refund|exchange|delete|remove|close|resend|replace|correct|fill|take)(ing)? ${EN_MY}\\b`,
+    `\\b(cancel|change|update|edit|modify|return|refund|exchange|delete|remove|close|resend|replace|correct|fill|take)(ing)? (the ([\\w'-]+ ){1,2}(of|on|for|in) )?${EN_MY}\\b`,
   ),
   help: /\b(help|assist|assistance|support|trying to|guide)\b/,
   person:
@@ -99,14 +111,17 @@ export const ENGLISH: Wording = {
     /\b(from now on|ignore (all|the|any|your|previous|every)|forget (all|the|everything|your)|pretend|act as|you are now|roleplay|role-play|(always|only|please|just)? ?(answer|reply|respond|write|speak|say|talk)( me)? (only|always|in|as|like|with|that|everything|to (every|all))|system prompt|your instructions|repeat after me|translate)\b/,
   asks: /\b(what|how|when|where|why|which|who|whose|can|could|do you|do i|do we|does|did|is (it|there|the|a|my)|are (you|there|the|my)|will|would you|should|may i|(want|need|like|love) to|tell me|explain|show|help|give me|wondering|looking for)\b/,
   continues:
-    /^((and|but|or|so|also|then|yes|yeah|yep|no|nope|nah|ok|okay|sure|right|correct|exactly|what about|how about|what if|really|same|again|another|anything else|what else|which ones?|instead|for example|in that case|if so|if not|otherwise|only|not|just|with|without|by|about|because|maybe)\b|(why|why not|how|how come|how so|when|where|who|which|how much|how many|how long|how often|since when|until when|more|tell me more|go on|continue|like what|else|the (first|second|third|last|other|next|former|latter|same|cheaper|cheapest|bigger|smaller|red|blue|green|black|white)( ones?)?|(for|to|in|at|on|from|during) (?!(which|what|how|whom)\b)[^ ]+( [^ ]+){0,2}|which (is|are) (the )?((more|less|most|least) [a-z]+|better|worse|best|worst|[a-z]+(er|est)))$)/,
+    /^((and|but|or|so|also|then|yes|yeah|yep|no|nope|nah|ok|okay|sure|right|correct|exactly|what about|how about|what if(?! (my|an?) )|really|same|again|another|anything else|what else|which ones?|instead|for example|in that case|if so|if not|otherwise|only|not|just|with|without|by|about|because|maybe)\b|(why|why not|how|how come|how so|when|where|who|which|how much|how many|how long|how often|since when|until when|more|tell me more|go on|continue|like what|else|the (first|second|third|last|other|next|former|latter|same|cheaper|cheapest|bigger|smaller|red|blue|green|black|white)( ones?)?|(for|to|in|at|on|from|during) (?!(which|what|how|whom)\b)[^ ]+( [^ ]+){0,2}|what do you mean( by that| exactly)?|i (don't|do not|dont) (understand|follow|get it)( that)?|(are )?you (really |absolutely )?(sure|certain|serious)|(please )?explain( further| again| more)?|which (is|are) (the )?((more|less|most|least) [a-z]+|better|worse|best|worst|[a-z]+(er|est)))$)/,
   empty:
-    /\b(is|was|would|will|isn't|if) it (be |also |still |too |really )?(possible|necessary|required|allowed|mandatory|safe|free|okay|ok|better|worth|true|normal|legal|late|going to (rain|snow)|raining|snowing|cold|hot|warm|sunny|cloudy)( to| that| if| for)?\b|\b(does|do|did|will|would|can|could) it (usually |normally |typically |generally )?(take|cost) (to|for|before|until|you|me)\b|\bit (usually |normally |typically |generally )?(takes|will take|would take|costs|is possible|is necessary|be possible)\b|\bhow long (does|will|would|do) it (usually |normally |typically |generally )?take\b|\bmake it (possible|easy|hard|clear)\b|\bwhat (time|day) is it\b|\bhow (hot|cold|warm|humid|windy) (is|was|will|does) it\b|\b(is|are|was|were|will|isn't|aren't|if|know|think|say|says|see|check) there( be)?\b|\bthere('s|s| is| are| was| were| will)\b|\bthis (week|month|year|weekend|morning|afternoon|evening|summer|winter|spring|autumn|season|christmas|site|website|web site|shop|store|webshop|chat|company|bot|service|page|app|monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b|\b(true|sure|say|says|know|mean|think|see|so|show|hope|guess|ensure|confirm|way) that\b|\bnow that\b/g,
+    /\b(is|was|would|will|isn't|if) it (be |also |still |too |really )?(possible|necessary|required|allowed|mandatory|safe|free|okay|ok|better|worth|true|normal|legal|late|going to (rain|snow)|raining|snowing|cold|hot|warm|sunny|cloudy)( to| that| if| for)?\b|\b(does|do|did|will|would|can|could) it (usually |normally |typically |generally )?(take|cost) (extra |more |less |much |anything |money |something |long |longer )?(to|for|before|until|you|me)\b|\bit (usually |normally |typically |generally )?(takes|will take|would take|costs|is possible|is necessary|be possible)\b|\bhow long (does|will|would|do) it (usually |normally |typically |generally )?take\b|\bmake it (possible|easy|hard|clear)\b|\bwhat (time|day) is it\b|\bhow (hot|cold|warm|humid|windy) (is|was|will|does) it\b|\b(is|are|was|were|will|isn't|aren't|if|know|think|say|says|see|check) there( be)?\b|\bthere('s|s| is| are| was| were| will)\b|\bthis (week|month|year|weekend|morning|afternoon|evening|summer|winter|spring|autumn|season|christmas|site|website|web site|shop|store|webshop|chat|company|bot|service|page|app|monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b|\b(true|sure|say|says|know|mean|think|see|so|show|hope|guess|ensure|confirm|way) that\b|\bnow that\b|\b(some|any|every)(one|body) else\b/g,
   refers:
-    /\b(it|its|it's|they|them|their|theirs|they're|those|these|this|he|she|him|his|her|there|both|either|neither|former|latter|instead|too(?! [a-z])|the same|such|the one|the ones|that one|this one|which one|the other|previous|earlier|you (said|say|mentioned|told|just)|as i said|i (said|mentioned|told you|just said))\b|^that('s| |$)|\b(is|was|does|did|do|will|would|can|could|about|for|with|of|on|to|like|after|before|than|by|if|all|at|mean|using|from|in|not) that\b(?! (i|you|we|the|my|your|are|is|was)\b)|\bthat$|\bones\b|\bone(?= (in|with|for|from|at|on|that|which|is|are|was|do|does|have|has|costs?|fits?|works?|can|would|will|should)\b|$)|\b(any|some|more|less|fewer|others|another|none)(?= (in|with|for|from)\b|$)|\belse\b|\b(then|so|next)$/,
+    /\b(it|its|it's|they|them|their|theirs|they're|those|these|this|he|she|him|his|her|there|both|either|neither|former|latter|instead|too(?! [a-z])|the same|such|the one|the ones|that one|this one|which one|the other|previous|earlier|you (said|say|mentioned|told|just)|as i said|i (said|mentioned|told you|just said))\b|^that('s| |$)|\b(is|was|does|did|do|will|would|can|could|about|for|with|of|on|to|like|after|before|than|by|if|all|at|mean|using|from|in|not) that\b(?! (i|you|we|the|my|your|are|is|was)\b)|\bthat$|\babout the (first|second|third|last|other)$|\bones\b|\bone(?= (in|with|for|from|at|on|that|which|is|are|was|do|does|have|has|costs?|fits?|works?|can|would|will|should)\b|$)|\b(any|some|more|less|fewer|others|another|none)(?= (in|with|for|from)\b|$)|\belse\b|\b(then|so|next)$/,
   antecedent:
     /\b(a|an|the|my|our|your|any|some|an?other|each|every|items?|products?|articles?|orders?|goods) [\w'-]+.*(,|;|\.| (if|when|before|after|and|because|once|while|but|or|until|so|where|which|who|how|what|why|can|could|will) )/,
 };
+
+/** With what a message ends after it has said what it is about. */
+export const CLOSING = /[ ,]+(please|pls|thanks|thank you|graag|aub|a\.u\.b|alsjeblieft|alstublieft)$/u;
 
 /** Function words of other languages that share some with English or Dutch: more of these, and it is neither. */
 export const FOREIGN: ReadonlySet<string> = words(
@@ -114,7 +129,7 @@ export const FOREIGN: ReadonlySet<string> = words(
 );
 
 const NL_THING =
-  "(bestelling(?:en)?|orders?|pakket(?:je|ten|jes)?|zending(?:en)?|levering|artikel(?:en)?|aankoop|terugbetaling|retour(?:zending)?|geld|betaling(?:en)?|factu(?:ur|ren)|rekening|bon|account|saldo|abonnement|boeking|reservering|ticket|pas|adres|telefoon|e-?mail(?:adres)?|wachtwoord|profiel|gegevens|punten|contract|overboeking|tegoed(?:bon)?|kaart(?:en)?|afschrijving(?:en)?|bezorging|klacht(?:en)?|track ?(?:&|and|en) ?trace)";
+  "(bestelling(?:en)?|orders?|pakket(?:je|ten|jes)?|zending(?:en)?|levering|artikel(?:en)?|aankoop|terugbetaling|retour(?:zending)?|geld|betaling(?:en)?|factu(?:ur|ren)|rekening|bon|account|saldo|abonnement|boeking|reservering|ticket|pas|adres|telefoon|e-?mail(?:adres)?|wachtwoord|profiel|gegevens|punten|contract|overboeking|tegoed(?:bon)?|kaart(?:en)?|afschrijving(?:en)?|bezorging|klacht(?:en)?|spul(?:len)?|aanvraag|verzoek|claim|afspraak|track ?(?:&|and|en) ?trace)";
 const NL_MY = `(mijn|m'n|mn|onze|ons) ([\\w'-]+ ){0,2}${NL_THING}`;
 
 export const DUTCH: Wording = {
@@ -123,11 +138,17 @@ export const DUTCH: Wording = {
   ),
   personal: [
     new RegExp(
-      `\\b(waar|wanneer|wat|is|zijn|was|waren|heeft|hebben|komt|komen|wordt|worden|krijg|waarom|hoezo|of)( is| zijn| was| blijft| blijven| wordt| worden| komt| komen| krijg ik| staat)? ${NL_MY}\\b`,
+      `\\b(waar|wanneer|wat|is|zijn|was|waren|heeft|hebben|komt|komen|wordt|worden|krijg|loopt|eindigt|begint|waarom|hoezo|of)( is| zijn| was| blijft| blijven| wordt| worden| komt| komen| krijg ik| staat)? ${NL_MY}\\b`,
     ),
     new RegExp(
       `\\b(waar|wanneer) (is|zijn|was|blijft|komt|komen|wordt|worden) (de|het|dit|deze) ${NL_THING}\\b`,
     ),
+    /\b(wie ben ik|hoe heet ik|(wat is|weet je|ken je) mijn naam|(ken|herken) (je|jij|u) (mij|me))\b/,
+    /\bhoeveel (moet|ben) (ik|wij|we) (je |jullie |u )?(nog|verschuldigd|schuldig)\b|\bhoeveel [a-z]+ (heb|hebben) (ik|wij|we)( nog| al)?[?!. ]*$/,
+    /\bben ik (nog|al|nu) |\bkom ik in aanmerking\b|\bheb ik (al|ooit) |\bwelke? [a-z]+ heb ik( nu| nog)?[?!. ]*$|\bwanneer word ik\b|\bwat is de status van (mijn|onze)\b/,
+    /\b(met|van|gezien) mijn (inkomen|salaris|situatie)\b|\bmijn geld terug[?!. ]*$/,
+    /^(meld|schrijf) (mij|me|ons) |^(boek|reserveer) .*\b(mij|me|ons)\b/,
+    new RegExp(`\\bzeg ${NL_MY} op\\b`),
     /\b(nog )?niet (ontvangen|aangekomen|geleverd|bezorgd|verzonden|terugbetaald|gekregen)\b/,
     /\b(wanneer|waar) (krijg|ontvang) (ik|wij|we)\b/,
     /\b(ik|wij|we) (heb|hebben|had|hadden|ben|zijn)\b.*\b(besteld|ontvangen|gekregen|betaald|gekocht|geplaatst|gestuurd|verstuurd|verzonden|teruggestuurd|geretourneerd|geannuleerd|gewacht|gebeld|gemaild|afgeschreven)\b/,
@@ -149,11 +170,13 @@ export const DUTCH: Wording = {
     ),
     /\b(bezorger|koerier|chauffeur|postbode) (is|was|heeft|had|kwam|stond|belde)\b/,
     /\b(mijn|onze) ([\w-]+ )?(naam|adres|nummer|ordernummer|bestelnummer|klantnummer|klantnr|telefoonnummer|e-?mail(adres)?|postcode|iban) (is|was|:)/,
-    /\bik ben \d+ jaar|\bik ben (zwanger|diabeet|allergisch|ziek)\b|\bik heet\b/,
+    /\bik ben \d+( jaar|,)|\bik ben (zwanger|diabeet|allergisch|ziek)\b|\bik heet\b/,
     /\b(bel|mail|app|contacteer|informeer) (mij|me|ons)\b/,
   ],
+  supposed:
+    /(?<=\b(wat (als|gebeurt er als|moet ik doen als|doe ik als|kan ik doen als)|hoe (weet|zie|check|controleer) ik (of|dat)) )mijn\b|\bmijn(?= (persoons)?gegevens (veilig|beveiligd|versleuteld|gedeeld|opgeslagen|bewaard)\b)/g,
   procedure:
-    /\b(hoe (kan|kun|moet|werkt|doe|lang|veel|vaak|wijzig|annuleer|retourneer|verander|betaal|bestel)|hoelang|hoeveel|waar (kan|kun|moet|vind)|kan (ik|je|men)|kun (je|jij)|kunnen (we|wij|jullie|klanten)|mag (ik|je)|is het mogelijk|wat (moet|kan) (ik|je)|wat (is|zijn) (de|het|jullie|uw)|(weet niet|geen idee) (hoe|wat|waar)|stappen|manier|procedure|beleid|voorwaarden|mogelijk|toegestaan|opties)\b/,
+    /\b(hoe (kan|kun|moet|werkt|doe|lang|veel|vaak|wijzig|annuleer|retourneer|verander|betaal|bestel)|hoe [a-z]+ (ik|je|we|wij|men)|hoelang|hoeveel|waar (kan|kun|moet|vind)|kan (ik|je|men)|kun (je|jij)|kunnen (we|wij|jullie|klanten)|mag (ik|je)|is het mogelijk|wat (moet|kan) (ik|je)|wat (is|zijn) (de|het|jullie|uw)|(weet niet|geen idee) (hoe|wat|waar)|stappen|manier|procedure|beleid|voorwaarden|mogelijk|toegestaan|opties)\b/,
   show: new RegExp(
     `\\b(volg|toon|laat|bekijk|check|controleer|zoek|geef|stuur|weten|zie|zien|volgen)\\b.*\\b${NL_MY}\\b|\\b${NL_MY} (volgen|zien|bekijken)\\b|\\bstatus van ([\\w'-]+ ){0,2}${NL_THING}|\\b(bestel|betaal|order|leverings?|retour)status\\b|\\btrack ?(&|and|en) ?trace\\b`,
   ),
@@ -168,11 +191,11 @@ export const DUTCH: Wording = {
     /\b(vanaf nu|negeer (alle|de|alles|je|vorige)|vergeet (alles|alle|je)|doe alsof|gedraag je|je bent nu|(antwoord|reageer|schrijf|praat|zeg)( mij| me)? (alleen|altijd|in het|als|met|op alles)|systeemprompt|je instructies|herhaal|vertaal)\b/,
   asks: /\b(wat|hoe|hoeveel|hoelang|wanneer|waar|waarom|welke?|wie|wiens|kan|kun|kunnen|kunt|mag|moet|hebben jullie|heb je|heeft|is (het|er|de|een|mijn)|zijn (jullie|er|de|mijn)|zal|zullen|wil|willen|wou|vertel|leg|toon|help|geef|zoek)\b/,
   continues:
-    /^((en|maar|of|dus|ook|dan|ja|jawel|nee|neen|oke|oké|ok|prima|klopt|precies|juist|echt|nogmaals|nog|anders|(de)?zelfde|hetzelfde|wat nog meer|welke dan|hoe dan|hoe zit (het|dat)|hoe zit 't|wat dacht je van|wat als|zoals|in dat geval|zo ja|zo nee|alleen|niet|met|zonder|door|over|want|omdat|misschien)(?![\p{L}\p{N}])|(waarom|waarom niet|hoezo|hoe|wanneer|waar|wie|welke|hoeveel|hoelang|hoe lang|hoe vaak|sinds wanneer|tot wanneer|meer|vertel meer|ga door|de (eerste|tweede|derde|laatste|andere|volgende|goedkopere|goedkoopste|grotere|kleinere|rode|blauwe|groene|zwarte|witte)|(voor|naar|in|op|bij|uit|vanuit|vanaf|tijdens) (?!(welke?|wat|hoe|wie)\b)[^ ]+( [^ ]+){0,2}|welke (is|zijn) (de |het )?(beter|beste?|[a-z]+(er|ste?)))$)/u,
+    /^((en|maar|of|dus|ook|dan|ja|jawel|nee|neen|oke|oké|ok|prima|klopt|precies|juist|echt|nogmaals|nog|anders|(de)?zelfde|hetzelfde|wat nog meer|welke dan|hoe dan|hoe zit (het|dat)|hoe zit 't|wat dacht je van|wat als(?! (mijn|een) )|zoals|in dat geval|zo ja|zo nee|alleen|niet|met|zonder|door|over|want|omdat|misschien)(?![\p{L}\p{N}])|(waarom|waarom niet|hoezo|hoe|wanneer|waar|wie|welke|hoeveel|hoelang|hoe lang|hoe vaak|sinds wanneer|tot wanneer|meer|vertel meer|ga door|de (eerste|tweede|derde|laatste|andere|volgende|goedkopere|goedkoopste|grotere|kleinere|rode|blauwe|groene|zwarte|witte)|(voor|naar|in|op|bij|uit|vanuit|vanaf|tijdens) (?!(welke?|wat|hoe|wie)\b)[^ ]+( [^ ]+){0,2}|wat bedoel (je|u)( precies| daarmee)?|(ik )?(snap|begrijp) (het |dat |je )?niet( helemaal)?|weet (je|u)( het| dat)?( heel)? zeker|leg (het |dat )?uit|welke (is|zijn) (de |het )?(beter|beste?|[a-z]+(er|ste?)))$)/u,
   empty:
-    /\b(is|was|wordt|zou|of) het (ook |nog |te |wel )?(mogelijk|nodig|verplicht|toegestaan|veilig|gratis|beter|waar|normaal|laat|koud|warm|heet)( om| dat| als)?\b|\b(duurt|kost|gaat|kan) het (ongeveer |meestal |normaal |gemiddeld |nog )?(voor|voordat|om|regenen|sneeuwen|zijn om)\b|\bhet (duurt|regent|sneeuwt|is mogelijk|mogelijk is)\b|\bhoe ?lang duurt het\b|\bhoe (laat|heet|koud|warm) is het\b|\b(is|zijn|was|waren|worden|wordt|kan|kunnen|staat|staan|komt|komen|gebeurt) er\b|\bals er (niemand|iemand|geen)\b|\ber (is|zijn|was|waren|wordt|worden|staat|staan)\b|\b(deze|dit) (week|maand|jaar|weekend|ochtend|middag|avond|zomer|winter|lente|herfst|seizoen|site|website|winkel|webwinkel|shop|webshop|chat|bot|bedrijf|pagina|app|maandag|dinsdag|woensdag|donderdag|vrijdag|zaterdag|zondag)\b|\b(weten|denk|zeker|zorgen|zo|zeg|wist|hoop|bevestigen) dat\b/g,
+    /\b(is|was|wordt|zou|of) het (ook |nog |te |wel )?(mogelijk|nodig|verplicht|toegestaan|veilig|gratis|beter|waar|normaal|laat|koud|warm|heet)( om| dat| als)?\b|\b(duurt|kost|gaat|kan) het (ongeveer |meestal |normaal |gemiddeld |nog )?(voor|voordat|om|regenen|sneeuwen|zijn om)\b|\bhet (duurt|regent|sneeuwt|is mogelijk|mogelijk is)\b|\bhoe ?lang duurt het\b|\bhoe (laat|heet|koud|warm) is het\b|\b(is|zijn|was|waren|worden|wordt|kan|kunnen|staat|staan|komt|komen|gebeurt) er\b|\b(zit|zitten|hoort|horen|bestaat|bestaan|geldt|gelden) er\b(?!.* (op|in|aan|bij|mee|van|voor|onder)$)|\bals er (niemand|iemand|geen)\b|\ber (is|zijn|was|waren|wordt|worden|staat|staan)\b|\b(deze|dit) (week|maand|jaar|weekend|ochtend|middag|avond|zomer|winter|lente|herfst|seizoen|site|website|winkel|webwinkel|shop|webshop|chat|bot|bedrijf|pagina|app|maandag|dinsdag|woensdag|donderdag|vrijdag|zaterdag|zondag)\b|\b(weten|denk|zeker|zorgen|zo|zeg|wist|hoop|bevestigen) dat\b/g,
   refers:
-    /\b(deze|dit|daar|daarvan|daarmee|daarvoor|daarna|daarbij|daarop|daarover|ervan|ermee|ervoor|erbij|erop|erover|hem|zij|ze|hen|hun|hij|dezelfde|hetzelfde|zoiets|zulke|allebei|beide|eerder|vorige|je (zei|zegt|noemde)|zoals ik zei|ik zei)\b|\bhet( dan| niet| ook| wel| nog| al| toch| even)*$|(?<!\b(na|voor|bij|door|tijdens|van) )\bhet( dan| niet| ook| wel| nog| al| toch| even| terug)* [a-z]+en$|^(dat|die)\b|\b(is|kan|kost|werkt|doet|doe|gaat|geldt|moet|mag|wil|voor|met|van|over|bij|op|naar|ik|je|hoe|wanneer|waar|als) (dat|die)\b|\b(dat|die)$|\ber\b/,
+    /\b(deze|dit|daar|daarvan|daarmee|daarvoor|daarna|daarbij|daarop|daarover|ervan|ermee|ervoor|erbij|erop|erover|hem|zij|ze|hen|hun|hij|dezelfde|hetzelfde|zoiets|zulke|allebei|beide|eerder|vorige|je (zei|zegt|noemde)|zoals ik zei|ik zei)\b|\bhet( dan| niet| ook| wel| nog| al| toch| even)*$|(?<!\b(na|voor|bij|door|tijdens|van) )\bhet( dan| niet| ook| wel| nog| al| toch| even| terug)* [a-z]+en$|^(dat|die)\b|\b(is|kan|kost|werkt|doet|doe|gaat|geldt|moet|mag|wil|voor|met|van|over|bij|op|naar|ik|je|hoe|wanneer|waar|als) (dat|die)\b|\b(dat|die)$|\bover de (eerste|tweede|derde|laatste|andere)$|\ber\b/,
   antecedent:
     /\b(een|de|het|mijn|onze|jullie|artikelen|producten|bestellingen) [\w'-]+.*(,|;|\.| (als|wanneer|voordat|nadat|en|omdat|zodra|terwijl|maar|of|totdat|zodat|waar|die|hoe|wat|waarom|kan|kun) )/,
 };

@@ -11,7 +11,8 @@ const ENGLISH_WORDS: ReadonlySet<string> = new Set(
     get got gonna gotta lets let know tell also just still yet ever never always now today tomorrow yesterday ok okay yes
     one d s t m re ve ll dont can't cant cannot i'd i'm i've i'll don't doesn't didn't isn't wasn't won't wouldn't
     couldn't haven't hasn't shouldn't aren't weren't hadn't there's what's where's it's im ive id u ya ur many much several every various
-    certain additional extra different multiple couple asap lot lots bit quite really damn damned goddamn bloody fucking freaking`),
+    certain additional extra different multiple couple asap lot lots bit quite really damn damned goddamn bloody fucking freaking within using
+    someone somebody anyone anybody till able www http https`),
 );
 const DUTCH_WORDS: ReadonlySet<string> = new Set(
   list(`de het een dit dat deze die mijn jouw uw zijn haar ons onze jullie hun ik mij me jij je u hij hem ze zij wij we
@@ -20,7 +21,7 @@ const DUTCH_WORDS: ReadonlySet<string> = new Set(
     kan kunnen kunt kon zal zullen zou zouden mag mogen moet moeten wil willen wilt doe doet doen ben bent is was waren
     geweest heb hebt heeft hebben had hadden graag nodig help alstublieft alsjeblieft hallo hoi dank bedankt weet weten ook
     nog al nu vandaag morgen gisteren ja nee ooit nooit altijd zo zich veel enkele verschillende bepaalde extra echt heel
-    verdomde verdomd`),
+    verdomde verdomd hoeveel hoelang binnen iemand`),
 );
 const FUNCTION_WORDS: ReadonlySet<string> = new Set([...ENGLISH_WORDS, ...DUTCH_WORDS]);
 
@@ -57,6 +58,21 @@ const CLOSED_VALUES: ReadonlySet<string> = new Set([
     xs xl xxl xxxl`),
 ]);
 
+/** What tells a product of a number from its sisters: 12, 12 pro, 12 pro max. */
+const VARIANTS: ReadonlySet<string> = new Set(list("pro max mini plus ultra lite slim"));
+
+export const isVariantAt = (
+  words: readonly { readonly text: string; readonly number: boolean }[],
+  at: number,
+): boolean => {
+  const before = words[at - 1];
+  return (
+    before !== undefined &&
+    VARIANTS.has(words[at]?.text ?? "") &&
+    (before.number || VARIANTS.has(before.text))
+  );
+};
+
 const KIN: ReadonlySet<string> = new Set(
   list(`wife husband spouse son daughter mother father mom mum dad sister brother vrouw echtgenoot echtgenote zoon dochter
     moeder vader zus broer`),
@@ -68,7 +84,7 @@ export function isOtherPersonAt(words: readonly { readonly text: string }[], at:
   return KIN.has(words[at]?.text ?? "") && !before.includes("for") && !before.includes("voor");
 }
 
-/** Days as they are seen from now, and parts of days and of weeks: one of them is not another, and none may be any. */
+/** Days as they are seen from now, parts of days, weeks and years, and how often: one is not another, none may be any. */
 const TIMES: ReadonlyMap<string, string> = new Map(
   [
     "today vandaag",
@@ -80,6 +96,19 @@ const TIMES: ReadonlyMap<string, string> = new Map(
     "night nights vannacht nacht nachts",
     "weekend weekends",
     "weekday weekdays doordeweeks",
+    "noon",
+    "midnight middernacht",
+    "summer zomer zomers",
+    "winter winters",
+    "spring lente voorjaar",
+    "autumn herfst najaar",
+    "christmas xmas kerst kerstmis",
+    "easter pasen",
+    "hourly",
+    "daily dagelijks dagelijkse",
+    "weekly wekelijks wekelijkse",
+    "monthly maandelijks maandelijkse",
+    "yearly annual annually jaarlijks jaarlijkse",
   ].flatMap((names) => list(names).map((name) => [name, list(names)[0] as string] as const)),
 );
 
@@ -98,17 +127,21 @@ export const timesOf = (words: readonly { readonly text: string }[]): string[] =
 
 export const isClosedValue = (word: string): boolean => CLOSED_VALUES.has(word);
 
+/** Known whatever a scope has seen: "yearly" is no slip for "early". */
+export const isGrammatical = (word: string): boolean =>
+  FUNCTION_WORDS.has(word) || CLOSED_VALUES.has(word) || TIMES.has(word) || NEGATIONS.has(word);
+
 export const isFunctionWord = (word: string): boolean => FUNCTION_WORDS.has(word);
 
 /** Words that deny. Denying that one knows or finds something is only a way to ask. */
 const NEGATIONS: ReadonlySet<string> = new Set(
   list(`not no never none nothing nobody without neither nor cannot cant can't dont don't doesnt doesn't didnt didn't wont
     won't isnt isn't arent aren't wasnt wasn't werent weren't havent haven't hasnt hasn't hadnt hadn't couldnt couldn't
-    wouldnt wouldn't shouldnt shouldn't mustnt mustn't neednt needn't aint ain't except unless hardly
+    wouldnt wouldn't shouldnt shouldn't mustnt mustn't neednt needn't aint ain't except unless hardly unable
     niet geen nooit niets niks niemand nergens zonder noch behalve tenzij nauwelijks amper`),
 );
 const OF_KNOWING: ReadonlySet<string> = new Set(
-  list(`know knw sure understand remember see find get idea clue able how clear certain weet weten zeker snap begrijp vind
+  list(`know knw sure understand remember see find get idea clue how clear certain weet weten zeker snap begrijp vind
     vinden zie zien idee hoe`),
 );
 /** How far after a negation the word stands that it denies. */
@@ -133,7 +166,8 @@ export function deniedBy(words: readonly { readonly text: string; readonly first
 
 /** Words whose two sides are not the same in exchange: from, to, in exchange for, before, cheaper than, instead of. */
 const RELATIONS: ReadonlySet<string> = new Set(
-  list("from to into for by before after than over instead van vanuit naar voor door na dan boven plaats"),
+  list(`from to into for by before after than over instead until till during since
+    van vanuit naar voor door na dan boven plaats tot vanaf tijdens sinds`),
 );
 
 /** What stands on both sides of such a word. */
@@ -144,14 +178,21 @@ export interface Relation {
   readonly behind: readonly string[];
 }
 
-/** From Rome is not to Rome. */
-export const OTHER_WAY: ReadonlyMap<string, string> = new Map([
+/** From Rome is not to Rome, until noon not after noon. */
+const OTHER_WAYS = new Map<string, ReadonlySet<string>>();
+for (const ways of [
   ["from", "to"],
-  ["to", "from"],
-  ["van", "naar"],
-  ["vanuit", "naar"],
-  ["naar", "vanuit"],
-]);
+  ["van vanuit", "naar"],
+  ["until till before by", "after since from", "during"],
+  ["tot voor", "na sinds vanaf", "tijdens"],
+])
+  for (const way of ways)
+    for (const word of list(way)) {
+      const others = ways.filter((other) => other !== way).flatMap(list);
+      OTHER_WAYS.set(word, new Set([...(OTHER_WAYS.get(word) ?? []), ...others]));
+    }
+
+export const isOtherWay = (word: string, other: string): boolean => OTHER_WAYS.get(word)?.has(other) ?? false;
 
 /** How far before a relation its first side begins. */
 const SIDE = 5;
@@ -166,97 +207,6 @@ export function relationsOf(words: readonly { readonly text: string }[]): Relati
     const behind = texts.slice(from, end < 0 ? undefined : end);
     return behind.length > 0 ? [{ word, before: texts.slice(Math.max(0, at - SIDE), at), behind }] : [];
   });
-}
-
-const OPPOSITES: readonly (readonly [readonly string[], readonly string[]])[] = (
-  [
-    ["on", "off"],
-    ["enable activate aan inschakelen activeren", "disable deactivate uit uitschakelen deactiveren"],
-    ["open opening openen", "close closing sluiten"],
-    ["add adding toevoegen", "remove delete removing deleting verwijderen"],
-    ["create creating aanmaken", "delete deleting remove removing close closing cancel verwijderen opzeggen"],
-    ["start starting beginnen", "stop stopping end cancel stoppen"],
-    ["subscribe subscribing aanmelden abonneren", "unsubscribe unsubscribing afmelden uitschrijven"],
-    ["before voor", "after na"],
-    [
-      "with met including included incl inclusief inbegrepen",
-      "without zonder excluding excluded excl exclusief",
-    ],
-    ["increase raise verhogen", "decrease lower reduce verlagen"],
-    ["buy buying kopen", "sell selling verkopen"],
-    ["send sending versturen verzenden", "receive receiving ontvangen"],
-    ["lock block freeze blokkeren", "unlock unblock unfreeze deblokkeren"],
-    ["accept approve accepteren", "reject decline refuse weigeren"],
-    ["first eerste", "last laatste"],
-    ["minimum least min minimaal minstens", "maximum most max maximaal hoogstens"],
-    ["cheap cheaper cheapest goedkoop goedkoper", "expensive duur duurder"],
-    ["more meer", "less fewer minder"],
-    ["earlier earliest eerder vroeger", "later latest later laatst"],
-    ["longer langer", "shorter korter"],
-    ["higher hoger", "lower lager"],
-    ["bigger larger groter", "smaller kleiner"],
-    ["inside indoors", "outside outdoors"],
-    ["up omhoog", "down omlaag"],
-    ["deposit storten", "withdraw withdrawal opnemen"],
-    ["login log-in inloggen", "logout log-out uitloggen"],
-    ["import importeren", "export exporteren"],
-    ["upload uploaden", "download downloaden"],
-    ["in binnen", "out buiten"],
-    ["upgrade", "downgrade"],
-  ] as const
-).map(([one, other]) => [list(one), list(other)] as const);
-
-/** On which side of which pairs a word stands: a bit a pair. */
-const SIDES = new Map<string, { left: number; right: number }>();
-for (const [pair, sides] of OPPOSITES.entries())
-  for (const [n, words] of sides.entries())
-    for (const word of words) {
-      const at = SIDES.get(word) ?? { left: 0, right: 0 };
-      if (n === 0) at.left |= 1 << pair;
-      else at.right |= 1 << pair;
-      SIDES.set(word, at);
-    }
-
-function sidesOf(words: ReadonlySet<string>): { left: number; right: number } {
-  const all = { left: 0, right: 0 };
-  for (const word of words) {
-    const at = SIDES.get(word);
-    if (!at) continue;
-    all.left |= at.left;
-    all.right |= at.right;
-  }
-  return all;
-}
-
-/** The pair of opposites of which one text has one side and the other text the other side. */
-export function oppositeOf(
-  one: ReadonlySet<string>,
-  other: ReadonlySet<string>,
-): readonly [string, string] | undefined {
-  const [a, b] = [sidesOf(one), sidesOf(other)];
-  const leftAlone = a.left & ~a.right & b.right & ~b.left;
-  const pairs = leftAlone | (a.right & ~a.left & b.left & ~b.right);
-  if (pairs === 0) return undefined;
-  const first = pairs & -pairs;
-  const [left, right] = OPPOSITES[31 - Math.clz32(first)] as (typeof OPPOSITES)[number];
-  const said = (words: ReadonlySet<string>, names: readonly string[]): string =>
-    names.find((name) => words.has(name)) ?? "";
-  return leftAlone & first ? [said(one, left), said(other, right)] : [said(one, right), said(other, left)];
-}
-
-export type QuestionType = "time" | "amount" | "reason" | "person" | "place" | "other";
-
-const TYPES: readonly (readonly [Exclude<QuestionType, "other">, RegExp])[] = [
-  ["time", /\b(?:when|how long|how soon|how quick(?:ly)?|what time|wanneer|hoe lang|hoe laat|hoe snel)\b/],
-  ["amount", /\b(?:how much|how many|how expensive|hoeveel|hoe duur)\b/],
-  ["reason", /\b(?:why|waarom)\b/],
-  ["person", /\b(?:who|whom|wie)\b/],
-  ["place", /^(?:where|waar)\b/],
-];
-
-/** What kind of answer the words ask for, where they say so. @param text words and single spaces, as below */
-export function questionType(text: string): QuestionType {
-  return TYPES.find(([, pattern]) => pattern.test(text))?.[0] ?? "other";
 }
 
 /** Words of one language that the other one has not. */
@@ -274,42 +224,6 @@ export function spokenIn(words: readonly { readonly text: string }[]): "en" | "n
   const dutch = found.length - english;
   if (Math.max(english, dutch) < 2 || english === dutch) return undefined;
   return english > dutch ? "en" : "nl";
-}
-
-const RESTRICTING: ReadonlySet<string> = new Set(
-  list("only solely exclusively alleen enkel slechts uitsluitend"),
-);
-
-/** With what a question begins that does not ask for yes or no, or a sentence that is no question. */
-const NO_YES: ReadonlySet<string> = new Set(
-  list(`i i'm i've im ive you we he she it they there this that these those the a an my our your why how what when where who
-    which hi hello hey ik je u wij we hij zij ze het er dit dat deze die de een mijn onze waarom hoe wat wanneer waar wie
-    welke hoi hallo`),
-);
-
-/** "Is it only for members" asks for another yes than "is it for members". */
-export const restricts = (words: readonly { readonly text: string }[]): boolean =>
-  !NO_YES.has(words[0]?.text ?? "") && words.some(({ text }) => RESTRICTING.has(text));
-
-const MAY =
-  /^(?:can|could|may|might|kan|kun|kunnen|mag|mogen|is it (?:possible|allowed)|is het (?:mogelijk|toegestaan)|am i (?:allowed|able))\b/;
-const MUST =
-  /^(?:must|should|(?:do|does) [a-z]+ (?:need|have) to|moet|moeten|hoef|hoeven|is it (?:required|necessary|mandatory|obligatory)|is het (?:nodig|verplicht)|am i (?:required|obliged))\b/;
-
-/** What a question that asks for yes or no asks about: whether one may, or whether one must. */
-export function dutyOf(text: string): "may" | "must" | undefined {
-  return MAY.test(text) ? "may" : MUST.test(text) ? "must" : undefined;
-}
-
-const ONE = "(?:i|we|ik|wij)";
-const OTHER = "(?:you|je|jij|jullie|u)";
-const DOES = new RegExp(`\\b${ONE} (?:[a-z]+ )?(?:you|je|jou|jullie|u)\\b`);
-const IS_DONE = new RegExp(`\\b${OTHER} (?:[a-z]+ )?(?:me|us|mij|ons)\\b`);
-
-/** Who does it to whom: "I call you" is not "you call me". */
-export function towardsOf(text: string): "you" | "me" | undefined {
-  const [does, isDone] = [DOES.test(text), IS_DONE.test(text)];
-  return does === isDone ? undefined : does ? "you" : "me";
 }
 
 const DENYING = /^(?:un|non|dis|im(?=[bmp])|il(?=l)|ir(?=r)|in|on)(?=\p{L}{4})/u;

@@ -1,21 +1,26 @@
 /** What forbids one answer for two questions, however near they are. */
 import {
   deniedBy,
-  dutyOf,
   isFunctionWord,
-  OTHER_WAY,
-  oppositeOf,
-  type QuestionType,
-  questionType,
+  isOtherWay,
   type Relation,
   relationsOf,
-  restricts,
   spokenIn,
   timesOf,
-  towardsOf,
   withoutDenial,
 } from "./grammar.ts";
 import type { Answer, Lexicon, Phrase, Spoken } from "./lexicon.ts";
+import { oppositeOf, sidesOf } from "./opposites.ts";
+import {
+  dutyOf,
+  formOf,
+  isOfForm,
+  type QuestionType,
+  quantityOf,
+  questionType,
+  restricts,
+  towardsOf,
+} from "./question.ts";
 import { differentNumbers, type Quantity, quantitiesOf } from "./units.ts";
 import { type Word, wordsOf } from "./words.ts";
 
@@ -41,6 +46,7 @@ export interface Reading {
   readonly denied: readonly string[];
   readonly relations: readonly Relation[];
   readonly type: QuestionType;
+  readonly form: ReturnType<typeof formOf>;
   /** Days as seen from now, and their parts. */
   readonly times: readonly string[];
   /** What else its small words tell; each undefined where they tell nothing. */
@@ -48,6 +54,7 @@ export interface Reading {
   readonly duty: ReturnType<typeof dutyOf>;
   readonly towards: ReturnType<typeof towardsOf>;
   readonly restricts: boolean;
+  readonly quantity: string | undefined;
 }
 
 /** What a scope knows of its words. */
@@ -88,6 +95,7 @@ export function read(
     new Set(all.flatMap(({ text }) => [text, lexicon.stemOf(text)]));
   const texts = textsOf(words);
   const plain = words.map((word) => word.text).join(" ");
+  const type = questionType(plain);
   const doubtful = words.map((word, at) => {
     const other = written[at] as Word;
     return isOtherLetter(word.text, other.text) ? other : word;
@@ -101,12 +109,14 @@ export function read(
     slots: slots(text),
     denied: deniedBy(words),
     relations: relationsOf(words),
-    type: questionType(plain),
+    type,
+    form: formOf(plain, type),
     times: timesOf(words),
     spoken: spokenIn(words),
     duty: dutyOf(plain),
     towards: towardsOf(plain),
     restricts: restricts(words),
+    quantity: quantityOf(words),
   };
 }
 
@@ -143,7 +153,9 @@ export function* refusals(asked: Reading, known: Reading, answer: Context): Gene
     yield `time: ${against(asked.times, known.times)}`;
   if (areTwo(asked.spoken, known.spoken)) yield `language: ${asked.spoken} / ${known.spoken}`;
   if (areTwo(asked.duty, known.duty)) yield `duty: ${asked.duty} / ${known.duty}`;
-  if (areTwo(asked.towards, known.towards) && sayTheSame(asked, known))
+  if (areTwo(asked.form, known.form) && sayTheSame(asked, known, lexicon))
+    yield `question form: ${asked.form} / ${known.form}`;
+  if (areTwo(asked.towards, known.towards) && sayTheSame(asked, known, lexicon))
     yield `role: towards ${asked.towards} / ${known.towards}`;
   if (asked.restricts !== known.restricts) yield "restriction: only";
   const values = [
@@ -153,11 +165,15 @@ export function* refusals(asked: Reading, known: Reading, answer: Context): Gene
   if (values.length > 0) yield `value: ${values.join(", ")}`;
   const contrast = lexicon.contrastOf(asked, known, tells);
   if (contrast !== undefined) yield `contrast: ${contrast}`;
+  if (asked.quantity !== known.quantity)
+    yield `quantity: ${asked.quantity ?? "-"} / ${known.quantity ?? "-"}`;
   const exchange = lexicon.exchangeOf(asked.written, known.written, spoken);
   if (exchange !== undefined) yield `exchange: ${exchange}`;
-  const opposite = oppositeOf(asked.texts, known.texts);
+  const places = exchangedIn(asked, known, answer);
+  if (places !== undefined) yield `places: ${places}`;
+  const opposite = oppositeOf(sidesOf(asked), sidesOf(known));
   if (opposite) yield `opposite: ${opposite.join(" / ")}`;
-  const contrary = contraryOf(asked, known) ?? contraryOf(known, asked);
+  const contrary = contraryOf(asked, known, lexicon) ?? contraryOf(known, asked, lexicon);
   if (contrary !== undefined) yield `opposite: ${contrary}`;
 }
 
@@ -165,17 +181,48 @@ const areTwo = (one: string | undefined, other: string | undefined): boolean =>
   one !== undefined && other !== undefined && one !== other;
 
 /** All but small words of both are the same. */
-function sayTheSame(one: Reading, other: Reading): boolean {
+function sayTheSame(one: Reading, other: Reading, lexicon: Lexicon): boolean {
   const saysAll = ({ words }: Reading, texts: ReadonlySet<string>): boolean =>
-    words.every(({ text }) => isFunctionWord(text) || texts.has(text));
+    words.every(({ text }) => isOfForm(text) || texts.has(text) || texts.has(lexicon.stemOf(text)));
   return saysAll(one, other.texts) && saysAll(other, one.texts);
 }
 
+const JOINING: ReadonlySet<string> = new Set(["and", "or", "en", "of"]);
+
+/**
+ * What differs where two texts are the same word by word but for one or two: another word in one place, which this answer
+ * was never asked for with (a cat, a dog), "and" for "or", or two words in each other's place, the seller pays the buyer.
+ */
+function exchangedIn(asked: Reading, known: Reading, { lexicon, spoken }: Context): string | undefined {
+  const [ours, others] = [asked.words, known.words];
+  if (ours.length !== others.length) return undefined;
+  const places: number[] = [];
+  for (const [at, { text }] of ours.entries())
+    if (text !== others[at]?.text && places.push(at) > 2) return undefined;
+  const [first, last = first] = places;
+  if (first === undefined || last === undefined) return undefined;
+  const [came, gone] = [ours[first] as Word, others[first] as Word];
+  const one = { words: [came], texts: asked.texts };
+  const other = { words: [gone], texts: known.texts };
+  const isOther = lexicon.exchangeOf(one, other, (word) => (word === gone ? "alone" : spoken(word)));
+  if (first === last)
+    return isOther !== undefined || (JOINING.has(came.text) && JOINING.has(gone.text))
+      ? `${came.text} / ${gone.text}`
+      : undefined;
+  const between = ours.slice(first + 1, last).map(({ text }) => text);
+  const isTurned = came.text === others[last]?.text && gone.text === ours[last]?.text;
+  const isJoined = between.length === 0 || between.some((text) => JOINING.has(text));
+  return isTurned && !isJoined && !isFunctionWord(came.text) && !isFunctionWord(gone.text)
+    ? `${came.text} ${between.join(" ")} ${gone.text}`
+    : undefined;
+}
+
 /** A word that the other has without its denying syllable. */
-function contraryOf({ words, texts }: Reading, other: Reading): string | undefined {
+function contraryOf({ words, texts }: Reading, other: Reading, lexicon: Lexicon): string | undefined {
   return words.find(({ text }) => {
     const bare = withoutDenial(text);
-    return bare !== undefined && other.texts.has(bare) && !texts.has(bare) && !other.texts.has(text);
+    if (bare === undefined || texts.has(bare) || other.texts.has(text)) return false;
+    return other.texts.has(bare) || other.texts.has(lexicon.stemOf(bare));
   })?.text;
 }
 
@@ -216,7 +263,7 @@ function turnedOf(asked: Reading, known: Reading): string | undefined {
 function otherWayOf(asked: Reading, known: Reading): string | undefined {
   for (const { word, before, behind } of asked.relations)
     for (const other of known.relations) {
-      if (OTHER_WAY.get(word) !== other.word || before.at(-1) !== other.before.at(-1)) continue;
+      if (!isOtherWay(word, other.word) || before.at(-1) !== other.before.at(-1)) continue;
       const end = behind.find((each) => other.behind.includes(each));
       if (end !== undefined) return `${word} / ${other.word} ${end}`;
     }

@@ -8,9 +8,12 @@ import {
   isClosedValue,
   isDeterminer,
   isFunctionWord,
+  isGrammatical,
   isOtherPersonAt,
   isPreposition,
+  isVariantAt,
 } from "./grammar.ts";
+import { isSided } from "./opposites.ts";
 import { isSpellable, Spelling } from "./spelling.ts";
 import { stemOf } from "./stem.ts";
 import type { Word } from "./words.ts";
@@ -19,6 +22,7 @@ import type { Word } from "./words.ts";
 const CAPITAL_SHARE = 0.25;
 /** A word that narrows so many different nouns, each more than once, is an adjective of all work ("new"), no value. */
 const GENERIC_HEADS = 4;
+const SHORT = 4;
 /** Words of a phrase after its article that are looked at. */
 const PHRASE = 4;
 /** How a place before a noun begins. */
@@ -129,7 +133,8 @@ export class Lexicon {
   meant(words: readonly Word[]): Word[] {
     return words.map((word) => {
       const { text, capital } = word;
-      if (capital || !isSpellable(text) || this.#all(text) >= KNOWN) return word;
+      if (capital || !isSpellable(text) || this.#all(text) >= KNOWN || isGrammatical(text) || isSided(text))
+        return word;
       let best = text;
       for (const known of this.#spelling.near(text))
         if (this.#all(known) >= KNOWN && (best === text || this.#all(known) > this.#all(best))) best = known;
@@ -149,7 +154,7 @@ export class Lexicon {
     for (const [at, word] of words.entries()) {
       const { text, number } = word;
       if (number || this.#has(other, text)) continue;
-      if (isClosedValue(text) || isOtherPersonAt(words, at)) values.add(text);
+      if (isClosedValue(text) || isOtherPersonAt(words, at) || isVariantAt(words, at)) values.add(text);
       if (isFunctionWord(text) || isCommon(text)) continue;
       if (this.#isName(word)) values.add(text);
       if (about.has(this.stemOf(text)) || this.#isGeneric(text)) continue;
@@ -245,7 +250,11 @@ export class Lexicon {
   }
 
   #has(texts: ReadonlySet<string>, text: string): boolean {
-    return texts.has(text) || texts.has(this.stemOf(text));
+    if (texts.has(text) || texts.has(this.stemOf(text))) return true;
+    // Short words have no stem: dog, dogs.
+    return (
+      text.length <= SHORT && (texts.has(`${text}s`) || (text.endsWith("s") && texts.has(text.slice(0, -1))))
+    );
   }
 
   #all(text: string): number {

@@ -1,5 +1,6 @@
 /** A question as words: folded, with the casing and position that tell names from other words; numbers in digits. */
 import { numeralInEitherAt } from "#contracts/numerals.ts";
+import { isFunctionWord } from "./grammar.ts";
 import { isUnitAt } from "./units.ts";
 
 export interface Word {
@@ -36,21 +37,28 @@ const SIZES: ReadonlySet<string> = new Set(["size", "sizes", "maat", "maten"]);
 /** As keyboards and phones write an apostrophe. */
 const APOSTROPHES = /[\u00b4`\u2018\u02bc\u2032]/gu;
 const WITH = /(?<![\p{L}\p{N}])w\/(o(?!\p{L}))?/giu;
-/** A small word run into the name after it: `aPro`, `myAcme`. */
-const GLUED = /(\p{Ll})(\p{Lu}\p{Ll})/gu;
+/** A small word run into the name after it, `aPro`, `myAcme`; an iPhone and PayPal are one word each. */
+const GLUED = /(?<![\p{L}\p{N}])(\p{Ll}+)(?=\p{Lu}\p{Ll})/gu;
+const isGluable = (word: string): boolean => word === "a" || (word.length > 1 && isFunctionWord(word));
+/** In capitals a country. */
+const COUNTRY = /(?<![\p{L}\p{N}.])(?:US|U\.S\.(?:A\.)?)(?![\p{L}\p{N}])/gu;
 const MARKS = /\p{M}/gu;
 const SENTENCE_END = /[.!?\n]\s*$/u;
 /** Titles end in a full stop that ends no sentence. */
 const ABBREVIATION = /(?:^|\s)\p{L}{1,3}\.\s*$/u;
 
+/** The country spelt as nothing else is: where all is in capitals, US may be us. */
+export const withCountry = (text: string): string =>
+  /\p{Ll}/u.test(text) ? text.replace(COUNTRY, "USA") : text;
+
 export const fold = (text: string): string => text.normalize("NFKD").replace(MARKS, "").toLowerCase();
 
 /** @param language ISO 639-1, of most texts: an "elf" is 11 in Dutch alone, and "ten" is 10 in English alone */
 export function wordsOf(text: string, language: string): Word[] {
-  const plain = text
+  const plain = withCountry(text)
     .replace(APOSTROPHES, "'")
     .normalize("NFKC")
-    .replace(GLUED, "$1 $2")
+    .replace(GLUED, (word) => (isGluable(word) ? `${word} ` : word))
     .replaceAll("\u2212", "-")
     .replace(WITH, (_, out) => (out ? "without" : "with "));
   const found = [...plain.matchAll(WORD)].slice(0, WORDS);

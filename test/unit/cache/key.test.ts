@@ -109,3 +109,10 @@ test("keys are legal in KV for any ids, and a filter finds exactly its document'
     }),
   );
 });
+
+test("the US are not us, but where all is in capitals", () => {
+  expect(normaliseQuestion("Do you ship to the US?")).toBe(normaliseQuestion("do you ship to the USA"));
+  expect(normaliseQuestion("Do you ship to the U.S.?")).toBe(normaliseQuestion("do you ship to the USA"));
+  expect(normaliseQuestion("Do you ship to US?")).not.toBe(normaliseQuestion("Do you ship to us?"));
+  expect(normaliseQuestion("CAN YOU CALL US?")).toBe(normaliseQuestion("can you call us"));
+});
