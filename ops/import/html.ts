@@ -8,6 +8,23 @@ const SKIPPED = [
   ...["nav", "footer", "aside", "script", "style", "noscript", "template", "svg", "button", "img"],
   ...["[role=navigation]", "[role=search]", "[role=contentinfo]"],
 ];
+/** Stand on lines of their own, which html-to-text does not know: their words would be one with those before. */
+const BLOCKS = [
+  ...[
+    "address",
+    "caption",
+    "center",
+    "dd",
+    "details",
+    "dl",
+    "dt",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "legend",
+  ],
+  ...["option", "summary"],
+];
 const HEADINGS = ["h1", "h2", "h3", "h4", "h5", "h6"];
 
 const heading: FormatCallback = (element, walk, builder, options) => {
@@ -68,6 +85,7 @@ const converter = (selectors: string[], returnDomByDefault = false): ReturnType<
     formatters: { markdownHeading: heading, markdownTable: table },
     selectors: [
       ...SKIPPED.map((selector) => ({ selector, format: "skip" })),
+      ...BLOCKS.map((selector) => ({ selector, format: "block" })),
       ...HEADINGS.map((selector) => ({ selector, format: "markdownHeading" })),
       { selector: "a", options: { ignoreHref: true } },
       { selector: "ul", options: { itemPrefix: "- " } },

@@ -64,7 +64,13 @@ function valuesOf(value: string): string[] {
   return value === "" || /^[>|][+-]?\d?$/.test(value) ? [] : [unquoted(value)];
 }
 
-const unquoted = (value: string): string => /^\s*(["'])(.*)\1\s*$/.exec(value)?.[2] ?? value.trim();
+/** Without its quotes, or without a comment behind it. */
+function unquoted(value: string): string {
+  const double = /^\s*"((?:[^"\\]|\\.)*)"\s*(?:#.*)?$/.exec(value)?.[1];
+  if (double !== undefined) return double.replace(/\\(["\\])/g, "$1");
+  const single = /^\s*'((?:[^']|'')*)'\s*(?:#.*)?$/.exec(value)?.[1];
+  return single?.replaceAll("''", "'") ?? value.replace(/\s#.*$/, "").trim();
+}
 
 /** What stands between blocks of code, each piece as `change` makes it. */
 function outsideOfCode(text: string, change: (prose: string) => string): string {

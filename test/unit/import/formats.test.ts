@@ -41,6 +41,16 @@ describe("Markdown", () => {
     const ruled = "---\n\nOpen from ten to six.\n\n---\n\nClosed on Sundays.";
     expect(parseMarkdown(ruled).text).toBe(ruled);
   });
+  test.each([
+    ["'It''s free'", "It's free"],
+    ['"Say \\"hi\\"" # as they do', 'Say "hi"'],
+    ["Sizes # of shoes", "Sizes"],
+    ["C# and F#", "C# and F#"],
+    ["'t Hart's", "'t Hart's"],
+  ])("front matter: %s is %s", (written, title) => {
+    expect(parseMarkdown(`---\ntitle: ${written}\n---\nText`).title).toBe(title);
+  });
+
   test("TOML between plus signs is front matter, without what stands in its tables", () => {
     const matter = 'title = "Lamps: which?"\ntags = ["lamps", "light"]\ndraft = false\n[params]\ntitle = "x"';
     expect(parseMarkdown(`+++\n${matter}\n+++\n\nAt most 42 watt.\n`)).toMatchObject({
@@ -119,6 +129,13 @@ describe("HTML", () => {
       expect(readHtml(Buffer.from(around(" "))).text).toMatch(/^Cookies\?\n+Shop of the year$/);
     },
   );
+  test("terms, what they mean, and what unfolds stand on lines of their own", () => {
+    const html =
+      "<dl><dt>Verzending</dt><dd>Gratis</dd></dl><details><summary>Hoe lang?</summary>Twee dagen.</details>";
+    expect(readHtml(Buffer.from(html)).text.split(/\n+/)).toEqual([
+      ...["Verzending", "Gratis", "Hoe lang?", "Twee dagen."],
+    ]);
+  });
   test("its address is what a browser makes of it", () => {
     const html = '<link rel="canonical" href="https://shop.example/p?id=1&amp;lang=nl"><p>A</p>';
     expect(readHtml(Buffer.from(html)).url).toBe("https://shop.example/p?id=1&lang=nl");
