@@ -175,7 +175,7 @@ export class LocalRetriever implements ProvenRetriever {
       metrics.retrievals({ part: "words", result: words.length > 0 ? "found" : "nothing" });
       const hits = asking ? await asking.find(languages) : [];
       whole &&= hits !== undefined;
-      const meaning = (hits ?? []).flatMap((hit) => this.#passageOf(query.tenant, hit) ?? []);
+      const meaning = (hits ?? []).flatMap((hit) => this.#passageOf(query, hit) ?? []);
       const ranked =
         meaning.length === 0
           ? words
@@ -194,8 +194,12 @@ export class LocalRetriever implements ProvenRetriever {
     return { passages: [], whole };
   }
 
-  /** Of the documents here: a hit at what has changed since, or was cut otherwise by older code, points nowhere. */
-  #passageOf(tenant: string, hit: VectorHit): StoredPassage | undefined {
+  /**
+   * Of the documents here: a hit at what has changed since, or was cut otherwise by older code, points nowhere, and so does one
+   * that nobody asked for.
+   */
+  #passageOf({ tenant, collections }: RetrievalQuery, hit: VectorHit): StoredPassage | undefined {
+    if (!collections.includes(hit.collection)) return undefined;
     const passage = this.#index.passageAt({ tenant, ...hit });
     return passage && this.#hashOf(passage) === hit.hash ? passage : undefined;
   }

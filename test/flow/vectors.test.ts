@@ -228,6 +228,26 @@ test("while Qdrant is away, words answer; then everything is there", async () =>
   );
 });
 
+test("points that Qdrant was not asked for show nobody another collection", async () => {
+  const qdrant = await startTestQdrant();
+  world.cleanups.push(() => qdrant.stop());
+  let points: { payload: { collection: string } }[] = [];
+  qdrant.interfere((path, response, body) => {
+    if (path.endsWith("/points")) points = (body?.points as typeof points | undefined) ?? points;
+    if (!path.endsWith("/points/query")) return false;
+    response.writeHead(200, { "content-type": "application/json" });
+    const found = points.map((point, id) => ({ ...point, id, version: 0, score: 0.99 }));
+    response.end(JSON.stringify({ result: { points: found }, status: "ok", time: 0 }));
+    return true;
+  });
+  await world.indexerOf("indexer", qdrant);
+  const one = await world.retrievalOf("one", qdrant);
+  await indexed(one, (await one.store.put("acme", "private", "login", SHOP.login)).revision);
+  expect(points.map(({ payload }) => payload.collection)).toEqual(["private"]);
+  expect(documentsOf(await ask(one, BY_MEANING, { collections: ["private"] }))).toEqual(["login"]);
+  expect(await ask(one, BY_MEANING)).toEqual([]);
+});
+
 test("documents that are gone before the model has answered are not embedded, and nobody waits for them", async () => {
   await world.indexerOf("indexer");
   const one = await world.retrievalOf("one");
