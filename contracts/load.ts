@@ -2,8 +2,6 @@
 import { z } from "zod";
 import { CLASSES } from "./subjects.ts";
 
-export type { Level } from "./level.ts";
-
 /** KV `config`, key `level`: the level in force, why, and since when. */
 export const LEVEL_KEY = "level";
 /** KV `config`, key `level-override`: set by an operator, wins over the governor until removed. */

@@ -4,7 +4,7 @@
  */
 import type { Citation } from "#contracts/content.ts";
 import type { Passage } from "#contracts/job.ts";
-import type { Level } from "#contracts/load.ts";
+import type { Level } from "#contracts/level.ts";
 import type { PriorityClass } from "#contracts/subjects.ts";
 import type { RouteDecision } from "#contracts/turn.ts";
 import { NO_USAGE } from "#contracts/usage.ts";

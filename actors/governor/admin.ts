@@ -1,11 +1,11 @@
 /** The operator's side: which level and why, what it was before, and holding it by hand. */
 import { decode, encode } from "#contracts/codec.ts";
 import { JetclawError } from "#contracts/errors.ts";
+import type { Level } from "#contracts/level.ts";
 import {
   LEVEL_HISTORY_KEY,
   LEVEL_KEY,
   LEVEL_OVERRIDE_KEY,
-  type Level,
   type LevelOverride,
   type LevelRecord,
 } from "#contracts/load.ts";

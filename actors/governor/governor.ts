@@ -3,12 +3,12 @@
  * know nothing. A governor that was frozen finds its revision stale and starts over.
  */
 import { decode, encode } from "#contracts/codec.ts";
+import type { Level } from "#contracts/level.ts";
 import {
   type Drain,
   LEVEL_HISTORY_KEY,
   LEVEL_KEY,
   LEVEL_OVERRIDE_KEY,
-  type Level,
   type LevelOverride,
   type LevelRecord,
   type LoadReport,

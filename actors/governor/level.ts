@@ -4,7 +4,8 @@
  * that level's threshold. Between the two thresholds nothing moves.
  */
 import type { Config } from "#contracts/config.ts";
-import type { Drain, Level } from "#contracts/load.ts";
+import type { Level } from "#contracts/level.ts";
+import type { Drain } from "#contracts/load.ts";
 
 export interface LevelPolicy {
   /** Drain time of the class `new` from which level 1, 2, 3 begin. */

@@ -1,5 +1,6 @@
 /** What other rooms see of the governor: the level in force, and what an operator may ask and change. */
-import type { Drain, Level, LevelOverride, LevelRecord } from "#contracts/load.ts";
+import type { Level } from "#contracts/level.ts";
+import type { Drain, LevelOverride, LevelRecord } from "#contracts/load.ts";
 
 export interface LevelReader {
   /** The level in force now, from memory. */

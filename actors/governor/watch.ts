@@ -1,9 +1,9 @@
 /** Readers of what the governor says: the level for those who act on it, the drain times for those who show them. */
 import { decode } from "#contracts/codec.ts";
+import type { Level } from "#contracts/level.ts";
 import {
   LEVEL_KEY,
   LEVEL_OVERRIDE_KEY,
-  type Level,
   type LevelOverride,
   type LevelRecord,
   type LoadReport,

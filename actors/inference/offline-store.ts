@@ -5,6 +5,7 @@
  * takes over finds what was sent instead of paying twice.
  */
 import { decode, encode } from "#contracts/codec.ts";
+import type { TraceContext } from "#contracts/envelope.ts";
 import { tokenOf } from "#contracts/ids.ts";
 import type { Job } from "#contracts/job.ts";
 import {
@@ -18,7 +19,6 @@ import {
 import type { Bus } from "#runtime/nats/connect.ts";
 import { Kv } from "#runtime/nats/kv.ts";
 import { messageAt, messagesFrom, remove, type StoredMessage, subjectsOf } from "#runtime/nats/reader.ts";
-import type { TraceContext } from "#runtime/observe/trace.ts";
 import type { Waiting } from "./batcher.ts";
 import { estimateUsage } from "./models/openai-answer.ts";
 import { traceOf } from "./telemetry.ts";

@@ -1,5 +1,6 @@
 /** Which pool and model serve a turn, with the reasons. */
-import type { BREAKER_STATES, Level } from "#contracts/load.ts";
+import type { Level } from "#contracts/level.ts";
+import type { BREAKER_STATES } from "#contracts/load.ts";
 import type { PriorityClass } from "#contracts/subjects.ts";
 import type { RouteDecision } from "#contracts/turn.ts";
 

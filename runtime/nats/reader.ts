@@ -6,7 +6,6 @@ import { type Bus, natsError } from "./connect.ts";
 import type { WhichMessage } from "./leader-answer.ts";
 
 export type { StoredMessage } from "./batch-get.ts";
-export { follow } from "./follow.ts";
 
 /** The message at a sequence, read from the leader; undefined when the stream no longer holds it. */
 export function messageAt(bus: Bus, stream: string, seq: number): Promise<StoredMessage | undefined> {

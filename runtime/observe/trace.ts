@@ -10,7 +10,6 @@ import { randomText } from "../random-pool.ts";
 /** As the API numbers them. */
 export const SpanKind = { INTERNAL: 0, SERVER: 1, CLIENT: 2, PRODUCER: 3, CONSUMER: 4 } as const;
 export type SpanKind = (typeof SpanKind)[keyof typeof SpanKind];
-export type { TraceContext } from "#contracts/envelope.ts";
 
 export interface Span {
   /** What children carry, also across processes. */

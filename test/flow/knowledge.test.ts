@@ -12,7 +12,8 @@ import { LIMITS } from "#contracts/limits.ts";
 import { CORE, KNOWLEDGE, knowledgeFilter, knowledgeSubject } from "#contracts/subjects.ts";
 import { DEMO_COLLECTION, DEMO_TENANT, loadDemoKnowledge } from "#ops/demo/load.ts";
 import type { Bus } from "#runtime/nats/connect.ts";
-import { follow, lastMessage } from "#runtime/nats/reader.ts";
+import { follow } from "#runtime/nats/follow.ts";
+import { lastMessage } from "#runtime/nats/reader.ts";
 import type { Beat } from "#runtime/observe/presence.ts";
 import {
   insteadOf,

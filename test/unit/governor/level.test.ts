@@ -11,7 +11,8 @@ import {
   nextLevel,
 } from "#actors/governor/level.ts";
 import { configSchema } from "#contracts/config.ts";
-import type { Drain, Level } from "#contracts/load.ts";
+import type { Level } from "#contracts/level.ts";
+import type { Drain } from "#contracts/load.ts";
 
 const ROUND_MS = 500;
 const policy: LevelPolicy = { ...LEVEL_DEFAULTS, relieved: new Set() };

@@ -4,7 +4,7 @@ import type { PoolHealth } from "#actors/inference/port.ts";
 import { PolicyRouter } from "#actors/routing/router.ts";
 import { liveSignals } from "#actors/routing/signals.ts";
 import { configSchema } from "#contracts/config.ts";
-import type { Level } from "#contracts/load.ts";
+import type { Level } from "#contracts/level.ts";
 
 test("a router follows level and breakers as they change, and asks for each model once a moment", () => {
   const config = configSchema.parse({
