@@ -11,6 +11,7 @@ import {
   type Lane,
   type PriorityClass,
 } from "#contracts/subjects.ts";
+import { FailureStreak } from "../observe/streak.ts";
 import { type Bus, NO_DATA, natsError, type Subscription } from "./connect.ts";
 import { resumeIfPaused } from "./paused.ts";
 import { type PullChannel, type Pulled, Puller } from "./pull.ts";
@@ -58,12 +59,15 @@ export class WorkQueue {
   readonly #takes = new Set<() => void>();
   /** What was done to its consumers while nobody here could hear of it. */
   readonly #reconnects: Subscription;
+  readonly #making: FailureStreak;
 
   #closed = false;
 
   private constructor(bus: Bus, pool: string) {
     this.pool = pool;
     this.#bus = bus;
+    // Each lane asks anew as soon as it hears that its consumer is gone, which is often while the stream is.
+    this.#making = new FailureStreak(bus.log, `making the consumers of the queue of ${pool}`);
     this.#puller = new Puller(bus, { askWithAcks: true });
     this.#stream = inferStream(pool);
     for (const { cls, lane } of LANES) {
@@ -121,8 +125,9 @@ export class WorkQueue {
   }
 
   #makeConsumersAgain(): void {
-    this.ensureConsumers().catch((err) =>
-      this.#bus.log.warn({ err }, "cannot make the queue's consumers again"),
+    this.ensureConsumers().then(
+      () => this.#making.ended(),
+      (err) => this.#making.failed(err),
     );
   }
 

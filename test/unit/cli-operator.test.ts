@@ -148,6 +148,24 @@ test("doctor tells a server that accepts and says nothing from one that does not
   await new Promise((resolve) => silent.close(resolve));
 });
 
+test("doctor tells what to do of a gateway that is not ready, that lacks its store, that does not know the key", async () => {
+  let ready = { ready: false, reasons: ["NATS does not store what it is given"] };
+  let status = 503;
+  const port = await listen(({ url }, response) =>
+    response
+      .writeHead(url === "/readyz" ? 200 : status, { "content-type": "application/json" })
+      .end(JSON.stringify(url === "/readyz" ? ready : { title: "No." })),
+  );
+  const check = CHECKS.find(([name]) => name === "gateway")?.[1];
+  const gateway = { url: `http://127.0.0.1:${port}`, key: "demo" };
+  const found = async () => await check?.({ gateway, named: { gateway: true } } as never);
+  expect(await found()).toMatchObject({ state: "fail", next: expect.stringMatching(/disk .* full/) });
+  ready = { ready: true, reasons: [] };
+  expect(await found()).toMatchObject({ state: "fail", next: expect.stringMatching(/NATS and its streams/) });
+  status = 401;
+  expect(await found()).toMatchObject({ state: "fail", next: expect.stringContaining("--key") });
+});
+
 test("doctor tells of a collector of traces that is gone", async () => {
   const port = await listen((_, response) => response.end());
   const check = CHECKS.find(([name]) => name === "traces")?.[1];

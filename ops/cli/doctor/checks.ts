@@ -20,6 +20,7 @@ import { ensureNatsServer } from "#runtime/nats/server.ts";
 import { STORES_NOTHING } from "#runtime/nats/stalls.ts";
 import { checkTopology } from "#runtime/nats/topology-check.ts";
 import { createLog } from "#runtime/observe/log.ts";
+import { CliFailure } from "../failure.ts";
 import { ask } from "../gateway.ts";
 import { type Check, type Found, fail, ok, reasonOf, warn } from "./finding.ts";
 import { checkClocks, checkLoad, checkWorkers } from "./serving.ts";
@@ -185,7 +186,7 @@ async function readyz(url: string): Promise<{ ready: boolean; reasons: string[] 
 
 /** A full disk is left by a server only when it is started again. */
 const STORE_AGAIN =
-  "Is the disk of nats-server full (its log says so)? Make room, then start it again; with `jetclaw up`, start that again.";
+  "Make the streams that are missing, see above. Or the disk of nats-server is full (its log says so): make room, then start it again; with `jetclaw up`, start that again.";
 
 const checkGateway: Check = async ({ gateway, named }) => {
   const answer = await readyz(gateway.url);
@@ -209,7 +210,9 @@ const checkGateway: Check = async ({ gateway, named }) => {
       );
     return fail(
       `${gateway.url} is ready, but: ${reasonOf(error)}`,
-      "Name a key of this gateway: --key <key> (or JETCLAW_KEY).",
+      error instanceof CliFailure && error.status !== undefined && error.status >= 500
+        ? "Mend what the lines above say of NATS and its streams, then look at the log of its process."
+        : "Name a key of this gateway: --key <key> (or JETCLAW_KEY).",
     );
   }
   return ok(`${gateway.url} is ready and knows the key`);
