@@ -166,8 +166,8 @@ export function deniedBy(words: readonly { readonly text: string; readonly first
 
 /** Words whose two sides are not the same in exchange: from, to, in exchange for, before, cheaper than, instead of. */
 const RELATIONS: ReadonlySet<string> = new Set(
-  list(`from to into for by before after than over instead until till during since
-    van vanuit naar voor door na dan boven plaats tot vanaf tijdens sinds`),
+  list(`from to into for by before after than over instead until till within during since
+    van vanuit naar voor door na dan boven plaats tot binnen vanaf tijdens sinds`),
 );
 
 /** What stands on both sides of such a word. */
@@ -183,8 +183,8 @@ const OTHER_WAYS = new Map<string, ReadonlySet<string>>();
 for (const ways of [
   ["from", "to"],
   ["van vanuit", "naar"],
-  ["until till before by", "after since from", "during"],
-  ["tot voor", "na sinds vanaf", "tijdens"],
+  ["until till before by within", "after since from", "during"],
+  ["tot voor binnen", "na sinds vanaf", "tijdens"],
 ])
   for (const way of ways)
     for (const word of list(way)) {

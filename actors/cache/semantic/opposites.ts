@@ -40,10 +40,13 @@ const OPPOSITES = `
   import importeren | export exporteren
   upload uploaden | download downloaden
   in binnen | out buiten
+  in | uit
+  aan | af
   upgrade | downgrade
   encrypt encrypting | decrypt decrypting
   extend extending verlengen | shorten shortening verkorten inkorten
   online | offline
+  push pushing duwen duw | pull pulling trekken trek
   hide hiding verbergen verberg | show showing tonen toon
   join joining | leave leaving
   pause pausing pauzeren | resume resuming hervatten

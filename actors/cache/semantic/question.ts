@@ -31,11 +31,11 @@ export function questionType(text: string): QuestionType {
 const DOER = "(?:i|we|one|anyone|someone|ik|wij|je|iemand)";
 /** How, where and whether one may do it is told together: a way to do it. */
 const WAY = new RegExp(
-  `^(?:(?:how|where|hoe|waar) )?(?:can|could|may|might|kan|mag|kunnen|mogen) ${DOER}\\b|^(?:how|where) (?:do|should|to|must) |^(?:hoe|waar) [a-z]+ ${DOER}\\b|^is (?:it|het) (?:possible|allowed|mogelijk|toegestaan)\\b|^am i (?:allowed|able)\\b`,
+  `^(?:(?:how|where|hoe|waar) )?(?:can(?:'?t|not)?|could|may|might|kan|mag|kunnen|mogen) ${DOER}\\b|^(?:how|where) (?:do|should|to|must|is|are) |^(?:hoe|waar) [a-z]+ ${DOER}\\b|^is (?:it|het) (?:possible|allowed|mogelijk|toegestaan)\\b|^am i (?:allowed|able)\\b`,
 );
 const MANNER = /^(?:how|hoe)\b/;
 const YES =
-  /^(?:do|does|did|is|are|was|were|can|could|will|would|may|must|should|has|have|am|zijn|kan|kun|kunnen|mag|mogen|moet|moeten|heeft|hebben|heb|doen|doet|wordt|worden|zit|bestaat|leveren)\b/;
+  /^(?:do|does|did|is|are|was|were|can|could|will|would|may|must|should|has|have|am|zijn|kan|kun|kunnen|mag|mogen|moet|moeten|heeft|hebben|heb|doen|doet|wordt|worden|zit|zitten|bestaat)\b|^(?!(?:hoe|waar|wat|wie|welke?|wanneer|waarom|als|dat|of|en|kan|mag)\b)[a-z]+ (?:ik|jij|je|jullie|u|we|wij|er)\b/;
 /** A question or a wish within: do you know how, can you tell me which, could you help me pay. */
 const WITHIN =
   /^(?:can|could|will|would|kun|kunnen|wil|zou) (?:you|je|jij|jullie|u) (?:please |misschien )?(?:help|show|me|mij|ons)\b| (?:how|where|which|what|whether|if|hoe|waar|welke?|wat|of) /;

@@ -79,7 +79,7 @@ const SIDES = {
     "over above more from since after least minimum min exceeding boven meer vanaf na minstens minimaal sinds",
   ),
   most: list(
-    "under below less fewer until till before most maximum max onder minder tot voor hoogstens maximaal",
+    "under below less fewer within until till before most maximum max onder minder binnen tot voor hoogstens maximaal",
   ),
 } as const;
 /** How far before a number such a word stands: at least, more than. */
