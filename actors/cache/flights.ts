@@ -32,8 +32,8 @@ interface Airborne {
   readonly until: number;
   /** Whose it is; undefined where it is another host's. A turn whose commit was lost asks again. */
   asker: string | undefined;
-  /** A lease in KV says so to other hosts. */
-  leased: boolean;
+  /** Revision of the lease in KV that says so to other hosts; undefined where there is none. */
+  leased: number | undefined;
   readonly landed: Promise<void>;
   readonly land: () => void;
 }
@@ -91,12 +91,13 @@ export class Flights {
     const key = flightKey(tenant, fingerprint);
     const own = this.#airborne.get(key);
     this.#end(key);
-    if (own?.leased) this.#free(key);
+    if (own?.leased) this.#free(key, own.leased);
   }
 
-  #free(key: string): void {
+  /** A model may take longer than a lease lives: then it is somebody else's by now. */
+  #free(key: string, lease: number): void {
     this.#kv
-      .drop(key)
+      .drop(key, lease)
       .then(() => this.#bus.publish(CORE.cacheLanded, encode(key)))
       .catch((err: unknown) => this.#log.warn({ err }, "a flight's lease is left to expire"));
   }
@@ -118,7 +119,7 @@ export class Flights {
     const landed = new Promise<void>((resolve) => {
       land = resolve;
     });
-    const own = { cls, asker, until: now + LEASE_MS, leased: false, landed, land };
+    const own = { cls, asker, until: now + LEASE_MS, leased: undefined, landed, land };
     this.#airborne.set(key, own);
     return own;
   }
@@ -132,10 +133,8 @@ export class Flights {
   /** The class of whoever holds the lease already, `us`, or `nobody` where the store does not say. */
   async #lease(key: string, own: Airborne): Promise<PriorityClass | "us" | "nobody"> {
     // Taken too late it is ours all the same, and who waits for it elsewhere must hear of the landing.
-    const taking = this.#create(key, own.cls).then((holder) => {
-      if (holder !== "us") return holder;
-      if (this.#airborne.get(key) === own) own.leased = true;
-      else this.#free(key);
+    const taking = this.#create(key, own).then((holder) => {
+      if (own.leased && this.#airborne.get(key) !== own) this.#free(key, own.leased);
       return holder;
     });
     try {
@@ -146,11 +145,11 @@ export class Flights {
     }
   }
 
-  async #create(key: string, cls: PriorityClass): Promise<PriorityClass | "us" | "nobody"> {
-    const value = encode({ cls });
+  async #create(key: string, own: Airborne): Promise<PriorityClass | "us" | "nobody"> {
+    const value = encode({ cls: own.cls });
     for (let revision = 0, tries = 0; tries < 2; tries++)
       try {
-        await this.#kv.update(key, value, revision, { ttlMs: LEASE_MS });
+        own.leased = await this.#kv.update(key, value, revision, { ttlMs: LEASE_MS });
         return "us";
       } catch (error) {
         if (!(error instanceof StaleRevision)) throw error;

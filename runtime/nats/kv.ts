@@ -3,7 +3,7 @@ import { JetclawError } from "#contracts/errors.ts";
 import { type Bus, natsError } from "./connect.ts";
 import { follow } from "./follow.ts";
 import { headOf } from "./leader-answer.ts";
-import { messagesFrom, purge, subjectsOf } from "./reader.ts";
+import { messagesFrom, purge, purgeBefore, subjectsOf } from "./reader.ts";
 
 export interface KvEntry {
   readonly key: string;
@@ -81,9 +81,14 @@ export class Kv {
     return (await this.#bus.append(this.subjectOf(key), value, { ...options, ...expected })).seq;
   }
 
-  /** Removes every key that matches, one or many, and leaves no marker behind: nothing tells a watcher. @returns how many */
-  async drop(filter: string): Promise<number> {
-    return await purge(this.#bus, `KV_${this.bucket}`, this.subjectOf(filter));
+  /**
+   * Removes every key that matches, one or many, and leaves no marker behind: nothing tells a watcher.
+   * @param upTo what was written since this revision stays @returns how many
+   */
+  async drop(filter: string, upTo?: number): Promise<number> {
+    const [stream, subject] = [`KV_${this.bucket}`, this.subjectOf(filter)];
+    if (upTo === undefined) return await purge(this.#bus, stream, subject);
+    return await purgeBefore(this.#bus, stream, subject, upTo + 1);
   }
 
   /** The live entries that match a filter, `batch` at a time, from any replica. */

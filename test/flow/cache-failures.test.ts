@@ -212,3 +212,25 @@ test("the landing of a flight before ends none that has begun since", async () =
     there.stop();
   }
 });
+
+test("a flight that outlived its lease takes nobody else's along", async () => {
+  const w = await start(CachedWorld.start(1));
+  const parts = { log: w.bus.log, clock: systemClock, alone: () => false };
+  const [late, next, third] = [1, 2, 3].map(() => new Flights(w.bus, parts)) as [Flights, Flights, Flights];
+  const key = flightKey(TENANT, "long");
+  const leases = new Kv(w.bus, BUCKETS.cache);
+  const landed = Promise.withResolvers<void>();
+  const landings = w.bus.subscribe(CORE.cacheLanded, () => landed.resolve());
+  try {
+    expect(await late.join(TENANT, "long", "new", "s 1")).toEqual({ kind: "ask" });
+    // As when its time is over.
+    await leases.drop(key);
+    expect(await next.join(TENANT, "long", "new", "s 2")).toEqual({ kind: "ask" });
+    late.land(TENANT, "long");
+    await landed.promise;
+    expect((await third.join(TENANT, "long", "new", "s 3")).kind).toBe("wait");
+  } finally {
+    landings.stop();
+    for (const flights of [late, next, third]) flights.stop();
+  }
+});
