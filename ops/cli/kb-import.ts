@@ -80,12 +80,12 @@ async function importAll(paths: readonly string[], flags: Flags): Promise<void> 
       );
     },
   );
+  if (passedOver.size > 0)
+    note(`Passed over: ${[...passedOver].map(([kind, count]) => `${count} ${kind}`).join(", ")}.`);
   if (files.length === 0)
     throw new CliFailure(`${paths.join(", ")} holds no ${IMPORTED.join(", ")} file`, {
       next: "Name the folder with your documents.",
     });
-  if (passedOver.size > 0)
-    note(`Passed over: ${[...passedOver].map(([kind, count]) => `${count} ${kind}`).join(", ")}.`);
   const gateway = gatewayOf(flags);
   const stop = new AbortController();
   const onSignal = (): void => {

@@ -51,15 +51,19 @@ export const printColumns = (head: readonly string[], rows: readonly (readonly C
 export function progressLine(): { update(line: string): void; end(line: string): void } {
   const live = process.stderr.isTTY;
   let lastAt = 0;
+  let last = "";
   return {
     update(line) {
       const now = Date.now();
       if (now - lastAt < (live ? 80 : 5_000)) return;
       lastAt = now;
+      last = line;
       // A line that wraps is two, and only the second would be written over.
       process.stderr.write(live ? `\r\x1b[K${line.slice(0, process.stderr.columns - 1)}` : `${line}\n`);
     },
     end(line) {
+      // In a file the last line is there already; and nothing was said where nothing was begun.
+      if (line === "" || (!live && line === last)) return;
       process.stderr.write(live ? `\r\x1b[K${line}\n` : `${line}\n`);
     },
   };

@@ -254,3 +254,22 @@ test("progress stays on one line of a narrow terminal", () => {
   }
   expect(out).toBe(`\r\u001b[K${"x".repeat(39)}`);
 });
+
+test("the progress of what is over at once is one line in a file, and none where nothing was begun", () => {
+  let out = "";
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => {
+    out += String(text);
+    return true;
+  });
+  const { isTTY } = process.stderr;
+  try {
+    Object.assign(process.stderr, { isTTY: false });
+    const line = progressLine();
+    line.update("all");
+    line.end("all");
+    progressLine().end("");
+  } finally {
+    Object.assign(process.stderr, { isTTY });
+  }
+  expect(out).toBe("all\n");
+});
