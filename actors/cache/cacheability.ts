@@ -163,7 +163,7 @@ const MONEY_OR_YEAR =
 /** Two names after a word that introduces a person. */
 const PERSON = /\b(from|for|of|by|name|van|voor|door|naam):? \p{Lu}\p{Ll}+ \p{Lu}\p{Ll}+/u;
 const TITLES =
-  /\b([Mm]rs?|[Mm]s|[Mm]iss|[Dd]r|[Dd]hr|[Mm]evr|[Mm]evrouw|[Mm]eneer)\.? \p{Lu}\p{Ll}|\b(mr|mrs|ms|dhr|mevr)\. ?\p{L}|\b[Mm]y name is\b|\b[Mm]ijn naam is\b|\b[Ii]k heet\b|\bI(?: am|'m) \p{Lu}\p{Ll}|\bIk ben \p{Lu}\p{Ll}/u;
+  /\b([Mm]rs?|[Mm]s|[Mm]iss|[Dd]r|[Dd]hr|[Mm]evr|[Mm]evrouw|[Mm]eneer)\.? \p{Lu}\p{Ll}|\b(mr|mrs|ms|dhr|mevr)\. ?\p{L}|\b[Mm]y name(?: is|'s)\b|\b[Mm]ijn naam is\b|\b[Ii]k heet\b|\bI(?: am|'m) \p{Lu}\p{Ll}|\bIk ben \p{Lu}\p{Ll}/u;
 
 /** Who writes says so without capitals: "hi im peter, ...", "this is ann from Acme", not "I am from Belgium, ...". */
 const INTRODUCED =
