@@ -56,11 +56,12 @@ export class RememberingEmbedder implements Embedder {
     if (missing.size > 0) {
       const vectors = await this.#embedder.embed([...missing.values()], options);
       const [known] = this.#known.values();
-      const [before] = found.values();
       const isOthers = (vector: Float32Array | undefined): boolean =>
         vector !== undefined && vector.length !== vectors[0]?.length;
-      if (isOthers(known)) this.forget();
-      if (isOthers(before)) return this.embed(texts, options);
+      const before = [...found.values()].some(isOthers);
+      // All of it: what stayed would be found again, and asked about again without end.
+      if (before || isOthers(known)) this.forget();
+      if (before) return this.embed(texts, options);
       for (const [n, hash] of [...missing.keys()].entries()) {
         const vector = vectors[n] as Float32Array;
         found.set(hash, vector);

@@ -208,6 +208,22 @@ describe("an OpenAI-compatible server", () => {
     expect(asked).toEqual([]);
   });
 
+  test("a server that comes to hold another model between two requests of a batch is asked no more than once again", async () => {
+    let more: number[] = [];
+    const { baseUrl, asked } = await serverOf(({ input }, response) => {
+      response.end(
+        JSON.stringify({ data: vectorsOf(input).map((each) => ({ embedding: [...each, ...more] })) }),
+      );
+      more = [1];
+    });
+    const embedder = new RememberingEmbedder(client(baseUrl, { batchTexts: 1 }));
+    expect((await embedder.embed(["a", "bb"])).map(({ length }) => length)).toEqual([2, 3]);
+    asked.length = 0;
+    const again = embedder.embed(["a", "bb", "ccc"], { signal: AbortSignal.timeout(2_000) });
+    expect((await again).map(({ length }) => length)).toEqual([3, 3, 3]);
+    expect(asked.map(({ input }) => input)).toEqual([["ccc"], ["a"], ["bb"], ["ccc"]]);
+  });
+
   test("a breaker leaves a failing server alone", async () => {
     const { baseUrl, asked } = await serverOf((_, response) => {
       response.writeHead(500);
