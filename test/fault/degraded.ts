@@ -5,6 +5,7 @@ import { BUCKETS, bucketStream, bucketSubject } from "#contracts/subjects.ts";
 import type { TurnRecord } from "#contracts/turn.ts";
 import { provision } from "#runtime/nats/topology.ts";
 import { enableMetrics, prometheusText } from "#runtime/observe/metrics.ts";
+import { stretchPatience } from "#runtime/within.ts";
 import { CachedWorld } from "#test/harness/cached-world.ts";
 import { type EmbeddingModel, embeddingModel } from "#test/harness/embedding-model.ts";
 import { startTestQdrant, type TestQdrant } from "#test/harness/qdrant.ts";
@@ -135,6 +136,8 @@ export async function degraded({ turns, control, say }: DegradedOptions): Promis
     embeddings: { baseUrl: model.baseUrl, model: "meanings", thresholds: { en: 0.3 } },
     qdrant: { url: qdrant.url },
   });
+  // The harness waits longer than the product does; here it is what a turn waits that is measured.
+  stretchPatience(1);
   try {
     await world.indexer();
     for (const topic of TOPICS)
