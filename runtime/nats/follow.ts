@@ -179,7 +179,7 @@ class Follower {
 
   /**
    * Made anew, restored, or without its end since a power cut: what follows has numbers that were seen before, so all of it
-   * is new. A stream that was restored has kept the time when it was made, and may have grown again meanwhile: then
+   * is new. A stream whose disk was set back has kept the time when it was made, and may have grown again meanwhile: then
    * another message has the number of the last one seen.
    */
   async #isAnother(): Promise<boolean> {
