@@ -79,9 +79,14 @@ describe("identical questions at once", () => {
     world.model.hold();
     const asked = world.model.asked.length;
     const talks = Array.from({ length: 12 }, session);
+    const open = new Set<string>();
+    const events = world.bus.subscribe(`tok.${TENANT}.>`, ({ subject }) => void open.add(subject));
     const ids = await Promise.all(talks.map((talk) => world.send(talk, text)));
     await waitUntil(async () => (await stored("f")).length === 1, { what: "a lease" });
     await waitUntil(() => world.model.asked.length > asked, { what: "the one question" });
+    // Told with the commit that says who waits: who has only looked up by then would find nobody to wait for.
+    await waitUntil(() => open.size === talks.length, { what: "every turn to be open" });
+    events.stop();
     world.model.release();
     const records = await Promise.all(talks.map((talk, n) => world.recordOf(talk, ids[n] as string)));
     expect(world.model.asked.length - asked).toBe(1);

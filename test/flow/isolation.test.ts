@@ -43,10 +43,10 @@ test("who only waits for messages leaves it, and is not moved where one server o
   await movedTo(stays, node);
 
   await nats.isolate(node);
-  await waitUntil(async () => !(await nats.clientsOn(node)).includes("idle"), {
-    what: "the idle client to leave",
+  // Whoever provisioned may have been on that server as well: it leaves it like the idle one, not in the same moment.
+  await waitUntil(async () => `${await nats.clientsOn(node)}` === "stays", {
+    what: "all but the one that stays to leave",
   });
-  expect(await nats.clientsOn(node)).toEqual(["stays"]);
 
   // Two of three answer: whoever is with them stays, also when the third is gone for good.
   const home = await nodeOf("idle");
